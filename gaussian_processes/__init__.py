@@ -1,0 +1,1 @@
+"""Gaussian-process regression with arc-cosine kernels, as a SageMaker-compatible container."""

@@ -1,0 +1,146 @@
+"""How is a trained model kept in a folder?
+
+`model.json` says everything in words and numbers, and names the `.npy` files that hold the arrays, with their checksums.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from gaussian_processes.cholesky import Factor, slices
+from gaussian_processes.errors import UserError
+from gaussian_processes.features import Features
+from gaussian_processes.kernels import ArcCosine
+from gaussian_processes.model import Model
+from gaussian_processes.regression import GaussianProcess
+
+Array = NDArray[Any]
+
+# Raised by one whenever a reader of the format before would misread what is written now.
+FORMAT = 1
+LIBRARIES = ("gaussian-processes", "numpy", "scipy")
+# Bytes that are read at a time for a checksum: enough to keep a disk busy.
+BLOCK = 1 << 20
+
+
+def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
+    """Write a model, and whatever else `record` tells of it, into a folder.
+
+    Every file is written under a temporary name and then renamed, `model.json` last: a folder without it holds no model.
+
+    Parameters
+    ----------
+    model : Model
+    folder : Path
+        Made if it is missing. A model that is there already is replaced.
+    record : mapping
+        Goes into `model.json` as it is: hyperparameters, scores, whatever JSON can hold.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").unlink(missing_ok=True)
+    process = model.process
+    arrays: dict[str, tuple[Array, ...]] = {"points.npy": (process.points,), "weights.npy": (process.weights,)}
+    if process.factor is not None:
+        arrays["factor.npy"] = process.factor.panels
+    for name, parts in arrays.items():
+        shape = parts[0].shape if name != "factor.npy" else (sum(part.size for part in parts),)
+        _replace(folder / name, partial(_write, shape=shape, parts=parts))
+    description = {
+        "format": FORMAT,
+        **record,
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "features": {name: np.asarray(value).tolist() for name, value in asdict(model.features).items()},
+        "kernel": asdict(process.kernel),
+        "noise": process.noise,
+        "jitter": process.jitter,
+        "signal_variance": process.signal_variance.tolist(),
+        "sha256": {name: _checksum(folder / name) for name in arrays},
+    }
+    text = json.dumps(description, indent=2, allow_nan=False) + "\n"
+    _replace(folder / "model.json", lambda path: path.write_text(text))
+
+
+def load(folder: Path) -> Model:
+    """Read a model that `save` has written; its arrays are mapped, so that processes share one copy in memory.
+
+    Raises
+    ------
+    UserError
+        If there is no model, or it is not whole, or of another format.
+    """
+    path = folder / "model.json"
+    try:
+        description = json.loads(path.read_text())
+        return _model(folder, description)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; {folder} must hold what `train` has written there") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} can't be used ({type(error).__name__}: {error}); train the model again") from error
+
+
+def _model(folder: Path, description: dict[str, Any]) -> Model:
+    if description["format"] != FORMAT:
+        raise UserError(
+            f"{folder}/model.json is of format {description['format']} and this program reads {FORMAT}; train again"
+        )
+    for name, checksum in description["sha256"].items():
+        if _checksum(folder / name) != checksum:
+            raise UserError(f"{folder / name} is not what was saved: its checksum differs; copy the model again")
+    arrays = {name: np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False)) for name in description["sha256"]}
+    points = arrays["points.npy"]
+    packed = arrays.get("factor.npy")
+    process = GaussianProcess(
+        ArcCosine(**description["kernel"]),
+        description["noise"],
+        description["jitter"],
+        points,
+        arrays["weights.npy"],
+        np.array(description["signal_variance"]),
+        None if packed is None else Factor(tuple(_panels(packed, len(points)))),
+    )
+    return Model(Features(**{name: _value(value) for name, value in description["features"].items()}), process)
+
+
+def _value(value: Any) -> Any:
+    return np.array(value) if isinstance(value, list) else value
+
+
+def _panels(packed: Array, size: int) -> Iterable[Array]:
+    """Panels of a factor of `size` rows, of which the file holds one after the other."""
+    end = 0
+    for columns in slices(size):
+        shape = (size - columns.start, columns.stop - columns.start)
+        start, end = end, end + shape[0] * shape[1]
+        yield packed[start:end].reshape(shape)
+
+
+def _write(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
+    """Write arrays, one after the other, as the one array that they make up."""
+    file: Array = open_memmap(path, "w+", np.float64, shape)
+    flat, end = file.reshape(-1), 0
+    for part in parts:
+        start, end = end, end + part.size
+        flat[start:end] = part.reshape(-1)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    temporary.replace(path)
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""How are tiles multiplied, solved and factorised in place, on several threads at once?
+
+`scipy.linalg.blas` holds Python's global lock during a call and wants column-major arrays. The same routines are reached
+here through the C pointers that `scipy.linalg.cython_blas` publishes: `ctypes` releases the lock, and a row-major matrix is
+handed over as the transpose of a column-major one, so that nothing is copied.
+"""
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cython_blas, cython_lapack
+
+Array = NDArray[Any]
+
+
+def subtract_product(c: Array, a: Array, b: Array) -> None:
+    """Make `c` into ``c - a @ b``, in place.
+
+    Parameters
+    ----------
+    c : ndarray of shape (n, m), rows contiguous
+    a : ndarray of shape (n, k)
+    b : ndarray of shape (k, m)
+        Rows or columns contiguous, of one type with `c`: float64 or float32.
+    """
+    (rows, inner), columns = a.shape, b.shape[1]
+    # Column-major BLAS sees every matrix transposed: c' = c' - b' a'.
+    _routine("gemm", c.dtype.char)(
+        _letter(b), _letter(a), _integer(columns), _integer(rows), _integer(inner), _scalar(c, -1), b.ctypes.data, _leading(b),
+        a.ctypes.data, _leading(a), _scalar(c, 1), c.ctypes.data, _leading(c),
+    )  # fmt: skip
+
+
+def solve_triangular(triangle: Array, c: Array) -> None:
+    """Make `c` into ``inv(triangle) @ c``, in place.
+
+    Parameters
+    ----------
+    triangle : ndarray of shape (n, n)
+        Lower triangular with contiguous rows, or the transpose of such a matrix. The other half is not read.
+    c : ndarray of shape (n, m)
+        Rows or columns contiguous.
+    """
+    (size, columns), rows_contiguous = c.shape, _letter(c) == b"N"
+    # A row-major `c` is seen as c', so the equation is transposed: c' inv(triangle'), from the right.
+    side, extents = (b"R", (columns, size)) if rows_contiguous else (b"L", (size, columns))
+    lower = _letter(triangle) == b"N"
+    _routine("trsm", c.dtype.char)(
+        side, b"U", b"N" if lower == rows_contiguous else b"T", b"N", _integer(extents[0]), _integer(extents[1]),
+        _scalar(c, 1), triangle.ctypes.data, _leading(triangle), c.ctypes.data, _leading(c),
+    )  # fmt: skip
+
+
+def factorise(block: Array) -> int:
+    """Make the lower half of `block` into its Cholesky factor, in place; the upper half is left as it is.
+
+    Returns
+    -------
+    int
+        0, or the order (from 1) of the first leading minor that is not positive definite.
+    """
+    failed_minor = ctypes.c_int()
+    _routine("potrf", block.dtype.char)(
+        b"U", _integer(len(block)), block.ctypes.data, _leading(block), ctypes.byref(failed_minor)
+    )
+    return failed_minor.value
+
+
+def _letter(matrix: Array) -> bytes:
+    """BLAS's word for a matrix whose rows are contiguous (N), or whose columns are (T)."""
+    return b"N" if matrix.strides[1] == matrix.itemsize else b"T"
+
+
+def _leading(matrix: Array) -> Any:
+    """Elements from one contiguous run to the next: BLAS's leading dimension."""
+    stride, shape = (0, 1) if _letter(matrix) == b"N" else (1, 0)
+    return _integer(max(matrix.strides[stride] // matrix.itemsize, matrix.shape[shape]))
+
+
+def _integer(value: int) -> Any:
+    return ctypes.byref(ctypes.c_int(value))
+
+
+def _scalar(like: Array, value: float) -> Any:
+    return ctypes.byref((ctypes.c_double if like.dtype == np.float64 else ctypes.c_float)(value))
+
+
+@cache
+def _routine(name: str, kind: str) -> Any:
+    """The routine of BLAS or LAPACK for arrays of NumPy's type `kind` (d or f); it takes every argument by reference."""
+    library = cython_lapack if name == "potrf" else cython_blas
+    capsule = library.__pyx_capi__[{"d": "d", "f": "s"}[kind] + name]
+    describe = ctypes.pythonapi.PyCapsule_GetName
+    describe.restype, describe.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    locate = ctypes.pythonapi.PyCapsule_GetPointer
+    locate.restype, locate.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    signature = describe(capsule)
+    parameters = [ctypes.c_void_p] * (signature.count(b",") + 1)
+    return ctypes.CFUNCTYPE(None, *parameters)(locate(capsule, signature))

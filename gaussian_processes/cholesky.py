@@ -1,0 +1,199 @@
+"""How is a large symmetric matrix factorised and solved, with half the memory of a square?
+
+Left-looking, by column panels: a panel of the matrix is computed when its turn comes, the panels before it are subtracted,
+and its own columns are finished. Only the lower triangle ever exists, in panels whose rows are contiguous.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gaussian_processes import blas
+from gaussian_processes.parallel import Over, team
+
+Array = NDArray[Any]
+Progress = Callable[[float, float], None]
+
+# Columns of a panel. Fewer, and BLAS slows down; more, and the upper halves of the diagonal blocks, which are stored in
+# vain (256 n numbers), and the part that one core does alone grow.
+WIDTH = 512
+# Rows of a tile, the unit of work of one core: 1 MiB of float64, so that it stays in the core's cache.
+TILE = 256
+
+
+class NotPositiveDefiniteError(ValueError):
+    """Up to rounding, the matrix has an eigenvalue that is not positive."""
+
+
+class Matrix(Protocol):
+    """A symmetric matrix that is computed block by block."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def block(self, rows: slice, columns: slice) -> Array:
+        """Return a block of it."""
+
+
+def slices(size: int, length: int = WIDTH) -> list[slice]:
+    """Slices of `length` that cover `size` rows; the last may be shorter.
+
+    Examples
+    --------
+    >>> slices(1000)
+    [slice(0, 512, None), slice(512, 1000, None)]
+    """
+    return [slice(start, min(start + length, size)) for start in range(0, size, length)]
+
+
+def packed_bytes(size: int, kind: DTypeLike = np.float64) -> int:
+    """Memory of the factor of `size` rows, in bytes: little more than half of a square."""
+    numbers: int = sum((size - columns.start) * (columns.stop - columns.start) for columns in slices(size))
+    return int(numbers * np.dtype(kind).itemsize)
+
+
+def factorise(matrix: Matrix, progress: Progress | None = None) -> "Factor":
+    """Cholesky factor L of a symmetric positive definite matrix M = L Lᵀ.
+
+    Parameters
+    ----------
+    matrix : Matrix
+        Of n rows. Its lower triangle is asked for once, block by block, from several threads.
+    progress : callable, optional
+        Told, after every tile, the floating-point operations done and the operations in all.
+
+    Returns
+    -------
+    Factor
+        In `packed_bytes(n)` bytes.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        With the row (from 1) at which the factorisation broke down.
+
+    Notes
+    -----
+    Golub & Van Loan, Matrix Computations, alg. 4.2.1 (gaxpy Cholesky), by blocks.
+    """
+    size, done, panels = len(matrix), 0.0, list[Array]()
+    total = sum(_operations(size - columns.start, columns) for columns in slices(size))
+    with team() as over:
+        for columns in slices(size):
+            panel = np.empty((size - columns.start, columns.stop - columns.start))
+            for rows in _fill(panel, columns, matrix, panels, over):
+                done += _operations(rows, columns)
+                if progress:
+                    progress(done, total)
+            _finish(panel, columns, over)
+            panels.append(panel)
+    return Factor(tuple(panels))
+
+
+def _operations(rows: int, columns: slice) -> float:
+    """Floating-point operations that some rows of a panel take: a product with all columns before, and half of its own."""
+    width: int = columns.stop - columns.start
+    before: int = columns.start
+    return 2.0 * rows * width * (before + width / 2)
+
+
+def _fill(panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], over: Over) -> Iterator[int]:
+    """Columns of the matrix less what the panels before have explained of them; yields the rows that each tile has."""
+
+    def fill(rows: slice) -> int:
+        tile = panel[rows]
+        tile[...] = matrix.block(slice(columns.start + rows.start, columns.start + rows.stop), columns)
+        for before, earlier in zip(slices(columns.start), panels, strict=True):
+            below = earlier[columns.start - before.start :]
+            blas.subtract_product(tile, below[rows], below[: panel.shape[1]].T)
+        return len(tile)
+
+    return over(fill, slices(len(panel), TILE))
+
+
+def _finish(panel: Array, columns: slice, over: Over) -> None:
+    """Factorise the diagonal block, and solve the rows below with it."""
+    diagonal, below = np.split(panel, [panel.shape[1]])
+    failed_minor = blas.factorise(diagonal)
+    if failed_minor:
+        row = columns.start + failed_minor
+        raise NotPositiveDefiniteError(f"row {row} is, up to rounding, a combination of the rows before it")
+    for _ in over(lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE)):
+        pass
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The lower triangular L of M = L Lᵀ.
+
+    Parameters
+    ----------
+    panels : tuple of ndarray
+        Panel j holds columns 512 j to 512 (j + 1), and of them the rows from the diagonal down. What stands above the
+        diagonal in its first rows means nothing.
+    """
+
+    panels: tuple[Array, ...]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.panels[0])
+
+    @property
+    def log_determinant(self) -> float:
+        """log |M| = 2 Σ log L_ii."""
+        return 2 * sum(float(np.log(panel.diagonal()).sum()) for panel in self.panels)
+
+    def half_solve(self, y: Array) -> Array:
+        """L⁻¹ y, for y of shape (n, m)."""
+        x = np.array(y, order="C")
+        self._substitute_forward(x, 0)
+        return x
+
+    def solve(self, y: Array) -> Array:
+        """M⁻¹ y, for y of shape (n, m)."""
+        with team():
+            x = self.half_solve(y)
+            for columns, panel in reversed(list(zip(slices(len(self)), self.panels, strict=True))):
+                diagonal, below = np.split(panel, [panel.shape[1]])
+                blas.subtract_product(x[columns], below.T, x[columns.stop :])
+                blas.solve_triangular(diagonal.T, x[columns])
+        return x
+
+    def inverse_diagonal(self) -> Array:
+        """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
+        with team() as over:
+            return np.concatenate(list(over(lambda columns: np.square(self._inverse(columns)).sum(axis=0), slices(len(self)))))
+
+    def inverse(self) -> Array:
+        """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
+        inverse = np.empty((len(self), len(self)))
+        with team() as over:
+            lower = dict(zip([s.start for s in slices(len(self))], over(self._inverse, slices(len(self))), strict=True))
+
+            def product(pair: tuple[slice, slice]) -> None:
+                rows, columns = pair
+                block = lower[rows.start].T @ lower[columns.start][rows.start - columns.start :]
+                inverse[rows, columns], inverse[columns, rows] = block, block.T
+
+            pairs = [(rows, columns) for rows in slices(len(self)) for columns in slices(rows.stop)]
+            list(over(product, pairs))
+        return inverse
+
+    def _inverse(self, columns: slice) -> Array:
+        """Some columns of L⁻¹, from the diagonal down."""
+        x = np.eye(len(self) - columns.start, columns.stop - columns.start)
+        self._substitute_forward(x, columns.start)
+        return x
+
+    def _substitute_forward(self, x: Array, start: int) -> None:
+        """Make `x`, the right-hand side from row `start` of the matrix on, into the solution with L."""
+        for columns, panel in zip(slices(len(self)), self.panels, strict=True):
+            if columns.start >= start:
+                diagonal, below = np.split(panel, [panel.shape[1]])
+                top = x[columns.start - start : columns.stop - start]
+                blas.solve_triangular(diagonal, top)
+                blas.subtract_product(x[columns.stop - start :], below, top)

@@ -1,0 +1,8 @@
+"""What went wrong that a person can mend?"""
+
+
+class UserError(Exception):
+    """A sentence for the person who started the job or sent the request: the value, the rule, the remedy.
+
+    It becomes the failure file's text with exit code 1, or the body of an HTTP 400. Anything else that is raised is a bug.
+    """

@@ -1,0 +1,38 @@
+"""How is work shared among the cores?"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from gaussian_processes.machine import allowed_cores
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Over(Protocol):
+    """Call a function on every task, several at a time, and yield the results in the order of the tasks."""
+
+    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
+        """Return the results, in the order of the tasks."""
+
+
+@contextmanager
+def team() -> Iterator[Over]:
+    """One thread a core, each with a BLAS of one thread.
+
+    Threads over tiles, and not threads inside BLAS: OpenBLAS's threaded `syrk` (which ``x @ x.T`` and LAPACK's `potrf` call)
+    crashes above some 15,000 rows on AVX-512 processors. The tiles do not depend on the number of threads, so neither do the
+    results, to the last bit.
+
+    Examples
+    --------
+    >>> with team() as over:
+    ...     list(over(abs, [-1, 2, -3]))
+    [1, 2, 3]
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(allowed_cores()) as pool:
+        yield pool.map

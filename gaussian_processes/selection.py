@@ -1,0 +1,152 @@
+"""Which noise, bias and relevance of the columns explain the observations best?
+
+Those of the highest log evidence (GPML section 5.4.1), found by L-BFGS with exact gradients.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from gaussian_processes.cholesky import TILE, slices
+from gaussian_processes.kernels import ArcCosine, gaps
+from gaussian_processes.parallel import team
+from gaussian_processes.regression import GaussianProcess, fit
+from gaussian_processes.sphere import project, pull_back
+
+Array = NDArray[np.float64]
+
+# Rows that the evidence is computed on, at most. A search takes some forty factorisations and inverses, whose cost grows
+# with the cube of the rows; what a row beyond these would still teach about a handful of numbers is little.
+ROWS = 2_000
+BOUNDS = {
+    # Rounding ends what a smaller noise could mean; above 100 times the signal there is nothing but noise.
+    "noise": (1e-10, 1e2),
+    # On standardised columns: below, rows are compared by direction alone; above, the kernel is that of a straight line.
+    "bias": (1e-2, 1e3),
+    # A column of a thousandth of another's weight does not matter to the kernel.
+    "relevance": (1e-3, 1e3),
+}
+# The evidence may have several maxima: much noise and a smooth function, or little noise and a rough one.
+STARTS = ({"noise": 0.1, "bias": 1.0}, {"noise": 0.01, "bias": 10.0})
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A Gaussian process before any observation.
+
+    Parameters
+    ----------
+    kernel : ArcCosine
+    noise : float
+        λ, against a kernel whose value at equal points is 1.
+    bias : float
+        The constant coordinate that is appended to every row.
+    relevance : ndarray of shape (d,)
+        What every standardised column is multiplied by (automatic relevance determination, GPML section 5.1).
+    """
+
+    kernel: ArcCosine
+    noise: float
+    bias: float
+    relevance: Array
+
+    def points(self, z: Array) -> Array:
+        """Points of norm 1, of shape (n, d + 1), for standardised rows of shape (n, d)."""
+        return project(z * self.relevance, self.bias)
+
+
+def learn(prior: Prior, names: Sequence[str], z: Array, y: Array) -> Prior:
+    """Maximise the log evidence in some of the parameters of a prior.
+
+    Parameters
+    ----------
+    prior : Prior
+        The values of the parameters that stay as they are, and of `relevance` to start from.
+    names : sequence of str
+        Of `noise`, `bias` and `relevance`: those to find.
+    z : ndarray of shape (n, d)
+        Standardised rows.
+    y : ndarray of shape (n, t)
+
+    Returns
+    -------
+    Prior
+        The best that was found from several starts.
+    """
+    if not names:
+        return prior
+    bounds = [tuple(np.log(BOUNDS[name])) for name in names for _ in np.atleast_1d(getattr(prior, name))]
+
+    def loss(logs: Array) -> tuple[float, Array]:
+        value, gradient = evidence(_with(prior, names, logs), z, y)
+        return -value / len(z), -np.concatenate([gradient[name] for name in names]) / len(z)
+
+    found = []
+    for start in STARTS:
+        logs = np.log(np.concatenate([np.atleast_1d(start.get(name, getattr(prior, name))) for name in names]))
+        # Ends when a step gains 1e-7 nats a row: what it then changes in a prediction is far below the noise.
+        found.append(minimize(loss, logs, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-7, "maxiter": 100}))
+    return _with(prior, names, min(found, key=lambda result: result.fun).x)
+
+
+def _with(prior: Prior, names: Sequence[str], logs: Array) -> Prior:
+    """Put parameters, given as logarithms one after the other, into a prior."""
+    values: dict[str, Any] = {}
+    position = 0
+    for name in names:
+        size = np.size(getattr(prior, name))
+        value = np.exp(logs[position : position + size])
+        values[name] = value if name == "relevance" else float(value[0])
+        position += size
+    return replace(prior, **values)
+
+
+def evidence(prior: Prior, z: Array, y: Array) -> tuple[float, dict[str, Array]]:
+    """Log evidence of observations, and its gradient in the logarithm of every parameter.
+
+    Parameters
+    ----------
+    prior : Prior
+    z : ndarray of shape (n, d)
+        Standardised rows.
+    y : ndarray of shape (n, t)
+
+    Returns
+    -------
+    value : float
+        At the best signal variance.
+    gradient : dict of ndarray
+        By the parameter's name.
+
+    Notes
+    -----
+    ½ tr((α αᵀ/a - M⁻¹) ∂M/∂p), summed over the targets: GPML eq. 5.9. One inverse serves every parameter: the gradient is
+    first taken in the points, then pulled back through the projection.
+    """
+    points = prior.points(z)
+    process = fit(prior.kernel, points, y, prior.noise)
+    sensitivity = _sensitivity(process)
+
+    def by_points(rows: slice) -> Array:
+        slope = prior.kernel.slope_of_gap(gaps(points[rows], points))
+        return 2 * (sensitivity[rows] * slope) @ points
+
+    with team() as over:
+        in_points = np.concatenate(list(over(by_points, slices(len(points), TILE))))
+    in_columns = pull_back(z * prior.relevance, prior.bias, in_points)
+    return process.log_evidence(), {
+        "noise": np.array([prior.noise * np.trace(sensitivity)]),
+        "bias": np.array([prior.bias * in_columns[:, -1].sum()]),
+        "relevance": prior.relevance * (in_columns[:, :-1] * z).sum(axis=0),
+    }
+
+
+def _sensitivity(process: GaussianProcess) -> Array:
+    """Derivative of the log evidence in every number of M: ½ (α αᵀ/a - M⁻¹), summed over the targets."""
+    weights = process.weights / np.sqrt(process.signal_variance)
+    sensitivity: Array = (weights @ weights.T - weights.shape[1] * process.inverse()) / 2
+    return sensitivity

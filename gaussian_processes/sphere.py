@@ -1,0 +1,50 @@
+"""How does a standardised row become a point on the unit sphere?"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def project(z: Array, bias: float) -> Array:
+    """Append the constant coordinate `bias` to every row, and divide the row by its norm.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, d)
+    bias : float
+        At least 0. The larger, the closer the points, and so the smoother the function: it acts as one length scale. With 0
+        the length of a row is lost, and a zero row has no direction.
+
+    Returns
+    -------
+    ndarray of shape (n, d + 1)
+        Points of norm 1; rows whose coordinates are all zero come back as NaN.
+    """
+    points = np.column_stack([z, np.full(len(z), bias)])
+    with np.errstate(invalid="ignore"):
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return points
+
+
+def pull_back(z: Array, bias: float, gradient: Array) -> Array:
+    """Gradient in the coordinates (z, bias), from the gradient in the points that `project` makes of them.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, d)
+    bias : float
+    gradient : ndarray of shape (n, d + 1)
+        Derivative of a scalar in each coordinate of each point.
+
+    Returns
+    -------
+    ndarray of shape (n, d + 1)
+        Derivative of the same scalar in each coordinate before the projection: the part of `gradient` along the sphere,
+        divided by the norm.
+    """
+    raw = np.column_stack([z, np.full(len(z), bias)])
+    norms = np.linalg.norm(raw, axis=1, keepdims=True)
+    points = raw / norms
+    along: Array = (gradient - points * (gradient * points).sum(axis=1, keepdims=True)) / norms
+    return along

@@ -1,0 +1,163 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+from oracles import gram
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, WhiteKernel
+
+from gaussian_processes.kernels import ArcCosine
+from gaussian_processes.regression import fit
+
+
+@dataclass
+class ClosedForm(Kernel):
+    """Cho & Saul's closed forms of degree 0, 1 and 2, as a kernel of scikit-learn: eqs. 5 to 7 of the paper, over J_q(0)."""
+
+    degree: int
+    depth: int
+
+    def __call__(self, a, b=None, eval_gradient=False):
+        t = np.clip(a @ (a if b is None else b).T, -1, 1)
+        if b is None:
+            np.fill_diagonal(t, 1)
+        for _ in range(self.depth + 1):
+            angle = np.arccos(t)
+            t = [
+                (np.pi - angle) / np.pi,
+                (np.sin(angle) + (np.pi - angle) * t) / np.pi,
+                (3 * np.sin(angle) * t + (np.pi - angle) * (1 + 2 * t**2)) / (3 * np.pi),
+            ][self.degree]
+            t = np.clip(t, -1, 1)
+        return (t, np.empty((*t.shape, 0))) if eval_gradient else t
+
+    def diag(self, points):
+        return np.ones(len(points))
+
+    def is_stationary(self):
+        return False
+
+
+def sample(rows=60, columns=3, targets=1, seed=11):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(rows, columns))
+    return points / np.linalg.norm(points, axis=1, keepdims=True), rng.normal(size=(rows, targets))
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("noise", [0.01, 0.5])
+def test_mean_deviation_and_evidence_are_those_of_scikit_learn(degree, depth, noise):
+    points, targets = sample()
+    new, _ = sample(20, seed=12)
+    process = fit(ArcCosine(degree, depth), points, targets, noise)
+    variance = process.signal_variance[0]
+    kernel = ConstantKernel(variance, "fixed") * ClosedForm(degree, depth) + WhiteKernel(variance * noise, "fixed")
+    peer = GaussianProcessRegressor(kernel, alpha=0, optimizer=None).fit(points, targets[:, 0])
+
+    mean, deviation = peer.predict(new, return_std=True)
+
+    np.testing.assert_allclose(process.mean(new)[:, 0], mean, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(np.sqrt(process.variance(new)[:, 0]), deviation, rtol=1e-8)
+    assert process.log_evidence() == pytest.approx(peer.log_marginal_likelihood_value_, rel=1e-8)
+
+
+def test_the_signal_variance_is_where_the_evidence_is_highest():
+    points, targets = sample()
+    process = fit(ArcCosine(1, 0), points, targets, 0.1)
+
+    def evidence(variance):
+        kernel = ConstantKernel(variance, "fixed") * ClosedForm(1, 0) + WhiteKernel(variance * 0.1, "fixed")
+        return (
+            GaussianProcessRegressor(kernel, alpha=0, optimizer=None).fit(points, targets[:, 0]).log_marginal_likelihood_value_
+        )
+
+    best = process.signal_variance[0]
+    assert evidence(best) > max(evidence(best * 0.99), evidence(best * 1.01))
+
+
+def test_leaving_one_out_is_refitting_without_it():
+    points, targets = sample(25, targets=2)
+    process = fit(ArcCosine(2, 1), points, targets, 0.2)
+
+    mean, variance = process.leave_one_out(targets)
+
+    for row in range(25):
+        rest = np.delete(np.arange(25), row)
+        refitted = fit(ArcCosine(2, 1), points[rest], targets[rest], 0.2)
+        np.testing.assert_allclose(mean[row], refitted.mean(points[[row]])[0], rtol=0, atol=1e-12)
+        # The signal variance stays as it was found on all rows.
+        expected = refitted.variance(points[[row]])[0] / refitted.signal_variance * process.signal_variance
+        np.testing.assert_allclose(variance[row], expected, rtol=1e-12)
+
+
+def test_targets_that_share_a_kernel_are_fitted_as_if_alone():
+    points, targets = sample(40, targets=3)
+    together = fit(ArcCosine(1, 1), points, targets, 0.1)
+
+    alone = [fit(ArcCosine(1, 1), points, targets[:, [column]], 0.1) for column in range(3)]
+
+    np.testing.assert_allclose(together.mean(points), np.hstack([one.mean(points) for one in alone]), rtol=0, atol=1e-13)
+    assert together.log_evidence() == pytest.approx(sum(one.log_evidence() for one in alone), rel=1e-13)
+
+
+# Each case: degree, depth, noise, distance of the near-duplicate pair. The bound is the condition number of M times rounding.
+ILL_CONDITIONED = [(0, 0, 1e-6, 1e-9), (0, 2, 1e-4, 1e-7), (1, 5, 1e-10, 1e-3), (1, 0, 10.0, 0.0), (3, 1, 1e-8, 1e-6)]
+
+
+@pytest.mark.parametrize(("degree", "depth", "noise", "distance"), ILL_CONDITIONED)
+def test_ill_conditioned_cases_agree_with_50_digits(degree, depth, noise, distance):
+    points, targets = sample(12)
+    points[1] = points[0] + distance * np.array([1.0, -1.0, 0.5])
+    points[1] /= np.linalg.norm(points[1])
+    new, _ = sample(3, seed=13)
+    with mp.workdps(50):
+        matrix = gram(degree, depth, points, points) + mpf(noise) * mp.eye(12)
+        y, cross = mp.matrix(targets.tolist()), gram(degree, depth, new, points)
+        inverse = matrix**-1
+        weights = inverse * y
+        scale = (y.T * weights)[0] / 12
+        mean = np.array([float(v) for v in cross * weights])
+        spread = [scale * (1 + mpf(noise) - (cross[i, :] * inverse * cross[i, :].T)[0]) for i in range(3)]
+        left = np.array([float(y[i] - weights[i] / inverse[i, i]) for i in range(12)])
+        evidence = float(-(12 * mp.log(2 * mp.pi * scale) + mp.log(mp.det(matrix)) + 12) / 2)
+        condition = float(mp.norm(matrix, 2) * mp.norm(inverse, 2))
+
+    process = fit(ArcCosine(degree, depth), points, targets, noise)
+
+    bound = 20 * condition * np.finfo(float).eps
+    assert process.jitter == 0
+    np.testing.assert_allclose(process.mean(new)[:, 0], mean, rtol=0, atol=bound * np.abs(mean).max())
+    np.testing.assert_allclose(process.variance(new)[:, 0], [float(v) for v in spread], rtol=bound)
+    np.testing.assert_allclose(process.leave_one_out(targets)[0][:, 0], left, rtol=0, atol=bound * np.abs(left).max())
+    assert process.log_evidence() == pytest.approx(evidence, abs=max(1e-12, bound) * abs(evidence))
+
+
+def test_duplicates_without_noise_get_the_smallest_jitter_that_works():
+    points, targets = sample(30)
+    points = np.vstack([points, points])
+    targets = np.vstack([targets, targets])
+
+    process = fit(ArcCosine(1, 0), points, targets, 0.0)
+
+    assert 0 < process.jitter <= 1e-13
+    np.testing.assert_allclose(process.mean(points), targets, rtol=0, atol=1e-2)
+    assert np.isfinite(process.variance(points)).all()
+    assert (process.variance(points) > 0).all()
+
+
+def test_without_the_factor_there_is_no_variance():
+    points, targets = sample()
+    process = replace(fit(ArcCosine(), points, targets, 0.1), factor=None)
+
+    with pytest.raises(ValueError, match="needs the factor"):
+        process.variance(points)
+
+
+def test_no_new_points_get_no_predictions():
+    points, targets = sample()
+    process = fit(ArcCosine(), points, targets, 0.1)
+
+    assert process.mean(points[:0]).shape == (0, 1)
+    assert process.variance(points[:0]).shape == (0, 1)
