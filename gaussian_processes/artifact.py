@@ -45,7 +45,6 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
     record : mapping
         Goes into `model.json` as it is: hyperparameters, scores, whatever JSON can hold.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)
     process = model.process
     arrays: dict[str, tuple[Array, ...]] = {"points.npy": (process.points,), "weights.npy": (process.weights,)}
@@ -53,7 +52,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         arrays["factor.npy"] = process.factor.panels
     for name, parts in arrays.items():
         shape = parts[0].shape if name != "factor.npy" else (sum(part.size for part in parts),)
-        _replace(folder / name, partial(_write, shape=shape, parts=parts))
+        write_whole(folder / name, partial(_write, shape=shape, parts=parts))
     description = {
         "format": FORMAT,
         **record,
@@ -66,7 +65,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         "sha256": {name: _checksum(folder / name) for name in arrays},
     }
     text = json.dumps(description, indent=2, allow_nan=False) + "\n"
-    _replace(folder / "model.json", lambda path: path.write_text(text))
+    write_whole(folder / "model.json", lambda path: path.write_text(text))
 
 
 def load(folder: Path) -> Model:
@@ -85,6 +84,14 @@ def load(folder: Path) -> Model:
         raise UserError(f"{error.filename} is missing; {folder} must hold what `train` has written there") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} can't be used ({type(error).__name__}: {error}); train the model again") from error
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` write a file under a temporary name, then give it its own: it is never there in half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    temporary.replace(path)
 
 
 def _model(folder: Path, description: dict[str, Any]) -> Model:
@@ -130,12 +137,6 @@ def _write(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
     for part in parts:
         start, end = end, end + part.size
         flat[start:end] = part.reshape(-1)
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    temporary.replace(path)
 
 
 def _checksum(path: Path) -> str:

@@ -79,7 +79,8 @@ class Features:
 
     def _check(self, rows: Array, place: Callable[[int], str]) -> None:
         if rows.shape[1] != self.columns:
-            raise UserError(f"a row has {rows.shape[1]} columns and the model was trained on {self.columns}; send as many")
+            found = f"{place(0)} has {rows.shape[1]} feature columns"
+            raise UserError(f"{found} and the model was trained on {self.columns}; send exactly {self.columns}")
         for row, column in np.argwhere(~np.isfinite(rows))[:1]:
             raise UserError(f"{place(row)}, column {column + 1} is {rows[row, column]}; send finite numbers")
         norms = np.linalg.norm(self.standardized(rows), axis=1)
@@ -91,8 +92,15 @@ class Features:
                 raise UserError(f"{place(row)} has norm 0 and so no direction; drop the row, or use inputs=sphere with a bias")
 
 
-def learn(rows: Array, y: Array, inputs: str, standardize_targets: bool) -> Features:
-    """Learn centres and scales from training rows; the bias is 0 and the relevance 1 until they are chosen.
+def learn(
+    rows: Array,
+    y: Array,
+    inputs: str,
+    standardize_targets: bool,
+    bias: float = 1.0,
+    place: Callable[[int], str] = numbered,
+) -> Features:
+    """Learn centres and scales from training rows; the relevance of every column is 1.
 
     Parameters
     ----------
@@ -101,18 +109,25 @@ def learn(rows: Array, y: Array, inputs: str, standardize_targets: bool) -> Feat
     inputs : str
         `sphere` standardises the columns, `normalize` and `unit` take them as they are.
     standardize_targets : bool
+    bias : float
+        Taken as 0 unless `inputs` is `sphere`.
+    place : callable
+        What a person calls row i.
 
     Raises
     ------
     UserError
-        If the targets are all alike, up to rounding.
+        If a row can't be used, or the targets are all alike.
     """
     columns, targets = rows.shape[1], y.shape[1]
     center, scale = _standardization(rows) if inputs == "sphere" else (np.zeros(columns), np.ones(columns))
     target_center, target_scale = _standardization(y) if standardize_targets else (np.zeros(targets), np.ones(targets))
     if not ((y - target_center) / target_scale).any(axis=0).all():
         raise UserError(f"every target is {y[0, 0]:.6g}, so there is nothing to learn; check that the target is column 1")
-    return Features(inputs, center, scale, np.ones(columns), 0.0, target_center, target_scale)
+    bias = bias if inputs == "sphere" else 0.0
+    learned = Features(inputs, center, scale, np.ones(columns), bias, target_center, target_scale)
+    learned.points(rows, place)
+    return learned
 
 
 def _standardization(columns: Array) -> tuple[Array, Array]:

@@ -118,11 +118,12 @@ def gaps(a: Array, b: Array) -> Array:
     middle = b.mean(axis=0)
     from_a, from_b = a - middle, b - middle
     half_a, half_b = np.square(from_a).sum(axis=1) / 2, np.square(from_b).sum(axis=1) / 2
-    gap = np.add.outer(half_a, half_b)
+    gap: Array = np.add.outer(half_a, half_b)
     blas.subtract_product(gap, from_a, from_b.T)
     first, second = np.nonzero(gap < NEAR * half_a[:, np.newaxis])
     gap[first, second] = np.square(a[first] - b[second]).sum(axis=1) / 2
-    return np.clip(gap, 0.0, 2.0, out=gap)
+    np.clip(gap, 0.0, 2.0, out=gap)
+    return gap
 
 
 def _level(q: int, gap: Array) -> list[Array]:

@@ -1,12 +1,13 @@
 """What does a trained model answer, in the units of the target?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.features import Features
+from gaussian_processes.features import Features, numbered
 from gaussian_processes.regression import GaussianProcess
 
 Array = NDArray[np.float64]
@@ -45,7 +46,7 @@ class Model:
         """Whether the factor, which variances need, was kept."""
         return self.process.factor is not None
 
-    def predict(self, rows: Array, variance: bool = False) -> Prediction:
+    def predict(self, rows: Array, variance: bool = False, place: Callable[[int], str] = numbered) -> Prediction:
         """Predict the targets of some rows.
 
         Parameters
@@ -53,6 +54,8 @@ class Model:
         rows : ndarray of shape (m, d)
         variance : bool
             Whether the variance is wanted too. It costs a triangular solve with as many rows as the training data had.
+        place : callable
+            What a person calls row i.
 
         Raises
         ------
@@ -61,7 +64,7 @@ class Model:
         """
         if variance and not self.has_variance:
             raise UserError("this model was trained without variance; train again with variance=true to get std or variance")
-        points = self.features.points(rows)
+        points = self.features.points(rows, place)
         mean = self.process.mean(points) * self.features.target_scale + self.features.target_center
         spread = self.process.variance(points) * self.features.target_scale**2 if variance else None
         return Prediction(mean, spread)

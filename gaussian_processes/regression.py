@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.cholesky import Factor, NotPositiveDefiniteError, Progress, factorise, slices
+from gaussian_processes.cholesky import WIDTH, Factor, NotPositiveDefiniteError, Progress, factorise, slices
 from gaussian_processes.kernels import ArcCosine
 from gaussian_processes.parallel import team
 
@@ -21,6 +21,14 @@ Array = NDArray[np.float64]
 JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
 # New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
 CHUNK = 256
+
+
+def working_bytes(rows: int, columns: int, cores: int) -> int:
+    """Memory that a fit and its predictions take besides the factor, in bytes: the points, and each core's share of columns.
+
+    The largest share is that of leaving one out: `cholesky.WIDTH` columns of the inverse, and their squares.
+    """
+    return 8 * rows * (3 * columns + cores * 2 * WIDTH)
 
 
 @dataclass(frozen=True)
