@@ -5,6 +5,7 @@ and its own columns are finished. Only the lower triangle ever exists, in panels
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +39,36 @@ class Matrix(Protocol):
         """Return a block of it."""
 
 
+class Store(Protocol):
+    """Where the panels of a factor live, and of which type their numbers are."""
+
+    @property
+    def kind(self) -> DTypeLike:
+        """float64, or float32 for half the memory and twice the speed."""
+
+    def finished(self) -> Sequence[Array]:
+        """Return the panels that are there already, in order."""
+
+    def panel(self, index: int, shape: tuple[int, int]) -> AbstractContextManager[Array]:
+        """Return a context that gives a panel of zeros, and keeps what it has become if no error ends the context."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Panels in memory."""
+
+    kind: DTypeLike = np.float64
+
+    def finished(self) -> Sequence[Array]:
+        """Return nothing: memory starts empty."""
+        return ()
+
+    @contextmanager
+    def panel(self, index: int, shape: tuple[int, int]) -> Iterator[Array]:  # noqa: ARG002  where it is does not matter
+        """Give a panel of zeros."""
+        yield np.zeros(shape, self.kind)
+
+
 def slices(size: int, length: int = WIDTH) -> list[slice]:
     """Slices of `length` that cover `size` rows; the last may be shorter.
 
@@ -55,13 +86,15 @@ def packed_bytes(size: int, kind: DTypeLike = np.float64) -> int:
     return int(numbers * np.dtype(kind).itemsize)
 
 
-def factorise(matrix: Matrix, progress: Progress | None = None) -> "Factor":
+def factorise(matrix: Matrix, store: Store | None = None, progress: Progress | None = None) -> "Factor":
     """Cholesky factor L of a symmetric positive definite matrix M = L Lᵀ.
 
     Parameters
     ----------
     matrix : Matrix
         Of n rows. Its lower triangle is asked for once, block by block, from several threads.
+    store : Store, optional
+        Takes the panels, and gives those that are finished already; float64 in memory unless it is given.
     progress : callable, optional
         Told, after every tile, the floating-point operations done and the operations in all.
 
@@ -79,16 +112,18 @@ def factorise(matrix: Matrix, progress: Progress | None = None) -> "Factor":
     -----
     Golub & Van Loan, Matrix Computations, alg. 4.2.1 (gaxpy Cholesky), by blocks.
     """
-    size, done, panels = len(matrix), 0.0, list[Array]()
-    total = sum(_operations(size - columns.start, columns) for columns in slices(size))
+    store = store or Memory()
+    size, panels = len(matrix), list(store.finished())
+    work = [_operations(size - columns.start, columns) for columns in slices(size)]
+    total, done = sum(work), sum(work[: len(panels)])
     with team() as over:
-        for columns in slices(size):
-            panel = np.empty((size - columns.start, columns.stop - columns.start))
-            for rows in _fill(panel, columns, matrix, panels, over):
-                done += _operations(rows, columns)
-                if progress:
-                    progress(done, total)
-            _finish(panel, columns, over)
+        for columns in slices(size)[len(panels) :]:
+            with store.panel(len(panels), (size - columns.start, columns.stop - columns.start)) as panel:
+                for rows in _fill(panel, columns, matrix, panels, over):
+                    done += _operations(rows, columns)
+                    if progress:
+                        progress(done, total)
+                _finish(panel, columns, over)
             panels.append(panel)
     return Factor(tuple(panels))
 
@@ -104,11 +139,13 @@ def _fill(panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array],
     """Columns of the matrix less what the panels before have explained of them; yields the rows that each tile has."""
 
     def fill(rows: slice) -> int:
-        tile = panel[rows]
-        tile[...] = matrix.block(slice(columns.start + rows.start, columns.start + rows.stop), columns)
+        # What would lie above the diagonal block's own tiles is left out.
+        wide = slice(columns.start, min(columns.stop, columns.start + rows.stop))
+        tile = panel[rows, : wide.stop - wide.start]
+        tile[...] = matrix.block(slice(columns.start + rows.start, columns.start + rows.stop), wide)
         for before, earlier in zip(slices(columns.start), panels, strict=True):
             below = earlier[columns.start - before.start :]
-            blas.subtract_product(tile, below[rows], below[: panel.shape[1]].T)
+            blas.subtract_product(tile, below[rows], below[: tile.shape[1]].T)
         return len(tile)
 
     return over(fill, slices(len(panel), TILE))
@@ -123,6 +160,12 @@ def _finish(panel: Array, columns: slice, over: Over) -> None:
         raise NotPositiveDefiniteError(f"row {row} is, up to rounding, a combination of the rows before it")
     for _ in over(lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE)):
         pass
+
+
+def squared_norms(x: Array) -> Array:
+    """Squared length of every column, in float64 and without a copy of `x`."""
+    norms: Array = np.einsum("ij,ij->j", x, x, dtype=np.float64)
+    return norms
 
 
 @dataclass(frozen=True)
@@ -143,13 +186,18 @@ class Factor:
         return len(self.panels[0])
 
     @property
+    def kind(self) -> np.dtype[Any]:
+        """Type of its numbers, in which its solutions are computed and come back."""
+        return self.panels[0].dtype
+
+    @property
     def log_determinant(self) -> float:
         """log |M| = 2 Σ log L_ii."""
-        return 2 * sum(float(np.log(panel.diagonal()).sum()) for panel in self.panels)
+        return 2 * sum(float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels)
 
     def half_solve(self, y: Array) -> Array:
         """L⁻¹ y, for y of shape (n, m)."""
-        x = np.array(y, order="C")
+        x = np.array(y, self.kind, order="C")
         self._substitute_forward(x, 0)
         return x
 
@@ -166,11 +214,11 @@ class Factor:
     def inverse_diagonal(self) -> Array:
         """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
         with team() as over:
-            return np.concatenate(list(over(lambda columns: np.square(self._inverse(columns)).sum(axis=0), slices(len(self)))))
+            return np.concatenate(list(over(lambda columns: squared_norms(self._inverse(columns)), slices(len(self)))))
 
     def inverse(self) -> Array:
         """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
-        inverse = np.empty((len(self), len(self)))
+        inverse = np.empty((len(self), len(self)), self.kind)
         with team() as over:
             lower = dict(zip([s.start for s in slices(len(self))], over(self._inverse, slices(len(self))), strict=True))
 
@@ -185,7 +233,7 @@ class Factor:
 
     def _inverse(self, columns: slice) -> Array:
         """Some columns of L⁻¹, from the diagonal down."""
-        x = np.eye(len(self) - columns.start, columns.stop - columns.start)
+        x = np.eye(len(self) - columns.start, columns.stop - columns.start, dtype=self.kind)
         self._substitute_forward(x, columns.start)
         return x
 

@@ -33,7 +33,7 @@ class Features:
     relevance : ndarray of shape (d,)
         What every standardised column is multiplied by.
     bias : float
-        The constant coordinate appended to every row; 0 unless `inputs` is `sphere`.
+        The constant coordinate appended to every row; 0 appends none.
     target_center, target_scale : ndarray of shape (t,)
         Taken from every target, and divided by.
     """
@@ -97,7 +97,7 @@ def learn(
     y: Array,
     inputs: str,
     standardize_targets: bool,
-    bias: float = 1.0,
+    bias: float = 0.0,
     place: Callable[[int], str] = numbered,
 ) -> Features:
     """Learn centres and scales from training rows; the relevance of every column is 1.
@@ -110,7 +110,7 @@ def learn(
         `sphere` standardises the columns, `normalize` and `unit` take them as they are.
     standardize_targets : bool
     bias : float
-        Taken as 0 unless `inputs` is `sphere`.
+        The constant coordinate to append; 0 for none.
     place : callable
         What a person calls row i.
 
@@ -124,7 +124,6 @@ def learn(
     target_center, target_scale = _standardization(y) if standardize_targets else (np.zeros(targets), np.ones(targets))
     if not ((y - target_center) / target_scale).any(axis=0).all():
         raise UserError(f"every target is {y[0, 0]:.6g}, so there is nothing to learn; check that the target is column 1")
-    bias = bias if inputs == "sphere" else 0.0
     learned = Features(inputs, center, scale, np.ones(columns), bias, target_center, target_scale)
     learned.points(rows, place)
     return learned

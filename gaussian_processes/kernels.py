@@ -61,12 +61,12 @@ class ArcCosine:
         ndarray of shape (n, m)
             Values in [0, 1]; exactly 1 where two rows are equal.
         """
-        out = np.empty((len(a), len(b)))
-        step = max(1, CHUNK // max(1, len(b)))
-        for start in range(0, len(a), step):
-            rows = slice(start, start + step)
-            out[rows] = self.of_gap(gaps(a[rows], b))
-        return out
+        gap = gaps(a, b)
+        flat = gap.reshape(-1)
+        for start in range(0, flat.size, CHUNK):
+            chunk = slice(start, start + CHUNK)
+            flat[chunk] = self.of_gap(flat[chunk])
+        return gap
 
     def of_gap(self, gap: Array) -> Array:
         """Kernel of points whose cosine is ``t = 1 - gap``: in [0, 1], never decreasing in t.
@@ -120,8 +120,10 @@ def gaps(a: Array, b: Array) -> Array:
     half_a, half_b = np.square(from_a).sum(axis=1) / 2, np.square(from_b).sum(axis=1) / 2
     gap: Array = np.add.outer(half_a, half_b)
     blas.subtract_product(gap, from_a, from_b.T)
-    first, second = np.nonzero(gap < NEAR * half_a[:, np.newaxis])
-    gap[first, second] = np.square(a[first] - b[second]).sum(axis=1) / 2
+    near = gap < NEAR * half_a[:, np.newaxis]
+    if near.any():
+        first, second = np.nonzero(near)
+        gap[first, second] = np.square(a[first] - b[second]).sum(axis=1) / 2
     np.clip(gap, 0.0, 2.0, out=gap)
     return gap
 

@@ -5,12 +5,23 @@ prior y ~ N(0, a M), M = K + λ I, where K is the kernel's Gram matrix, λ the n
 equal points is 1, and a the signal variance, which has a closed form.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.cholesky import WIDTH, Factor, NotPositiveDefiniteError, Progress, factorise, slices
+from gaussian_processes.cholesky import (
+    WIDTH,
+    Factor,
+    Memory,
+    NotPositiveDefiniteError,
+    Progress,
+    Store,
+    factorise,
+    slices,
+    squared_norms,
+)
 from gaussian_processes.kernels import ArcCosine
 from gaussian_processes.parallel import team
 
@@ -19,6 +30,10 @@ Array = NDArray[np.float64]
 # What may be added to the diagonal of a matrix that rounding has made indefinite, the smallest first. Rounding moves the
 # eigenvalues by about 1e-16 n, so a few of these are tried in vain at most; each trial costs up to a factorisation.
 JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
+# How small a residual, relative to the targets, the weights are refined to in mixed precision, and in how many iterations
+# at most. A factor in float32 takes two to five; one that takes more is too coarse, and float64 will be faster.
+RESIDUAL = 1e-10
+ITERATIONS = 20
 # New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
 CHUNK = 256
 
@@ -50,6 +65,26 @@ class GramMatrix:
         block[diagonal - rows.start, diagonal - columns.start] += self.noise
         return block
 
+    def product(self, x: Array) -> Array:
+        """M x, of shape (n, t) for x of shape (n, t); every block below the diagonal serves twice."""
+        y = np.zeros_like(x)
+
+        def part(columns: slice) -> tuple[slice, Array]:
+            below = slice(columns.start, len(self))
+            y = np.zeros_like(x[below])
+            for rows in slices(len(y)):
+                here = slice(below.start + rows.start, below.start + rows.stop)
+                block = self.block(here, columns)
+                y[rows] += block @ x[columns]
+                if here != columns:
+                    y[: columns.stop - columns.start] += block.T @ x[here]
+            return below, y
+
+        with team() as over:
+            for below, share in over(part, slices(len(self))):
+                y[below] += share
+        return y
+
 
 @dataclass(frozen=True)
 class GaussianProcess:
@@ -70,6 +105,8 @@ class GaussianProcess:
         a, of each target.
     factor : Factor or None
         L of M. Without it there are means, but no variances.
+    iterations : int
+        How many iterations refined the weights, in mixed precision.
     """
 
     kernel: ArcCosine
@@ -79,6 +116,7 @@ class GaussianProcess:
     weights: Array
     signal_variance: Array
     factor: Factor | None
+    iterations: int = 0
 
     def mean(self, points: Array) -> Array:
         """Mean at new points: of shape (m, t) for points of shape (m, d). GPML eq. 2.25."""
@@ -106,12 +144,13 @@ class GaussianProcess:
         factor, total = self._kept_factor, 1 + self.noise + self.jitter
         with team() as over:
             parts = over(
-                lambda rows: np.square(factor.half_solve(self.kernel(self.points, points[rows]))).sum(axis=0),
+                lambda rows: squared_norms(factor.half_solve(self.kernel(self.points, points[rows]))),
                 slices(len(points), CHUNK),
             )
             explained = np.concatenate([np.empty(0), *parts])
-        # Rounding may explain all there is, or more, of an observation at a training point without noise.
-        return np.outer(np.maximum(total - explained, np.finfo(float).eps), self.signal_variance)
+        # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
+        least = max(self.noise + self.jitter, float(np.finfo(factor.kind).eps))
+        return np.outer(np.maximum(total - explained, least), self.signal_variance)
 
     def log_evidence(self) -> float:
         """Log marginal likelihood of the observations, summed over the targets: GPML eq. 2.30, at the best a."""
@@ -146,7 +185,19 @@ class GaussianProcess:
         return self.factor
 
 
-def fit(kernel: ArcCosine, points: Array, targets: Array, noise: float, progress: Progress | None = None) -> GaussianProcess:
+def in_memory(diagonal: float) -> Store:  # noqa: ARG001  the same for every diagonal
+    """Panels of float64 in memory."""
+    return Memory()
+
+
+def fit(
+    kernel: ArcCosine,
+    points: Array,
+    targets: Array,
+    noise: float,
+    stores: Callable[[float], Store] = in_memory,
+    progress: Progress | None = None,
+) -> GaussianProcess:
     """Condition a Gaussian process on observations.
 
     Parameters
@@ -158,23 +209,82 @@ def fit(kernel: ArcCosine, points: Array, targets: Array, noise: float, progress
         One column a target.
     noise : float
         λ, at least 0.
+    stores : callable
+        Gives, for what stands on the diagonal of M besides the kernel, the store of the factor's panels. If they are of
+        float32 the weights are refined in float64; what else the factor is used for has the six digits of float32.
     progress : callable, optional
         See `cholesky.factorise`.
 
     Returns
     -------
     GaussianProcess
-        GPML alg. 2.1. If M is not positive definite in floating point, its `jitter` is the smallest power of ten that
-        makes it so.
+        GPML alg. 2.1. If M is not positive definite in float64, its `jitter` is the smallest power of ten that makes it so.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If M is not positive definite in float32, or its factor there is too coarse to refine the weights with.
     """
     for jitter in (0.0, *JITTERS):
+        matrix, store = GramMatrix(kernel, points, noise + jitter), stores(noise + jitter)
         try:
-            factor = factorise(GramMatrix(kernel, points, noise + jitter), progress)
+            factor = factorise(matrix, store, progress)
         except NotPositiveDefiniteError:
+            if store.kind == np.float32:
+                raise
             continue
-        weights = factor.solve(targets)
+        weights, iterations = factor.solve(targets), 0
+        if factor.kind == np.float32:
+            weights, iterations = refine(matrix, factor, targets)
         signal_variance = (targets * weights).sum(axis=0) / len(targets)
-        return GaussianProcess(kernel, noise, jitter, points, weights, signal_variance, factor)
-    raise ValueError(
-        f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal; the points hold NaN or are not of norm 1"
-    )
+        return GaussianProcess(kernel, noise, jitter, points, weights, signal_variance, factor, iterations)
+    raise ValueError(f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal; are there NaN among the points?")
+
+
+def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, int]:
+    """M⁻¹ y in float64, by conjugate gradients that a factor of fewer digits preconditions.
+
+    Parameters
+    ----------
+    matrix : GramMatrix
+        M, whose products with a vector are formed block by block: K is never stored.
+    factor : Factor
+        L with M ≈ L Lᵀ.
+    targets : ndarray of shape (n, t)
+
+    Returns
+    -------
+    weights : ndarray of shape (n, t)
+        With ‖y - M α‖ ≤ 1e-10 ‖y‖ for every target.
+    iterations : int
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If that is not reached.
+
+    Notes
+    -----
+    Golub & Van Loan, alg. 11.5.1, every target by itself; β in Polak and Ribière's form, since the preconditioner rounds.
+    """
+    # Vectors of length 1 keep within the range of float32, whatever the targets' units.
+    length = np.linalg.norm(targets, axis=0)
+    residual = _ratio(targets, length)
+    weights = np.zeros_like(residual)
+    direction = solved = factor.solve(residual).astype(float)
+    for iteration in range(1, ITERATIONS + 1):
+        image, descent = matrix.product(direction), (residual * solved).sum(axis=0)
+        step = _ratio(descent, (direction * image).sum(axis=0))
+        weights += step * direction
+        before, residual = residual, residual - step * image
+        if np.linalg.norm(residual, axis=0).max() <= RESIDUAL:
+            return weights * length, iteration
+        solved = factor.solve(residual).astype(float)
+        direction = solved + _ratio((solved * (residual - before)).sum(axis=0), descent) * direction
+    raise NotPositiveDefiniteError(f"{ITERATIONS} iterations leave a residual of {np.linalg.norm(residual, axis=0).max():.1e}")
+
+
+def _ratio(numerator: Array, denominator: Array) -> Array:
+    """Quotient that is 0 where the denominator is, as it is for a target that is zero or solved exactly."""
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    return np.divide(numerator, denominator, out=np.zeros(shape), where=denominator != 0)

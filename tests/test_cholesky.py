@@ -79,7 +79,7 @@ def test_an_indefinite_matrix_is_refused_at_the_row_where_it_shows(row):
 def test_progress_ends_with_all_the_operations_of_a_cholesky_factorisation():
     size, seen = 3 * WIDTH, []
 
-    factorise(Dense(positive_definite(size)), lambda done, total: seen.append((done, total)))
+    factorise(Dense(positive_definite(size)), progress=lambda done, total: seen.append((done, total)))
 
     assert seen == sorted(seen)
     assert seen[-1][0] == pytest.approx(seen[-1][1])

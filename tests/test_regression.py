@@ -7,6 +7,7 @@ from oracles import gram
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, WhiteKernel
 
+from gaussian_processes.cholesky import Memory, NotPositiveDefiniteError
 from gaussian_processes.kernels import ArcCosine
 from gaussian_processes.regression import fit
 
@@ -161,3 +162,48 @@ def test_no_new_points_get_no_predictions():
 
     assert process.mean(points[:0]).shape == (0, 1)
     assert process.variance(points[:0]).shape == (0, 1)
+
+
+@pytest.mark.parametrize("noise", [1.0, 1e-2, 1e-5])
+@pytest.mark.parametrize("degree", [0, 1])
+def test_mixed_precision_solves_the_equations_to_ten_digits(degree, noise):
+    points, targets = sample(700, targets=2)
+    kernel = ClosedForm(degree, 1)
+
+    process = fit(ArcCosine(degree, 1), points, targets, noise, lambda diagonal: Memory(np.float32))
+
+    residual = targets - kernel(points) @ process.weights - noise * process.weights
+    assert (np.linalg.norm(residual, axis=0) < 2e-10 * np.linalg.norm(targets, axis=0)).all()
+    assert 1 <= process.iterations <= 20
+    assert process.factor.kind == np.float32
+
+
+def test_mixed_precision_keeps_six_digits_of_what_is_not_refined():
+    points, targets = sample(600)
+    new, _ = sample(50, seed=14)
+    full = fit(ArcCosine(1, 1), points, targets, 0.1)
+
+    mixed = fit(ArcCosine(1, 1), points, targets, 0.1, lambda diagonal: Memory(np.float32))
+
+    np.testing.assert_allclose(mixed.mean(new), full.mean(new), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(mixed.variance(new), full.variance(new), rtol=1e-5)
+    assert mixed.log_evidence() == pytest.approx(full.log_evidence(), rel=1e-5)
+    np.testing.assert_allclose(mixed.leave_one_out(targets)[1], full.leave_one_out(targets)[1], rtol=1e-5)
+
+
+def test_what_float32_cannot_factorise_is_refused():
+    points, targets = sample(60)
+    points = np.vstack([points, points])
+
+    with pytest.raises(NotPositiveDefiniteError):
+        fit(ArcCosine(1, 3), points, np.vstack([targets, targets]), 1e-12, lambda diagonal: Memory(np.float32))
+
+
+def test_a_target_of_zeros_among_others_has_weights_of_zero_in_mixed_precision():
+    points, targets = sample(40, targets=2)
+    targets[:, 1] = 0
+
+    process = fit(ArcCosine(1, 0), points, targets, 0.1, lambda diagonal: Memory(np.float32))
+
+    assert (process.weights[:, 1] == 0).all()
+    assert np.isfinite(process.weights).all()

@@ -1,0 +1,277 @@
+"""Which hyperparameters does a training job take?
+
+Each is declared once, as a field of `Settings`. What a job's strings mean, README's table and the text of ``train --help``
+all come from there.
+"""
+
+import difflib
+import json
+import math
+import re
+import reprlib
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from gaussian_processes.errors import UserError
+
+# What the platform and its clients add to a job's hyperparameters: not ours to judge.
+FOREIGN = ("_", "sagemaker_")
+# A value that was not given, as Python's str(), JSON and an empty form field write it.
+NOTHING = ("None", "null", "")
+# Python's own float() would also take "nan", "infinity" and "1_000".
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number from `least` to `greatest`, perhaps a whole one; `auto`, where it may be left to the program, is None."""
+
+    least: float
+    greatest: float = math.inf
+    whole: bool = False
+    auto: bool = False
+
+    @property
+    def rule(self) -> str:
+        """What it takes, in words that follow "must be"."""
+        kind = ("auto or " if self.auto else "") + ("a whole number" if self.whole else "a number")
+        return f"{kind} {_interval(self.least, self.greatest)}"
+
+    def read(self, text: str) -> float | None:
+        """Return the value of a text, of which ``5.0`` is whole too; ValueError if it breaks the rule."""
+        if self.auto and text.lower() == "auto":
+            return None
+        if not NUMBER.fullmatch(text):
+            raise ValueError
+        # A whole number is not read as a float, which would round a large seed.
+        value = int(text) if self.whole and text.isdigit() else float(text)
+        if not self.least <= value <= self.greatest or value == math.inf or (self.whole and value % 1):
+            raise ValueError
+        return int(value) if self.whole else value
+
+
+@dataclass(frozen=True)
+class Word:
+    """One of a few words, in capitals or not, each with the value it stands for."""
+
+    values: Mapping[str, object]
+
+    @property
+    def rule(self) -> str:
+        """What it takes, in words that follow "must be"."""
+        *words, last = self.values
+        return f"{', '.join(words)} or {last}"
+
+    def read(self, text: str) -> object:
+        """Return the value of a text, of which 1 and 0 say true and false; ValueError if it breaks the rule."""
+        word = {"1": "true", "0": "false"}.get(text, text.lower())
+        if word not in self.values:
+            raise ValueError
+        return self.values[word]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where tuning searches unless it is told otherwise, ends included, in SageMaker's words for ranges."""
+
+    least: float
+    greatest: float
+    scaling: str
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """All that is known of one hyperparameter.
+
+    Parameters
+    ----------
+    default : str
+        As a client would write it.
+    meaning : str
+        What it does, for README and ``train --help``: one line, without ``|``, which would end a cell of the table.
+    tuning : Range, optional
+        None: not worth a search.
+    """
+
+    name: str
+    kind: Number | Word
+    default: str
+    meaning: str
+    tuning: Range | None = None
+
+
+def _declared(kind: Number | Word, default: str, meaning: str, tuning: Range | None = None) -> Any:
+    """Declare a field of `Settings`, which takes its default from the declaration."""
+    entry = {"kind": kind, "default": default, "meaning": meaning, "tuning": tuning}
+    return field(default=kind.read(default), metadata=entry)
+
+
+AUTO: Mapping[str, bool | None] = {"auto": None, "true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a job asks for, checked; None where it leaves the choice to the program (`auto`)."""
+
+    q: int = _declared(
+        Number(0, 10, whole=True),
+        default="1",
+        tuning=Range(0, 4, "Linear"),
+        meaning="degree of the arc-cosine kernel: 0 gives rough functions, each further degree smoother ones",
+    )
+    l: int = _declared(  # noqa: E741  the literature's own letter
+        Number(0, 20, whole=True),
+        default="1",
+        tuning=Range(0, 4, "Linear"),
+        meaning="depth: how many times the kernel is composed with itself beyond the first",
+    )
+    noise: float | None = _declared(
+        Number(0, auto=True),
+        default="auto",
+        # Of standardised targets: a tenth of a per cent of their spread, to nothing but noise.
+        tuning=Range(1e-6, 1, "Logarithmic"),
+        meaning="variance σ² of the noise, against a kernel whose value at t = 1 is 1; auto maximises the log evidence",
+    )
+    bias: float | None = _declared(
+        Number(0, auto=True),
+        default="auto",
+        # Of standardised columns: from a bias that is lost among them to one that makes the function nearly linear.
+        tuning=Range(0.01, 100, "Logarithmic"),
+        meaning="constant appended to the standardised columns before the projection, with inputs=sphere only; 0 appends"
+        " none; auto maximises the log evidence",
+    )
+    inputs: str = _declared(
+        Word({"sphere": "sphere", "normalize": "normalize", "unit": "unit"}),
+        default="sphere",
+        meaning="how rows become points of the unit sphere: sphere standardises the columns, appends the bias and projects;"
+        " normalize divides each row by its norm; unit refuses rows whose norm is not 1",
+    )
+    standardize_targets: bool | None = _declared(
+        Word(AUTO),
+        default="auto",
+        meaning="whether targets are centred and divided by their standard deviation; auto does unless inputs=normalize",
+    )
+    leave_one_out: bool | None = _declared(
+        Word(AUTO),
+        default="auto",
+        meaning="whether leave-one-out scores, which cost about as much again as the fit, are computed; auto: up to 5,000 rows",
+    )
+    variance: bool | None = _declared(
+        Word(AUTO),
+        default="auto",
+        meaning="whether the model keeps the factor that standard deviations are predicted from; auto: up to 2 GB",
+    )
+    seed: int = _declared(
+        Number(0, whole=True),
+        default="0",
+        meaning="seed of every random choice",
+    )
+
+    @property
+    def targets_are_standardized(self) -> bool:
+        """Whether targets are centred and scaled: `auto` keeps the post's formulas to the letter where they are asked for."""
+        return self.inputs != "normalize" if self.standardize_targets is None else self.standardize_targets
+
+
+HYPERPARAMETERS = tuple(Hyperparameter(entry.name, **entry.metadata) for entry in fields(Settings))
+
+
+def parse(strings: Mapping[str, str]) -> Settings:
+    """Settings that a job's hyperparameters ask for.
+
+    Parameters
+    ----------
+    strings : mapping of str to str
+        As any client writes them: bare (``rbf``), quoted as JSON (``"rbf"``), with spaces around them. ``None``, ``null`` and
+        nothing ask for the default. Names that begin with ``_`` or ``sagemaker_`` are ignored.
+
+    Raises
+    ------
+    UserError
+        If a name is unknown, a value breaks its rule, or two values contradict each other. All wrong ones are named, since
+        every attempt costs the start of a job.
+
+    Examples
+    --------
+    >>> parse({"q": "0", "l": '"2"', "noise": " 0.1 "}).noise
+    0.1
+    """
+    values: dict[str, Any] = {}
+    wrong = []
+    for name, text in strings.items():
+        try:
+            if not name.startswith(FOREIGN):
+                values[name] = _value(_known(name), text)
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UserError("; ".join(wrong))
+    return _consistent(Settings(**values))
+
+
+def table() -> str:
+    """README's table of the hyperparameters, in Markdown, without a final line break."""
+    head = ["| name | values | default | tuned over | meaning |", "|---|---|---|---|---|"]
+    rows = [
+        f"| `{entry.name}` | {entry.kind.rule} | `{entry.default}` | {_tuned(entry.tuning)} | {entry.meaning} |"
+        for entry in HYPERPARAMETERS
+    ]
+    return "\n".join(head + rows)
+
+
+def usage() -> str:
+    """List the hyperparameters for ``train --help``."""
+    return "\n".join(
+        f"  {entry.name}: {entry.kind.rule} (default {entry.default})\n{textwrap.indent(textwrap.fill(entry.meaning), ' ' * 6)}"
+        for entry in HYPERPARAMETERS
+    )
+
+
+def _known(name: str) -> Hyperparameter:
+    entries = {entry.name: entry for entry in HYPERPARAMETERS}
+    if name in entries:
+        return entries[name]
+    nearest = difflib.get_close_matches(name.strip().lower(), entries, n=1)
+    remedy = f"correct it to {nearest[0]}, or remove it" if nearest else f"remove it, or use one of {', '.join(entries)}"
+    raise UserError(f"hyperparameter {reprlib.repr(name)} is unknown: {remedy}")
+
+
+def _value(entry: Hyperparameter, text: str) -> object:
+    try:
+        word = _bare(text)
+        return entry.kind.read(entry.default if word in NOTHING else word)
+    except ValueError as error:
+        # SageMaker shows 1,024 characters of a failure, and a value can have 2,500.
+        raise UserError(
+            f"hyperparameter {entry.name} is {reprlib.repr(text)}, but it must be {entry.kind.rule}:"
+            f" correct it, or leave it out for the default {entry.default}"
+        ) from error
+
+
+def _bare(text: str) -> str:
+    """Text without the spaces and the quotes of JSON that a client put around it."""
+    text = text.strip()
+    if not text.startswith('"'):
+        return text
+    word = json.loads(text)  # a stray quote is a ValueError, as any other bad value
+    return str(word).strip()
+
+
+def _consistent(settings: Settings) -> Settings:
+    """Refuse a bias where there is none, and then set it to what that means."""
+    if settings.bias is not None and settings.inputs != "sphere":
+        raise UserError(
+            f"hyperparameter bias is {settings.bias:g} and inputs is {settings.inputs}, but only inputs=sphere has a bias:"
+            " leave bias out, or set inputs to sphere"
+        )
+    return settings if settings.inputs == "sphere" else replace(settings, bias=0.0)
+
+
+def _tuned(tuning: Range | None) -> str:
+    return f"{tuning.least:g} to {tuning.greatest:g}, {tuning.scaling.lower()}" if tuning else ""
+
+
+def _interval(least: float, greatest: float) -> str:
+    return f"from {least:g} up" if greatest == math.inf else f"from {least:g} to {greatest:g}"

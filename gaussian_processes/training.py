@@ -1,0 +1,215 @@
+"""How does a training job go from its channels to a model?"""
+
+import argparse
+import csv
+import json
+import os
+import time
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussian_processes import artifact, contract, features, hyperparameters, scores, selection, tables
+from gaussian_processes.cholesky import packed_bytes
+from gaussian_processes.contract import Channel, Job
+from gaussian_processes.errors import UserError
+from gaussian_processes.features import Features
+from gaussian_processes.hyperparameters import Settings
+from gaussian_processes.kernels import ArcCosine
+from gaussian_processes.machine import allowed_bytes, allowed_cores
+from gaussian_processes.model import Model
+from gaussian_processes.regression import fit, working_bytes
+from gaussian_processes.selection import Prior
+from gaussian_processes.tables import Table
+
+Array = NDArray[np.float64]
+
+DESCRIPTION = """\
+Train a Gaussian process on the CSV files of the channel `train` (no header, target first),
+score it on `validation` and `test` where there are any, and leave it in /opt/ml/model.
+SAGEMAKER_BASE_DIR names another folder than /opt/ml.
+
+Hyperparameters, in /opt/ml/input/config/hyperparameters.json:
+"""
+# Leaving one out takes as long as the fit: beyond these rows, more than a few seconds.
+LEAVE_ONE_OUT_ROWS = 5_000
+# The factor of 22,000 rows. It is uploaded, downloaded whenever an endpoint starts, and has to fit into its memory.
+FACTOR_BYTES = 2_000_000_000
+# Often enough to see that a long fit moves, seldom enough for a log that is kept.
+PROGRESS_SECONDS = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the files under the base folder say; return the exit code."""
+    parser = argparse.ArgumentParser(
+        "train", description=DESCRIPTION + hyperparameters.usage(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args(arguments)
+    base = contract.base_folder(os.environ)
+    return contract.run(lambda: train(contract.read(base)), contract.failure_file(base))
+
+
+def train(job: Job) -> None:
+    """Train, score and save one model."""
+    settings = hyperparameters.parse(job.hyperparameters)
+    data = {name: _read(name, channel) for name, channel in job.channels.items()}
+    model = _model(settings, data["train"])
+    found = _training_scores(model, data["train"], settings)
+    for name in ("validation", "test"):
+        if name in data:
+            found |= _scores(name, model, data[name], job.output_data)
+    if "validation" not in data:
+        _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one")
+    _save(model, settings, found, job)
+
+
+def _read(name: str, channel: Channel) -> Table:
+    table = tables.read(channel)
+    for note in table.notes:
+        _say(note)
+    rows, columns = table.values.shape
+    _say(f"{name}: {rows:,} rows of a target and {columns - 1} features, from {len(table.origins)} file(s)")
+    return table
+
+
+def _model(settings: Settings, table: Table) -> Model:
+    """Standardise, find what was left to be found, and condition on every row."""
+    y, rows = np.split(table.values, [1], axis=1)
+    # A bias that is still to be found is positive; so is the 1 that stands for it here.
+    bias = 1.0 if settings.bias is None else settings.bias
+    learned = features.learn(rows, y, settings.inputs, settings.targets_are_standardized, bias, table.place)
+    _check_memory(*rows.shape)
+    prior = _prior(settings, learned, rows, y)
+    learned = replace(learned, bias=prior.bias)
+    process = fit(prior.kernel, learned.points(rows), learned.targets(y), prior.noise, progress=Progress())
+    if process.jitter:
+        _say(
+            f"the Gram matrix is not positive definite with noise {prior.noise:g}: {process.jitter:g} was added to its diagonal"
+        )
+    return Model(learned, process)
+
+
+def _prior(settings: Settings, learned: Features, rows: Array, y: Array) -> Prior:
+    """Kernel, noise and bias: as given, or of the highest log evidence on a sample of the rows."""
+    prior = Prior(ArcCosine(settings.q, settings.l), settings.noise or 0.0, learned.bias, learned.relevance)
+    names = [name for name in ("noise", "bias") if getattr(settings, name) is None]
+    size = min(len(rows), selection.ROWS)
+    sample = np.sort(np.random.default_rng(settings.seed).choice(len(rows), size, replace=False))
+    prior = selection.learn(prior, names, learned.standardized(rows[sample]), learned.targets(y[sample]))
+    origin = f"; {' and '.join(names)} of the highest log evidence on {size:,} rows" if names else ""
+    _say(f"kernel q={settings.q}, l={settings.l}; noise={prior.noise:.6g}, bias={prior.bias:.6g}{origin}")
+    return prior
+
+
+def _check_memory(rows: int, columns: int) -> None:
+    """Refuse, before anything is allocated, what would not fit."""
+
+    def needed(size: int) -> int:
+        return packed_bytes(size) + working_bytes(size, columns, allowed_cores())
+
+    allowed = allowed_bytes()
+    if needed(rows) > allowed:
+        fitting = bisect_right(range(rows), allowed, key=needed) - 1
+        raise UserError(
+            f"{rows:,} rows need {_size(needed(rows))} of memory and {_size(allowed)} are free;"
+            f" use an instance with more memory, or about {fitting:,} rows"
+        )
+
+
+def _training_scores(model: Model, table: Table, settings: Settings) -> dict[str, float]:
+    """Log evidence, and leave-one-out scores if they are wanted, in the units of the target."""
+    y, scale = table.values[:, :1], model.features.target_scale
+    found = {"train:log_evidence": model.process.log_evidence() - len(y) * float(np.log(scale).sum())}
+    if settings.leave_one_out is None and len(y) > LEAVE_ONE_OUT_ROWS:
+        _say(f"leave-one-out scores are left out beyond {LEAVE_ONE_OUT_ROWS:,} rows; leave_one_out=true computes them")
+    elif settings.leave_one_out is not False:
+        mean, variance = model.process.leave_one_out(model.features.targets(y))
+        mean, variance = mean * scale + model.features.target_center, variance * scale**2
+        found |= {"train:LOO_RMSE": scores.rmse(y, mean), "train:LOO_NLPD": scores.nlpd(y, mean, variance)}
+    return _reported(found)
+
+
+def _scores(name: str, model: Model, table: Table, folder: Path) -> dict[str, float]:
+    """Scores on the rows of a channel; the predictions go into a file."""
+    y, rows = np.split(table.values, [1], axis=1)
+    prediction = model.predict(rows, variance=True, place=table.place)
+    mean, variance = prediction.mean, prediction.variance
+    assert variance is not None  # noqa: S101  it was asked for
+    lines = np.column_stack([y, mean, np.sqrt(variance)]).tolist()
+    artifact.write_whole(folder / f"{name}_predictions.csv", lambda path: _write_predictions(path, lines))
+    return _reported(
+        {
+            f"{name}:RMSE": scores.rmse(y, mean),
+            f"{name}:MAE": scores.mae(y, mean),
+            f"{name}:R2": scores.r2(y, mean),
+            f"{name}:NLPD": scores.nlpd(y, mean, variance),
+        }
+    )
+
+
+def _write_predictions(path: Path, lines: Sequence[Sequence[float]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "target", "mean", "std"])
+        writer.writerows([row, *line] for row, line in enumerate(lines, start=1))
+
+
+def _reported(found: Mapping[str, float]) -> dict[str, float]:
+    for name, value in found.items():
+        contract.report(name, value)
+    return dict(found)
+
+
+def _save(model: Model, settings: Settings, found: Mapping[str, float], job: Job) -> None:
+    """Write the model and its metrics; without the factor if it is not wanted."""
+    size = packed_bytes(len(model.process.points))
+    kept = size <= FACTOR_BYTES if settings.variance is None else settings.variance
+    if kept:
+        _say(f"the model keeps its factor ({_size(size)}), which standard deviations are predicted from")
+    else:
+        _say(f"the model leaves out its factor ({_size(size)}): it predicts means only; variance=true keeps it")
+        model = replace(model, process=replace(model.process, factor=None))
+    asked = {name: "auto" if value is None else value for name, value in asdict(settings).items()}
+    artifact.save(model, job.model, {"hyperparameters": asked, "rows": len(model.process.points), "scores": found})
+    text = json.dumps(found, indent=2) + "\n"
+    artifact.write_whole(job.output_data / "metrics.json", lambda path: path.write_text(text))
+    _say(f"the model is in {job.model}")
+
+
+@dataclass
+class Progress:
+    """Says how far a factorisation is, every now and then."""
+
+    began: float | None = None
+    said: float = 0.0
+    before: float = 0.0
+
+    def __call__(self, done: float, total: float) -> None:
+        """Take note of the operations done, and print a line if the last one is long ago."""
+        now = time.monotonic()
+        if self.began is None:
+            self.began, self.said, self.before = now, now, done
+        if now - self.said >= PROGRESS_SECONDS:
+            rate = (done - self.before) / (now - self.began)
+            left = (total - done) / rate
+            _say(f"factorising: {done / total:.0%} done at {rate / 1e9:.0f} GFLOP/s, {_duration(left)} left")
+            self.said = now
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _say(sentence: str) -> None:
+    """Print at once: a log is read while the job runs."""
+    print(sentence, flush=True)
