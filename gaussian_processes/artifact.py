@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gaussian_processes.cholesky import Factor, slices
 from gaussian_processes.errors import UserError
@@ -52,7 +52,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         arrays["factor.npy"] = process.factor.panels
     for name, parts in arrays.items():
         shape = parts[0].shape if name != "factor.npy" else (sum(part.size for part in parts),)
-        write_whole(folder / name, partial(_write, shape=shape, parts=parts))
+        write_whole(folder / name, partial(_write, kind=parts[0].dtype, shape=shape, parts=parts))
     description = {
         "format": FORMAT,
         **record,
@@ -130,9 +130,9 @@ def _panels(packed: Array, size: int) -> Iterable[Array]:
         yield packed[start:end].reshape(shape)
 
 
-def _write(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
+def _write(path: Path, kind: DTypeLike, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
     """Write arrays, one after the other, as the one array that they make up."""
-    file: Array = open_memmap(path, "w+", np.float64, shape)
+    file: Array = open_memmap(path, "w+", kind, shape)
     flat, end = file.reshape(-1), 0
     for part in parts:
         start, end = end, end + part.size

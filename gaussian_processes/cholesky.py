@@ -18,10 +18,11 @@ from gaussian_processes.parallel import Over, team
 Array = NDArray[Any]
 Progress = Callable[[float, float], None]
 
-# Columns of a panel. Fewer, and BLAS slows down; more, and the upper halves of the diagonal blocks, which are stored in
-# vain (256 n numbers), and the part that one core does alone grow.
-WIDTH = 512
-# Rows of a tile, the unit of work of one core: 1 MiB of float64, so that it stays in the core's cache.
+# Columns of a panel. Fewer, and BLAS slows down (512: by 5 per cent); more, and what is stored of the upper halves of the
+# diagonal blocks, 384 n numbers, and the part that one core does alone grow.
+WIDTH = 768
+# Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to stay near the core's
+# cache, large enough for BLAS. From 256 to 512 it makes no difference that could be measured.
 TILE = 256
 
 
@@ -75,7 +76,7 @@ def slices(size: int, length: int = WIDTH) -> list[slice]:
     Examples
     --------
     >>> slices(1000)
-    [slice(0, 512, None), slice(512, 1000, None)]
+    [slice(0, 768, None), slice(768, 1000, None)]
     """
     return [slice(start, min(start + length, size)) for start in range(0, size, length)]
 
@@ -175,7 +176,7 @@ class Factor:
     Parameters
     ----------
     panels : tuple of ndarray
-        Panel j holds columns 512 j to 512 (j + 1), and of them the rows from the diagonal down. What stands above the
+        Panel j holds the j-th `WIDTH` columns, and of them the rows from the diagonal down. What stands above the
         diagonal in its first rows means nothing.
     """
 

@@ -22,6 +22,8 @@ from gaussian_processes.errors import UserError
 
 # Channels by the name they have here, with the other names that are accepted: AWS's own sample says `training`.
 CHANNELS = {"train": ("train", "training"), "validation": ("validation",), "test": ("test",)}
+# SageMaker kills 120 s after SIGTERM; what is left of them writes the reason down.
+STEP_SECONDS = 100.0
 # What SageMaker shows of the failure file.
 SHOWN_CHARACTERS = 1024
 
@@ -118,7 +120,35 @@ def report(name: str, value: float) -> None:
     print(f"{name}={Decimal(repr(float(value))):f};", flush=True)
 
 
-def run(job: Callable[[], None], failure: Path) -> int:
+class Steps:
+    """Steps of a job that a signal lets come to their end: a context to be entered for each."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = self._ending = False
+
+    def __enter__(self) -> None:
+        """Begin a step; never return if the process is about to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._ending)
+            self._inside = True
+
+    def __exit__(self, *_: object) -> None:
+        """End a step."""
+        with self._changed:
+            self._inside = False
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Let no step begin any more, and wait for the one that is under way, if it does not take too long."""
+        with self._changed:
+            self._ending = True
+            if self._inside:
+                print("the signal to stop has come: this step is finished first", flush=True)
+            self._changed.wait_for(lambda: not self._inside, STEP_SECONDS)
+
+
+def run(job: Callable[[], None], failure: Path, steps: Steps | None = None) -> int:
     """Run `job`; return its exit status, and leave the reason of a failure.
 
     Parameters
@@ -127,6 +157,8 @@ def run(job: Callable[[], None], failure: Path) -> int:
         Must write what it makes under another name and rename it: a signal ends it between any two instructions.
     failure : Path
         What an earlier run left there is removed.
+    steps : Steps, optional
+        What a signal waits for before it ends the process.
 
     Returns
     -------
@@ -137,7 +169,7 @@ def run(job: Callable[[], None], failure: Path) -> int:
     """
     with suppress(OSError):
         failure.unlink(missing_ok=True)
-    with _stopped_by(failure, signal.SIGTERM, signal.SIGINT):
+    with _stopped_by(failure, steps or Steps(), signal.SIGTERM, signal.SIGINT):
         try:
             job()
         except UserError as error:
@@ -150,7 +182,7 @@ def run(job: Callable[[], None], failure: Path) -> int:
 
 
 @contextmanager
-def _stopped_by(failure: Path, *signals: signal.Signals) -> Iterator[None]:
+def _stopped_by(failure: Path, steps: Steps, *signals: signal.Signals) -> Iterator[None]:
     """Let any of `signals` end the process at once, whatever it is doing, with its reason in `failure`.
 
     Python runs a signal's handler in the main thread and between two of its instructions, which a large parse or a block of
@@ -161,7 +193,7 @@ def _stopped_by(failure: Path, *signals: signal.Signals) -> Iterator[None]:
     os.set_blocking(woken, False)
     before = {number: signal.signal(number, _nothing) for number in signals}
     previous = signal.set_wakeup_fd(woken)
-    watcher = threading.Thread(target=_watch, args=(wake, failure, signals), name="signals", daemon=True)
+    watcher = threading.Thread(target=_watch, args=(wake, failure, steps, signals), name="signals", daemon=True)
     watcher.start()
     try:
         yield
@@ -178,9 +210,10 @@ def _nothing(*_: object) -> None:
     """Handle a signal by nothing: Python writes the byte only for signals that have a handler."""
 
 
-def _watch(wake: int, failure: Path, signals: tuple[signal.Signals, ...]) -> None:
+def _watch(wake: int, failure: Path, steps: Steps, signals: tuple[signal.Signals, ...]) -> None:
     while byte := os.read(wake, 1):
         if byte[0] in signals:
+            steps.end()
             _stop(signal.Signals(byte[0]), failure)
 
 

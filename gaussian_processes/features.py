@@ -92,14 +92,7 @@ class Features:
                 raise UserError(f"{place(row)} has norm 0 and so no direction; drop the row, or use inputs=sphere with a bias")
 
 
-def learn(
-    rows: Array,
-    y: Array,
-    inputs: str,
-    standardize_targets: bool,
-    bias: float = 0.0,
-    place: Callable[[int], str] = numbered,
-) -> Features:
+def learn(rows: Array, y: Array, inputs: str, standardize_targets: bool, bias: float = 0.0) -> Features:
     """Learn centres and scales from training rows; the relevance of every column is 1.
 
     Parameters
@@ -111,22 +104,18 @@ def learn(
     standardize_targets : bool
     bias : float
         The constant coordinate to append; 0 for none.
-    place : callable
-        What a person calls row i.
 
     Raises
     ------
     UserError
-        If a row can't be used, or the targets are all alike.
+        If the targets are all alike.
     """
     columns, targets = rows.shape[1], y.shape[1]
     center, scale = _standardization(rows) if inputs == "sphere" else (np.zeros(columns), np.ones(columns))
     target_center, target_scale = _standardization(y) if standardize_targets else (np.zeros(targets), np.ones(targets))
     if not ((y - target_center) / target_scale).any(axis=0).all():
         raise UserError(f"every target is {y[0, 0]:.6g}, so there is nothing to learn; check that the target is column 1")
-    learned = Features(inputs, center, scale, np.ones(columns), bias, target_center, target_scale)
-    learned.points(rows, place)
-    return learned
+    return Features(inputs, center, scale, np.ones(columns), bias, target_center, target_scale)
 
 
 def _standardization(columns: Array) -> tuple[Array, Array]:

@@ -148,6 +148,12 @@ class Settings:
         meaning="how rows become points of the unit sphere: sphere standardises the columns, appends the bias and projects;"
         " normalize divides each row by its norm; unit refuses rows whose norm is not 1",
     )
+    relevance: str = _declared(
+        Word({"none": "none", "auto": "auto"}),
+        default="none",
+        meaning="weight of every column (automatic relevance determination), with inputs=sphere only: none weighs all alike;"
+        " auto maximises the log evidence",
+    )
     standardize_targets: bool | None = _declared(
         Word(AUTO),
         default="auto",
@@ -162,6 +168,12 @@ class Settings:
         Word(AUTO),
         default="auto",
         meaning="whether the model keeps the factor that standard deviations are predicted from; auto: up to 2 GB",
+    )
+    precision: str = _declared(
+        Word({"auto": "auto", "float64": "float64", "mixed": "mixed"}),
+        default="auto",
+        meaning="float64; or mixed: a factor in float32, with weights refined in float64, takes half the memory; auto takes"
+        " mixed where only that fits into memory",
     )
     seed: int = _declared(
         Number(0, whole=True),
@@ -260,11 +272,16 @@ def _bare(text: str) -> str:
 
 
 def _consistent(settings: Settings) -> Settings:
-    """Refuse a bias where there is none, and then set it to what that means."""
+    """Refuse a bias and weights where there are none, and set the bias to what that means."""
     if settings.bias is not None and settings.inputs != "sphere":
         raise UserError(
             f"hyperparameter bias is {settings.bias:g} and inputs is {settings.inputs}, but only inputs=sphere has a bias:"
             " leave bias out, or set inputs to sphere"
+        )
+    if settings.relevance == "auto" and settings.inputs != "sphere":
+        raise UserError(
+            f"hyperparameter relevance is auto and inputs is {settings.inputs}, but only inputs=sphere weighs columns:"
+            " leave relevance out, or set inputs to sphere"
         )
     return settings if settings.inputs == "sphere" else replace(settings, bias=0.0)
 

@@ -6,7 +6,7 @@ equal points is 1, and a the signal variance, which has a closed form.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +41,23 @@ CHUNK = 256
 def working_bytes(rows: int, columns: int, cores: int) -> int:
     """Memory that a fit and its predictions take besides the factor, in bytes: the points, and each core's share of columns.
 
-    The largest share is that of leaving one out: `cholesky.WIDTH` columns of the inverse, and their squares.
+    The largest share is that of leaving one out, `cholesky.WIDTH` columns of the inverse.
     """
-    return 8 * rows * (3 * columns + cores * 2 * WIDTH)
+    return 8 * rows * (3 * columns + cores * WIDTH)
 
 
 @dataclass(frozen=True)
 class GramMatrix:
-    """M = K + λ I, block by block."""
+    """M = K + λ I of n points, block by block.
+
+    Parameters
+    ----------
+    kernel : ArcCosine
+    points : ndarray of shape (n, d)
+        Rows of norm 1.
+    noise : float
+        λ, at least 0.
+    """
 
     kernel: ArcCosine
     points: Array
@@ -191,27 +200,19 @@ def in_memory(diagonal: float) -> Store:  # noqa: ARG001  the same for every dia
 
 
 def fit(
-    kernel: ArcCosine,
-    points: Array,
-    targets: Array,
-    noise: float,
-    stores: Callable[[float], Store] = in_memory,
-    progress: Progress | None = None,
+    matrix: GramMatrix, targets: Array, stores: Callable[[float], Store] = in_memory, progress: Progress | None = None
 ) -> GaussianProcess:
     """Condition a Gaussian process on observations.
 
     Parameters
     ----------
-    kernel : ArcCosine
-    points : ndarray of shape (n, d)
-        Rows of norm 1.
+    matrix : GramMatrix
+        Of n points.
     targets : ndarray of shape (n, t)
         One column a target.
-    noise : float
-        λ, at least 0.
     stores : callable
-        Gives, for what stands on the diagonal of M besides the kernel, the store of the factor's panels. If they are of
-        float32 the weights are refined in float64; what else the factor is used for has the six digits of float32.
+        Gives, for the λ of a matrix, the store of its factor's panels. If they are of float32 the weights are refined in
+        float64; what else the factor is used for has the six digits of float32.
     progress : callable, optional
         See `cholesky.factorise`.
 
@@ -226,18 +227,17 @@ def fit(
         If M is not positive definite in float32, or its factor there is too coarse to refine the weights with.
     """
     for jitter in (0.0, *JITTERS):
-        matrix, store = GramMatrix(kernel, points, noise + jitter), stores(noise + jitter)
+        jittered = replace(matrix, noise=matrix.noise + jitter)
+        store = stores(jittered.noise)
         try:
-            factor = factorise(matrix, store, progress)
+            factor = factorise(jittered, store, progress)
         except NotPositiveDefiniteError:
             if store.kind == np.float32:
                 raise
             continue
-        weights, iterations = factor.solve(targets), 0
-        if factor.kind == np.float32:
-            weights, iterations = refine(matrix, factor, targets)
-        signal_variance = (targets * weights).sum(axis=0) / len(targets)
-        return GaussianProcess(kernel, noise, jitter, points, weights, signal_variance, factor, iterations)
+        weights, iterations = refine(jittered, factor, targets) if store.kind == np.float32 else (factor.solve(targets), 0)
+        variance = (targets * weights).sum(axis=0) / len(targets)
+        return GaussianProcess(matrix.kernel, matrix.noise, jitter, matrix.points, weights, variance, factor, iterations)
     raise ValueError(f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal; are there NaN among the points?")
 
 

@@ -3,7 +3,7 @@
 Those of the highest log evidence (GPML section 5.4.1), found by L-BFGS with exact gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from gaussian_processes.cholesky import TILE, slices
 from gaussian_processes.kernels import ArcCosine, gaps
 from gaussian_processes.parallel import team
-from gaussian_processes.regression import GaussianProcess, fit
+from gaussian_processes.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.sphere import project, pull_back
 
 Array = NDArray[np.float64]
@@ -67,7 +67,8 @@ def learn(prior: Prior, names: Sequence[str], z: Array, y: Array) -> Prior:
     prior : Prior
         The values of the parameters that stay as they are, and of `relevance` to start from.
     names : sequence of str
-        Of `noise`, `bias` and `relevance`: those to find.
+        Of `noise`, `bias` and `relevance`: those to find. The relevance is found last, with the bias that is best without:
+        only their ratio matters to a point of the sphere.
     z : ndarray of shape (n, d)
         Standardised rows.
     y : ndarray of shape (n, t)
@@ -77,20 +78,35 @@ def learn(prior: Prior, names: Sequence[str], z: Array, y: Array) -> Prior:
     Prior
         The best that was found from several starts.
     """
-    if not names:
-        return prior
-    bounds = [tuple(np.log(BOUNDS[name])) for name in names for _ in np.atleast_1d(getattr(prior, name))]
+    scalars = [name for name in names if name != "relevance"]
+    if scalars:
+        prior = max((_climb(replace(prior, **_part(start, scalars)), scalars, z, y) for start in STARTS), key=_height)[1]
+    if "relevance" in names:
+        prior = _climb(prior, [name for name in names if name != "bias"], z, y)[1]
+    return prior
+
+
+def _climb(prior: Prior, names: Sequence[str], z: Array, y: Array) -> tuple[float, Prior]:
+    """Go uphill from a prior, in the logarithms of some parameters; the log evidence reached, and where."""
 
     def loss(logs: Array) -> tuple[float, Array]:
         value, gradient = evidence(_with(prior, names, logs), z, y)
         return -value / len(z), -np.concatenate([gradient[name] for name in names]) / len(z)
 
-    found = []
-    for start in STARTS:
-        logs = np.log(np.concatenate([np.atleast_1d(start.get(name, getattr(prior, name))) for name in names]))
-        # Ends when a step gains 1e-7 nats a row: what it then changes in a prediction is far below the noise.
-        found.append(minimize(loss, logs, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-7, "maxiter": 100}))
-    return _with(prior, names, min(found, key=lambda result: result.fun).x)
+    values = [np.atleast_1d(getattr(prior, name)) for name in names]
+    bounds = [np.log(BOUNDS[name]) for name, value in zip(names, values, strict=True) for _ in value]
+    # Ends when a step gains 1e-7 nats a row: what it then changes in a prediction is far below the noise.
+    options = {"ftol": 1e-7, "maxiter": 100}
+    found = minimize(loss, np.log(np.concatenate(values)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return -found.fun, _with(prior, names, found.x)
+
+
+def _part(start: Mapping[str, float], names: Sequence[str]) -> dict[str, Any]:
+    return {name: start[name] for name in names}
+
+
+def _height(climbed: tuple[float, Prior]) -> float:
+    return climbed[0]
 
 
 def _with(prior: Prior, names: Sequence[str], logs: Array) -> Prior:
@@ -128,7 +144,7 @@ def evidence(prior: Prior, z: Array, y: Array) -> tuple[float, dict[str, Array]]
     first taken in the points, then pulled back through the projection.
     """
     points = prior.points(z)
-    process = fit(prior.kernel, points, y, prior.noise)
+    process = fit(GramMatrix(prior.kernel, points, prior.noise), y)
     sensitivity = _sensitivity(process)
 
     def by_points(rows: slice) -> Array:

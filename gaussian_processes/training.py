@@ -5,25 +5,26 @@ import csv
 import json
 import os
 import time
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes import artifact, contract, features, hyperparameters, scores, selection, tables
-from gaussian_processes.cholesky import packed_bytes
+from gaussian_processes.checkpoints import Checkpoint
+from gaussian_processes.cholesky import WIDTH, NotPositiveDefiniteError, slices
 from gaussian_processes.contract import Channel, Job
-from gaussian_processes.errors import UserError
 from gaussian_processes.features import Features
 from gaussian_processes.hyperparameters import Settings
 from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.machine import allowed_bytes, allowed_cores
 from gaussian_processes.model import Model
-from gaussian_processes.regression import fit, working_bytes
+from gaussian_processes.regression import RESIDUAL, GaussianProcess, GramMatrix, fit
 from gaussian_processes.selection import Prior
+from gaussian_processes.storage import Storage, choose, in_words
 from gaussian_processes.tables import Table
 
 Array = NDArray[np.float64]
@@ -49,22 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "train", description=DESCRIPTION + hyperparameters.usage(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args(arguments)
-    base = contract.base_folder(os.environ)
-    return contract.run(lambda: train(contract.read(base)), contract.failure_file(base))
+    base, steps = contract.base_folder(os.environ), contract.Steps()
+    return contract.run(lambda: train(contract.read(base), steps), contract.failure_file(base), steps)
 
 
-def train(job: Job) -> None:
-    """Train, score and save one model."""
+def train(job: Job, steps: contract.Steps) -> None:
+    """Train, score and save one model; a signal to stop waits for the panel that is under way."""
     settings = hyperparameters.parse(job.hyperparameters)
     data = {name: _read(name, channel) for name, channel in job.channels.items()}
-    model = _model(settings, data["train"])
-    found = _training_scores(model, data["train"], settings)
-    for name in ("validation", "test"):
-        if name in data:
-            found |= _scores(name, model, data[name], job.output_data)
-    if "validation" not in data:
-        _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one")
-    _save(model, settings, found, job)
+    with TemporaryDirectory(prefix="panels-") as scratch:
+        checkpoint = _checkpoint(job, Path(scratch), steps, settings, data["train"])
+        model = _model(settings, data["train"], checkpoint)
+        found = _training_scores(model, data["train"], settings)
+        for name in ("validation", "test"):
+            if name in data:
+                found |= _scores(name, model, data[name], job.output_data)
+        if "validation" not in data:
+            _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one")
+        _save(model, settings, found, job)
+        checkpoint.remove()
 
 
 def _read(name: str, channel: Channel) -> Table:
@@ -76,48 +80,65 @@ def _read(name: str, channel: Channel) -> Table:
     return table
 
 
-def _model(settings: Settings, table: Table) -> Model:
+def _checkpoint(job: Job, scratch: Path, steps: contract.Steps, settings: Settings, table: Table) -> Checkpoint:
+    """Checkpoint of this host and job, or a folder that does not outlive the process."""
+    if job.checkpoints is None:
+        return Checkpoint(scratch)
+    checkpoint = Checkpoint(job.checkpoints / f"gaussian-process-{job.current_host}", steps, lasting=True)
+    # Other versions compute other last digits, which would not be those of the panels that are there.
+    versions = [WIDTH, *map(version, artifact.LIBRARIES)]
+    _say(checkpoint.opened(table.values.tobytes(), repr(table.values.shape).encode(), repr((settings, versions)).encode()))
+    return checkpoint
+
+
+def _model(settings: Settings, table: Table, checkpoint: Checkpoint) -> Model:
     """Standardise, find what was left to be found, and condition on every row."""
     y, rows = np.split(table.values, [1], axis=1)
     # A bias that is still to be found is positive; so is the 1 that stands for it here.
     bias = 1.0 if settings.bias is None else settings.bias
-    learned = features.learn(rows, y, settings.inputs, settings.targets_are_standardized, bias, table.place)
-    _check_memory(*rows.shape)
-    prior = _prior(settings, learned, rows, y)
-    learned = replace(learned, bias=prior.bias)
-    process = fit(prior.kernel, learned.points(rows), learned.targets(y), prior.noise, progress=Progress())
-    if process.jitter:
-        _say(
-            f"the Gram matrix is not positive definite with noise {prior.noise:g}: {process.jitter:g} was added to its diagonal"
-        )
-    return Model(learned, process)
+    learned = features.learn(rows, y, settings.inputs, settings.targets_are_standardized, bias)
+    learned.points(rows, table.place)
+    storage = choose(rows.shape, settings.precision, checkpoint)
+    prior = _prior(settings, learned, rows, y, checkpoint)
+    learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
+    matrix = GramMatrix(prior.kernel, learned.points(rows), prior.noise)
+    return Model(learned, _process(matrix, learned.targets(y), storage))
 
 
-def _prior(settings: Settings, learned: Features, rows: Array, y: Array) -> Prior:
-    """Kernel, noise and bias: as given, or of the highest log evidence on a sample of the rows."""
+def _prior(settings: Settings, learned: Features, rows: Array, y: Array, checkpoint: Checkpoint) -> Prior:
+    """Kernel, noise, bias and relevance: as given, as an earlier run found them, or of the highest log evidence."""
     prior = Prior(ArcCosine(settings.q, settings.l), settings.noise or 0.0, learned.bias, learned.relevance)
     names = [name for name in ("noise", "bias") if getattr(settings, name) is None]
+    names += ["relevance"] if settings.relevance == "auto" else []
     size = min(len(rows), selection.ROWS)
-    sample = np.sort(np.random.default_rng(settings.seed).choice(len(rows), size, replace=False))
-    prior = selection.learn(prior, names, learned.standardized(rows[sample]), learned.targets(y[sample]))
-    origin = f"; {' and '.join(names)} of the highest log evidence on {size:,} rows" if names else ""
+    if noted := checkpoint.recall("prior"):
+        prior = Prior(prior.kernel, noted["noise"], noted["bias"], np.array(noted["relevance"]))
+    else:
+        sample = np.sort(np.random.default_rng(settings.seed).choice(len(rows), size, replace=False))
+        prior = selection.learn(prior, names, learned.standardized(rows[sample]), learned.targets(y[sample]))
+        checkpoint.note("prior", {"noise": prior.noise, "bias": prior.bias, "relevance": prior.relevance.tolist()})
+    origin = f"; {', '.join(names)} of the highest log evidence on {size:,} rows" if names else ""
     _say(f"kernel q={settings.q}, l={settings.l}; noise={prior.noise:.6g}, bias={prior.bias:.6g}{origin}")
+    if "relevance" in names:
+        _say(f"relevance={', '.join(f'{weight:.3g}' for weight in prior.relevance)}")
     return prior
 
 
-def _check_memory(rows: int, columns: int) -> None:
-    """Refuse, before anything is allocated, what would not fit."""
-
-    def needed(size: int) -> int:
-        return packed_bytes(size) + working_bytes(size, columns, allowed_cores())
-
-    allowed = allowed_bytes()
-    if needed(rows) > allowed:
-        fitting = bisect_right(range(rows), allowed, key=needed) - 1
-        raise UserError(
-            f"{rows:,} rows need {_size(needed(rows))} of memory and {_size(allowed)} are free;"
-            f" use an instance with more memory, or about {fitting:,} rows"
-        )
+def _process(matrix: GramMatrix, targets: Array, storage: Storage) -> GaussianProcess:
+    """Condition on the observations, and say how it went."""
+    _say(str(storage))
+    if finished := len(storage(matrix.noise).finished()):
+        _say(f"{finished} of its {len(slices(len(matrix)))} panels are there already")
+    try:
+        process = fit(matrix, targets, storage, Progress())
+    except NotPositiveDefiniteError as error:
+        _say(f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken")
+        return _process(matrix, targets, choose(matrix.points.shape, "float64", storage.checkpoint))
+    if process.iterations:
+        _say(f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}")
+    if process.jitter:
+        _say(f"the matrix is not positive definite with noise {matrix.noise:g}: {process.jitter:g} was added to its diagonal")
+    return process
 
 
 def _training_scores(model: Model, table: Table, settings: Settings) -> dict[str, float]:
@@ -166,12 +187,13 @@ def _reported(found: Mapping[str, float]) -> dict[str, float]:
 
 def _save(model: Model, settings: Settings, found: Mapping[str, float], job: Job) -> None:
     """Write the model and its metrics; without the factor if it is not wanted."""
-    size = packed_bytes(len(model.process.points))
+    factor = model.process.factor
+    size = sum(panel.nbytes for panel in factor.panels) if factor else 0
     kept = size <= FACTOR_BYTES if settings.variance is None else settings.variance
     if kept:
-        _say(f"the model keeps its factor ({_size(size)}), which standard deviations are predicted from")
+        _say(f"the model keeps its factor ({in_words(size)}), which standard deviations are predicted from")
     else:
-        _say(f"the model leaves out its factor ({_size(size)}): it predicts means only; variance=true keeps it")
+        _say(f"the model leaves out its factor ({in_words(size)}): it predicts means only; variance=true keeps it")
         model = replace(model, process=replace(model.process, factor=None))
     asked = {name: "auto" if value is None else value for name, value in asdict(settings).items()}
     artifact.save(model, job.model, {"hyperparameters": asked, "rows": len(model.process.points), "scores": found})
@@ -204,10 +226,6 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _say(sentence: str) -> None:

@@ -10,14 +10,14 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.features import learn
 from gaussian_processes.kernels import ArcCosine
 from gaussian_processes.model import Model
-from gaussian_processes.regression import fit
+from gaussian_processes.regression import GramMatrix, fit
 
 
 def trained(rows=40, variance=True):
     rng = np.random.default_rng(41)
     x, y = rng.normal(size=(rows, 3)), rng.normal(7, 2, size=(rows, 1))
     features = replace(learn(x, y, "sphere", standardize_targets=True), bias=2.0)
-    process = fit(ArcCosine(1, 1), features.points(x), features.targets(y), 0.1)
+    process = fit(GramMatrix(ArcCosine(1, 1), features.points(x), 0.1), features.targets(y))
     return Model(features, process if variance else replace(process, factor=None))
 
 

@@ -254,6 +254,24 @@ def test_a_signal_ends_any_job_within_seconds_with_its_reason(tmp_path, work, nu
     assert len(reason) <= 1024
 
 
+def test_a_signal_lets_the_step_that_is_under_way_end_and_none_begin(tmp_path):
+    work = """
+        with steps:
+            time.sleep(1)
+            print("the first step has ended", flush=True)
+        with steps:
+            print("the second step has begun", flush=True)
+    """
+    process = start(work, tmp_path / "failure")
+
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 143
+    assert "the signal to stop has come: this step is finished first\n" in out
+    assert out.endswith("the first step has ended\n")
+
+
 def test_a_signal_ends_a_job_whose_output_nobody_reads_any_more(tmp_path):
     process = start("time.sleep(600)", tmp_path / "failure")
 
@@ -272,12 +290,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from gaussian_processes import contract
 
+steps = contract.Steps()
+
 def job():
     print("not flushed", end="")
     print("working", file=sys.stderr, flush=True)
 {textwrap.indent(textwrap.dedent(work), "    ")}
 
-sys.exit(contract.run(job, Path({str(failure)!r})))
+sys.exit(contract.run(job, Path({str(failure)!r}), steps))
 """
     environment = os.environ | {"PYTHONWARNINGS": "error"}
     process = subprocess.Popen(

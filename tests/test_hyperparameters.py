@@ -21,6 +21,8 @@ VALUES = {
     "standardize_targets": st.booleans(),
     "leave_one_out": st.booleans(),
     "variance": st.booleans(),
+    "relevance": st.sampled_from(["none", "auto"]),
+    "precision": st.sampled_from(["auto", "float64", "mixed"]),
     "seed": st.integers(0),
 }
 # How clients write a value: SDK 2, SDK 2 with a source directory, SDK 3, a person in the console.

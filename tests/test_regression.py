@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, WhiteKernel
 
 from gaussian_processes.cholesky import Memory, NotPositiveDefiniteError
 from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.regression import fit
+from gaussian_processes.regression import GramMatrix, fit
 
 
 @dataclass
@@ -52,7 +52,7 @@ def sample(rows=60, columns=3, targets=1, seed=11):
 def test_mean_deviation_and_evidence_are_those_of_scikit_learn(degree, depth, noise):
     points, targets = sample()
     new, _ = sample(20, seed=12)
-    process = fit(ArcCosine(degree, depth), points, targets, noise)
+    process = fit(GramMatrix(ArcCosine(degree, depth), points, noise), targets)
     variance = process.signal_variance[0]
     kernel = ConstantKernel(variance, "fixed") * ClosedForm(degree, depth) + WhiteKernel(variance * noise, "fixed")
     peer = GaussianProcessRegressor(kernel, alpha=0, optimizer=None).fit(points, targets[:, 0])
@@ -66,7 +66,7 @@ def test_mean_deviation_and_evidence_are_those_of_scikit_learn(degree, depth, no
 
 def test_the_signal_variance_is_where_the_evidence_is_highest():
     points, targets = sample()
-    process = fit(ArcCosine(1, 0), points, targets, 0.1)
+    process = fit(GramMatrix(ArcCosine(1, 0), points, 0.1), targets)
 
     def evidence(variance):
         kernel = ConstantKernel(variance, "fixed") * ClosedForm(1, 0) + WhiteKernel(variance * 0.1, "fixed")
@@ -80,13 +80,13 @@ def test_the_signal_variance_is_where_the_evidence_is_highest():
 
 def test_leaving_one_out_is_refitting_without_it():
     points, targets = sample(25, targets=2)
-    process = fit(ArcCosine(2, 1), points, targets, 0.2)
+    process = fit(GramMatrix(ArcCosine(2, 1), points, 0.2), targets)
 
     mean, variance = process.leave_one_out(targets)
 
     for row in range(25):
         rest = np.delete(np.arange(25), row)
-        refitted = fit(ArcCosine(2, 1), points[rest], targets[rest], 0.2)
+        refitted = fit(GramMatrix(ArcCosine(2, 1), points[rest], 0.2), targets[rest])
         np.testing.assert_allclose(mean[row], refitted.mean(points[[row]])[0], rtol=0, atol=1e-12)
         # The signal variance stays as it was found on all rows.
         expected = refitted.variance(points[[row]])[0] / refitted.signal_variance * process.signal_variance
@@ -95,9 +95,9 @@ def test_leaving_one_out_is_refitting_without_it():
 
 def test_targets_that_share_a_kernel_are_fitted_as_if_alone():
     points, targets = sample(40, targets=3)
-    together = fit(ArcCosine(1, 1), points, targets, 0.1)
+    together = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets)
 
-    alone = [fit(ArcCosine(1, 1), points, targets[:, [column]], 0.1) for column in range(3)]
+    alone = [fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets[:, [column]]) for column in range(3)]
 
     np.testing.assert_allclose(together.mean(points), np.hstack([one.mean(points) for one in alone]), rtol=0, atol=1e-13)
     assert together.log_evidence() == pytest.approx(sum(one.log_evidence() for one in alone), rel=1e-13)
@@ -125,7 +125,7 @@ def test_ill_conditioned_cases_agree_with_50_digits(degree, depth, noise, distan
         evidence = float(-(12 * mp.log(2 * mp.pi * scale) + mp.log(mp.det(matrix)) + 12) / 2)
         condition = float(mp.norm(matrix, 2) * mp.norm(inverse, 2))
 
-    process = fit(ArcCosine(degree, depth), points, targets, noise)
+    process = fit(GramMatrix(ArcCosine(degree, depth), points, noise), targets)
 
     bound = 20 * condition * np.finfo(float).eps
     assert process.jitter == 0
@@ -140,7 +140,7 @@ def test_duplicates_without_noise_get_the_smallest_jitter_that_works():
     points = np.vstack([points, points])
     targets = np.vstack([targets, targets])
 
-    process = fit(ArcCosine(1, 0), points, targets, 0.0)
+    process = fit(GramMatrix(ArcCosine(1, 0), points, 0.0), targets)
 
     assert 0 < process.jitter <= 1e-13
     np.testing.assert_allclose(process.mean(points), targets, rtol=0, atol=1e-2)
@@ -150,7 +150,7 @@ def test_duplicates_without_noise_get_the_smallest_jitter_that_works():
 
 def test_without_the_factor_there_is_no_variance():
     points, targets = sample()
-    process = replace(fit(ArcCosine(), points, targets, 0.1), factor=None)
+    process = replace(fit(GramMatrix(ArcCosine(), points, 0.1), targets), factor=None)
 
     with pytest.raises(ValueError, match="needs the factor"):
         process.variance(points)
@@ -158,7 +158,7 @@ def test_without_the_factor_there_is_no_variance():
 
 def test_no_new_points_get_no_predictions():
     points, targets = sample()
-    process = fit(ArcCosine(), points, targets, 0.1)
+    process = fit(GramMatrix(ArcCosine(), points, 0.1), targets)
 
     assert process.mean(points[:0]).shape == (0, 1)
     assert process.variance(points[:0]).shape == (0, 1)
@@ -170,7 +170,7 @@ def test_mixed_precision_solves_the_equations_to_ten_digits(degree, noise):
     points, targets = sample(700, targets=2)
     kernel = ClosedForm(degree, 1)
 
-    process = fit(ArcCosine(degree, 1), points, targets, noise, lambda diagonal: Memory(np.float32))
+    process = fit(GramMatrix(ArcCosine(degree, 1), points, noise), targets, lambda diagonal: Memory(np.float32))
 
     gram = kernel(points)
     residual = targets - gram @ process.weights - noise * process.weights
@@ -184,9 +184,9 @@ def test_mixed_precision_solves_the_equations_to_ten_digits(degree, noise):
 def test_mixed_precision_keeps_six_digits_of_what_is_not_refined():
     points, targets = sample(600)
     new, _ = sample(50, seed=14)
-    full = fit(ArcCosine(1, 1), points, targets, 0.1)
+    full = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets)
 
-    mixed = fit(ArcCosine(1, 1), points, targets, 0.1, lambda diagonal: Memory(np.float32))
+    mixed = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets, lambda diagonal: Memory(np.float32))
 
     np.testing.assert_allclose(mixed.mean(new), full.mean(new), rtol=0, atol=1e-9)
     np.testing.assert_allclose(mixed.variance(new), full.variance(new), rtol=1e-5)
@@ -199,14 +199,14 @@ def test_what_float32_cannot_factorise_is_refused():
     points = np.vstack([points, points])
 
     with pytest.raises(NotPositiveDefiniteError):
-        fit(ArcCosine(1, 3), points, np.vstack([targets, targets]), 1e-12, lambda diagonal: Memory(np.float32))
+        fit(GramMatrix(ArcCosine(1, 3), points, 1e-12), np.vstack([targets, targets]), lambda diagonal: Memory(np.float32))
 
 
 def test_a_target_of_zeros_among_others_has_weights_of_zero_in_mixed_precision():
     points, targets = sample(40, targets=2)
     targets[:, 1] = 0
 
-    process = fit(ArcCosine(1, 0), points, targets, 0.1, lambda diagonal: Memory(np.float32))
+    process = fit(GramMatrix(ArcCosine(1, 0), points, 0.1), targets, lambda diagonal: Memory(np.float32))
 
     assert (process.weights[:, 1] == 0).all()
     assert np.isfinite(process.weights).all()

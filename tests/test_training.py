@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
 
-from gaussian_processes import artifact, training
+from gaussian_processes import artifact, storage, training
 
 METRICS = {
     "validation:RMSE",
@@ -238,7 +238,7 @@ def test_more_rows_than_the_search_takes_are_sampled_by_the_seed(base, capsys, m
         train(base, seed=seed)
         lines.append(re.search("^kernel .*$", capsys.readouterr().out, re.MULTILINE)[0])
 
-    assert lines[0].endswith("noise and bias of the highest log evidence on 60 rows")
+    assert lines[0].endswith("noise, bias of the highest log evidence on 60 rows")
     assert lines[0] == lines[1]
     assert lines[0] != lines[2]
 
@@ -267,26 +267,6 @@ def test_a_mistake_is_one_sentence_on_stderr_and_in_the_failure_file(base, capsy
     assert len(reason) <= 1024
     assert reason in capsys.readouterr().err
     assert not (base / "model/model.json").exists()
-
-
-def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(base, monkeypatch):
-    monkeypatch.setattr(training, "allowed_bytes", lambda: 50_000)
-
-    assert train(base) == 1
-
-    sentence = r"100 rows need 1\.\d MB of memory and 0\.1 MB are free; use an instance with more memory, or about \d+ rows"
-    assert re.fullmatch(sentence, (base / "output/failure").read_text())
-
-
-def test_rows_that_are_said_to_fit_do_fit(monkeypatch):
-    monkeypatch.setattr(training, "allowed_bytes", lambda: 2_000_000_000)
-    with pytest.raises(training.UserError) as refusal:
-        training._check_memory(100_000, 10)
-    fitting = int(re.search(r"about ([\d,]+) rows", str(refusal.value))[1].replace(",", ""))
-
-    training._check_memory(fitting, 10)
-
-    assert fitting > 15_000
 
 
 def test_a_long_fit_says_how_far_it_is(capsys, monkeypatch):
@@ -341,3 +321,55 @@ def test_importing_does_nothing(tmp_path):
 
     assert answer.stdout == answer.stderr == ""
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_mixed_precision_says_its_iterations_and_predicts_the_same(base, capsys):
+    train(base, noise="0.1", bias="2")
+    capsys.readouterr()
+    expected = [float(row["mean"]) for row in predictions(base)]
+
+    assert train(base, noise="0.1", bias="2", precision="mixed") == 0
+
+    output = capsys.readouterr().out
+    assert re.search(r"the factor takes \d+\.\d MB of float32, in memory", output)
+    assert re.search(r"\d iterations in float64 refined the weights to a residual of 1e-10", output)
+    np.testing.assert_allclose([float(row["mean"]) for row in predictions(base)], expected, rtol=1e-8)
+    loaded = artifact.load(base / "model")
+    np.testing.assert_array_equal(loaded.process.factor.kind, np.float32)
+
+
+def test_what_float32_cannot_factorise_is_factorised_in_float64_and_said(base, capsys):
+    path = base / "input/data/train/data.csv"
+    path.write_text(path.read_text() * 2)
+
+    assert train(base, noise="1e-9", bias="10", precision="mixed") == 0
+
+    output = capsys.readouterr().out
+    assert "float32 does not suffice to factorise this matrix" in output
+    assert "of float64, in memory" in output
+
+
+def test_relevance_finds_the_column_that_matters(base, capsys):
+    rng = np.random.default_rng(54)
+    x = rng.normal(size=(100, 3))
+    write(base / "input/data/train/data.csv", np.column_stack([np.sin(2 * x[:, 1]) + 0.1 * rng.normal(size=100), x]))
+    (base / "input/data/validation/data.csv").unlink()
+    (base / "input/data/validation").rmdir()
+
+    assert train(base, relevance="auto") == 0
+
+    line = re.search("^relevance=(.*)$", capsys.readouterr().out, re.MULTILINE)[1]
+    weights = [float(weight) for weight in line.split(", ")]
+    assert weights[1] > 10 * max(weights[0], weights[2])
+    assert artifact.load(base / "model").features.relevance.tolist() == pytest.approx(weights, rel=1e-2)
+
+
+def test_panels_that_do_not_fit_into_memory_are_in_files_and_gone_afterwards(base, capsys, monkeypatch, tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setattr(training.TemporaryDirectory, "__enter__", lambda folder: str(scratch))
+    monkeypatch.setattr(storage, "allowed_bytes", lambda: storage.working_bytes(100, 3, storage.allowed_cores()) + 10)
+
+    assert train(base, noise="0.1", bias="2") == 0
+
+    assert f"of float32, in files in {scratch}" in capsys.readouterr().out
+    assert not scratch.exists()
