@@ -57,7 +57,7 @@ def test_equal_points_have_a_kernel_of_exactly_1(degree, depth):
     assert (values.diagonal() == 1).all()
 
 
-@pytest.mark.parametrize("distance", [0.0, 1e-12, 1e-9, 1e-6, 1e-3])
+@pytest.mark.parametrize("distance", [0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-3])
 def test_the_angle_of_near_duplicates_keeps_its_digits(distance):
     first = unit(np.array([[1.0, 2.0, 3.0]]))
     second = unit(first + distance * np.array([[1.0, -0.5, 0.0]]))
@@ -105,3 +105,12 @@ def test_antipodes_are_two_apart_and_share_nothing():
 
 def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("scale", [1 / 3, 0.1, 7.0, 1e10])
+def test_rows_of_one_direction_are_one_point_whatever_rounding_makes_of_them(scale):
+    rows = np.random.default_rng(5).normal(size=(50, 6))
+
+    values = ArcCosine(0, 5)(unit(rows), unit(rows * scale))
+
+    assert (values.diagonal() == 1).all()

@@ -103,15 +103,16 @@ def test_targets_that_share_a_kernel_are_fitted_as_if_alone():
     assert together.log_evidence() == pytest.approx(sum(one.log_evidence() for one in alone), rel=1e-13)
 
 
-# Each case: degree, depth, noise, distance of the near-duplicate pair. The bound is the condition number of M times rounding.
-ILL_CONDITIONED = [(0, 0, 1e-6, 1e-9), (0, 2, 1e-4, 1e-7), (1, 5, 1e-10, 1e-3), (1, 0, 10.0, 0.0), (3, 1, 1e-8, 1e-6)]
-
-
-@pytest.mark.parametrize(("degree", "depth", "noise", "distance"), ILL_CONDITIONED)
-def test_ill_conditioned_cases_agree_with_50_digits(degree, depth, noise, distance):
+# q = 0 has a cusp at t = 1; deep kernels of q = 1 tend to all ones.
+@pytest.mark.parametrize(("degree", "depth"), [(0, 0), (0, 3), (1, 0), (1, 10), (3, 1)])
+@pytest.mark.parametrize("noise", [1e-10, 1e-4, 10.0])
+@pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-3])
+def test_ill_conditioned_cases_agree_with_50_digits_to_100_roundings_times_the_condition(degree, depth, noise, distance):
     points, targets = sample(12)
-    points[1] = points[0] + distance * np.array([1.0, -1.0, 0.5])
-    points[1] /= np.linalg.norm(points[1])
+    points[1] = points[0]
+    if distance:
+        points[1] += distance * np.array([1.0, -1.0, 0.5])
+        points[1] /= np.linalg.norm(points[1])
     new, _ = sample(3, seed=13)
     with mp.workdps(50):
         matrix = gram(degree, depth, points, points) + mpf(noise) * mp.eye(12)
@@ -127,7 +128,7 @@ def test_ill_conditioned_cases_agree_with_50_digits(degree, depth, noise, distan
 
     process = fit(GramMatrix(ArcCosine(degree, depth), points, noise), targets)
 
-    bound = 20 * condition * np.finfo(float).eps
+    bound = 100 * condition * np.finfo(float).eps
     assert process.jitter == 0
     np.testing.assert_allclose(process.mean(new)[:, 0], mean, rtol=0, atol=bound * np.abs(mean).max())
     np.testing.assert_allclose(process.variance(new)[:, 0], [float(v) for v in spread], rtol=bound)

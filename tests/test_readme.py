@@ -1,0 +1,19 @@
+"""README says what the code does."""
+
+from pathlib import Path
+
+from gaussian_processes.hyperparameters import table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_hyperparameters_is_the_declaration():
+    assert f"\n\n{table()}\n\n" in README
+
+
+def test_every_room_is_on_the_map():
+    map_of_rooms = README.split("```")[-2]
+
+    for path in (ROOT / "gaussian_processes").glob("*.*"):
+        assert path.stem == "__init__" or path.stem in {"errors"} or f" {path.stem}" in map_of_rooms, path
