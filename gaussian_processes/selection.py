@@ -3,7 +3,7 @@
 Those of the highest log evidence (GPML section 5.4.1), found by L-BFGS with exact gradients.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +19,11 @@ from gaussian_processes.sphere import project, pull_back
 
 Array = NDArray[np.float64]
 
-# Rows that the evidence is computed on, at most. A search takes some forty factorisations and inverses, whose cost grows
+# Rows that the evidence is computed on, at most. A search takes some twenty factorisations and inverses, whose cost grows
 # with the cube of the rows; what a row beyond these would still teach about a handful of numbers is little.
 ROWS = 2_000
+# Rows on which the starts are compared: enough to tell which leads higher, at a sixtieth of the cost of all.
+FEW_ROWS = 500
 BOUNDS = {
     # Rounding ends what a smaller noise could mean; above 100 times the signal there is nothing but noise.
     "noise": (1e-10, 1e2),
@@ -76,13 +78,17 @@ def learn(prior: Prior, names: Sequence[str], z: Array, y: Array) -> Prior:
     Returns
     -------
     Prior
-        The best that was found from several starts.
+        Of the highest evidence that was found, from several starts.
     """
     scalars = [name for name in names if name != "relevance"]
     if scalars:
-        prior = max((_climb(replace(prior, **_part(start, scalars)), scalars, z, y) for start in STARTS), key=_height)[1]
+        some = slice(None, None, -(-len(z) // FEW_ROWS))
+        starts = [_with(prior, scalars, np.log([start[name] for name in scalars])) for start in STARTS]
+        # Not from where it led there: few rows may leave no noise to see, and where there is next to none the slope is flat.
+        best = max(starts, key=lambda start: _climb(start, scalars, z[some], y[some])[0])
+        _, prior = _climb(best, scalars, z, y)
     if "relevance" in names:
-        prior = _climb(prior, [name for name in names if name != "bias"], z, y)[1]
+        _, prior = _climb(prior, [name for name in names if name != "bias"], z, y)
     return prior
 
 
@@ -99,14 +105,6 @@ def _climb(prior: Prior, names: Sequence[str], z: Array, y: Array) -> tuple[floa
     options = {"ftol": 1e-7, "maxiter": 100}
     found = minimize(loss, np.log(np.concatenate(values)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return -found.fun, _with(prior, names, found.x)
-
-
-def _part(start: Mapping[str, float], names: Sequence[str]) -> dict[str, Any]:
-    return {name: start[name] for name in names}
-
-
-def _height(climbed: tuple[float, Prior]) -> float:
-    return climbed[0]
 
 
 def _with(prior: Prior, names: Sequence[str], logs: Array) -> Prior:

@@ -1,0 +1,210 @@
+"""Bodies of requests and of answers."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaussian_processes.bodies import BLOCK, NotAcceptableError, UnsupportedMediaTypeError, decode, encoder
+from gaussian_processes.errors import UserError
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+TABLES = st.integers(1, 4).flatmap(
+    lambda columns: st.lists(st.lists(NUMBERS, min_size=columns, max_size=columns), min_size=1, max_size=20)
+)
+
+
+def refusal(body, content_type="text/csv", columns=2):
+    """The sentence with which a body is refused."""
+    with pytest.raises(UserError) as caught:
+        decode(body, content_type, columns)
+    sentence = str(caught.value)
+    assert len(sentence) < 2048
+    assert "\n" not in sentence
+    return sentence
+
+
+@given(TABLES, st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "\n", "\n\n", "\r\n"]))
+def test_csv_is_read_to_the_last_digit(table, end, tail):
+    body = end.join(",".join(map(repr, row)) for row in table) + tail
+
+    np.testing.assert_array_equal(decode(body.encode(), "text/csv", len(table[0])), table)
+
+
+@given(TABLES, st.booleans())
+def test_json_is_read_to_the_last_digit(table, named):
+    instances = [{"features": row} for row in table] if named else table
+
+    rows = decode(json.dumps({"instances": instances}).encode(), "application/json", len(table[0]))
+
+    np.testing.assert_array_equal(rows, table)
+
+
+def test_csv_of_many_blocks_is_read_whole():
+    table = np.random.default_rng(72).normal(size=(BLOCK // 10, 2))
+    file = io.StringIO()
+    csv.writer(file).writerows(table.tolist())
+
+    np.testing.assert_array_equal(decode(file.getvalue().encode(), "text/csv", 2), table)
+
+
+def test_a_fault_behind_many_blocks_is_found_by_its_row():
+    good = BLOCK // 5
+
+    assert refusal(b"1.5,2\n" * good + b"1.5,abc\n" + b"1.5,2\n" * good).startswith(f"row {good + 1}, column 2 ")
+
+
+@pytest.mark.parametrize("content_type", ["text/csv", "text/csv; charset=utf-8", "text/csv;label_size=0", "TEXT/CSV ; a=b"])
+def test_parameters_of_the_content_type_do_not_matter(content_type):
+    assert decode(b"1,2", content_type, 2).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("body", [b"\xef\xbb\xbf1,2", b" 1 , 2 ", b'"1","2"', b"+1,2e0", b"1.,\t2\r\n"])
+def test_what_spreadsheets_write_is_read(body):
+    assert decode(body, "text/csv", 2).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"1,2\n3,4\n5,abc", 'row 3, column 2 of the request is "abc", not a finite number; send numbers only'),
+        (b"x,y\n1,2", 'row 1, column 1 of the request is "x", not a finite number; send numbers only, and no header line'),
+        (b"1,2\n,4", 'row 2, column 1 of the request is "", not a finite number; send numbers only'),
+        (b"1,2\n3,nan", "row 2, column 2 of the request is nan, not a finite number; send numbers only"),
+        (b"1,2\n-1e999,3", "row 2, column 1 of the request is -inf, not a finite number; send numbers only"),
+        (b"1,2\n\n3,4", "row 2 of the request is empty; send 2 numbers in every line"),
+        (b"\n1,2", "row 1 of the request is empty; send 2 numbers in every line"),
+        (
+            b"1,2\n1,2,3",
+            "row 2 of the request is 3 wide and the model was trained on 2 columns; send exactly those, without the target",
+        ),
+        (
+            b"1;2",
+            "row 1 of the request is 1 wide and the model was trained on 2 columns; send exactly those, without the target",
+        ),
+        (b'"1,2', r'row 1 of the request is "\"1,2"; send numbers with commas between them'),
+        (b"1,2\n\xff,4", 'row 2, column 1 of the request is "\ufffd", not a finite number; send numbers only'),
+        (b"1,2\n0x10,1_0", 'row 2, column 1 of the request is "0x10", not a finite number; send numbers only'),
+    ],
+)
+def test_csv_is_refused_with_value_row_and_column(body, sentence):
+    assert refusal(body) == sentence
+
+
+FORM = 'the request does not read as {"instances": [[1.5, 2.0], …]}: '
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"instances": [[1, 2], [3, "4"]]}', 'row 2, column 2 of the request is "4", not a finite number; send numbers only'),
+        (b'{"instances": [[1, null]]}', "row 1, column 2 of the request is null, not a finite number; send numbers only"),
+        (b'{"instances": [[true, 2]]}', "row 1, column 1 of the request is true, not a finite number; send numbers only"),
+        (b'{"instances": [[NaN, 2]]}', "row 1, column 1 of the request is nan, not a finite number; send numbers only"),
+        (
+            b'{"instances": [[1, 1%s]]}' % (b"0" * 5000),
+            "row 1, column 2 of the request is inf, not a finite number; send numbers only",
+        ),
+        (
+            b'{"instances": [[1, 2], [3]]}',
+            "row 2 of the request is 1 wide and the model was trained on 2 columns; send exactly those, without the target",
+        ),
+        (
+            b'{"instances": [{"data": [1, 2]}]}',
+            'row 1 of the request is {"data": [1.0, 2.0]}; send [1.5, 2.0] or {"features": [1.5, 2.0]}',
+        ),
+        (b'{"instances": [1, 2]}', 'row 1 of the request is 1.0; send [1.5, 2.0] or {"features": [1.5, 2.0]}'),
+        (b'{"rows": [[1, 2]]}', 'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}'),
+        (b"[[1, 2]]", f"{FORM}Expecting {{: line 1 column 1 (char 0)"),
+        (b'{"instances": []}', f"{FORM}Expecting value: line 1 column 16 (char 15)"),
+        (b'{"instances": 5}', f"{FORM}Expecting [: line 1 column 15 (char 14)"),
+        (b'{"instances": [[1, 2]', f"{FORM}Expecting , or ]: line 1 column 22 (char 21)"),
+        (b'{"instances": [[1, 2]]} {}', f"{FORM}Extra data: line 1 column 25 (char 24)"),
+        (b"\xff", f"{FORM}'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+    ],
+)
+def test_json_is_refused_with_value_row_and_column(body, sentence):
+    assert refusal(body, "application/json") == sentence
+
+
+def test_json_of_any_depth_is_refused_and_no_more():
+    assert refusal(b'{"instances": ' + b"[" * 1_000_000, "application/json").startswith(FORM)
+
+
+def test_members_beside_the_instances_do_not_matter():
+    body = b' {"signature_name": "x", "instances" : [ [1, 2] ] , "configuration": {"a": [1]}} '
+
+    assert decode(body, "application/json", 2).tolist() == [[1, 2]]
+
+
+@given(st.binary(max_size=50), st.sampled_from(["text/csv", "application/json"]))
+def test_whatever_is_sent_is_read_or_refused_in_one_sentence(body, content_type):
+    try:
+        rows, sentence = decode(body, content_type, 2), ""
+    except UserError as error:
+        rows, sentence = np.zeros((1, 2)), str(error)
+
+    assert rows.shape[1] == 2
+    assert np.isfinite(rows).all()
+    assert len(sentence) < 2048
+    assert "\n" not in sentence
+
+
+def test_a_long_value_is_shortened():
+    assert len(refusal(b"a" * 1_000_000 + b",2")) < 200
+    assert len(refusal(b'{"instances": [[["%s"], 2]]}' % (b"a" * 1_000_000), "application/json")) < 200
+
+
+@pytest.mark.parametrize("content_type", [None, "", "application/octet-stream", "text/csvx", "text/plain"])
+def test_another_content_type_is_unsupported_and_the_sentence_names_the_two(content_type):
+    with pytest.raises(UnsupportedMediaTypeError, match="send text/csv or application/json"):
+        decode(b"1,2", content_type, 2)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "text/csv"),
+        ("", "text/csv"),
+        ("*/*", "text/csv"),
+        ("text/*", "text/csv"),
+        ("application/json", "application/json"),
+        ("APPLICATION/JSON", "application/json"),
+        ("application/json;verbose=true", "application/json"),
+        ("application/*", "application/json"),
+        ("text/csv;q=0.5, application/json", "application/json"),
+        ("text/csv; q=0.5, application/json; q=0.4", "text/csv"),
+        ("text/csv;q=0, */*", "application/json"),
+        ("image/png, */*;q=0.1", "text/csv"),
+        ("application/json, text/csv", "text/csv"),
+    ],
+)
+def test_accept_decides_the_answers_type(accept, media_type):
+    assert encoder(accept).media_type == media_type
+
+
+@pytest.mark.parametrize("accept", ["image/png", "text/html, image/*", "text/csv;q=0", "csv", "text/csv;q=much", "*/*;q=0"])
+def test_an_accept_that_leaves_nothing_is_not_acceptable(accept):
+    with pytest.raises(NotAcceptableError, match="Accept"):
+        encoder(accept)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20))
+def test_numbers_in_an_answer_read_back_as_the_same_numbers(rows):
+    mean, std = (np.array(column) for column in zip(*rows, strict=True))
+
+    lines = encoder("text/csv").encode({"mean": mean, "std": std}).decode()
+    document = json.loads(encoder("application/json").encode({"mean": mean, "std": std}))
+
+    assert lines.endswith("\n")
+    assert [tuple(map(float, line)) for line in csv.reader(io.StringIO(lines))] == rows
+    assert [(record["mean"], record["std"]) for record in document["predictions"]] == rows
+
+
+def test_an_answer_of_one_output_is_one_number_a_line():
+    assert encoder(None).encode({"mean": np.array([1.5, -2.0])}) == b"1.5\n-2.0\n"
+    assert encoder("application/json").encode({"mean": np.array([1.5])}) == b'{"predictions": [{"mean": 1.5}]}'
