@@ -1,0 +1,50 @@
+"""Is the image what was promised, and no more?"""
+
+import json
+
+import pytest
+from container.engine import docker
+
+# 299 MB when this was written, of which 81 are Debian's; the rest is room for Debian's and the wheels' own growth.
+LARGEST_BYTES = 320_000_000
+
+
+def test_the_image_promises_to_listen_where_it_is_told(image):
+    labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
+
+    assert labels["com.amazonaws.sagemaker.capabilities.accept-bind-to-port"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["python", "-c", "import gaussian_processes, sys; print(sys.prefix)"], "/opt/program"),
+        (["bash", "-c", "echo $((6 * 7))"], "42"),
+        (["chmod", "--version"], "chmod (GNU coreutils)"),
+        (["train", "--help"], "noise"),
+        (["serve", "--help"], "SAGEMAKER_BIND_TO_PORT"),
+    ],
+)
+def test_any_command_is_executed(image, command, answer):
+    assert answer in docker("run", "--rm", image, *command)
+
+
+def test_the_image_holds_nothing_that_running_does_not_need(image):
+    no_tool = docker("run", "--rm", image, "bash", "-c", "type -P gcc pip pip3 strip || true")
+    no_file = docker(
+        "run", "--rm", image, "find", "/opt/program", "-name", "tests", "-o", "-name", "*.pyi", "-o", "-name", "*.h"
+    )
+
+    assert (no_tool, no_file) == ("", "")
+    assert int(docker("image", "inspect", "--format", "{{.Size}}", image)) < LARGEST_BYTES
+
+
+def test_what_serving_imports_has_its_bytecode(image):
+    program = """
+import os, sys
+import gaussian_processes.serving, gaussian_processes.worker, gunicorn.app.wsgiapp
+files = [module.__spec__.cached for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
+print([file for file in files if file and file.startswith("/opt/program") and not os.path.exists(file)])
+"""
+
+    assert docker("run", "--rm", image, "python", "-c", program) == "[]"

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Run every test; first set up what they need: a virtualenv in .venv and, where root runs this on Debian, what that lacks.
+#
+#   tests/run.sh [ARGUMENT_OF_PYTEST...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Elsewhere the tests that need nginx say so, and are skipped.
+packages=()
+for program in curl git nginx; do
+  command -v "$program" >/dev/null || packages+=("$program")
+done
+python=$(local_test/find_python.sh 2>/dev/null) || packages+=(python3-venv)
+if ((${#packages[@]})) && ((EUID == 0)) && command -v apt-get >/dev/null; then
+  echo "installing ${packages[*]}"
+  apt-get update --quiet=2
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "${packages[@]}" >/dev/null
+fi
+python=${python:-$(local_test/find_python.sh)}
+
+# The virtualenv holds the image's versions, and what only tests need beside them.
+if ! cmp -s requirements.lock .venv/requirements.lock || ! .venv/bin/python -c ''; then
+  echo 'making a virtualenv of what the image holds'
+  rm -rf .venv
+  "$python" -m venv .venv
+  .venv/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements.lock
+  .venv/bin/python -m pip freeze --quiet >.venv/constraints
+  cp requirements.lock .venv/
+fi
+if ! cmp -s pyproject.toml .venv/pyproject.toml; then
+  echo 'adding what the tests need'
+  .venv/bin/python -m pip install --disable-pip-version-check --quiet --constraint .venv/constraints --editable '.[test]'
+  cp pyproject.toml .venv/
+fi
+
+exec .venv/bin/python -m pytest "$@"
