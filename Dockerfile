@@ -54,6 +54,7 @@ RUN apt-get update \
   && apt-get clean \
   && rm --recursive --force /var/lib/apt/lists/*
 
+# Two layers: the dependencies, which a registry then has for good, and the program.
 COPY --from=builder /opt/program /opt/program
 COPY --from=builder /package /opt/program
 
@@ -62,6 +63,7 @@ ENV PATH=/opt/program/bin:$PATH \
   PYTHONDONTWRITEBYTECODE=1 \
   PYTHONUNBUFFERED=1
 
+# Where `serve` listens unless it is told otherwise.
 EXPOSE 8080
 
 # No entrypoint: SageMaker says `train` or `serve`, a person may say `python` or `bash`, and who says nothing trains.

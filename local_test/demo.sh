@@ -22,8 +22,12 @@ begin() {
 finish() {
   local status=$?
   trap - EXIT
+  if ((status != 0)) && [[ -n $step ]]; then
+    [[ -z $container ]] || docker logs "$container" >&2 || true
+    [[ -z $server ]] || cat "$folder/serve.log" >&2
+    printf '\ndemo.sh: this step failed: %s; %s\n' "$step" "$remedy" >&2
+  fi
   if [[ -n $container ]]; then
-    ((status == 0)) || [[ -z $step ]] || docker logs "$container" || true
     docker rm --force "$container" >/dev/null || true
   fi
   if [[ -n $server ]]; then
@@ -31,9 +35,6 @@ finish() {
     wait "$server" || true
   fi
   rm -rf "$folder"
-  if ((status != 0)) && [[ -n $step ]]; then
-    printf '\ndemo.sh: this step failed: %s; %s\n' "$step" "$remedy" >&2
-  fi
   exit "$status"
 }
 
@@ -90,7 +91,7 @@ if [[ ${1:-} != --without-docker ]] && docker version >/dev/null 2>&1; then
   docker build --tag "$image" ..
   begin "2 of 4: train on $(wc -l <test_dir/input/data/train/diabetes.csv) rows" 'the reason is above'
   ./train_local.sh "$image" "$folder"
-  begin '3 of 4: serve the model' 'the log of the container is above'
+  begin '3 of 4: serve the model' 'its log is above'
   # The engine picks a port that is free.
   # It has its name before it exists, so that Ctrl-C removes it whenever it comes.
   container=$image-demo-$$
@@ -103,9 +104,9 @@ else
   install
   begin "2 of 4: train on $(wc -l <test_dir/input/data/train/diabetes.csv) rows" 'the reason is above'
   SAGEMAKER_BASE_DIR="$folder" .venv/bin/train
-  begin '3 of 4: serve the model' 'the reason is above'
+  begin '3 of 4: serve the model' 'its log is above'
   port=$(free_port)
-  SAGEMAKER_BASE_DIR="$folder" SAGEMAKER_BIND_TO_PORT="$port" .venv/bin/serve &
+  SAGEMAKER_BASE_DIR="$folder" SAGEMAKER_BIND_TO_PORT="$port" .venv/bin/serve >"$folder/serve.log" 2>&1 &
   server=$!
 fi
 wait_for_ping

@@ -94,7 +94,8 @@ def test_the_demo_with_docker_predicts_and_leaves_nothing_running(image):
 
 
 def containers() -> set[str]:
-    return set(docker("ps", "--all", "--quiet").split())
+    """Those of the scripts, by the names that they give them."""
+    return set(docker("ps", "--all", "--filter=name=gaussian-processes-demo", "--filter=name=train-local", "--quiet").split())
 
 
 def test_the_demo_without_docker_runs_the_same_programs():
