@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike, NDArray
 
-from gaussian_processes.cholesky import Factor, slices
+from gaussian_processes.cholesky import WIDTH, Factor, slices
 from gaussian_processes.errors import UserError
 from gaussian_processes.features import Features
 from gaussian_processes.kernels import ArcCosine
@@ -59,6 +60,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         "libraries": {name: version(name) for name in LIBRARIES},
         "features": {name: np.asarray(value).tolist() for name, value in asdict(model.features).items()},
         "kernel": asdict(process.kernel),
+        "panel_width": WIDTH,
         "noise": process.noise,
         "jitter": process.jitter,
         "signal_variance": process.signal_variance.tolist(),
@@ -82,7 +84,7 @@ def load(folder: Path) -> Model:
         return _model(folder, description)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; {folder} must hold what `train` has written there") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} can't be used ({type(error).__name__}: {error}); train the model again") from error
 
 
@@ -99,6 +101,10 @@ def _model(folder: Path, description: dict[str, Any]) -> Model:
         raise UserError(
             f"{folder}/model.json is of format {description['format']} and this program reads {FORMAT}; train again"
         )
+    if description["panel_width"] != WIDTH:
+        raise ValueError(f"its factor has panels of {description['panel_width']} columns, and this program's have {WIDTH}")
+    if not {"points.npy", "weights.npy"} <= description["sha256"].keys() <= {"points.npy", "weights.npy", "factor.npy"}:
+        raise ValueError(f"it names the files {', '.join(description['sha256'])}")
     for name, checksum in description["sha256"].items():
         if _checksum(folder / name) != checksum:
             raise UserError(f"{folder / name} is not what was saved: its checksum differs; copy the model again")
@@ -107,8 +113,8 @@ def _model(folder: Path, description: dict[str, Any]) -> Model:
     packed = arrays.get("factor.npy")
     process = GaussianProcess(
         ArcCosine(**description["kernel"]),
-        description["noise"],
-        description["jitter"],
+        float(description["noise"]),
+        float(description["jitter"]),
         points,
         arrays["weights.npy"],
         np.array(description["signal_variance"]),
@@ -128,12 +134,37 @@ def _panels(packed: Array, size: int) -> Iterable[Array]:
         shape = (size - columns.start, columns.stop - columns.start)
         start, end = end, end + shape[0] * shape[1]
         yield packed[start:end].reshape(shape)
+    if end != packed.size:
+        raise ValueError(f"its factor has {packed.size} numbers, and {size} rows have {end}")
+
+
+def mapped(path: Path, kind: DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Make an array of zeros in a .npy file, mapped into memory.
+
+    Raises
+    ------
+    UserError
+        If the disk is full. Its room is taken at once: a file that grows as it is written kills the process there.
+    """
+    file: np.memmap[Any, Any] = open_memmap(path, "w+", kind, shape)
+    try:
+        with path.open("rb+") as whole:
+            os.posix_fallocate(whole.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        size = in_words(path.stat().st_size)
+        path.unlink()
+        raise UserError(f"{path.parent} has no room for {size} ({error.strerror}); use a larger volume") from error
+    return file
+
+
+def in_words(size: float) -> str:
+    """Return a number of bytes in megabytes or gigabytes."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _write(path: Path, kind: DTypeLike, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
     """Write arrays, one after the other, as the one array that they make up."""
-    file: Array = open_memmap(path, "w+", kind, shape)
-    flat, end = file.reshape(-1), 0
+    flat, end = mapped(path, kind, shape).reshape(-1), 0
     for part in parts:
         start, end = end, end + part.size
         flat[start:end] = part.reshape(-1)

@@ -25,7 +25,14 @@ def subtract_product(c: Array, a: Array, b: Array) -> None:
     a : ndarray of shape (n, k)
     b : ndarray of shape (k, m)
         Rows or columns contiguous, of one type with `c`: float64 or float32.
+
+    Raises
+    ------
+    ValueError
+        If the types differ.
     """
+    if not a.dtype == b.dtype == c.dtype:
+        raise ValueError(f"a product of {a.dtype} and {b.dtype} can't be taken from {c.dtype}; convert them to one type")
     (rows, inner), columns = a.shape, b.shape[1]
     # Column-major BLAS sees every matrix transposed: c' = c' - b' a'.
     _routine("gemm", c.dtype.char)(

@@ -181,6 +181,8 @@ def _instances(text: str) -> Iterator[object]:
         _, at = _sign(":", text, at)
         if key == "instances":
             sign, at = _sign("[", text, at)
+            if text.startswith("]", at):
+                sign, at = _sign("]", text, at)
             while sign != "]":
                 instance, at = decode(text, at)
                 yield instance

@@ -9,15 +9,14 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike, NDArray
 
-from gaussian_processes.artifact import write_whole
+from gaussian_processes.artifact import mapped, write_whole
 
 Array = NDArray[Any]
 
@@ -36,11 +35,14 @@ class PanelFiles:
     kind : dtype
     unbroken : context manager
         Entered for each panel.
+    lasting : bool
+        Whether files are to be found again by their names.
     """
 
     folder: Path
     kind: DTypeLike
     unbroken: AbstractContextManager[object]
+    lasting: bool
 
     def finished(self) -> Sequence[Array]:
         """Return the panels that are there, up to the first that is not, read-only."""
@@ -56,10 +58,17 @@ class PanelFiles:
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._path(index).with_suffix(UNFINISHED)
         with self.unbroken:
-            panel: np.memmap[Any, Any] = open_memmap(unfinished, "w+", self.kind, shape)
+            panel = mapped(unfinished, self.kind, shape)
+            if not self.lasting:
+                unfinished.unlink()  # the mapping stays, and goes with the process however that ends
             yield np.asarray(panel)
-            panel.flush()
-            unfinished.replace(self._path(index))
+            if self.lasting:
+                panel.flush()
+                unfinished.replace(self._path(index))
+
+    def remove(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:05}.npy"
@@ -83,23 +92,24 @@ class Checkpoint:
     unbroken: AbstractContextManager[object] = field(default_factory=nullcontext)
     lasting: bool = False
 
-    def opened(self, *ingredients: bytes) -> str:
-        """Make it the checkpoint of the job that is made of `ingredients`, and say in a sentence what was there.
+    def of_job(self, *ingredients: bytes) -> tuple["Checkpoint", str]:
+        """Checkpoint of the job that is made of `ingredients`, and a sentence on what was there.
 
-        What another job has left is removed.
+        Its folder is named by them. What another job has left is removed, but not relied upon to be gone: SageMaker brings
+        files back in any order, and perhaps some that were removed.
         """
         digest = hashlib.sha256()
         for ingredient in ingredients:
             digest.update(hashlib.sha256(ingredient).digest())
-        mark, job = self.folder / "job.sha256", digest.hexdigest()
-        before = mark.read_text() if mark.is_file() else ""
-        if before == job:
-            return f"the checkpoint in {self.folder} is of this job: it goes on from there"
-        self.remove()
-        write_whole(mark, lambda path: path.write_text(job))
-        if before:
-            return f"the checkpoint in {self.folder} is of other data or hyperparameters: the job starts over"
-        return f"finished panels of the factor are kept in {self.folder}"
+        own = replace(self, folder=self.folder / digest.hexdigest())
+        others = [path for path in self.folder.glob("*") if path != own.folder]
+        for path in others:
+            shutil.rmtree(path, ignore_errors=True)
+        if own.folder.is_dir():
+            return own, f"the checkpoint in {self.folder} is of this job: it goes on from there"
+        if others:
+            return own, f"the checkpoint in {self.folder} is of other data or hyperparameters: the job starts over"
+        return own, f"finished panels of the factor are kept in {self.folder}"
 
     def recall(self, name: str) -> Mapping[str, Any] | None:
         """Return what was noted under a name, if anything was."""
@@ -112,7 +122,11 @@ class Checkpoint:
 
     def panels(self, diagonal: float, kind: DTypeLike) -> PanelFiles:
         """Store for the panels of a matrix, which differ with what stands on its diagonal and with their type."""
-        return PanelFiles(self.folder / f"{np.dtype(kind).name}-{diagonal!r}", kind, self.unbroken)
+        return PanelFiles(self.folder / f"{np.dtype(kind).name}-{diagonal!r}", kind, self.unbroken, self.lasting)
+
+    def kept_bytes(self, kind: DTypeLike) -> int:
+        """Bytes of the panels of a type that are there."""
+        return sum(path.stat().st_size for path in self.folder.glob(f"{np.dtype(kind).name}-*/*.npy"))
 
     def remove(self) -> None:
         """Forget everything."""

@@ -53,6 +53,9 @@ class Store(Protocol):
     def panel(self, index: int, shape: tuple[int, int]) -> AbstractContextManager[Array]:
         """Return a context that gives a panel of zeros, and keeps what it has become if no error ends the context."""
 
+    def remove(self) -> None:
+        """Forget the panels of a factorisation that has failed."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -68,6 +71,9 @@ class Memory:
     def panel(self, index: int, shape: tuple[int, int]) -> Iterator[Array]:  # noqa: ARG002  where it is does not matter
         """Give a panel of zeros."""
         yield np.zeros(shape, self.kind)
+
+    def remove(self) -> None:
+        """Do nothing: memory is free as soon as nobody holds it."""
 
 
 def slices(size: int, length: int = WIDTH) -> list[slice]:

@@ -174,6 +174,8 @@ def run(job: Callable[[], None], failure: Path, steps: Steps | None = None) -> i
             job()
         except UserError as error:
             _leave(str(error), failure)
+        except MemoryError as error:
+            _leave(f"memory ran out ({error}); use an instance with more memory, or fewer rows", failure)
         except Exception as error:
             _leave(_bug(error), failure)
         else:
@@ -225,7 +227,7 @@ def _stop(number: signal.Signals, failure: Path) -> None:
     status = 128 + number
     reason = (
         f"stopped by {number.name} before the end, with exit code {status}: the job was stopped, or its time or its spot"
-        " instance ran out, and no half-written model is left; start the job again"
+        " instance ran out, and no model that could be loaded by mistake is left; start the job again"
     )
     try:
         _leave(reason, failure)

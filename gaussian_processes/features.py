@@ -33,7 +33,7 @@ class Features:
     relevance : ndarray of shape (d,)
         What every standardised column is multiplied by.
     bias : float
-        The constant coordinate appended to every row; 0 appends none.
+        The constant coordinate appended to every row; a 0 says nothing, so the length of a row is lost.
     target_center, target_scale : ndarray of shape (t,)
         Taken from every target, and divided by.
     """
@@ -80,10 +80,13 @@ class Features:
     def _check(self, rows: Array, place: Callable[[int], str]) -> None:
         if rows.shape[1] != self.columns:
             found = f"{place(0)} has {rows.shape[1]} feature columns"
-            raise UserError(f"{found} and the model was trained on {self.columns}; send exactly {self.columns}")
+            raise UserError(f"{found} and the model was trained on {self.columns}; give exactly {self.columns}")
         for row, column in np.argwhere(~np.isfinite(rows))[:1]:
             raise UserError(f"{place(row)}, column {column + 1} is {rows[row, column]}; send finite numbers")
-        norms = np.linalg.norm(self.standardized(rows), axis=1)
+        with np.errstate(over="ignore"):
+            norms = np.linalg.norm(self.standardized(rows), axis=1)
+        for row in np.flatnonzero(~np.isfinite(norms))[:1]:
+            raise UserError(f"{place(row)} holds {np.abs(rows[row]).max():.3g}, which is too large to compute with; correct it")
         if self.inputs == "unit":
             for row in np.flatnonzero(np.abs(norms - 1) > UNIT_TOLERANCE)[:1]:
                 raise UserError(f"{place(row)} has norm {norms[row]:.6g}, and inputs=unit takes norm 1; use inputs=normalize")
@@ -108,9 +111,11 @@ def learn(rows: Array, y: Array, inputs: str, standardize_targets: bool, bias: f
     Raises
     ------
     UserError
-        If the targets are all alike.
+        If the targets are all alike, or numbers are too large or too small to be squared.
     """
     columns, targets = rows.shape[1], y.shape[1]
+    if len(y) == 1 and standardize_targets:
+        raise UserError("there is one training row, and nothing to learn from less than two; give more rows")
     center, scale = _standardization(rows) if inputs == "sphere" else (np.zeros(columns), np.ones(columns))
     target_center, target_scale = _standardization(y) if standardize_targets else (np.zeros(targets), np.ones(targets))
     if not ((y - target_center) / target_scale).any(axis=0).all():
@@ -124,6 +129,10 @@ def _standardization(columns: Array) -> tuple[Array, Array]:
     # The mean of a constant column may differ from it in the last digit, which must not become its scale.
     constant = (columns == columns[0]).all(axis=0)
     center[constant] = columns[0, constant]
-    scale = np.sqrt(np.square(columns - center).mean(axis=0))
-    scale[scale == 0] = 1.0
+    with np.errstate(over="ignore"):
+        scale = np.sqrt(np.square(columns - center).mean(axis=0))
+    for column in np.flatnonzero(~np.isfinite(scale) | (scale == 0) & ~constant)[:1]:
+        largest = np.abs(columns[:, column]).max()
+        raise UserError(f"the square of {largest:.3g} is out of floating point's range; give such numbers in other units")
+    scale[constant] = 1.0
     return center, scale

@@ -108,6 +108,10 @@ def _declared(kind: Number | Word, default: str, meaning: str, tuning: Range | N
     return field(default=kind.read(default), metadata=entry)
 
 
+# Leaving one out takes as long as the fit: beyond these rows, more than a few seconds.
+LEAVE_ONE_OUT_ROWS = 5_000
+# The factor of 22,000 rows. It is uploaded, downloaded whenever an endpoint starts, and has to fit into its memory.
+FACTOR_BYTES = 2_000_000_000
 AUTO: Mapping[str, bool | None] = {"auto": None, "true": True, "false": False}
 
 
@@ -116,13 +120,13 @@ class Settings:
     """What a job asks for, checked; None where it leaves the choice to the program (`auto`)."""
 
     q: int = _declared(
-        Number(0, 10, whole=True),
+        Number(0, 10, whole=True),  # beyond, the kernel is next to 0 for most pairs, and its rounding grows
         default="1",
         tuning=Range(0, 4, "Linear"),
         meaning="degree of the arc-cosine kernel: 0 gives rough functions, each further degree smoother ones",
     )
     l: int = _declared(  # noqa: E741  the literature's own letter
-        Number(0, 20, whole=True),
+        Number(0, 20, whole=True),  # beyond, all kernels but that of q = 1 only memorise
         default="1",
         tuning=Range(0, 4, "Linear"),
         meaning="depth: how many times the kernel is composed with itself beyond the first",
@@ -130,9 +134,10 @@ class Settings:
     noise: float | None = _declared(
         Number(0, auto=True),
         default="auto",
-        # Of standardised targets: a tenth of a per cent of their spread, to nothing but noise.
-        tuning=Range(1e-6, 1, "Logarithmic"),
-        meaning="variance σ² of the noise, against a kernel whose value at t = 1 is 1; auto maximises the log evidence",
+        # A large bias makes the kernel of all points nearly 1, and a small noise of what is left is smaller still.
+        tuning=Range(1e-8, 1, "Logarithmic"),
+        meaning="variance σ² of the noise, against a kernel whose value at t = 1 is 1, whatever the target's units; auto"
+        " maximises the log evidence",
     )
     bias: float | None = _declared(
         Number(0, auto=True),
@@ -162,12 +167,14 @@ class Settings:
     leave_one_out: bool | None = _declared(
         Word(AUTO),
         default="auto",
-        meaning="whether leave-one-out scores, which cost about as much again as the fit, are computed; auto: up to 5,000 rows",
+        meaning="whether leave-one-out scores, which cost about as much again as the fit, are computed; auto: up to"
+        f" {LEAVE_ONE_OUT_ROWS:,} rows",
     )
     variance: bool | None = _declared(
         Word(AUTO),
         default="auto",
-        meaning="whether the model keeps the factor that standard deviations are predicted from; auto: up to 2 GB",
+        meaning="whether the model keeps the factor that standard deviations are predicted from; auto: up to"
+        f" {FACTOR_BYTES / 1e9:g} GB",
     )
     precision: str = _declared(
         Word({"auto": "auto", "float64": "float64", "mixed": "mixed"}),

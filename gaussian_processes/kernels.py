@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gaussian_processes import blas
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 # Where less than this part of two squared lengths is left of them in the squared distance, the subtraction has cost more than
 # four of sixteen digits, and the distance is taken from the difference of the points instead. It costs one pass over the
@@ -50,6 +51,12 @@ class ArcCosine:
     q: int = 1
     l: int = 1  # noqa: E741  the literature's own letter, and the hyperparameter's
 
+    def __post_init__(self) -> None:
+        """Refuse what is no degree or no depth."""
+        for name, value in (("q", self.q), ("l", self.l)):
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} is {value!r}, but it must be a whole number, 0 or more")
+
     def __call__(self, a: Array, b: Array) -> Array:
         """Kernel of every row of `a` and every row of `b`.
 
@@ -72,9 +79,11 @@ class ArcCosine:
         return gap
 
     def of_gap(self, gap: Array) -> Array:
-        """Kernel of points whose cosine is ``t = 1 - gap``: in [0, 1], never decreasing in t.
+        """Kernel of points whose cosine is ``t = 1 - gap``: in [0, 1], increasing with t.
 
-        Every level maps a gap to a gap, so that values next to 1 lose no digits on the way down. Absolute error about 1e-15.
+        Every level maps a gap to a gap, so that values next to 1 lose no digits on the way down. A rounding of the gap grows
+        by at most the slope at t = 1, q²/(2q-1), at every level: the absolute error is about 1e-15 for q ≤ 3 and l ≤ 5, 1e-13
+        for q = 4 and l = 20, and 1e-10 for q = 10 and l = 20. To that rounding the values never decrease.
         """
         for _ in range(self.l + 1):
             gap = _level(self.q, gap)[self.q]
@@ -126,10 +135,20 @@ def gaps(a: Array, b: Array) -> Array:
     near = gap < NEAR * half_a[:, np.newaxis]
     if near.any():
         first, second = np.nonzero(near)
-        exact = np.square(a[first] - b[second]).sum(axis=1) / 2
-        gap[first, second] = np.where(exact > SAME, exact, 0.0)
+        gap[first, second] = _exactly(a, b, first, second)
     np.clip(gap, 0.0, 2.0, out=gap)
     return gap
+
+
+def _exactly(a: Array, b: Array, first: Indices, second: Indices) -> Array:
+    """Half the squared distance of some rows of `a` from rows of `b`, from their difference, a chunk of numbers at a time."""
+    exact = np.empty(len(first))
+    step = max(1, CHUNK // a.shape[1])
+    for start in range(0, len(first), step):
+        pairs = slice(start, start + step)
+        exact[pairs] = np.square(a[first[pairs]] - b[second[pairs]]).sum(axis=1) / 2
+    exact[exact <= SAME] = 0.0
+    return exact
 
 
 def _level(q: int, gap: Array) -> list[Array]:

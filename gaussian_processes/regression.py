@@ -30,20 +30,23 @@ Array = NDArray[np.float64]
 # What may be added to the diagonal of a matrix that rounding has made indefinite, the smallest first. Rounding moves the
 # eigenvalues by about 1e-16 n, so a few of these are tried in vain at most; each trial costs up to a factorisation.
 JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
-# How small a residual, relative to the targets, the weights are refined to in mixed precision, and in how many iterations
-# at most. A factor in float32 takes two to five; one that takes more is too coarse, and float64 will be faster.
+# How small a residual, relative to the targets, the weights are refined to in mixed precision. It is that of the recursion,
+# from which the true one strays by a few roundings, so a tenth of it is aimed at; that rarely takes an iteration more.
 RESIDUAL = 1e-10
+# A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
 ITERATIONS = 20
 # New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
 CHUNK = 256
 
 
 def working_bytes(rows: int, columns: int, cores: int) -> int:
-    """Memory that a fit and its predictions take besides the factor, in bytes: the points, and each core's share of columns.
+    """Memory that a fit and its predictions take besides the factor, in bytes.
 
-    The largest share is that of leaving one out, `cholesky.WIDTH` columns of the inverse.
+    The rows three times (as they were read, standardised, and as points); and for every core that has something to do a copy
+    of the points and, in its largest task, leaving one out, `cholesky.WIDTH` columns of the inverse.
     """
-    return 8 * rows * (3 * columns + cores * WIDTH)
+    busy = min(cores, len(slices(rows)))
+    return 8 * rows * (3 * columns + busy * (columns + WIDTH))
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class GaussianProcess:
         Returns
         -------
         ndarray of shape (m, t)
-            a (1 + λ - ‖L⁻¹ k(x*)‖²). GPML eq. 2.26.
+            a (1 + λ - ‖L⁻¹ k(x*)‖²): GPML eq. 2.26, which is of the function, and the noise.
 
         Raises
         ------
@@ -212,7 +215,8 @@ def fit(
         One column a target.
     stores : callable
         Gives, for the λ of a matrix, the store of its factor's panels. If they are of float32 the weights are refined in
-        float64; what else the factor is used for has the six digits of float32.
+        float64. A variance then has an absolute error of about 1e-6 a, so a relative one of up to 1e-6/λ; the log evidence
+        and leaving one out suffer likewise.
     progress : callable, optional
         See `cholesky.factorise`.
 
@@ -220,6 +224,7 @@ def fit(
     -------
     GaussianProcess
         GPML alg. 2.1. If M is not positive definite in float64, its `jitter` is the smallest power of ten that makes it so.
+        The signal variance is where the log evidence -½ (yᵀM⁻¹y/a + n log a + …) has no slope in a: yᵀα/n.
 
     Raises
     ------
@@ -232,6 +237,7 @@ def fit(
         try:
             factor = factorise(jittered, store, progress)
         except NotPositiveDefiniteError:
+            store.remove()
             if store.kind == np.float32:
                 raise
             continue
@@ -255,7 +261,7 @@ def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, i
     Returns
     -------
     weights : ndarray of shape (n, t)
-        With ‖y - M α‖ ≤ 1e-10 ‖y‖ for every target.
+        With ‖y - M α‖ ≤ `RESIDUAL` ‖y‖ for every target, unless the rounding of M α itself, ε ‖M‖ ‖α‖, is more.
     iterations : int
 
     Raises
@@ -265,7 +271,8 @@ def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, i
 
     Notes
     -----
-    Golub & Van Loan, alg. 11.5.1, every target by itself; β in Polak and Ribière's form, since the preconditioner rounds.
+    Golub & Van Loan, Matrix Computations (4th edition), alg. 11.5.1, every target by itself; β in Polak and Ribière's form,
+    since the preconditioner rounds.
     """
     # Vectors of length 1 keep within the range of float32, whatever the targets' units.
     length = np.linalg.norm(targets, axis=0)
@@ -277,11 +284,12 @@ def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, i
         step = _ratio(descent, (direction * image).sum(axis=0))
         weights += step * direction
         before, residual = residual, residual - step * image
-        if np.linalg.norm(residual, axis=0).max() <= RESIDUAL:
+        if np.linalg.norm(residual, axis=0).max() <= RESIDUAL / 10:
             return weights * length, iteration
         solved = factor.solve(residual).astype(float)
         direction = solved + _ratio((solved * (residual - before)).sum(axis=0), descent) * direction
-    raise NotPositiveDefiniteError(f"{ITERATIONS} iterations leave a residual of {np.linalg.norm(residual, axis=0).max():.1e}")
+    left = np.linalg.norm(residual, axis=0).max()
+    raise NotPositiveDefiniteError(f"{ITERATIONS} iterations leave a residual of {left:.1e}")
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:

@@ -86,7 +86,7 @@ def read_limits(environment: Mapping[str, str], cores: int) -> Limits:
     """
     workers = _workers(environment, cores)
     return Limits(
-        port=_whole(environment, "SAGEMAKER_BIND_TO_PORT", 8080, least=1),
+        port=_whole(environment, "SAGEMAKER_BIND_TO_PORT", 8080, least=1, most=65_535),
         workers=workers,
         threads=cores // workers,
         request_seconds=_whole(environment, "MODEL_SERVER_TIMEOUT", 3600, least=1),
@@ -102,10 +102,11 @@ def _workers(environment: Mapping[str, str], cores: int) -> int:
     return min(asked, cores)
 
 
-def _whole(environment: Mapping[str, str], name: str, default: int, least: int) -> int:
+def _whole(environment: Mapping[str, str], name: str, default: int, least: int, most: float = math.inf) -> int:
     text = environment.get(name, "").strip() or str(default)
-    if not (text.isdecimal() and int(text) >= least):
-        raise UserError(f'{name} is "{text}"; it must be a whole number, {least} or more')
+    if not (text.isdecimal() and least <= int(text) <= most):
+        rule = f"{least} or more" if most == math.inf else f"from {least} to {most}"
+        raise UserError(f'{name} is "{text}"; it must be a whole number, {rule}')
     return int(text)
 
 

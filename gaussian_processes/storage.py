@@ -6,10 +6,10 @@ Into memory where they fit, in float64 if that fits; into files where they do no
 import shutil
 from bisect import bisect_right
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from gaussian_processes.artifact import in_words
 from gaussian_processes.checkpoints import Checkpoint
 from gaussian_processes.cholesky import Memory, Store, packed_bytes
 from gaussian_processes.errors import UserError
@@ -82,22 +82,19 @@ def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> St
     kind = [*fitting_kinds, *reversed(sizes)][0]
     in_files = checkpoint.lasting or not fitting_kinds
     if in_files:
-        _check_disk(rows, kind, checkpoint.folder)
+        _check_disk(rows, kind, checkpoint)
     return Storage(kind, sizes[kind], checkpoint, in_files)
 
 
-def _check_disk(rows: int, kind: str, folder: Path) -> None:
+def _check_disk(rows: int, kind: str, checkpoint: Checkpoint) -> None:
+    """Refuse what does not fit on the disk, where panels of this type that are there already need no room."""
+    folder = checkpoint.folder
     folder.mkdir(parents=True, exist_ok=True)
     needed = packed_bytes(rows, kind)
-    free = shutil.disk_usage(folder).free + sum(path.stat().st_size for path in folder.rglob("*.npy"))
+    free = shutil.disk_usage(folder).free + checkpoint.kept_bytes(np.dtype(kind))
     if needed > free:
         fitting = bisect_right(range(rows), free, key=lambda size: packed_bytes(size, kind)) - 1
         raise UserError(
             f"the factor of {rows:,} rows needs {in_words(needed)} in {kind} and {folder} has room for {in_words(free)};"
             f" use an instance with more memory or a larger volume, or {fitting:,} rows"
         )
-
-
-def in_words(size: float) -> str:
-    """Return a number of bytes in megabytes or gigabytes."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

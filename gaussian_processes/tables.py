@@ -226,8 +226,12 @@ def _faults(name: str, rows: Iterable[list[str]]) -> Iterator[str]:
             number = _number(cell)
             if number is None or not math.isfinite(number):
                 shown = reprlib.repr(cell) if cell.strip() else "empty"
-                place = f"row {row}, column {column} of {name}"
-                yield f"{place} is {shown}, but cells are finite numbers separated by commas: correct or remove the row"
+                remedy = "correct or remove the row"
+                if len(cells) == 1 or any(separator in cell for separator in ";\t"):
+                    remedy = "write the file with commas between cells and points in numbers"
+                elif row == 1 and not cell.strip():
+                    remedy = "write the file without a header and an index"
+                yield f"row {row}, column {column} of {name} is {shown}, but cells are finite numbers: {remedy}"
 
 
 def _number(cell: str) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,14 @@ from gaussian_processes import artifact, contract, features, hyperparameters, sc
 from gaussian_processes.checkpoints import Checkpoint
 from gaussian_processes.cholesky import WIDTH, NotPositiveDefiniteError, slices
 from gaussian_processes.contract import Channel, Job
+from gaussian_processes.errors import UserError
 from gaussian_processes.features import Features
 from gaussian_processes.hyperparameters import Settings
 from gaussian_processes.kernels import ArcCosine
 from gaussian_processes.model import Model
 from gaussian_processes.regression import RESIDUAL, GaussianProcess, GramMatrix, fit
 from gaussian_processes.selection import Prior
-from gaussian_processes.storage import Storage, choose, in_words
+from gaussian_processes.storage import Storage, choose
 from gaussian_processes.tables import Table
 
 Array = NDArray[np.float64]
@@ -36,10 +37,6 @@ SAGEMAKER_BASE_DIR names another folder than /opt/ml.
 
 Hyperparameters, in /opt/ml/input/config/hyperparameters.json:
 """
-# Leaving one out takes as long as the fit: beyond these rows, more than a few seconds.
-LEAVE_ONE_OUT_ROWS = 5_000
-# The factor of 22,000 rows. It is uploaded, downloaded whenever an endpoint starts, and has to fit into its memory.
-FACTOR_BYTES = 2_000_000_000
 # Often enough to see that a long fit moves, seldom enough for a log that is kept.
 PROGRESS_SECONDS = 10
 
@@ -57,10 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train(job: Job, steps: contract.Steps) -> None:
     """Train, score and save one model; a signal to stop waits for the panel that is under way."""
     settings = hyperparameters.parse(job.hyperparameters)
+    for folder in (job.model, job.output_data):
+        _check_writable(folder)
     data = {name: _read(name, channel) for name, channel in job.channels.items()}
     with TemporaryDirectory(prefix="panels-") as scratch:
         checkpoint = _checkpoint(job, Path(scratch), steps, settings, data["train"])
-        model = _model(settings, data["train"], checkpoint)
+        model = _model(settings, data, checkpoint)
         found = _training_scores(model, data["train"], settings)
         for name in ("validation", "test"):
             if name in data:
@@ -69,6 +68,15 @@ def train(job: Job, steps: contract.Steps) -> None:
             _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one")
         _save(model, settings, found, job)
         checkpoint.remove()
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse, before hours are spent, a folder that the model could not be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to ({error.strerror}); mount it writable for this user") from error
 
 
 def _read(name: str, channel: Channel) -> Table:
@@ -84,25 +92,40 @@ def _checkpoint(job: Job, scratch: Path, steps: contract.Steps, settings: Settin
     """Checkpoint of this host and job, or a folder that does not outlive the process."""
     if job.checkpoints is None:
         return Checkpoint(scratch)
-    checkpoint = Checkpoint(job.checkpoints / f"gaussian-process-{job.current_host}", steps, lasting=True)
+    root = Checkpoint(job.checkpoints / f"gaussian-process-{job.current_host}", steps, lasting=True)
     # Other versions compute other last digits, which would not be those of the panels that are there.
     versions = [WIDTH, *map(version, artifact.LIBRARIES)]
-    _say(checkpoint.opened(table.values.tobytes(), repr(table.values.shape).encode(), repr((settings, versions)).encode()))
+    ingredients = (table.values.tobytes(), repr(table.values.shape).encode(), repr((settings, versions)).encode())
+    checkpoint, sentence = root.of_job(*ingredients)
+    _say(sentence)
     return checkpoint
 
 
-def _model(settings: Settings, table: Table, checkpoint: Checkpoint) -> Model:
-    """Standardise, find what was left to be found, and condition on every row."""
-    y, rows = np.split(table.values, [1], axis=1)
+def _model(settings: Settings, data: Mapping[str, Table], checkpoint: Checkpoint) -> Model:
+    """Standardise, find what was left to be found, and condition on every training row."""
+    y, rows = np.split(data["train"].values, [1], axis=1)
     # A bias that is still to be found is positive; so is the 1 that stands for it here.
     bias = 1.0 if settings.bias is None else settings.bias
     learned = features.learn(rows, y, settings.inputs, settings.targets_are_standardized, bias)
-    learned.points(rows, table.place)
+    for table in data.values():  # before hours are spent on rows that others can't be compared with
+        learned.points(table.values[:, 1:], table.place)
+    _remark(rows)
     storage = choose(rows.shape, settings.precision, checkpoint)
     prior = _prior(settings, learned, rows, y, checkpoint)
     learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
     matrix = GramMatrix(prior.kernel, learned.points(rows), prior.noise)
-    return Model(learned, _process(matrix, learned.targets(y), storage))
+    process = _process(matrix, learned.targets(y), storage)
+    noise, signal = (np.sqrt(process.signal_variance * part) * learned.target_scale for part in (prior.noise, 1))
+    _say(f"in the target's units: standard deviation of the noise {noise[0]:.6g}, of the function {signal[0]:.6g}")
+    return Model(learned, process)
+
+
+def _remark(rows: Array) -> None:
+    """Say what of the training rows a person may not have meant."""
+    for column in np.flatnonzero((rows == rows[0]).all(axis=0)):
+        _say(f"feature column {column + 1} is constant, so it does not matter to predictions")
+    if duplicates := len(rows) - len(np.unique(rows, axis=0)):
+        _say(f"{duplicates:,} training rows have the features of another, which flatters leave-one-out scores")
 
 
 def _prior(settings: Settings, learned: Features, rows: Array, y: Array, checkpoint: Checkpoint) -> Prior:
@@ -115,10 +138,15 @@ def _prior(settings: Settings, learned: Features, rows: Array, y: Array, checkpo
         prior = Prior(prior.kernel, noted["noise"], noted["bias"], np.array(noted["relevance"]))
     else:
         sample = np.sort(np.random.default_rng(settings.seed).choice(len(rows), size, replace=False))
-        prior = selection.learn(prior, names, learned.standardized(rows[sample]), learned.targets(y[sample]))
+        targets = learned.targets(y[sample])
+        if names and not targets.any():
+            raise UserError(f"the targets of the {size:,} rows that were drawn are all 0; set another seed, or {names[0]}")
+        prior = selection.learn(prior, names, learned.standardized(rows[sample]), targets)
         checkpoint.note("prior", {"noise": prior.noise, "bias": prior.bias, "relevance": prior.relevance.tolist()})
     origin = f"; {', '.join(names)} of the highest log evidence on {size:,} rows" if names else ""
     _say(f"kernel q={settings.q}, l={settings.l}; noise={prior.noise:.6g}, bias={prior.bias:.6g}{origin}")
+    for name in selection.at_bounds(prior, names):
+        _say(f"{name} is at the end of its range, {' to '.join(f'{end:g}' for end in selection.BOUNDS[name])}")
     if "relevance" in names:
         _say(f"relevance={', '.join(f'{weight:.3g}' for weight in prior.relevance)}")
     return prior
@@ -129,13 +157,16 @@ def _process(matrix: GramMatrix, targets: Array, storage: Storage) -> GaussianPr
     _say(str(storage))
     if finished := len(storage(matrix.noise).finished()):
         _say(f"{finished} of its {len(slices(len(matrix)))} panels are there already")
+    process = None
     try:
         process = fit(matrix, targets, storage, Progress())
     except NotPositiveDefiniteError as error:
         _say(f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken")
+    if process is None:  # not within `except`, where the traceback holds on to the factor that has failed
         return _process(matrix, targets, choose(matrix.points.shape, "float64", storage.checkpoint))
     if process.iterations:
         _say(f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}")
+        _say(f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise, 1e-6)):.0e}")
     if process.jitter:
         _say(f"the matrix is not positive definite with noise {matrix.noise:g}: {process.jitter:g} was added to its diagonal")
     return process
@@ -145,8 +176,9 @@ def _training_scores(model: Model, table: Table, settings: Settings) -> dict[str
     """Log evidence, and leave-one-out scores if they are wanted, in the units of the target."""
     y, scale = table.values[:, :1], model.features.target_scale
     found = {"train:log_evidence": model.process.log_evidence() - len(y) * float(np.log(scale).sum())}
-    if settings.leave_one_out is None and len(y) > LEAVE_ONE_OUT_ROWS:
-        _say(f"leave-one-out scores are left out beyond {LEAVE_ONE_OUT_ROWS:,} rows; leave_one_out=true computes them")
+    if settings.leave_one_out is None and len(y) > hyperparameters.LEAVE_ONE_OUT_ROWS:
+        most = hyperparameters.LEAVE_ONE_OUT_ROWS
+        _say(f"leave-one-out scores are left out beyond {most:,} rows; leave_one_out=true computes them")
     elif settings.leave_one_out is not False:
         mean, variance = model.process.leave_one_out(model.features.targets(y))
         mean, variance = mean * scale + model.features.target_center, variance * scale**2
@@ -189,11 +221,11 @@ def _save(model: Model, settings: Settings, found: Mapping[str, float], job: Job
     """Write the model and its metrics; without the factor if it is not wanted."""
     factor = model.process.factor
     size = sum(panel.nbytes for panel in factor.panels) if factor else 0
-    kept = size <= FACTOR_BYTES if settings.variance is None else settings.variance
+    kept = size <= hyperparameters.FACTOR_BYTES if settings.variance is None else settings.variance
     if kept:
-        _say(f"the model keeps its factor ({in_words(size)}), which standard deviations are predicted from")
+        _say(f"the model keeps its factor ({artifact.in_words(size)}), which standard deviations are predicted from")
     else:
-        _say(f"the model leaves out its factor ({in_words(size)}): it predicts means only; variance=true keeps it")
+        _say(f"the model leaves out its factor ({artifact.in_words(size)}): it predicts means only; variance=true keeps it")
         model = replace(model, process=replace(model.process, factor=None))
     asked = {name: "auto" if value is None else value for name, value in asdict(settings).items()}
     artifact.save(model, job.model, {"hyperparameters": asked, "rows": len(model.process.points), "scores": found})
@@ -209,12 +241,14 @@ class Progress:
     began: float | None = None
     said: float = 0.0
     before: float = 0.0
+    latest: float = 0.0
 
     def __call__(self, done: float, total: float) -> None:
         """Take note of the operations done, and print a line if the last one is long ago."""
         now = time.monotonic()
-        if self.began is None:
+        if self.began is None or done < self.latest:  # with a larger jitter it begins again
             self.began, self.said, self.before = now, now, done
+        self.latest = done
         if now - self.said >= PROGRESS_SECONDS:
             rate = (done - self.before) / (now - self.began)
             left = (total - done) / rate

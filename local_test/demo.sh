@@ -71,6 +71,10 @@ wait_for_ping() {
   return 1
 }
 
+if [[ ${1:-} == --help ]]; then
+  sed -n '2,7s/^# \{0,1\}//p' demo.sh
+  exit
+fi
 if (($# > 1)) || [[ ${1:---without-docker} != --without-docker ]]; then
   sed -n '2,7s/^# \{0,1\}//p' demo.sh >&2
   exit 2

@@ -3,6 +3,11 @@
 #
 #   local_test/predict.sh PAYLOAD [CONTENT_TYPE [CURL_OPTION...]]     (text/csv; environment: PORT)
 set -euo pipefail
+if [[ ${1:-} == -* ]]; then
+  sed -n '2,4s/^# \{0,1\}//p' "$0"
+  [[ $1 == --help ]]
+  exit
+fi
 if (($# < 1)); then
   sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
   exit 2

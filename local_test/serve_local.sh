@@ -3,6 +3,11 @@
 #
 #   local_test/serve_local.sh IMAGE               (environment: PORT, SAGEMAKER_INFERENCE_OUTPUT)
 set -euo pipefail
+if [[ ${1:-} == -* ]]; then
+  sed -n '2,4s/^# \{0,1\}//p' "$0"
+  [[ $1 == --help ]]
+  exit
+fi
 cd "$(dirname "$0")"
 if (($# != 1)); then
   sed -n '2,4s/^# \{0,1\}//p' serve_local.sh >&2

@@ -3,6 +3,11 @@
 #
 #   local_test/train_local.sh IMAGE [FOLDER]      (test_dir, unless a folder is given)
 set -euo pipefail
+if [[ ${1:-} == -* ]]; then
+  sed -n '2,4s/^# \{0,1\}//p' "$0"
+  [[ $1 == --help ]]
+  exit
+fi
 if (($# < 1 || $# > 2)); then
   sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
   exit 2

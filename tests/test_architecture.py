@@ -9,16 +9,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gaussian_processes"
 MATHEMATICS = {"blas", "cholesky", "kernels", "machine", "parallel", "regression", "scores", "selection", "sphere"}
-FORMATS = {"artifact", "bodies", "checkpoints", "errors", "features", "model", "storage", "tables"}
-CONTRACT = {"contract", "hyperparameters"}
+FORMATS = {"artifact", "bodies", "checkpoints", "features", "model", "storage", "tables"}
+CONTRACT = {"contract", "errors", "hyperparameters"}
 PROGRAMS = {"app", "serving", "training", "worker"}
 ROOMS = MATHEMATICS | FORMATS | CONTRACT | PROGRAMS
 
 MAY_IMPORT = {
     **dict.fromkeys(MATHEMATICS, MATHEMATICS),
-    **dict.fromkeys(FORMATS, MATHEMATICS | FORMATS),
-    **dict.fromkeys(CONTRACT, CONTRACT | {"errors"}),
-    "tables": {"contract", "errors"},
+    **dict.fromkeys(CONTRACT, CONTRACT),
+    **dict.fromkeys(FORMATS, MATHEMATICS | CONTRACT | FORMATS),
     **dict.fromkeys(PROGRAMS, ROOMS),
 }
 OWNERS = {

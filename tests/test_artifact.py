@@ -92,6 +92,15 @@ def test_strangers_in_the_folder_do_not_matter(tmp_path):
     assert artifact.load(tmp_path).columns == 3
 
 
+# What a person, or another version, may have written into model.json.
+CHANGES = {
+    "names": {"sha256": {"points.npy": "", "weights.npy": "", "../factor.npy": ""}},
+    "list": {"sha256": ["points.npy"]},
+    "degree": {"kernel": {"q": -1, "l": 1}},
+    "width": {"panel_width": 512},
+}
+
+
 def spoil(folder, how):
     description = json.loads((folder / "model.json").read_text())
     if how == "array":
@@ -102,6 +111,8 @@ def spoil(folder, how):
         (folder / "model.json").write_text(json.dumps(description | {"format": 99}))
     elif how == "half":
         (folder / "model.json").write_text('{"format": 1, "noi')
+    elif how in CHANGES:
+        (folder / "model.json").write_text(json.dumps(description | CHANGES[how]))
     elif how == "key":
         del description["kernel"]
         (folder / "model.json").write_text(json.dumps(description))
@@ -116,6 +127,10 @@ def spoil(folder, how):
         ("format", "is of format 99 and this program reads 1"),
         ("half", r"model\.json can't be used \(JSONDecodeError"),
         ("key", r"model\.json can't be used \(KeyError: 'kernel'\); train the model again"),
+        ("names", r"it names the files .*\.\./factor\.npy"),
+        ("list", r"model\.json can't be used \(AttributeError"),
+        ("degree", r"q is -1, but it must be a whole number, 0 or more"),
+        ("width", r"its factor has panels of 512 columns, and this program's have 768"),
         ("model.json", r"model\.json is missing; .* must hold what `train` has written there"),
         ("points.npy", r"points\.npy is missing"),
     ],

@@ -65,3 +65,8 @@ def test_the_first_minor_that_is_not_positive_is_named():
     block = np.diag([1.0, 2.0, -3.0, 4.0])
 
     assert blas.factorise(block) == 3
+
+
+def test_types_that_differ_are_refused():
+    with pytest.raises(ValueError, match="convert them to one type"):
+        blas.subtract_product(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2), np.float32))

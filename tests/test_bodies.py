@@ -120,7 +120,7 @@ FORM = 'the request does not read as {"instances": [[1.5, 2.0], …]}: '
         (b'{"instances": [1, 2]}', 'row 1 of the request is 1.0; send [1.5, 2.0] or {"features": [1.5, 2.0]}'),
         (b'{"rows": [[1, 2]]}', 'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}'),
         (b"[[1, 2]]", f"{FORM}Expecting {{: line 1 column 1 (char 0)"),
-        (b'{"instances": []}', f"{FORM}Expecting value: line 1 column 16 (char 15)"),
+        (b'{"instances": []}', 'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}'),
         (b'{"instances": 5}', f"{FORM}Expecting [: line 1 column 15 (char 14)"),
         (b'{"instances": [[1, 2]', f"{FORM}Expecting , or ]: line 1 column 22 (char 21)"),
         (b'{"instances": [[1, 2]]} {}', f"{FORM}Extra data: line 1 column 25 (char 24)"),

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 
 from gaussian_processes import selection, training
+from gaussian_processes.artifact import mapped
 from gaussian_processes.checkpoints import Checkpoint, PanelFiles
 from gaussian_processes.cholesky import WIDTH, Memory, factorise
+from gaussian_processes.errors import UserError
 from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.regression import GramMatrix
+from gaussian_processes.regression import GramMatrix, fit
 
 
 def matrix(rows=2 * WIDTH + 100):
@@ -21,7 +24,7 @@ def matrix(rows=2 * WIDTH + 100):
 
 
 def files(folder, kind=np.float64):
-    return Checkpoint(folder).panels(0.1, kind)
+    return Checkpoint(folder, lasting=True).panels(0.1, kind)
 
 
 class Counting:
@@ -90,22 +93,71 @@ def test_a_panel_is_worked_on_within_the_context_that_a_signal_waits_for(tmp_pat
         def __exit__(self, *error):
             events.append((tmp_path / "00000.npy").exists())
 
-    with PanelFiles(tmp_path, np.float64, Recorded()).panel(0, (3, 2)):
+    with PanelFiles(tmp_path, np.float64, Recorded(), lasting=True).panel(0, (3, 2)):
         events.append("work")
 
     assert events == ["in", "work", True]
 
 
 def test_a_checkpoint_is_of_one_job(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "host")
-    assert "are kept in" in checkpoint.opened(b"data", b"settings")
-    checkpoint.note("prior", {"noise": 0.1 + 0.2})
+    root = Checkpoint(tmp_path / "host", lasting=True)
+    first, sentence = root.of_job(b"data", b"settings")
+    assert "are kept in" in sentence
+    first.note("prior", {"noise": 0.1 + 0.2})
 
-    assert "goes on from there" in checkpoint.opened(b"data", b"settings")
-    assert checkpoint.recall("prior") == {"noise": 0.1 + 0.2}
-    assert checkpoint.recall("another") is None
-    assert "the job starts over" in checkpoint.opened(b"dat", b"asettings")
-    assert checkpoint.recall("prior") is None
+    again, sentence = root.of_job(b"data", b"settings")
+    assert "goes on from there" in sentence
+    assert again.recall("prior") == {"noise": 0.1 + 0.2}
+    assert again.recall("another") is None
+
+    other, sentence = root.of_job(b"dat", b"asettings")
+    assert "the job starts over" in sentence
+    assert other.recall("prior") is None
+
+
+def test_what_another_job_has_left_is_not_taken_even_if_it_comes_back(tmp_path):
+    root = Checkpoint(tmp_path, lasting=True)
+    theirs = root.of_job(b"their data")[0]
+    with theirs.panels(0.1, np.float64).panel(0, (3, 2)):
+        pass
+    kept = {path: path.read_bytes() for path in theirs.folder.rglob("*.npy")}
+
+    ours = root.of_job(b"our data")[0]
+    for path, content in kept.items():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+
+    assert kept
+    assert ours.panels(0.1, np.float64).finished() == []
+
+
+def test_files_that_need_not_last_have_no_name_and_go_with_the_process(tmp_path):
+    store = Checkpoint(tmp_path).panels(0.1, np.float64)
+
+    with store.panel(0, (3, 2)) as panel:
+        panel[...] = 7
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    assert (panel == 7).all()
+
+
+def test_the_panels_of_a_trial_that_fails_are_removed(tmp_path):
+    points = np.tile(np.eye(3), (300, 1))
+    checkpoint = Checkpoint(tmp_path, lasting=True)
+
+    process = fit(GramMatrix(ArcCosine(1, 0), points, 0.0), points, lambda diagonal: checkpoint.panels(diagonal, np.float64))
+
+    assert process.jitter > 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"float64-{process.jitter!r}"]
+
+
+def test_a_full_disk_is_a_sentence(tmp_path):
+    rows = shutil.disk_usage(tmp_path).total // 8
+
+    with pytest.raises(UserError, match=r"has no room for [\d.]+ GB \(.*\); use a larger volume"):
+        mapped(tmp_path / "too-large.npy", np.float64, (rows,))
+
+    assert not list(tmp_path.iterdir())
 
 
 # --- the program
@@ -148,7 +200,7 @@ def finish(base):
 
 
 def panels(base):
-    return sorted(base.glob("checkpoints/*/float64-*/*.npy"))
+    return sorted(base.glob("checkpoints/*/*/float64-*/*.npy"))
 
 
 def stop_when(process, base, count, number):
@@ -180,7 +232,7 @@ def test_a_job_that_is_killed_goes_on_and_ends_with_the_same_model_bit_for_bit(b
     assert "goes on from there" in output
     assert f"{len(kept)} of its 7 panels are there already" in output
     assert model(base) == expected
-    assert not list((base / "checkpoints").iterdir())
+    assert not list(base.glob("checkpoints/*/*"))
 
 
 def test_a_signal_to_stop_lets_the_panel_that_is_under_way_be_finished(base):

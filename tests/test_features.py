@@ -46,7 +46,7 @@ def test_a_constant_column_is_only_centred(constant):
         ("unit", [[0.0, 0.0]], "row 1 has norm 0, and inputs=unit takes norm 1"),
         ("normalize", [[1.0, 2.0], [3.0, np.nan]], "row 2, column 2 is nan; send finite numbers"),
         ("normalize", [[-np.inf, 2.0]], "row 1, column 1 is -inf; send finite numbers"),
-        ("normalize", [[1.0, 2.0, 3.0]], "row 1 has 3 feature columns and the model was trained on 2; send exactly 2"),
+        ("normalize", [[1.0, 2.0, 3.0]], "row 1 has 3 feature columns and the model was trained on 2; give exactly 2"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_refused_by_name(inputs, rows, sentence):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -114,3 +116,33 @@ def test_rows_of_one_direction_are_one_point_whatever_rounding_makes_of_them(sca
     values = ArcCosine(0, 5)(unit(rows), unit(rows * scale))
 
     assert (values.diagonal() == 1).all()
+
+
+def test_many_near_duplicates_take_no_more_memory_than_their_kernel():
+    rows = unit(np.repeat(np.random.default_rng(6).normal(size=(4, 50)), 500, axis=0))
+    kernel = ArcCosine(0, 0)
+    tracemalloc.start()
+
+    values = kernel(rows, rows)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (values[:500, :500] == 1).all()
+    assert peak < 4 * values.nbytes
+
+
+@pytest.mark.parametrize(("q", "l"), [(-1, 1), (1, -1), (1.5, 1), ("1", 1)])
+def test_what_is_no_degree_or_depth_is_refused(q, l):  # noqa: E741
+    with pytest.raises(ValueError, match="must be a whole number, 0 or more"):
+        ArcCosine(q, l)
+
+
+@pytest.mark.parametrize(("degree", "depth", "bound"), [(3, 5, 2e-15), (4, 20, 2e-13), (10, 20, 1e-9)])
+def test_the_error_grows_with_degree_and_depth_as_documented(degree, depth, bound):
+    gap = np.concatenate([np.logspace(-15, 0, 40), np.linspace(1, 2, 10)])
+    with mp.workdps(60):
+        expected = [composed(degree, depth, 1 - mpf(float(g))) for g in gap]
+
+        values = ArcCosine(degree, depth).of_gap(gap)
+
+        assert max(abs(mpf(float(v)) - e) for v, e in zip(values, expected, strict=True)) < bound

@@ -13,7 +13,8 @@ Usage = namedtuple("Usage", "free")
 SHAPE = (10_000, 8)
 # Bytes of the factor of 10,000 rows, by hand: half of a square, and the upper halves of its diagonal blocks.
 FLOAT64 = 8 * (10_000**2 / 2 + 384 * 10_000)
-WORKING = 2 * 768 * 8 * 10_000
+# Besides, the columns of each of two cores, and the rows' own eight columns five times over.
+WORKING = 8 * 10_000 * (2 * 768 + 5 * 8)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_too_little_memory_to_work_in_is_refused_with_the_rows_that_fit(tmp_path
 
     sentence = refusal("auto", Checkpoint(tmp_path))
 
-    assert "10,000 rows need 124.8 MB of memory to work in and 61.4 MB are free; use an instance with more memory" in sentence
+    assert "10,000 rows need 126.1 MB of memory to work in and 63.0 MB are free; use an instance with more memory" in sentence
     fitting = int(re.search(r"or ([\d,]+) rows", sentence)[1].replace(",", ""))
     assert storage.choose((fitting, 8), "auto", Checkpoint(tmp_path))
     with pytest.raises(UserError):
@@ -91,7 +92,11 @@ def test_too_small_a_disk_is_refused_with_the_rows_that_fit(tmp_path, machine):
 
 def test_what_is_on_the_disk_already_needs_no_room(tmp_path, machine):
     machine(WORKING * 1.05, disk=4e8)
-    with (tmp_path / "00000.npy").open("wb") as file:
-        file.truncate(int(5e7))
+    for name in ("float64-0.1", "float32-0.1"):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "00000.npy").open("wb") as file:
+            file.truncate(int(5e7))
 
     assert storage.choose(SHAPE, "float64", Checkpoint(tmp_path)).in_files
+    machine(WORKING * 1.05, disk=3.3e8)
+    assert "has room for 380.0 MB" in refusal("float64", Checkpoint(tmp_path))

@@ -221,7 +221,7 @@ def test_a_channel_without_a_folder_is_refused(tmp_path):
         (b"1,True\n3,False\n", "row 1, column 2 of train/a.csv is 'True', "),
         (b"1,1_000\n", "row 1, column 2 of train/a.csv is '1_000', "),
         ("1,٣\n".encode(), "row 1, column 2 of train/a.csv is '٣', "),
-        (b"1;2\n3;4\n", "row 1, column 1 of train/a.csv is '1;2', but cells are finite numbers separated by commas: "),
+        (b"1;2\n3;4\n", "row 1, column 1 of train/a.csv is '1;2', but cells are finite numbers: write the file with commas"),
         (b'1,"2\n3,4\n', "row 1, column 2 of train/a.csv is '2\\n3,4\\n', "),
         (b"y,x\n1,2\n", "row 1 of train/a.csv looks like a header ('y,x'), but files must have none: remove it"),
         (b"y,x 1,x 2\n1,2\n", "row 1 of train/a.csv looks like a header ('y,x 1,x 2'), but files must have none: remove it"),

@@ -192,7 +192,7 @@ def test_what_is_left_out_is_left_out(base, capsys, hyperparameters, sentence):
 
 
 def test_beyond_its_rows_leaving_one_out_is_left_out_and_said(base, capsys, monkeypatch):
-    monkeypatch.setattr(training, "LEAVE_ONE_OUT_ROWS", 99)
+    monkeypatch.setattr(training.hyperparameters, "LEAVE_ONE_OUT_ROWS", 99)
 
     train(base)
     left_out = capsys.readouterr().out
@@ -205,7 +205,7 @@ def test_beyond_its_rows_leaving_one_out_is_left_out_and_said(base, capsys, monk
 
 
 def test_beyond_its_bytes_the_factor_is_left_out(base, monkeypatch):
-    monkeypatch.setattr(training, "FACTOR_BYTES", 100)
+    monkeypatch.setattr(training.hyperparameters, "FACTOR_BYTES", 100)
 
     train(base)
 
@@ -248,6 +248,8 @@ FAILURES = [
     ({"nosie": "1"}, None, "hyperparameter 'nosie' is unknown: correct it to noise"),
     ({"inputs": "unit"}, None, r"row 1 of train/data.csv has norm .*, and inputs=unit takes norm 1"),
     ({"inputs": "normalize"}, "1,0,0\n2,0,1\n", "row 1 of train/data.csv has norm 0 and so no direction"),
+    ({}, "1,2,3\n", "there is one training row"),
+    ({}, "1;2;3\n2;3;4\n", "write the file with commas between cells"),
     ({}, "1,2,3\n1,4,5\n", "every target is 1, so there is nothing to learn"),
     ({}, "1,2\n3,4\n", "row 1 of validation/data.csv has 2 feature columns and the model was trained on 1"),
     ({}, "1,2,3\n1,4,x\n", "row 2, column 3 of train/data.csv"),
@@ -281,6 +283,38 @@ def test_a_long_fit_says_how_far_it_is(capsys, monkeypatch):
         "factorising: 10% done at 1 GFLOP/s, 1 min 39 s left",
         "factorising: 20% done at 1 GFLOP/s, 1 min 28 s left",
     ]
+
+
+def test_a_fit_that_begins_again_says_how_far_that_is(capsys, monkeypatch):
+    clock = iter([0.0, 9.0, 12.0, 23.0])
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    progress = training.Progress()
+
+    for done in (1e9, 90e9, 1e9, 12e9):
+        progress(done, 100e9)
+
+    assert capsys.readouterr().out.splitlines() == ["factorising: 12% done at 1 GFLOP/s, 1 min 28 s left"]
+
+
+def test_rows_to_score_that_do_not_fit_are_refused_before_the_fit(base, capsys):
+    write(base / "input/data/validation/data.csv", np.ones((4, 2)))
+
+    assert train(base) == 1
+
+    assert "row 1 of validation/data.csv has 1 feature columns" in (base / "output/failure").read_text()
+    assert "noise=" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("column", [0, 1])
+@pytest.mark.parametrize("unit", [1e200, 1e-300])
+def test_numbers_too_large_or_small_to_be_squared_are_refused(base, column, unit):
+    rows = the_posts_rows(np.random.default_rng(55), 20)
+    rows[:, column] *= unit
+    write(base / "input/data/train/data.csv", rows)
+
+    assert train(base) == 1
+
+    assert "is out of floating point's range; give such numbers in other units" in (base / "output/failure").read_text()
 
 
 def test_sigterm_in_the_middle_of_a_fit_ends_it_within_seconds_without_a_model(base):
@@ -373,3 +407,35 @@ def test_panels_that_do_not_fit_into_memory_are_in_files_and_gone_afterwards(bas
 
     assert f"of float32, in files in {scratch}" in capsys.readouterr().out
     assert not scratch.exists()
+
+
+def test_what_may_not_be_meant_is_remarked_upon(base, capsys):
+    write(base / "input/data/train/data.csv", [[1.0, 5.0, 1.0], [2.0, 5.0, 1.0], [3.0, 5.0, 2.0], [5.0, 5.0, 3.0]])
+
+    train(base, noise="0.1", bias="1")
+
+    output = capsys.readouterr().out
+    assert "feature column 1 is constant" in output
+    assert "1 training rows have the features of another" in output
+
+
+def test_the_noise_is_said_in_the_units_of_the_target(base, capsys):
+    rng = np.random.default_rng(56)
+    x = rng.normal(size=(400, 1))
+    write(base / "input/data/train/data.csv", np.column_stack([500 * np.sin(x) + 30 * rng.normal(size=(400, 1)), x]))
+    write(base / "input/data/validation/data.csv", [[0.0, 0.0]])
+
+    train(base)
+
+    found = float(re.search("standard deviation of the noise ([0-9.]+)", capsys.readouterr().out)[1])
+    # The standard deviation of 400 draws scatters by 3.5 per cent.
+    assert found == pytest.approx(30, rel=0.1)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(base, capsys):
+    (base / "model").write_text("a file where a folder should be")
+
+    assert train(base) == 1
+
+    assert "model can't be written to" in (base / "output/failure").read_text()
+    assert "rows of a target" not in capsys.readouterr().out

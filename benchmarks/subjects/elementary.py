@@ -1,0 +1,48 @@
+"""What do the machine's memory and NumPy's arccos take, on all cores?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gaussian_processes.cholesky import slices
+from gaussian_processes.kernels import CHUNK
+from gaussian_processes.machine import allowed_cores
+from gaussian_processes.parallel import team
+
+Tell = Callable[[], dict[str, Any]]
+Work = Callable[[], Tell]
+
+
+def copy(size: int) -> Work:
+    """Copy of `size` bytes to elsewhere in memory, every core its share: `size` bytes are read, and as many written."""
+    source = np.ones(size // 8)
+    target = np.zeros_like(source)
+    target[...] = 0  # the first write maps the pages
+    shares = slices(len(source), -(-len(source) // allowed_cores()))
+
+    def work() -> Tell:
+        with team() as over:
+            list(over(lambda share: np.copyto(target[share], source[share]), shares))
+        return lambda: {"bytes": 2 * source.nbytes}
+
+    return work
+
+
+def arccos(values: int) -> Work:
+    """NumPy's arccos of as many values, in the chunks of cache that the kernels use, on all cores."""
+    cosines = np.random.default_rng(1).uniform(-1, 1, CHUNK)
+    tasks = [values // CHUNK // allowed_cores()] * allowed_cores()
+
+    def repeat(times: int) -> int:
+        angles = np.empty_like(cosines)
+        for _ in range(times):
+            np.arccos(cosines, out=angles)
+        return times * CHUNK
+
+    def work() -> Tell:
+        with team() as over:
+            done = sum(over(repeat, tasks))
+        return lambda: {"values": done}
+
+    return work

@@ -1,0 +1,61 @@
+"""What does this package take for a fit, for predictions, and for values of its kernel?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.subjects import problem
+from gaussian_processes import regression
+from gaussian_processes.cholesky import TILE, WIDTH, Memory, slices
+from gaussian_processes.kernels import ArcCosine
+from gaussian_processes.parallel import team
+
+Tell = Callable[[], dict[str, Any]]
+Work = Callable[[], Tell]
+
+
+def fit(rows: int, kind: str = "float64") -> Work:
+    """Gram matrix, factor, weights and log evidence, with the factor in memory."""
+    task = problem.make(rows)
+
+    def work() -> Tell:
+        process = regression.fit(task.matrix, task.targets, lambda _: Memory(np.dtype(kind)))
+        evidence = process.log_evidence()
+        return lambda: {
+            "means": process.mean(task.new).ravel().tolist(),
+            "log_evidence": evidence,
+            "iterations": process.iterations,
+        }
+
+    return work
+
+
+def predict(rows: int, new: int) -> Work:
+    """Means and variances at new points."""
+    task = problem.make(rows, new)
+    process = regression.fit(task.matrix, task.targets)
+
+    def work() -> Tell:
+        mean, _ = process.mean(task.new), process.variance(task.new)
+        return lambda: {"means": mean.ravel().tolist()}
+
+    return work
+
+
+def kernel(q: int, l: int, rows: int) -> Work:  # noqa: E741  the literature's letter
+    """Kernel of all pairs of some rows, tile by tile as a fit asks for it, on all cores."""
+    points = problem.make(rows).points
+    k = ArcCosine(q, l)
+    tiles = [(below, columns) for columns in slices(rows, WIDTH) for below in slices(rows, TILE)]
+
+    def fill(tile: tuple[slice, slice]) -> int:
+        below, columns = tile
+        return k(points[below], points[columns]).size
+
+    def work() -> Tell:
+        with team() as over:
+            values = sum(over(fill, tiles))
+        return lambda: {"values": values}
+
+    return work

@@ -1,0 +1,77 @@
+"""What is everybody's task?
+
+Rows of 16 standard normal columns with a bias of 1, on the sphere; a smooth target with noise; the kernel of q = 1, l = 1.
+"""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussian_processes.cholesky import TILE, slices
+from gaussian_processes.kernels import ArcCosine
+from gaussian_processes.parallel import team
+from gaussian_processes.regression import GramMatrix
+from gaussian_processes.sphere import project
+
+Array = NDArray[np.float64]
+
+COLUMNS = 16
+KERNEL = ArcCosine(q=1, l=1)
+NOISE = 0.01
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Observations, and points to predict.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, 17)
+    targets : ndarray of shape (n, 1)
+        Of mean 0 and variance 1.
+    new : ndarray of shape (m, 17)
+    """
+
+    points: Array
+    targets: Array
+    new: Array
+
+    @property
+    def matrix(self) -> GramMatrix:
+        """M = K + λ I of the observations, which computes its blocks as they are asked for."""
+        return GramMatrix(KERNEL, self.points, NOISE)
+
+
+def make(rows: int, new: int = 1000) -> Problem:
+    """Problem of some rows, the same at every call; `new` points to predict."""
+    rng = np.random.default_rng(20261121)
+    z = rng.normal(size=(rows + new, COLUMNS))
+    y = np.sin(z).sum(axis=1, keepdims=True) + rng.normal(size=(rows + new, 1)) / 2
+    points, y = project(z, bias=1.0), y[:rows]
+    return Problem(points[:rows], (y - y.mean()) / y.std(), points[rows:])
+
+
+def closed_form(xp: ModuleType, t: Any) -> Any:
+    """`KERNEL` for cosines t, as a user of another library would write it; `xp` is numpy or torch.
+
+    Cho & Saul's J_1(θ)/π = (sin θ + (π - θ) cos θ)/π, twice.
+    """
+    for _ in range(KERNEL.l + 1):
+        t = xp.clip(t, -1, 1)
+        t = (xp.sqrt((1 - t) * (1 + t)) + (np.pi - xp.arccos(t)) * t) / np.pi
+    return t
+
+
+def square(matrix: GramMatrix) -> Array:
+    """All of a Gram matrix, as other libraries hold it."""
+    k = np.empty((len(matrix), len(matrix)))
+
+    def fill(rows: slice) -> None:
+        k[rows] = matrix.block(rows, slice(0, len(matrix)))
+
+    with team() as over:
+        list(over(fill, slices(len(matrix), TILE)))
+    return k

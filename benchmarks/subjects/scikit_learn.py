@@ -1,0 +1,63 @@
+"""What does scikit-learn's GaussianProcessRegressor take, with the same kernel?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Kernel
+
+from benchmarks.subjects import problem
+
+Array = problem.Array
+Tell = Callable[[], dict[str, Any]]
+Work = Callable[[], Tell]
+
+
+class ArcCosine(Kernel):
+    """`problem.KERNEL`, with nothing to learn."""
+
+    def __init__(self) -> None:
+        """Take no parameters, which scikit-learn reads off this signature."""
+
+    def __call__(self, x: Array, y: Array | None = None, eval_gradient: bool = False) -> Array:
+        """Return the Gram matrix of `x`, or its values against `y`."""
+        if eval_gradient:
+            raise NotImplementedError("nothing is learned here")
+        return problem.closed_form(np, x @ (x if y is None else y).T)
+
+    def diag(self, x: Array) -> Array:
+        """Return the kernel of every row with itself."""
+        return np.ones(len(x))
+
+    def is_stationary(self) -> bool:
+        """Return whether the kernel depends on the difference of two points alone."""
+        return False
+
+
+def fit(rows: int) -> Work:
+    """Gram matrix, factor, weights and log evidence: all of it is in `GaussianProcessRegressor.fit`."""
+    task, process = problem.make(rows), _process()
+
+    def work() -> Tell:
+        process.fit(task.points, task.targets)
+        return lambda: {"means": process.predict(task.new).ravel().tolist()}
+
+    return work
+
+
+def predict(rows: int, new: int) -> Work:
+    """Means and standard deviations at new points."""
+    task = problem.make(rows, new)
+    process = _process().fit(task.points, task.targets)
+
+    def work() -> Tell:
+        mean, _ = process.predict(task.new, return_std=True)
+        return lambda: {"means": mean.ravel().tolist()}
+
+    return work
+
+
+def _process() -> GaussianProcessRegressor:
+    # Without a copy of the training rows, and without an optimizer: the best that can be asked of it.
+    return GaussianProcessRegressor(ArcCosine(), alpha=problem.NOISE, optimizer=None, copy_X_train=False)
