@@ -24,9 +24,9 @@ NEAR = 1e-4
 # Points of one direction, rounded each by itself, are up to some 4 roundings apart: closer ones are one point. A chain of
 # q = 0 takes square roots of the distance, and would make 1e-2 of what is only rounding.
 SAME = 8 * np.finfo(float).eps ** 2
-# Numbers to a chunk: the temporaries, 64 KiB each, stay in a core's cache, and below the size from which the C library asks
-# the operating system for every array anew (128 KiB, which doubles the time); half as many cost a fifth more.
-CHUNK = 8_192
+# Numbers to a chunk, of which each pass is one call of NumPy. Fewer, and the cores wait for their turn with Python's lock (at
+# 8,192 two cores take half as long again); more, and every temporary is memory that the operating system has to map anew.
+CHUNK = 32_768
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ArcCosine:
         for q = 4 and l = 20, and 1e-10 for q = 10 and l = 20. To that rounding the values never decrease.
         """
         for _ in range(self.l + 1):
-            gap = _level(self.q, gap)[self.q]
+            _, gap = _level(self.q, gap)
         return 1 - gap
 
     def slope_of_gap(self, gap: Array) -> Array:
@@ -101,13 +101,13 @@ class ArcCosine:
         """
         slope = np.ones_like(gap)
         for _ in range(self.l + 1):
-            levels = _level(self.q, gap)
+            before, current = _level(self.q, gap)
             if self.q == 0:
                 sine = np.sqrt(gap * (2 - gap))
                 slope *= np.divide(1, np.pi * sine, out=np.zeros_like(gap), where=sine > 0)
             else:
-                slope *= self.q**2 / (2 * self.q - 1) * (1 - levels[self.q - 1])
-            gap = levels[self.q]
+                slope *= self.q**2 / (2 * self.q - 1) * (1 - before)
+            gap = current
         return slope
 
 
@@ -151,21 +151,31 @@ def _exactly(a: Array, b: Array, first: Indices, second: Indices) -> Array:
     return exact
 
 
-def _level(q: int, gap: Array) -> list[Array]:
-    """``1 - k_p(1 - gap)`` for p = 0 … q.
+def _level(q: int, gap: Array) -> tuple[Array, Array]:
+    """``1 - k_{q-1}(1 - gap)`` and ``1 - k_q(1 - gap)``; for q = 0 the latter twice.
 
     Notes
     -----
     k_0 = 1 - θ/π;  k_1 = t k_0 + sin θ/π;  k_{p+1} = t k_p + p²/((2p-1)(2p+1)) (1-t²) k_{p-1}, which follow from the
     definition J_p(θ) = (-1)^p (sin θ)^{2p+1} (1/sin θ ∂/∂θ)^p ((π-θ)/sin θ), eq. (4) of [1]_, with k_p = J_p(θ)/J_p(0).
     """
-    near, far = np.sqrt(gap), np.sqrt(2 - gap)  # √2 sin(θ/2) and √2 cos(θ/2)
-    levels = [np.arctan2(near, far) * (2 / np.pi)]
-    if q >= 1:
-        sine = near * far
-        levels.append(gap + (1 - gap) * levels[0] - sine / np.pi)
+    # In place wherever an array is needed no more: new ones would push the others out of the core's cache.
+    near, far = np.sqrt(gap), 2 - gap  # √2 sin(θ/2), and below √2 cos(θ/2)
+    np.sqrt(far, out=far)
+    before = current = np.arctan2(near, far)
+    current *= 2 / np.pi
+    if q == 0:
+        return before, current
+    sine, cosine = np.multiply(near, far, out=near), np.subtract(1, gap, out=far)
+    current = cosine * before
+    current += gap
+    current -= np.multiply(sine, 1 / np.pi, out=near)
+    squared_sine = gap * (2 - gap) if q > 1 else sine
     for p in range(1, q):
-        weight = p**2 / ((2 * p - 1) * (2 * p + 1))
-        levels.append(gap + (1 - gap) * levels[p] - weight * gap * (2 - gap) * (1 - levels[p - 1]))
-    levels[q] = np.clip(levels[q], 0.0, 1.0, out=levels[q])
-    return levels
+        older = np.subtract(1, before, out=before)
+        older *= squared_sine
+        older *= p**2 / ((2 * p - 1) * (2 * p + 1))
+        before, current = current, cosine * current
+        current += gap
+        current -= older
+    return before, np.clip(current, 0.0, 1.0, out=current)
