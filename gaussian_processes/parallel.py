@@ -23,13 +23,9 @@ class Over(Protocol):
 
 
 @cache
-def _leave_blas_one_thread() -> None:
-    """Take all threads but one from BLAS, once and for good.
-
-    A process has one such setting, and teams of several threads may be at work at once: giving the threads back when one of
-    them ends would pull them into the tiles of the others. Finding the libraries takes a millisecond, as long as a prediction.
-    """
-    ThreadpoolController().limit(limits=1, user_api="blas")
+def _libraries() -> ThreadpoolController:
+    """BLAS as NumPy and SciPy have loaded it: looking for it takes a millisecond, as long as a small prediction."""
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -38,7 +34,10 @@ def team() -> Iterator[Over]:
 
     Threads over tiles, and not threads inside BLAS: OpenBLAS's threaded `syrk` (which ``x @ x.T`` and LAPACK's `potrf` call)
     crashes above some 15,000 rows on AVX-512 processors. The tiles do not depend on the number of threads, so neither do the
-    results, to the last bit. From the first team on, BLAS has one thread in the whole process.
+    results, to the last bit.
+
+    A process has one setting of BLAS's threads. Where several teams overlap, as in `serve`, it should be 1 to begin with: the
+    first that ends would give the threads back to the others as well.
 
     Examples
     --------
@@ -46,6 +45,5 @@ def team() -> Iterator[Over]:
     ...     list(over(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
-    _leave_blas_one_thread()
-    with ThreadPoolExecutor(allowed_cores()) as pool:
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(allowed_cores()) as pool:
         yield pool.map

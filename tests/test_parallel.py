@@ -6,28 +6,29 @@ import pytest
 from gaussian_processes.parallel import team
 
 
-def test_blas_has_one_thread_from_the_first_team_on_whichever_thread_asks():
-    code = """
+@pytest.mark.parametrize("start", ["", "; threading.Thread(target=work).start()"])
+def test_blas_has_one_thread_in_a_team_and_then_its_own_again(start):
+    code = f"""
 import threading
 from threadpoolctl import threadpool_info
 from gaussian_processes.parallel import team
 
 def threads():
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 def work():
-    with team():
-        print(threads())
+    before = threads()
+    for _ in range(2):
+        with team():
+            assert set(threads()) == {{1}}, threads()
+        assert threads() == before, threads()
+    print("done")
 
-for _ in range(2):
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-work()
+work(){start}
 """
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
-    assert answer.stdout == "{1}\n{1}\n{1}\n"
+    assert answer.stdout.splitlines() == ["done"] * (2 if start else 1)
 
 
 def test_an_error_in_a_task_is_raised_where_the_results_are_read_and_ends_the_team():
