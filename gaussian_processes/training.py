@@ -110,7 +110,10 @@ def _model(settings: Settings, data: Mapping[str, Table], checkpoint: Checkpoint
     for table in data.values():  # before hours are spent on rows that others can't be compared with
         learned.points(table.values[:, 1:], table.place)
     _remark(rows)
-    storage = choose(rows.shape, settings.precision, checkpoint)
+    # What fits into memory may differ when the job is started again; the panels that are there are of the first choice.
+    noted = checkpoint.recall("storage") or {"precision": settings.precision}
+    storage = choose(rows.shape, noted["precision"], checkpoint)
+    checkpoint.note("storage", {"precision": "mixed" if storage.kind == "float32" else "float64"})
     prior = _prior(settings, learned, rows, y, checkpoint)
     learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
     matrix = GramMatrix(prior.kernel, learned.points(rows), prior.noise)

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from gaussian_processes import selection, training
+from gaussian_processes import selection, storage, training
 from gaussian_processes.artifact import mapped
 from gaussian_processes.checkpoints import Checkpoint, PanelFiles
 from gaussian_processes.cholesky import WIDTH, Memory, factorise
@@ -259,6 +259,21 @@ def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, 
     assert training.main([]) == 0
 
     assert json.loads((base / "model/model.json").read_text())["features"]["bias"] > 0
+
+
+@pytest.mark.parametrize(("first", "then", "kind"), [(10, 1, "float64"), (1, 10, "float32")])
+def test_a_job_goes_on_in_the_precision_that_it_began_with(base, monkeypatch, capsys, first, then, kind):
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
+    working = storage.working_bytes(ROWS, 4, storage.allowed_cores())
+    monkeypatch.setattr(storage, "allowed_bytes", lambda: working + first * 8 * ROWS**2 // 3)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(training, "_process", lambda *given: 1 / 0)
+        assert training.main([]) == 1
+    monkeypatch.setattr(storage, "allowed_bytes", lambda: working + then * 8 * ROWS**2 // 3)
+
+    assert training.main([]) == 0
+
+    assert f"of {kind}, in files" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", ["data", "hyperparameters"])
