@@ -31,7 +31,8 @@ Array = NDArray[np.float64]
 # eigenvalues by about 1e-16 n, so a few of these are tried in vain at most; each trial costs up to a factorisation.
 JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
 # How small a residual, relative to the targets, the weights are refined to in mixed precision. It is that of the recursion,
-# from which the true one strays by a few roundings, so a tenth of it is aimed at; that rarely takes an iteration more.
+# from which the true one strays by a few roundings. An iteration makes it some 1,000 times smaller, and costs as much as the
+# kernel of all pairs.
 RESIDUAL = 1e-10
 # A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
 ITERATIONS = 20
@@ -261,7 +262,7 @@ def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, i
     Returns
     -------
     weights : ndarray of shape (n, t)
-        With ‖y - M α‖ ≤ `RESIDUAL` ‖y‖ for every target, unless the rounding of M α itself, ε ‖M‖ ‖α‖, is more.
+        With ‖y - M α‖ ≤ `RESIDUAL` ‖y‖ for every target, to the rounding of M α itself, ε ‖M‖ ‖α‖.
     iterations : int
 
     Raises
@@ -284,7 +285,7 @@ def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, i
         step = _ratio(descent, (direction * image).sum(axis=0))
         weights += step * direction
         before, residual = residual, residual - step * image
-        if np.linalg.norm(residual, axis=0).max() <= RESIDUAL / 10:
+        if np.linalg.norm(residual, axis=0).max() <= RESIDUAL:
             return weights * length, iteration
         solved = factor.solve(residual).astype(float)
         direction = solved + _ratio((solved * (residual - before)).sum(axis=0), descent) * direction
