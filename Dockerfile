@@ -13,6 +13,14 @@ RUN python3 -m venv --without-pip /opt/program \
   && python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --only-binary :all: \
     --require-hashes --requirement /build/requirements.lock
 
+# Parquet is left out unless it is asked for: its library would make the image half as large again.
+ARG PARQUET=false
+COPY requirements-parquet.lock /build/
+RUN if [ "$PARQUET" = true ]; then \
+    python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --only-binary :all: \
+      --require-hashes --requirement /build/requirements-parquet.lock; \
+  fi
+
 # What running does not need: test suites (39 MB), what only a compiler or a type checker reads (4 MB), and symbols for a
 # debugger (14 MB). NumPy's OpenBLAS is no twin of SciPy's: it counts in 64 bits and its symbols end in `64_`, where SciPy's
 # counts in 32, so a link from one to the other leaves symbols undefined, and both stay. Their Fortran runtimes are equal to

@@ -100,7 +100,7 @@ def _train(base: Path, panels: int = 0) -> Part:
 
 def _await_panels(base: Path, panels: int, process: int) -> None:
     """Wait until so many panels are finished, or the process is."""
-    while not list(base.glob(f"checkpoints/*/*/{panels - 1:05}.npy")):
+    while not list((base / "checkpoints").rglob(f"{panels - 1:05}.npy")):
         if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return
         time.sleep(LOOK_SECONDS)

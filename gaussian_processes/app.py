@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -11,21 +11,47 @@ from numpy.typing import NDArray
 from werkzeug.exceptions import HTTPException
 
 from gaussian_processes import bodies
+from gaussian_processes.bodies import Output
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import Model, Prediction
+from gaussian_processes.schema import UNKNOWN, Schema
 
 Array = NDArray[np.float64]
 Call = Callable[[], bytes]
 
-# What a request can ask for, and how it comes out of a prediction; both are called only where there is a variance.
-OUTPUTS: Mapping[str, Callable[[Prediction], Array]] = {
-    "mean": lambda prediction: prediction.mean,
-    "std": lambda prediction: np.sqrt(cast("Array", prediction.variance)),
-    "variance": lambda prediction: cast("Array", prediction.variance),
+# What a request can ask for, and how it comes out of a prediction: of numbers, of which the first is what is answered unless
+# something else is asked for, and of classes, in the words of SageMaker's XGBoost.
+NUMBERS: Mapping[str, Callable[[Model, Prediction], Output]] = {
+    "mean": lambda _, prediction: _by_row(prediction.mean),
+    "std": lambda _, prediction: _by_row(np.sqrt(cast("Array", prediction.variance))),
+    "variance": lambda _, prediction: _by_row(cast("Array", prediction.variance)),
 }
+CLASSES: Mapping[str, Callable[[Model, Prediction], Output]] = {
+    "predicted_label": lambda model, prediction: [
+        model.schema.labels[code] for code in _probabilities(prediction).argmax(axis=1).tolist()
+    ],
+    "probability": lambda _, prediction: _probabilities(prediction).max(axis=1),
+    "probabilities": lambda _, prediction: _probabilities(prediction),
+    "labels": lambda model, prediction: [model.schema.labels] * len(prediction.mean),
+}
+NEED_VARIANCE = {"std", "variance"}
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # Characters of an error's body: SageMaker's client shows 2,048 of them.
 LONGEST = 2_000
+
+
+def _by_row(values: Array) -> Array:
+    """One number a row where there is one target."""
+    return values[:, 0] if values.shape[1] == 1 else values
+
+
+def _probabilities(prediction: Prediction) -> Array:
+    return cast("Array", prediction.probabilities)
+
+
+def outputs_of(model: Model) -> Mapping[str, Callable[[Model, Prediction], Output]]:
+    """Outputs that a model has."""
+    return CLASSES if model.schema.labels else NUMBERS
 
 
 def here(call: Call) -> bytes:
@@ -34,7 +60,7 @@ def here(call: Call) -> bytes:
 
 
 def create_app(
-    model: Model, outputs: Sequence[str] = ("mean",), body_bytes: int | None = None, elsewhere: Callable[[Call], bytes] = here
+    model: Model, outputs: Sequence[str] = (), body_bytes: int | None = None, elsewhere: Callable[[Call], bytes] = here
 ) -> Flask:
     """Make the WSGI application that answers ``GET /ping`` and ``POST /invocations`` with a model.
 
@@ -42,7 +68,7 @@ def create_app(
     ----------
     model : Model
     outputs : sequence of str
-        Of `OUTPUTS`, what an answer holds unless the request asks for something else.
+        Of `outputs_of` the model, what an answer holds unless the request asks for something else; the first unless given.
     body_bytes : int, optional
         The largest body that is read.
     elsewhere : callable
@@ -52,6 +78,8 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = body_bytes
     app.register_error_handler(UserError, _refused)
     app.register_error_handler(HTTPException, _failed)
+    usual = tuple(outputs) or tuple(outputs_of(model))[:1]
+    mentioned: set[int] = set()
 
     @app.get("/ping")
     def ping() -> Response:
@@ -60,38 +88,40 @@ def create_app(
     @app.post("/invocations")
     def invocations() -> Response:
         encoder = bodies.encoder(request.headers.get("Accept"))
-        wanted = asked_for(request.headers.get(ATTRIBUTES, ""), model.has_variance) or outputs
+        wanted = asked_for(request.headers.get(ATTRIBUTES, ""), model) or usual
         body, content_type = request.get_data(), request.content_type
         if not body or body.isspace():
             return Response(status=204, content_type="text/plain")
-        answer = elsewhere(lambda: encoder.encode(_predict(model, bodies.decode(body, content_type, model.columns), wanted)))
+
+        def answered() -> bytes:
+            rows = bodies.decode(body, content_type, model.schema)
+            for sentence in _unknown(model.schema, rows, mentioned):
+                app.logger.warning(sentence)
+            return encoder.encode(_predict(model, rows, wanted))
+
+        answer = elsewhere(answered)
         return Response(answer, content_type=encoder.media_type)
 
     return app
 
 
-def asked_for(attributes: str, has_variance: bool) -> tuple[str, ...]:
+def asked_for(attributes: str, model: Model) -> tuple[str, ...]:
     """Outputs that custom attributes ask for, such as ``trace=17; output=mean,std``; none if they do not say.
 
     Raises
     ------
     UserError
-        If an output is not one of `OUTPUTS`, or needs a variance that the model does not have.
-
-    Examples
-    --------
-    >>> asked_for("output=mean,std,trace=17", has_variance=True)
-    ('mean', 'std')
+        If an output is not one of `outputs_of` the model, or needs a variance that the model does not have.
     """
     # Commas stand between outputs, and between attributes if a name and an equals sign follow.
     for attribute in re.split(r"[;&]|[,\s]+(?=[^,;&\s=]+=)", attributes):
         name, _, value = attribute.partition("=")
         if name.strip() == "output":
-            return named(value, has_variance)
+            return named(value, model)
     return ()
 
 
-def named(text: str, has_variance: bool) -> tuple[str, ...]:
+def named(text: str, model: Model) -> tuple[str, ...]:
     """Outputs that a list such as ``mean,std`` names, each once.
 
     Raises
@@ -99,24 +129,32 @@ def named(text: str, has_variance: bool) -> tuple[str, ...]:
     UserError
         As `asked_for` does.
     """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    names, known = tuple(dict.fromkeys(name.strip() for name in text.split(","))), outputs_of(model)
     for name in names:
-        if name not in OUTPUTS:
-            near = difflib.get_close_matches(name, OUTPUTS, n=1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
             guess = f', did you mean "{near[0]}"' if near else ""
-            raise UserError(f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(OUTPUTS)}')
-        if name != "mean" and not has_variance:
+            raise UserError(f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(known)}')
+        if name in NEED_VARIANCE and not model.has_variance:
             raise UserError(f"{name} needs the variance, and this model was trained without; train again with variance=true")
     return names
 
 
-def _predict(model: Model, rows: Array, outputs: Sequence[str]) -> dict[str, Array]:
-    prediction = model.predict(rows, variance=set(outputs) != {"mean"})
-    answer = {name: OUTPUTS[name](prediction)[:, 0] for name in outputs}
-    for name, values in answer.items():
-        for row in np.flatnonzero(~np.isfinite(values))[:1]:
-            raise UserError(f"the {name} of row {row + 1} is {values[row]}; its numbers are too large to compute with")
-    return answer
+def _unknown(schema: Schema, rows: Array, mentioned: set[int]) -> Iterator[str]:
+    """Sentences on the columns in which a level that training did not have comes for the first time."""
+    for index, levels in enumerate(schema.levels):
+        if levels and index not in mentioned and (rows[:, index] == UNKNOWN).any():
+            mentioned.add(index)
+            yield f"{schema.describe(index)} holds a level that training did not have; such cells count as none of the levels"
+
+
+def _predict(model: Model, rows: Array, outputs: Sequence[str]) -> dict[str, Output]:
+    prediction = model.predict(rows, variance=bool(NEED_VARIANCE.intersection(outputs)))
+    for what, values in (("mean", prediction.mean), ("variance", prediction.variance)):
+        if values is not None and not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise UserError(f"the {what} of row {row + 1} is {values[row, column]}; its numbers are too large to compute with")
+    return {name: outputs_of(model)[name](model, prediction) for name in outputs}
 
 
 def _refused(error: UserError) -> Response:

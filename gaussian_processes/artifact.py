@@ -6,6 +6,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -21,14 +22,18 @@ from gaussian_processes.cholesky import WIDTH, Factor, slices
 from gaussian_processes.errors import UserError
 from gaussian_processes.features import Features
 from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.model import Model
+from gaussian_processes.model import Member, Model
 from gaussian_processes.regression import GaussianProcess
+from gaussian_processes.schema import Column, Schema
 
 Array = NDArray[Any]
+Record = dict[str, Any]
 
 # Raised by one whenever a reader of the format before would misread what is written now.
-FORMAT = 1
+FORMAT = 2
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
+# The files of a model: no other may be named, such as one of another folder.
+NAME = re.compile(r"(points|weights|factor)-\d+\.npy")
 # Bytes that are read at a time for a checksum: enough to keep a disk busy.
 BLOCK = 1 << 20
 
@@ -47,27 +52,42 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         Goes into `model.json` as it is: hyperparameters, scores, whatever JSON can hold.
     """
     (folder / "model.json").unlink(missing_ok=True)
-    process = model.process
-    arrays: dict[str, tuple[Array, ...]] = {"points.npy": (process.points,), "weights.npy": (process.weights,)}
-    if process.factor is not None:
-        arrays["factor.npy"] = process.factor.panels
-    for name, parts in arrays.items():
-        shape = parts[0].shape if name != "factor.npy" else (sum(part.size for part in parts),)
-        write_whole(folder / name, partial(_write, kind=parts[0].dtype, shape=shape, parts=parts))
+    checksums = {}
+    for index, member in enumerate(model.members):
+        process = member.process
+        arrays: dict[str, tuple[Array, ...]] = {"points": (process.points,), "weights": (process.weights,)}
+        if process.factor is not None:
+            arrays["factor"] = process.factor.panels
+        for name, parts in arrays.items():
+            path = folder / f"{name}-{index}.npy"
+            shape = parts[0].shape if name != "factor" else (sum(part.size for part in parts),)
+            write_whole(path, partial(_write, kind=parts[0].dtype, shape=shape, parts=parts))
+            checksums[path.name] = _checksum(path)
     description = {
         "format": FORMAT,
         **record,
+        "rows": len(model.members[0].process.points),
         "libraries": {name: version(name) for name in LIBRARIES},
-        "features": {name: np.asarray(value).tolist() for name, value in asdict(model.features).items()},
-        "kernel": asdict(process.kernel),
+        "schema": asdict(model.schema),
+        "sharpness": model.sharpness,
+        "members": [_described(member) for member in model.members],
         "panel_width": WIDTH,
-        "noise": process.noise,
-        "jitter": process.jitter,
-        "signal_variance": process.signal_variance.tolist(),
-        "sha256": {name: _checksum(folder / name) for name in arrays},
+        "sha256": checksums,
     }
     text = json.dumps(description, indent=2, allow_nan=False) + "\n"
     write_whole(folder / "model.json", lambda path: path.write_text(text))
+
+
+def _described(member: Member) -> dict[str, Any]:
+    process = member.process
+    return {
+        "weight": member.weight,
+        "features": {name: np.asarray(value).tolist() for name, value in asdict(member.features).items()},
+        "kernel": asdict(process.kernel),
+        "noise": process.noise,
+        "jitter": process.jitter,
+        "signal_variance": process.signal_variance.tolist(),
+    }
 
 
 def load(folder: Path) -> Model:
@@ -80,12 +100,17 @@ def load(folder: Path) -> Model:
     """
     path = folder / "model.json"
     try:
-        description = json.loads(path.read_text())
-        return _model(folder, description)
+        return _model(folder, read(folder))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; {folder} must hold what `train` has written there") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} can't be used ({type(error).__name__}: {error}); train the model again") from error
+
+
+def read(folder: Path) -> Record:
+    """Return what is written about the model in a folder: `model.json`."""
+    description: Record = json.loads((folder / "model.json").read_text())
+    return description
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -96,35 +121,58 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary.replace(path)
 
 
-def _model(folder: Path, description: dict[str, Any]) -> Model:
+def _model(folder: Path, description: Record) -> Model:
     if description["format"] != FORMAT:
         raise UserError(
             f"{folder}/model.json is of format {description['format']} and this program reads {FORMAT}; train again"
         )
     if description["panel_width"] != WIDTH:
         raise ValueError(f"its factor has panels of {description['panel_width']} columns, and this program's have {WIDTH}")
-    if not {"points.npy", "weights.npy"} <= description["sha256"].keys() <= {"points.npy", "weights.npy", "factor.npy"}:
-        raise ValueError(f"it names the files {', '.join(description['sha256'])}")
     for name, checksum in description["sha256"].items():
-        if _checksum(folder / name) != checksum:
+        if not NAME.fullmatch(name) or _checksum(folder / name) != checksum:
             raise UserError(f"{folder / name} is not what was saved: its checksum differs; copy the model again")
     arrays = {name: np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False)) for name in description["sha256"]}
-    points = arrays["points.npy"]
-    packed = arrays.get("factor.npy")
+    members = [_member(index, member, arrays) for index, member in enumerate(description["members"])]
+    return Model(_schema(description["schema"]), tuple(members), float(description["sharpness"]))
+
+
+def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) -> Member:
+    points, packed = arrays[f"points-{index}.npy"], arrays.get(f"factor-{index}.npy")
     process = GaussianProcess(
-        ArcCosine(**description["kernel"]),
-        float(description["noise"]),
-        float(description["jitter"]),
+        ArcCosine(**member["kernel"]),
+        float(member["noise"]),
+        float(member["jitter"]),
         points,
-        arrays["weights.npy"],
-        np.array(description["signal_variance"]),
+        arrays[f"weights-{index}.npy"],
+        np.array(member["signal_variance"]),
         None if packed is None else Factor(tuple(_panels(packed, len(points)))),
     )
-    return Model(Features(**{name: _value(value) for name, value in description["features"].items()}), process)
+    learned = member["features"]
+    kinds = {"inputs": str, "bias": float, "source": np.intp, "level": np.intp}
+    values = {
+        name: kinds[name](value) if name in {"inputs", "bias"} else np.array(value, kinds.get(name, float))
+        for name, value in learned.items()
+    }
+    return Member(Features(**values), process, float(member["weight"]))
 
 
-def _value(value: Any) -> Any:
-    return np.array(value) if isinstance(value, list) else value
+def _schema(described: Mapping[str, Any]) -> Schema:
+    weights = described["weights"]
+    return Schema(
+        **{
+            **described,
+            "features": tuple(map(_column, described["features"])),
+            "targets": tuple(map(_column, described["targets"])),
+            "labels": tuple(described["labels"]),
+            "ignored": tuple(described["ignored"]),
+            "weights": _column(weights) if weights else None,
+        }
+    )
+
+
+def _column(described: Mapping[str, Any]) -> Column:
+    levels = described["levels"]
+    return Column(described["name"], described["position"], None if levels is None else tuple(levels))
 
 
 def _panels(packed: Array, size: int) -> Iterable[Array]:

@@ -6,21 +6,28 @@ a second, and with it everything else that the process should answer.
 
 import array
 import codecs
+import csv
 import io
 import json
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.errors import UserError
+from gaussian_processes.schema import UNKNOWN, Label, Schema, number
 
 Array = NDArray[np.float64]
+# What one output says of every row: a number, a word, or a list of them.
+Output = Array | Sequence[Label] | Sequence[Sequence[Label]]
 
 # Characters that are parsed at once, which keeps the lock for 2 ms. Four times as many gain nothing.
 BLOCK = 1 << 16
+# Rows of an answer that are written at once: as few, for the same reason.
+ROWS = 1_000
 # Characters of a value that a message shows, so that the sentence stays one.
 SHOWN = 60
 # What JSON has between its values.
@@ -44,11 +51,11 @@ class Encoder:
     media_type : str
         What the answer calls itself.
     encode : callable
-        Takes the outputs by name, each of shape (m,), and returns the body.
+        Takes the outputs by name, each of m rows, and returns the body.
     """
 
     media_type: str
-    encode: Callable[[Mapping[str, Array]], bytes]
+    encode: Callable[[Mapping[str, Output]], bytes]
 
 
 def encoder(accept: str | None) -> Encoder:
@@ -67,27 +74,27 @@ def encoder(accept: str | None) -> Encoder:
     ranges = dict(map(_media_range, (accept or "*/*").split(",")))
     best = max(ENCODERS, key=lambda media_type: _quality(media_type, ranges))
     if _quality(best, ranges) == 0:
-        raise NotAcceptableError(f"Accept is {_shown(accept)}, and the answers here are {' or '.join(ENCODERS)}")
+        raise NotAcceptableError(f"Accept is {_shown(accept)}, and the answers here are {_either(ENCODERS)}")
     return Encoder(best, ENCODERS[best])
 
 
-def decode(body: bytes, content_type: str | None, columns: int) -> Array:
+def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
     """Read the rows of a request.
 
     Parameters
     ----------
     body : bytes
-        UTF-8: numbers in CSV without a header line, or JSON as ``{"instances": [[…], …]}`` or
-        ``{"instances": [{"features": […]}, …]}``.
+        In UTF-8, or an array of NPY. Rows are lists in the order of training, or, where training had names, objects, or CSV
+        below a line of names, in any order.
     content_type : str or None
-        ``text/csv`` or ``application/json``. Parameters (``charset=utf-8``, ``label_size=0``) are not read.
-    columns : int
-        How many numbers a row has.
+        One of `DECODERS`. Parameters (``charset=utf-8``, ``label_size=0``) are not read.
+    schema : Schema
+        What a row has to be.
 
     Returns
     -------
-    ndarray of shape (m, columns)
-        At least one row of finite numbers.
+    ndarray of shape (m, c)
+        At least one row: numbers, and positions of levels; NaN where a value is missing and may be.
 
     Raises
     ------
@@ -99,25 +106,70 @@ def decode(body: bytes, content_type: str | None, columns: int) -> Array:
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type not in DECODERS:
         said = f"Content-Type is {_shown(content_type)}" if content_type else "the request has no Content-Type"
-        raise UnsupportedMediaTypeError(f"{said}; send {' or '.join(DECODERS)}")
-    rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), columns)
-    if not np.isfinite(rows).all():
-        row, column = np.argwhere(~np.isfinite(rows))[0]
-        raise _not_a_number(row + 1, column + 1, str(rows[row, column]))
+        raise UnsupportedMediaTypeError(f"{said}; send {_either(DECODERS)}")
+    rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), schema)
+    wrong = np.isinf(rows) if schema.missing == "mean" else ~np.isfinite(rows)
+    for row, column in np.argwhere(wrong)[:1]:
+        raise _not_a_number(schema, row + 1, column, str(rows[row, column]))
     return rows
 
 
-def _decode_csv(body: bytes, columns: int) -> Array:
+def _either(names: Mapping[str, object]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which features the cells of a row are: feature i is cell `order[i]` of `width`."""
+
+    schema: Schema
+    order: Sequence[int]
+    width: int
+
+    def cells(self, cells: Sequence[object], row: int) -> list[float]:
+        """Numbers of one row's cells."""
+        if len(cells) != self.width:
+            raise _wrong_width(row, len(cells), self.width)
+        return [_number(self.schema, row, index, cells[position]) for index, position in enumerate(self.order)]
+
+
+def _in_order(schema: Schema) -> _Layout:
+    """Layout of rows without names."""
+    return _Layout(schema, range(len(schema.features)), len(schema.features))
+
+
+def _number(schema: Schema, row: int, index: int, cell: object) -> float:
+    """Number that stands for one cell."""
+    column = schema.features[index]
+    if type(cell) is float and column.levels is None:
+        return cell  # looked at again when all are there
+    if column.levels is not None and isinstance(cell, float | str):
+        code = column.code(cell)
+        if code == UNKNOWN and schema.unknown_category == "error":
+            levels = ", ".join(column.levels)[:200]
+            raise UserError(f"row {row}, {schema.describe(index)} of the request is {_shown(cell)}; send one of {levels}")
+        if not math.isnan(code):
+            return code
+        cell = None
+    if cell is None and schema.missing == "mean":
+        return math.nan
+    raise _not_a_number(schema, row, index, _shown(cell))
+
+
+def _decode_csv(body: bytes, schema: Schema) -> Array:
     parts: list[Array] = []
-    seen = 0
-    for block in _blocks(body.rstrip()):
+    seen, layout = 0, _in_order(schema)
+    for index, block in enumerate(_blocks(body.rstrip())):
         # A byte that is no UTF-8 is no number either: it is shown with the row and the column that it spoils.
         lines = block.decode(errors="replace").replace("\r\n", "\n").split("\n")
-        part = _numbers(lines, columns)
-        if part is None:
-            raise _fault(lines, columns, seen + 1)
-        parts.append(part)
+        if index == 0 and (names := _names(lines[0], schema)):
+            layout, lines = _Layout(schema, schema.order(names), len(names)), lines[1:]
+        if lines:
+            parts.append(_csv_rows(lines, layout, seen + 1))
         seen += len(lines)
+    if not seen:
+        raise UserError("the request has a line of names and no rows; send a row at least")
     return np.concatenate(parts)
 
 
@@ -131,6 +183,44 @@ def _blocks(body: bytes) -> Iterator[bytes]:
         start = end + 1
 
 
+def _names(line: str, schema: Schema) -> list[str]:
+    """Names of the columns, if a first line holds any of them."""
+    if not schema.named:
+        return []
+    cells, known = [cell.strip() for cell in _split(line)], {column.name for column in schema.features}
+    return cells if known.intersection(cells) and not all(number(cell) is not None for cell in cells) else []
+
+
+def _csv_rows(lines: list[str], layout: _Layout, first: int) -> Array:
+    """Rows of some lines, the first of which is row `first`."""
+    if not any(layout.schema.levels):
+        numbers = _numbers(lines, layout.width)
+        if numbers is not None:
+            return numbers[:, layout.order]
+    if layout.schema.plain and layout.width == len(layout.order):
+        raise _fault(lines, layout.schema, first)
+    rows = []
+    for row, line in enumerate(lines, first):
+        if not line.strip() and layout.width > 1:
+            raise _empty(row, layout.width)
+        rows.append(layout.cells([_typed(cell) for cell in _split(line)], row))
+    return np.array(rows)
+
+
+def _typed(cell: str) -> float | str | None:
+    """What a cell of CSV would be in JSON."""
+    value = number(cell)
+    return cell if value is None else None if math.isnan(value) else value
+
+
+def _split(line: str) -> list[str]:
+    """Cells of a line."""
+    try:
+        return next(csv.reader([line], skipinitialspace=True), None) or [""]
+    except csv.Error as error:  # a cell that is too long for it
+        raise UserError(f"a line of the request is no CSV ({error}); send cells of a few characters") from error
+
+
 def _numbers(lines: list[str], columns: int) -> Array | None:
     """Numbers of some lines; None if they are not `columns` numbers each."""
     if "" in lines:  # `loadtxt` would leave the line out, and the answer would be a line short
@@ -142,56 +232,124 @@ def _numbers(lines: list[str], columns: int) -> Array | None:
     return numbers if numbers.shape == (len(lines), columns) else None
 
 
-def _fault(lines: list[str], columns: int, first: int) -> UserError:
-    """Say what is wrong with the first wrong one of some lines, the first of which is row `first`."""
+def _fault(lines: list[str], schema: Schema, first: int) -> UserError:
+    """Say what is wrong with the first wrong one of some lines of numbers, the first of which is row `first`."""
+    columns = len(schema.features)
     row, line = next((row, line) for row, line in enumerate(lines, first) if _numbers([line], columns) is None)
     if not line.strip():
-        return UserError(f"row {row} of the request is empty; send {columns} numbers in every line")
+        return _empty(row, columns)
     cells = line.split(",")
     if len(cells) != columns:
         return _wrong_width(row, len(cells), columns)
-    for column, cell in enumerate(cells, 1):
+    for index, cell in enumerate(cells):
         if _numbers([cell], 1) is None:
-            return _not_a_number(row, column, _shown(cell), ", and no header line" if row == 1 else "")
+            hint = ", and no header line" if row == 1 and not schema.named else ""
+            return _not_a_number(schema, row, index, _shown(cell), hint)
     return UserError(f"row {row} of the request is {_shown(line)}; send numbers with commas between them")
 
 
-def _decode_json(body: bytes, columns: int) -> Array:
-    numbers = array.array("d")
+def _decode_json(body: bytes, schema: Schema) -> Array:
+    form = '{"instances": [[1.5, 2.0], …]}'
     try:
-        for row, instance in enumerate(_instances(body.decode()), 1):
-            numbers.extend(_checked(instance, row, columns))
+        rows = _rows(_instances(body.decode()), schema)
     except (ValueError, RecursionError) as error:
-        raise UserError(f'the request does not read as {{"instances": [[1.5, 2.0], …]}}: {error}') from error
-    if not numbers:
-        raise UserError('the request has no "instances"; send {"instances": [[1.5, 2.0], …]}')
-    return np.frombuffer(numbers).reshape(-1, columns)
+        raise UserError(f"the request does not read as {form}: {error}") from error
+    if not len(rows):
+        raise UserError(f'the request has no "instances"; send {form}')
+    return rows
+
+
+def _decode_json_lines(body: bytes, schema: Schema) -> Array:
+    decode = json.JSONDecoder(parse_int=float).decode
+    lines = body.rstrip().split(b"\n")
+    row = 0
+    try:
+        instances = (decode(line.decode()) for line in lines)
+        return _rows(instances, schema)
+    except (ValueError, RecursionError) as error:
+        row = next(row for row, line in enumerate(lines, 1) if not _reads(line))
+        raise UserError(f"row {row} of the request does not read as [1.5, 2.0] or an object: {error}") from error
+
+
+def _reads(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _decode_npy(body: bytes, schema: Schema) -> Array:
+    try:
+        rows = np.load(io.BytesIO(body), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:
+        raise UserError(f"the request is no array ({error}); write it with numpy.save, without objects") from error
+    if rows.ndim != 2 or rows.dtype.kind not in "iufb" or not len(rows):
+        raise UserError(
+            f"the request is an array of {rows.dtype} and shape {rows.shape}; send numbers, a row for every row to predict"
+        )
+    if rows.shape[1] != len(schema.features):
+        raise _wrong_width(1, rows.shape[1], len(schema.features))
+    rows = rows.astype(np.float64)
+    return rows if schema.plain else _rows(rows.tolist(), schema)
+
+
+def _rows(instances: Iterator[object] | Sequence[object], schema: Schema) -> Array:
+    """Rows of instances: lists, or objects, one by one."""
+    numbers = array.array("d")
+    positional = _in_order(schema)
+    layouts: dict[tuple[str, ...], _Layout] = {}
+    for row, instance in enumerate(instances, 1):
+        layout, cells = positional, instance
+        if isinstance(instance, dict):
+            cells = instance.get("features")
+            if not isinstance(cells, list) and schema.named:
+                names = tuple(instance)
+                layout = layouts.get(names) or layouts.setdefault(names, _Layout(schema, schema.order(names), len(names)))
+                cells = list(instance.values())
+        if not isinstance(cells, list):
+            raise UserError(f'row {row} of the request is {_shown(instance)}; send [1.5, 2.0] or {{"features": [1.5, 2.0]}}')
+        numbers.extend(layout.cells(cells, row))
+    return np.frombuffer(numbers).reshape(-1, len(schema.features))
 
 
 def _instances(text: str) -> Iterator[object]:
-    """Read the instances one by one, and whatever else is in the request.
+    """Read the instances one by one, and whatever else is in the request; a list alone is the list of the instances.
 
     All at once they would be a million lists, which take ten times the memory of the text, and which the garbage collector
     goes through with the lock in its hand.
     """
     decode = json.JSONDecoder(parse_int=float).raw_decode
-    sign, at = _sign("{", text, 0)
+    sign, at = _sign("{[", text, 0)
+    if sign == "[":
+        at = yield from _items(text, at, decode)
+        sign = "}"
     while sign != "}":
+        if text.startswith("}", at):
+            _, at = _sign("}", text, at)
+            break
         key, at = decode(text, at)
         _, at = _sign(":", text, at)
         if key == "instances":
-            sign, at = _sign("[", text, at)
-            if text.startswith("]", at):
-                sign, at = _sign("]", text, at)
-            while sign != "]":
-                instance, at = decode(text, at)
-                yield instance
-                sign, at = _sign(",]", text, at)
+            _, at = _sign("[", text, at)
+            at = yield from _items(text, at, decode)
         else:
             _, at = decode(text, at)
         sign, at = _sign(",}", text, at)
     if at < len(text):
         raise json.JSONDecodeError("Extra data", text, at)
+
+
+def _items(text: str, at: int, decode: Callable[[str, int], tuple[object, int]]) -> Generator[object, None, int]:
+    """Read the items of a list whose bracket has been read; return where the text goes on."""
+    sign = ","
+    if text.startswith("]", at):
+        sign, at = _sign("]", text, at)
+    while sign != "]":
+        instance, at = decode(text, at)
+        yield instance
+        sign, at = _sign(",]", text, at)
+    return at
 
 
 def _sign(signs: str, text: str, at: int) -> tuple[str, int]:
@@ -202,21 +360,15 @@ def _sign(signs: str, text: str, at: int) -> tuple[str, int]:
     return found[1], found.end()
 
 
-def _checked(instance: object, row: int, columns: int) -> list[float]:
-    """Numbers of one instance."""
-    cells = instance.get("features") if isinstance(instance, dict) else instance
-    if not isinstance(cells, list):
-        raise UserError(f'row {row} of the request is {_shown(instance)}; send [1.5, 2.0] or {{"features": [1.5, 2.0]}}')
-    if len(cells) != columns:
-        raise _wrong_width(row, len(cells), columns)
-    for column, cell in enumerate(cells, 1):
-        if type(cell) is not float:
-            raise _not_a_number(row, column, _shown(cell))
-    return cells
+def _not_a_number(schema: Schema, row: int, index: int, shown: str, hint: str = "") -> UserError:
+    column = schema.describe(index)
+    if schema.features[index].levels is not None:
+        return UserError(f"row {row}, {column} of the request is {shown}, not a level of a category; send a word")
+    return UserError(f"row {row}, {column} of the request is {shown}, not a finite number; send numbers only{hint}")
 
 
-def _not_a_number(row: int, column: int, shown: str, hint: str = "") -> UserError:
-    return UserError(f"row {row}, column {column} of the request is {shown}, not a finite number; send numbers only{hint}")
+def _empty(row: int, columns: int) -> UserError:
+    return UserError(f"row {row} of the request is empty; send {columns} numbers in every line")
 
 
 def _wrong_width(row: int, width: int, columns: int) -> UserError:
@@ -255,27 +407,61 @@ def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
     return next((ranges[name] for name in names if name in ranges), 0.0)
 
 
-def _encode_csv(outputs: Mapping[str, Array]) -> bytes:
+def _encode_csv(outputs: Mapping[str, Output]) -> bytes:
+    """One line a row; an output of several numbers has as many cells, and a list of labels is one cell of JSON."""
+    return b"".join(f"{line}\n".encode() for line in map(",".join, _cells(outputs, _csv_cell)))
+
+
+def _encode_json(outputs: Mapping[str, Output]) -> bytes:
+    return b'{"predictions": [' + b", ".join(_objects(outputs)) + b"]}"
+
+
+def _encode_json_lines(outputs: Mapping[str, Output]) -> bytes:
+    return b"".join(line + b"\n" for line in _objects(outputs))
+
+
+def _encode_npy(outputs: Mapping[str, Output]) -> bytes:
+    """Array of shape (m, outputs), of text where an output is words."""
+    columns = [np.asarray(values).reshape(len(values), -1) for values in outputs.values()]
     body = io.BytesIO()
-    body.writelines(_records(",".join("%r" for _ in outputs) + "\n", outputs))
+    np.save(body, np.hstack(columns), allow_pickle=False)
     return body.getvalue()
 
 
-def _encode_json(outputs: Mapping[str, Array]) -> bytes:
-    body = io.BytesIO(b'{"predictions": [')
-    body.seek(0, io.SEEK_END)
-    body.writelines(_records("{" + ", ".join(f'"{name}": %r' for name in outputs) + "}, ", outputs))
-    body.seek(-len(", "), io.SEEK_END)
-    body.write(b"]}")
-    return body.getvalue()
+def _objects(outputs: Mapping[str, Output]) -> Iterator[bytes]:
+    # What SageMaker's own algorithms call a prediction is a score.
+    pattern = ", ".join(f'"{"score" if name == "mean" else name}": %s' for name in outputs)
+    for cells in _cells(outputs, lambda value: [json.dumps(value, ensure_ascii=False)]):
+        yield ("{" + pattern % tuple(cells) + "}").encode()
 
 
-def _records(pattern: str, outputs: Mapping[str, Array]) -> Iterator[bytes]:
+def _cells(outputs: Mapping[str, Output], write: Callable[[object], list[str]]) -> Iterator[list[str]]:
     """Write the outputs of each row; Python's `repr` of a number reads back as the same number."""
-    template = pattern.encode()
-    return (template % tuple(row.tolist()) for row in np.column_stack(list(outputs.values())))
+    size = len(next(iter(outputs.values())))
+    for start in range(0, size, ROWS):
+        parts = [values[start : start + ROWS] for values in outputs.values()]
+        lists = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
+        for row in zip(*lists, strict=True):
+            yield [cell for value in row for cell in ([repr(value)] if type(value) is float else write(value))]
 
 
-DECODERS: Mapping[str, Callable[[bytes, int], Array]] = {"text/csv": _decode_csv, "application/json": _decode_json}
+def _csv_cell(value: object) -> list[str]:
+    if isinstance(value, list) and all(type(cell) is float for cell in value):
+        return [repr(cell) for cell in value]
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple) else str(value)
+    return ['"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text]
+
+
+DECODERS: Mapping[str, Callable[[bytes, Schema], Array]] = {
+    "text/csv": _decode_csv,
+    "application/json": _decode_json,
+    "application/jsonlines": _decode_json_lines,
+    "application/x-npy": _decode_npy,
+}
 # In the order of preference.
-ENCODERS: Mapping[str, Callable[[Mapping[str, Array]], bytes]] = {"text/csv": _encode_csv, "application/json": _encode_json}
+ENCODERS: Mapping[str, Callable[[Mapping[str, Output]], bytes]] = {
+    "text/csv": _encode_csv,
+    "application/json": _encode_json,
+    "application/jsonlines": _encode_json_lines,
+    "application/x-npy": _encode_npy,
+}

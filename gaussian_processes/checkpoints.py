@@ -111,6 +111,10 @@ class Checkpoint:
             return own, f"the checkpoint in {self.folder} is of other data or hyperparameters: the job starts over"
         return own, f"finished panels of the factor are kept in {self.folder}"
 
+    def part(self, name: str) -> "Checkpoint":
+        """Checkpoint of a part of the job."""
+        return replace(self, folder=self.folder / name)
+
     def recall(self, name: str) -> Mapping[str, Any] | None:
         """Return what was noted under a name, if anything was."""
         path = self.folder / f"{name}.json"

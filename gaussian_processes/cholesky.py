@@ -221,20 +221,22 @@ class Factor:
     def inverse_diagonal(self) -> Array:
         """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
         with team() as over:
-            return np.concatenate(list(over(lambda columns: squared_norms(self._inverse(columns)), slices(len(self)))))
+            norms = over(lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE))
+            return np.concatenate(list(norms))
 
     def inverse(self) -> Array:
         """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
         inverse = np.empty((len(self), len(self)), self.kind)
+        blocks = slices(len(self), TILE)
         with team() as over:
-            lower = dict(zip([s.start for s in slices(len(self))], over(self._inverse, slices(len(self))), strict=True))
+            lower = dict(zip([columns.start for columns in blocks], over(self._inverse, blocks), strict=True))
 
             def product(pair: tuple[slice, slice]) -> None:
                 rows, columns = pair
                 block = lower[rows.start].T @ lower[columns.start][rows.start - columns.start :]
                 inverse[rows, columns], inverse[columns, rows] = block, block.T
 
-            pairs = [(rows, columns) for rows in slices(len(self)) for columns in slices(rows.stop)]
+            pairs = [(rows, columns) for rows in blocks for columns in slices(rows.stop, TILE)]
             list(over(product, pairs))
         return inverse
 
@@ -247,8 +249,9 @@ class Factor:
     def _substitute_forward(self, x: Array, start: int) -> None:
         """Make `x`, the right-hand side from row `start` of the matrix on, into the solution with L."""
         for columns, panel in zip(slices(len(self)), self.panels, strict=True):
-            if columns.start >= start:
-                diagonal, below = np.split(panel, [panel.shape[1]])
-                top = x[columns.start - start : columns.stop - start]
+            if columns.stop > start:
+                begun = max(start - columns.start, 0)
+                diagonal, below = np.split(panel[begun:, begun:], [panel.shape[1] - begun])
+                top = x[columns.start + begun - start : columns.stop - start]
                 blas.solve_triangular(diagonal, top)
                 blas.subtract_product(x[columns.stop - start :], below, top)

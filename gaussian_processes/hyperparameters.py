@@ -73,6 +73,54 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Several:
+    """Whole numbers, one or more, from `least` to `greatest`; `auto` stands for the first `usual` of them."""
+
+    least: int
+    greatest: int
+    usual: int
+
+    @property
+    def rule(self) -> str:
+        """What it takes, in words that follow "must be"."""
+        return f"auto, or whole numbers {_interval(self.least, self.greatest)}, such as 1, 0,2 or 0-3"
+
+    def read(self, text: str) -> tuple[int, ...]:
+        """Return the numbers that a list, a range, or a list of both names, each once; ValueError if it breaks the rule."""
+        if text.lower() == "auto":
+            return tuple(range(self.least, self.least + self.usual))
+        numbers = (self._span(part) for part in _listed(text))
+        return tuple(dict.fromkeys(number for span in numbers for number in span))
+
+    def _span(self, text: str) -> range:
+        kind = Number(self.least, self.greatest, whole=True)
+        ends = [kind.read(end.strip()) for end in text.split("-")] if re.search(r"\d\s*-", text) else [kind.read(text)]
+        first, last = (int(end or 0) for end in (ends[0], ends[-1]))
+        if len(ends) > 2 or first > last:
+            raise ValueError
+        return range(first, last + 1)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Some columns of the data."""
+
+    most: float = math.inf
+
+    @property
+    def rule(self) -> str:
+        """What it takes, in words that follow "must be"."""
+        return "the name or 0-based position of a column" if self.most == 1 else "names or 0-based positions of columns"
+
+    def read(self, text: str) -> tuple[str, ...]:
+        """Return the names and positions of a list; ValueError if it breaks the rule."""
+        names = _listed(text) if text else ()
+        if len(names) > self.most or not all(names):
+            raise ValueError
+        return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
 class Range:
     """Where tuning searches unless it is told otherwise, ends included, in SageMaker's words for ranges."""
 
@@ -96,13 +144,13 @@ class Hyperparameter:
     """
 
     name: str
-    kind: Number | Word
+    kind: Number | Word | Several | Columns
     default: str
     meaning: str
     tuning: Range | None = None
 
 
-def _declared(kind: Number | Word, default: str, meaning: str, tuning: Range | None = None) -> Any:
+def _declared(kind: Number | Word | Several | Columns, default: str, meaning: str, tuning: Range | None = None) -> Any:
     """Declare a field of `Settings`, which takes its default from the declaration."""
     entry = {"kind": kind, "default": default, "meaning": meaning, "tuning": tuning}
     return field(default=kind.read(default), metadata=entry)
@@ -119,17 +167,35 @@ AUTO: Mapping[str, bool | None] = {"auto": None, "true": True, "false": False}
 class Settings:
     """What a job asks for, checked; None where it leaves the choice to the program (`auto`)."""
 
-    q: int = _declared(
-        Number(0, 10, whole=True),  # beyond, the kernel is next to 0 for most pairs, and its rounding grows
-        default="1",
+    q: tuple[int, ...] = _declared(
+        Several(0, 10, usual=4),  # beyond, the kernel is next to 0 for most pairs, and its rounding grows
+        default="auto",
         tuning=Range(0, 4, "Linear"),
-        meaning="degree of the arc-cosine kernel: 0 gives rough functions, each further degree smoother ones",
+        meaning="degrees of the arc-cosine kernel to choose from: 0 gives rough functions, each further degree smoother ones;"
+        " auto is 0-3",
     )
-    l: int = _declared(  # noqa: E741  the literature's own letter
-        Number(0, 20, whole=True),  # beyond, all kernels but that of q = 1 only memorise
-        default="1",
+    l: tuple[int, ...] = _declared(  # noqa: E741  the literature's own letter
+        Several(0, 20, usual=4),  # beyond, all kernels but that of q = 1 only memorise
+        default="auto",
         tuning=Range(0, 4, "Linear"),
-        meaning="depth: how many times the kernel is composed with itself beyond the first",
+        meaning="depths to choose from: how many times the kernel is composed with itself beyond the first; auto is 0-3",
+    )
+    select: str = _declared(
+        Word({"evidence": "evidence", "loo": "loo", "validation": "validation"}),
+        default="evidence",
+        meaning="what chooses among several q, l or scalings: the log evidence; loo, the density of every row given all"
+        " others; or validation, the RMSE (log loss of classes) of the validation channel",
+    )
+    ensemble: str = _declared(
+        Word({"none": "none", "mean": "mean", "stack": "stack"}),
+        default="none",
+        meaning="none keeps the best candidate; mean blends all equally; stack by the weights of the highest leave-one-out"
+        " predictive density",
+    )
+    k_fold: int = _declared(
+        Number(0, 100, whole=True),  # each fold is a fit: more than these cost more than they teach
+        default="0",
+        meaning="folds of a cross-validation, which repeats the whole training on the rows of all folds but one; 0 does none",
     )
     noise: float | None = _declared(
         Number(0, auto=True),
@@ -153,6 +219,12 @@ class Settings:
         meaning="how rows become points of the unit sphere: sphere standardises the columns, appends the bias and projects;"
         " normalize divides each row by its norm; unit refuses rows whose norm is not 1",
     )
+    scaling: str = _declared(
+        Word({"columns": "columns", "overall": "overall", "none": "none", "auto": "auto"}),
+        default="columns",
+        meaning="unit of the features, with inputs=sphere only: columns divides each column by its own standard deviation,"
+        " overall all by one number (right for pixels), none leaves them; auto lets select choose between columns and overall",
+    )
     relevance: str = _declared(
         Word({"none": "none", "auto": "auto"}),
         default="none",
@@ -163,6 +235,58 @@ class Settings:
         Word(AUTO),
         default="auto",
         meaning="whether targets are centred and divided by their standard deviation; auto does unless inputs=normalize",
+    )
+    task: str = _declared(
+        Word({"auto": "auto", "regression": "regression", "classification": "classification"}),
+        default="auto",
+        meaning="regression, or classification by regression on the indicators of the classes; auto is regression unless the"
+        " target holds words",
+    )
+    target: tuple[str, ...] = _declared(
+        Columns(),
+        default="",
+        meaning="columns to predict; the first unless it is given",
+    )
+    label_size: int | None = _declared(
+        Number(1, whole=True, auto=True),
+        default="auto",
+        meaning="how many of the first columns are targets, where target is not given; auto is what the channel's content type"
+        " says, or 1",
+    )
+    features: tuple[str, ...] = _declared(
+        Columns(),
+        default="",
+        meaning="columns to predict from; all others unless it is given",
+    )
+    ignore: tuple[str, ...] = _declared(
+        Columns(),
+        default="",
+        meaning="columns to leave out; requests may carry them",
+    )
+    categories: tuple[str, ...] = _declared(
+        Columns(),
+        default="",
+        meaning="columns of numbers that are names; those of words are found by themselves",
+    )
+    weights: tuple[str, ...] = _declared(
+        Columns(most=1),
+        default="",
+        meaning="column of positive weights w: the noise of a row is σ²/w",
+    )
+    header: bool | None = _declared(
+        Word(AUTO),
+        default="auto",
+        meaning="whether files of CSV begin with the names of the columns; auto: where a column of numbers begins with a word",
+    )
+    missing: str = _declared(
+        Word({"error": "error", "mean": "mean"}),
+        default="error",
+        meaning="what a missing value is: an error, or the column's mean (of a category: none of its levels)",
+    )
+    unknown_category: str = _declared(
+        Word({"zeros": "zeros", "error": "error"}),
+        default="zeros",
+        meaning="what a level that training did not have is in rows to predict: none of the levels, or an error",
     )
     leave_one_out: bool | None = _declared(
         Word(AUTO),
@@ -234,7 +358,7 @@ def table() -> str:
     """README's table of the hyperparameters, in Markdown, without a final line break."""
     head = ["| name | values | default | tuned over | meaning |", "|---|---|---|---|---|"]
     rows = [
-        f"| `{entry.name}` | {entry.kind.rule} | `{entry.default}` | {_tuned(entry.tuning)} | {entry.meaning} |"
+        f"| `{entry.name}` | {entry.kind.rule} | `{entry.default or ' '}` | {_tuned(entry.tuning)} | {entry.meaning} |"
         for entry in HYPERPARAMETERS
     ]
     return "\n".join(head + rows)
@@ -243,7 +367,8 @@ def table() -> str:
 def usage() -> str:
     """List the hyperparameters for ``train --help``."""
     return "\n".join(
-        f"  {entry.name}: {entry.kind.rule} (default {entry.default})\n{textwrap.indent(textwrap.fill(entry.meaning), ' ' * 6)}"
+        f"  {entry.name}: {entry.kind.rule}{f' (default {entry.default})' if entry.default else ''}\n"
+        + textwrap.indent(textwrap.fill(entry.meaning), " " * 6)
         for entry in HYPERPARAMETERS
     )
 
@@ -265,7 +390,7 @@ def _value(entry: Hyperparameter, text: str) -> object:
         # SageMaker shows 1,024 characters of a failure, and a value can have 2,500.
         raise UserError(
             f"hyperparameter {entry.name} is {reprlib.repr(text)}, but it must be {entry.kind.rule}:"
-            f" correct it, or leave it out for the default {entry.default}"
+            f" correct it, or leave it out for the default {entry.default}".rstrip()
         ) from error
 
 
@@ -278,18 +403,31 @@ def _bare(text: str) -> str:
     return str(word).strip()
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    """Parts of a list with commas between them, or in JSON."""
+    parts = json.loads(text) if text.startswith("[") else text.split(",")
+    return tuple(str(part).strip() for part in parts)
+
+
 def _consistent(settings: Settings) -> Settings:
-    """Refuse a bias and weights where there are none, and set the bias to what that means."""
-    if settings.bias is not None and settings.inputs != "sphere":
+    """Refuse what contradicts itself, and set the bias to what its absence means."""
+    on_the_sphere = {
+        "bias": settings.bias is not None,
+        "relevance": settings.relevance == "auto",
+        "scaling": settings.scaling != "columns",
+    }
+    for name in (name for name, asked in on_the_sphere.items() if asked and settings.inputs != "sphere"):
         raise UserError(
-            f"hyperparameter bias is {settings.bias:g} and inputs is {settings.inputs}, but only inputs=sphere has a bias:"
-            " leave bias out, or set inputs to sphere"
+            f"hyperparameter {name} is {getattr(settings, name)} and inputs is {settings.inputs}, but only inputs=sphere has a"
+            f" {name}: leave {name} out, or set inputs to sphere"
         )
-    if settings.relevance == "auto" and settings.inputs != "sphere":
+    if settings.target and settings.label_size is not None:
         raise UserError(
-            f"hyperparameter relevance is auto and inputs is {settings.inputs}, but only inputs=sphere weighs columns:"
-            " leave relevance out, or set inputs to sphere"
+            f"hyperparameters target ({', '.join(settings.target)}) and label_size ({settings.label_size}) both say what to"
+            " predict: leave one out"
         )
+    if settings.k_fold == 1:
+        raise UserError("hyperparameter k_fold is 1, but a fold is predicted from the others: set it to 2 or more, or to 0")
     return settings if settings.inputs == "sphere" else replace(settings, bias=0.0)
 
 

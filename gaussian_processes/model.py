@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.ensembles import mixture
 from gaussian_processes.errors import UserError
 from gaussian_processes.features import Features, numbered
 from gaussian_processes.regression import GaussianProcess
+from gaussian_processes.schema import Schema
 
 Array = NDArray[np.float64]
 
@@ -20,38 +22,74 @@ class Prediction:
     Parameters
     ----------
     mean : ndarray of shape (m, t)
-        In the units of the targets.
+        In the units of the targets; in classification of the indicators of the classes.
     variance : ndarray of shape (m, t) or None
         Of a new observation, noise included, in squared units; None if it was not asked for.
+    probabilities : ndarray of shape (m, t) or None
+        Of the classes; None in regression.
     """
 
     mean: Array
     variance: Array | None
+    probabilities: Array | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A Gaussian process together with what leads from rows to its points and from its numbers to targets.
+
+    Parameters
+    ----------
+    features : Features
+    process : GaussianProcess
+    weight : float
+        Its share of the model.
+    """
+
+    features: Features
+    process: GaussianProcess
+    weight: float = 1.0
+
+    def mean(self, rows: Array, place: Callable[[int], str] = numbered) -> Array:
+        """Mean at rows of shape (m, c), of shape (m, t)."""
+        points = self.features.points(rows, place)
+        return self.process.mean(points) * self.features.target_scale + self.features.target_center
+
+    def variance(self, rows: Array) -> Array:
+        """Variance at rows of shape (m, c), of shape (m, t)."""
+        return self.process.variance(self.features.points(rows)) * self.features.target_scale**2
 
 
 @dataclass(frozen=True)
 class Model:
-    """A Gaussian process together with what leads from rows to its points and from its numbers to targets."""
+    """One Gaussian process, or several that are blended.
 
-    features: Features
-    process: GaussianProcess
+    Parameters
+    ----------
+    schema : Schema
+        What the columns of a row mean.
+    members : tuple of Member
+        Their weights add up to 1.
+    sharpness : float
+        In classification, what the means are multiplied by before their softmax makes probabilities of them.
+    """
 
-    @property
-    def columns(self) -> int:
-        """How many columns a row has, exactly."""
-        return self.features.columns
+    schema: Schema
+    members: tuple[Member, ...]
+    sharpness: float = 0.0
 
     @property
     def has_variance(self) -> bool:
-        """Whether the factor, which variances need, was kept."""
-        return self.process.factor is not None
+        """Whether the factors, which variances need, were kept."""
+        return all(member.process.factor is not None for member in self.members)
 
     def predict(self, rows: Array, variance: bool = False, place: Callable[[int], str] = numbered) -> Prediction:
         """Predict the targets of some rows.
 
         Parameters
         ----------
-        rows : ndarray of shape (m, d)
+        rows : ndarray of shape (m, c)
+            As `schema` reads them.
         variance : bool
             Whether the variance is wanted too. It costs a triangular solve with as many rows as the training data had.
         place : callable
@@ -64,7 +102,16 @@ class Model:
         """
         if variance and not self.has_variance:
             raise UserError("this model was trained without variance; train again with variance=true to get std or variance")
-        points = self.features.points(rows, place)
-        mean = self.process.mean(points) * self.features.target_scale + self.features.target_center
-        spread = self.process.variance(points) * self.features.target_scale**2 if variance else None
-        return Prediction(mean, spread)
+        weights = np.array([member.weight for member in self.members])
+        means = np.array([member.mean(rows, place) for member in self.members])
+        spreads = np.array([member.variance(rows) for member in self.members]) if variance else np.zeros_like(means)
+        mean, spread = mixture(weights, means, spreads)
+        probabilities = softmax(self.sharpness * mean) if self.schema.labels else None
+        return Prediction(mean, spread if variance else None, probabilities)
+
+
+def softmax(x: Array) -> Array:
+    """Positive numbers of sum 1 in every row, in the ratios of the exponentials."""
+    exponentials = np.exp(x - x.max(axis=1, keepdims=True))
+    shares: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return shares

@@ -1,8 +1,8 @@
 """What does a Gaussian process say about new points, once it has seen some?
 
 Notation and algorithms of Rasmussen & Williams, Gaussian Processes for Machine Learning (GPML), 2006: targets y with the
-prior y ~ N(0, a M), M = K + λ I, where K is the kernel's Gram matrix, λ the noise variance against a kernel whose value at
-equal points is 1, and a the signal variance, which has a closed form.
+prior y ~ N(0, a M), M = K + λ W⁻¹, where K is the kernel's Gram matrix, λ the noise variance against a kernel whose value at
+equal points is 1, W the weights of the observations (1, usually), and a the signal variance, which has a closed form.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.cholesky import (
-    WIDTH,
+    TILE,
     Factor,
     Memory,
     NotPositiveDefiniteError,
@@ -44,15 +44,15 @@ def working_bytes(rows: int, columns: int, cores: int) -> int:
     """Memory that a fit and its predictions take besides the factor, in bytes.
 
     The rows three times (as they were read, standardised, and as points); and for every core that has something to do a copy
-    of the points and, in its largest task, leaving one out, `cholesky.WIDTH` columns of the inverse.
+    of the points and, in its largest task, leaving one out, `cholesky.TILE` columns of the inverse.
     """
-    busy = min(cores, len(slices(rows)))
-    return 8 * rows * (3 * columns + busy * (columns + WIDTH))
+    busy = min(cores, len(slices(rows, TILE)))
+    return 8 * rows * (3 * columns + busy * (columns + TILE))
 
 
 @dataclass(frozen=True)
 class GramMatrix:
-    """M = K + λ I of n points, block by block.
+    """M = K + λ W⁻¹ of n points, block by block.
 
     Parameters
     ----------
@@ -61,21 +61,29 @@ class GramMatrix:
         Rows of norm 1.
     noise : float
         λ, at least 0.
+    weights : ndarray of shape (n,), optional
+        The diagonal of W, positive: an observation of weight 2 is as good as two that agree. 1 unless it is given.
     """
 
     kernel: ArcCosine
     points: Array
     noise: float
+    weights: Array | None = None
 
     def __len__(self) -> int:
         """Return the number of points."""
         return len(self.points)
 
+    @property
+    def spread(self) -> Array:
+        """Diagonal of W⁻¹, of shape (n,): the noise of every observation against that of one of weight 1."""
+        return np.ones(len(self)) if self.weights is None else 1 / self.weights
+
     def block(self, rows: slice, columns: slice) -> Array:
         """Return a block of M, of shape (rows, columns)."""
         block = self.kernel(self.points[rows], self.points[columns])
         diagonal = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
-        block[diagonal - rows.start, diagonal - columns.start] += self.noise
+        block[diagonal - rows.start, diagonal - columns.start] += self.noise * self.spread[diagonal]
         return block
 
     def product(self, x: Array) -> Array:
@@ -138,7 +146,7 @@ class GaussianProcess:
             return np.concatenate([np.empty((0, self.weights.shape[1])), *parts])
 
     def variance(self, points: Array) -> Array:
-        """Variance of a new observation, noise included, at new points.
+        """Variance of a new observation of weight 1, noise included, at new points.
 
         Parameters
         ----------
@@ -166,9 +174,12 @@ class GaussianProcess:
         return np.outer(np.maximum(total - explained, least), self.signal_variance)
 
     def log_evidence(self) -> float:
-        """Log marginal likelihood of the observations, summed over the targets: GPML eq. 2.30, at the best a."""
-        size = len(self.points)
-        logs = size * np.log(2 * np.pi * self.signal_variance) + self._kept_factor.log_determinant + size
+        """Log marginal likelihood of the observations, summed over the targets: GPML eq. 2.30, at the best a.
+
+        Targets that are zero everywhere, which any process without signal explains at will, are left out.
+        """
+        size, signal = len(self.points), self.signal_variance[self.signal_variance > 0]
+        logs = size * np.log(2 * np.pi * signal) + self._kept_factor.log_determinant + size
         return float(-logs.sum() / 2)
 
     def leave_one_out(self, targets: Array) -> tuple[Array, Array]:

@@ -33,3 +33,21 @@ def r2(targets: Array, mean: Array) -> float:
 def nlpd(targets: Array, mean: Array, variance: Array) -> float:
     """Mean negative log predictive density, in nats: of targets under normal distributions (GPML eq. 2.34)."""
     return float((np.log(2 * np.pi * variance) + np.square(targets - mean) / variance).mean() / 2)
+
+
+def accuracy(codes: Array, probabilities: Array) -> float:
+    """Share of rows whose most probable class is theirs: for codes of shape (m,) and probabilities of shape (m, k)."""
+    return float((probabilities.argmax(axis=1) == codes).mean())
+
+
+def log_loss(codes: Array, probabilities: Array) -> float:
+    """Mean negative log probability of the classes that came true, in nats."""
+    of_the_true = np.take_along_axis(probabilities, codes.astype(np.intp)[:, np.newaxis], axis=1)
+    # A probability that has underflowed to 0 would make the mean infinite, and SageMaker drop it.
+    return float(-np.log(np.maximum(of_the_true, np.finfo(float).tiny)).mean())
+
+
+def log_densities(targets: Array, mean: Array, variance: Array) -> Array:
+    """Log density of every row's targets under independent normal distributions, of shape (m,)."""
+    logs: Array = -(np.log(2 * np.pi * variance) + np.square(targets - mean) / variance).sum(axis=1) / 2
+    return logs

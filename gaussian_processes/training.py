@@ -12,27 +12,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gaussian_processes import artifact, contract, features, hyperparameters, scores, selection, tables
+from gaussian_processes import artifact, contract, evaluation, examples, hyperparameters, selection, tables
 from gaussian_processes.checkpoints import Checkpoint
-from gaussian_processes.cholesky import WIDTH, NotPositiveDefiniteError, slices
+from gaussian_processes.cholesky import WIDTH
 from gaussian_processes.contract import Channel, Job
+from gaussian_processes.ensembles import split
 from gaussian_processes.errors import UserError
-from gaussian_processes.features import Features
+from gaussian_processes.examples import Examples
 from gaussian_processes.hyperparameters import Settings
-from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.model import Model
-from gaussian_processes.regression import RESIDUAL, GaussianProcess, GramMatrix, fit
-from gaussian_processes.selection import Prior
-from gaussian_processes.storage import Storage, choose
+from gaussian_processes.learning import Choice, Teacher
+from gaussian_processes.model import Model, Prediction
+from gaussian_processes.schema import Schema
 from gaussian_processes.tables import Table
 
-Array = NDArray[np.float64]
-
 DESCRIPTION = """\
-Train a Gaussian process on the CSV files of the channel `train` (no header, target first),
-score it on `validation` and `test` where there are any, and leave it in /opt/ml/model.
+Train a Gaussian process on the files of the channel `train` (CSV, JSON Lines, NPY or
+Parquet; the target is the first column unless `target` names another), score it on
+`validation` and `test` where there are any, and leave it in /opt/ml/model.
 SAGEMAKER_BASE_DIR names another folder than /opt/ml.
 
 Hyperparameters, in /opt/ml/input/config/hyperparameters.json:
@@ -53,21 +50,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(job: Job, steps: contract.Steps) -> None:
     """Train, score and save one model; a signal to stop waits for the panel that is under way."""
+    began = time.monotonic()
     settings = hyperparameters.parse(job.hyperparameters)
     for folder in (job.model, job.output_data):
         _check_writable(folder)
-    data = {name: _read(name, channel) for name, channel in job.channels.items()}
+    schema, data = _data(job, settings)
     with TemporaryDirectory(prefix="panels-") as scratch:
-        checkpoint = _checkpoint(job, Path(scratch), steps, settings, data["train"])
-        model = _model(settings, data, checkpoint)
-        found = _training_scores(model, data["train"], settings)
+        checkpoint = _checkpoint(job, Path(scratch), steps, _ingredients(settings, schema, data["train"]))
+        teacher = Teacher(settings, schema, data.get("validation"), _say, Progress)
+        teacher.check(*data.values())
+        found = _cross_validation(teacher, data, checkpoint, job) if settings.k_fold else {}
+        comparing = time.monotonic()
+        choice = teacher.choose(data["train"], checkpoint)
+        compared = time.monotonic()
+        _compared(choice, settings, min(len(data["train"]), selection.ROWS), job)
+        model = teacher.condition(choice, data["train"], checkpoint)
+        found |= _training_scores(teacher, model, data["train"])
         for name in ("validation", "test"):
             if name in data:
                 found |= _scores(name, model, data[name], job.output_data)
-        if "validation" not in data:
-            _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one")
-        _save(model, settings, found, job)
+        if "validation" not in data and not settings.k_fold:
+            _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one, or k_fold")
+        members = _members(model, data) if len(model.members) > 1 else []
+        _save(model, settings, {**found, **({"members": members} if members else {})}, job)
         checkpoint.remove()
+    _say(
+        _share("comparing candidates" if len(choice.trials) > 1 else "learning", compared - comparing, time.monotonic() - began)
+    )
+
+
+def _share(what: str, seconds: float, total: float) -> str:
+    return f"{what} took {seconds:.1f} of the job's {total:.1f} seconds ({seconds / total:.0%})"
 
 
 def _check_writable(folder: Path) -> None:
@@ -79,139 +92,168 @@ def _check_writable(folder: Path) -> None:
         raise UserError(f"{folder} can't be written to ({error.strerror}); mount it writable for this user") from error
 
 
-def _read(name: str, channel: Channel) -> Table:
-    table = tables.read(channel)
+def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
+    """What the columns mean, and the examples of every channel."""
+    if settings.select == "validation" and "validation" not in job.channels:
+        raise UserError("hyperparameter select is validation, but there is no such channel: give one, or set select to loo")
+    read = {name: _read(name, channel, settings) for name, channel in job.channels.items()}
+    schema = examples.learn(read["train"], settings)
+    data = {name: examples.read(table, schema) for name, table in read.items()}
+    for notes in (part.notes for part in data.values()):
+        for note in notes:
+            _say(note)
+    _remark(schema, data["train"])
+    if settings.k_fold > len(data["train"]):
+        rows = len(data["train"])
+        raise UserError(f"hyperparameter k_fold is {settings.k_fold}, but there are {rows} training rows: set it to less")
+    return schema, data
+
+
+def _read(name: str, channel: Channel, settings: Settings) -> Table:
+    table = tables.read(channel, settings.header)
     for note in table.notes:
         _say(note)
-    rows, columns = table.values.shape
-    _say(f"{name}: {rows:,} rows of a target and {columns - 1} features, from {len(table.origins)} file(s)")
+    _say(f"{name}: {len(table):,} rows of {table.width} columns, from {len(table.origins)} file(s)")
     return table
 
 
-def _checkpoint(job: Job, scratch: Path, steps: contract.Steps, settings: Settings, table: Table) -> Checkpoint:
+def _remark(schema: Schema, known: Examples) -> None:
+    """Say how the columns were understood, and what of the training rows a person may not have meant."""
+    what = f"{len(schema.labels)} classes ({', '.join(map(str, schema.labels))[:200]})" if schema.labels else "numbers"
+    names = ", ".join(column.name for column in schema.targets) if schema.named else f"{len(schema.targets)} column(s)"
+    _say(f"target: {names}, {what}; features: {len(schema.features)} columns")
+    for index, column in enumerate(schema.features):
+        if column.levels is not None:
+            levels = ", ".join(column.levels)[:200]
+            _say(f"feature {schema.describe(index)} is a category of {len(column.levels)} levels: {levels}")
+    rows = known.rows
+    for index in np.flatnonzero((rows == rows[0]).all(axis=0)).tolist():
+        _say(f"feature {schema.describe(index)} is constant, so it does not matter to predictions")
+    for column, values in zip(schema.targets, known.targets.T, strict=True):
+        if len(values) > 1 and (values == values[0]).all():
+            raise UserError(
+                f"every target is {values[0]:.6g}, so there is nothing to learn; check that the target is column"
+                f" {column.position + 1}"
+            )
+    if duplicates := len(rows) - len(np.unique(rows, axis=0)):
+        _say(f"{duplicates:,} training rows have the features of another, which flatters leave-one-out scores")
+
+
+def _checkpoint(job: Job, scratch: Path, steps: contract.Steps, ingredients: Sequence[bytes]) -> Checkpoint:
     """Checkpoint of this host and job, or a folder that does not outlive the process."""
     if job.checkpoints is None:
         return Checkpoint(scratch)
     root = Checkpoint(job.checkpoints / f"gaussian-process-{job.current_host}", steps, lasting=True)
-    # Other versions compute other last digits, which would not be those of the panels that are there.
-    versions = [WIDTH, *map(version, artifact.LIBRARIES)]
-    ingredients = (table.values.tobytes(), repr(table.values.shape).encode(), repr((settings, versions)).encode())
     checkpoint, sentence = root.of_job(*ingredients)
     _say(sentence)
     return checkpoint
 
 
-def _model(settings: Settings, data: Mapping[str, Table], checkpoint: Checkpoint) -> Model:
-    """Standardise, find what was left to be found, and condition on every training row."""
-    y, rows = np.split(data["train"].values, [1], axis=1)
-    # A bias that is still to be found is positive; so is the 1 that stands for it here.
-    bias = 1.0 if settings.bias is None else settings.bias
-    learned = features.learn(rows, y, settings.inputs, settings.targets_are_standardized, bias)
-    for table in data.values():  # before hours are spent on rows that others can't be compared with
-        learned.points(table.values[:, 1:], table.place)
-    _remark(rows)
-    # What fits into memory may differ when the job is started again; the panels that are there are of the first choice.
-    noted = checkpoint.recall("storage") or {"precision": settings.precision}
-    storage = choose(rows.shape, noted["precision"], checkpoint)
-    checkpoint.note("storage", {"precision": "mixed" if storage.kind == "float32" else "float64"})
-    prior = _prior(settings, learned, rows, y, checkpoint)
-    learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
-    matrix = GramMatrix(prior.kernel, learned.points(rows), prior.noise)
-    process = _process(matrix, learned.targets(y), storage)
-    noise, signal = (np.sqrt(process.signal_variance * part) * learned.target_scale for part in (prior.noise, 1))
-    _say(f"in the target's units: standard deviation of the noise {noise[0]:.6g}, of the function {signal[0]:.6g}")
-    return Model(learned, process)
+def _ingredients(settings: Settings, schema: Schema, known: Examples) -> Sequence[bytes]:
+    """What a model is made of."""
+    # Other versions compute other last digits, which would not be those of the panels that are there.
+    versions = [WIDTH, *map(version, artifact.LIBRARIES)]
+    arrays = (known.rows.tobytes(), known.targets.tobytes(), known.weights.tobytes())
+    return *arrays, repr((known.rows.shape, schema, settings, versions)).encode()
 
 
-def _remark(rows: Array) -> None:
-    """Say what of the training rows a person may not have meant."""
-    for column in np.flatnonzero((rows == rows[0]).all(axis=0)):
-        _say(f"feature column {column + 1} is constant, so it does not matter to predictions")
-    if duplicates := len(rows) - len(np.unique(rows, axis=0)):
-        _say(f"{duplicates:,} training rows have the features of another, which flatters leave-one-out scores")
+def _cross_validation(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint, job: Job) -> dict[str, float]:
+    """Scores over all rows, each predicted by a model that has not seen its fold."""
+    known, count = data["train"], teacher.settings.k_fold
+    apprentice, fold_of = replace(teacher, say=_ignore), np.empty(len(known), int)
+    parts: list[Prediction] = []
+    folds = split(len(known), count, teacher.settings.seed)
+    for number, left_out in enumerate(folds, 1):
+        taught = known.take(np.setdiff1d(np.arange(len(known)), left_out))
+        part = checkpoint.part(f"fold-{number}")
+        parts.append(evaluation.predict(apprentice.fit(taught, part), known.take(left_out)))
+        fold_of[left_out] = number
+        _say(
+            f"fold {number} of {count}: {len(left_out)} rows, {_listed(evaluation.scored(known.targets[left_out], parts[-1]))}"
+        )
+    whole = evaluation.joined(folds, parts)
+    path = job.output_data / "out_of_fold.csv"
+    evaluation.write(path, teacher.schema, known.targets, whole, {"fold": fold_of.tolist()})
+    found = evaluation.scored(known.targets, whole)
+    # A regular expression for validation:… finds these as well: what it is to find in the end is printed last.
+    names = ("cross_validation",) if "validation" in data else ("cross_validation", "validation")
+    return _reported({f"{name}:{score}": value for name in names for score, value in found.items()})
 
 
-def _prior(settings: Settings, learned: Features, rows: Array, y: Array, checkpoint: Checkpoint) -> Prior:
-    """Kernel, noise, bias and relevance: as given, as an earlier run found them, or of the highest log evidence."""
-    prior = Prior(ArcCosine(settings.q, settings.l), settings.noise or 0.0, learned.bias, learned.relevance)
-    names = [name for name in ("noise", "bias") if getattr(settings, name) is None]
-    names += ["relevance"] if settings.relevance == "auto" else []
-    size = min(len(rows), selection.ROWS)
-    if noted := checkpoint.recall("prior"):
-        prior = Prior(prior.kernel, noted["noise"], noted["bias"], np.array(noted["relevance"]))
-    else:
-        sample = np.sort(np.random.default_rng(settings.seed).choice(len(rows), size, replace=False))
-        targets = learned.targets(y[sample])
-        if names and not targets.any():
-            raise UserError(f"the targets of the {size:,} rows that were drawn are all 0; set another seed, or {names[0]}")
-        prior = selection.learn(prior, names, learned.standardized(rows[sample]), targets)
-        checkpoint.note("prior", {"noise": prior.noise, "bias": prior.bias, "relevance": prior.relevance.tolist()})
-    origin = f"; {', '.join(names)} of the highest log evidence on {size:,} rows" if names else ""
-    _say(f"kernel q={settings.q}, l={settings.l}; noise={prior.noise:.6g}, bias={prior.bias:.6g}{origin}")
-    for name in selection.at_bounds(prior, names):
-        _say(f"{name} is at the end of its range, {' to '.join(f'{end:g}' for end in selection.BOUNDS[name])}")
-    if "relevance" in names:
-        _say(f"relevance={', '.join(f'{weight:.3g}' for weight in prior.relevance)}")
-    return prior
+def _compared(choice: Choice, settings: Settings, rows: int, job: Job) -> None:
+    """Print and keep what the candidates have come to."""
+    lines = [
+        {
+            "scaling": trial.scaling,
+            "q": trial.prior.kernel.q,
+            "l": trial.prior.kernel.l,
+            "noise": trial.prior.noise,
+            "bias": trial.prior.bias,
+            "log_evidence": trial.log_evidence,
+            "LOO_NLPD": trial.loo_nlpd,
+            **({} if trial.validation_error is None else {"validation": trial.validation_error}),
+            "weight": weight,
+        }
+        for trial, weight in zip(choice.trials, choice.weights, strict=True)
+    ]
+    artifact.write_whole(job.output_data / "candidates.csv", lambda path: _write_lines(path, lines))
+    if len(lines) > 1:
+        by = {"none": f"the best by {settings.select}", "mean": "all alike", "stack": "blended by stacking"}[settings.ensemble]
+        _say(f"{len(lines)} candidates, compared on {rows:,} rows; chosen: {by}")
+        cells = [[f"{value:.6g}" if isinstance(value, float) else str(value) for value in line.values()] for line in lines]
+        for row in ([*lines[0]], *cells):
+            _say("".join(f"{cell:>14}" for cell in row))
 
 
-def _process(matrix: GramMatrix, targets: Array, storage: Storage) -> GaussianProcess:
-    """Condition on the observations, and say how it went."""
-    _say(str(storage))
-    if finished := len(storage(matrix.noise).finished()):
-        _say(f"{finished} of its {len(slices(len(matrix)))} panels are there already")
-    process = None
-    try:
-        process = fit(matrix, targets, storage, Progress())
-    except NotPositiveDefiniteError as error:
-        _say(f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken")
-    if process is None:  # not within `except`, where the traceback holds on to the factor that has failed
-        return _process(matrix, targets, choose(matrix.points.shape, "float64", storage.checkpoint))
-    if process.iterations:
-        _say(f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}")
-        _say(f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise, 1e-6)):.0e}")
-    if process.jitter:
-        _say(f"the matrix is not positive definite with noise {matrix.noise:g}: {process.jitter:g} was added to its diagonal")
-    return process
+def _write_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
 
 
-def _training_scores(model: Model, table: Table, settings: Settings) -> dict[str, float]:
+def _training_scores(teacher: Teacher, model: Model, known: Examples) -> dict[str, float]:
     """Log evidence, and leave-one-out scores if they are wanted, in the units of the target."""
-    y, scale = table.values[:, :1], model.features.target_scale
-    found = {"train:log_evidence": model.process.log_evidence() - len(y) * float(np.log(scale).sum())}
-    if settings.leave_one_out is None and len(y) > hyperparameters.LEAVE_ONE_OUT_ROWS:
-        most = hyperparameters.LEAVE_ONE_OUT_ROWS
+    wanted, most = teacher.settings.leave_one_out, hyperparameters.LEAVE_ONE_OUT_ROWS
+    evidences = [
+        member.process.log_evidence() - len(known) * float(np.log(member.features.target_scale).sum())
+        for member in model.members
+    ]
+    weights = [member.weight for member in model.members]
+    found = {"train:log_evidence": float(np.dot(weights, evidences))}
+    if wanted is None and len(known) > most:
         _say(f"leave-one-out scores are left out beyond {most:,} rows; leave_one_out=true computes them")
-    elif settings.leave_one_out is not False:
-        mean, variance = model.process.leave_one_out(model.features.targets(y))
-        mean, variance = mean * scale + model.features.target_center, variance * scale**2
-        found |= {"train:LOO_RMSE": scores.rmse(y, mean), "train:LOO_NLPD": scores.nlpd(y, mean, variance)}
+    elif wanted is not False:
+        prediction = evaluation.leave_one_out(model, teacher.targets(known))
+        said = evaluation.scored(known.targets, prediction)
+        found |= {f"train:LOO_{name}": said[name] for name in said if name not in {"MAE", "R2"}}
     return _reported(found)
 
 
-def _scores(name: str, model: Model, table: Table, folder: Path) -> dict[str, float]:
+def _scores(name: str, model: Model, known: Examples, folder: Path) -> dict[str, float]:
     """Scores on the rows of a channel; the predictions go into a file."""
-    y, rows = np.split(table.values, [1], axis=1)
-    prediction = model.predict(rows, variance=True, place=table.place)
-    mean, variance = prediction.mean, prediction.variance
-    assert variance is not None  # noqa: S101  it was asked for
-    lines = np.column_stack([y, mean, np.sqrt(variance)]).tolist()
-    artifact.write_whole(folder / f"{name}_predictions.csv", lambda path: _write_predictions(path, lines))
-    return _reported(
-        {
-            f"{name}:RMSE": scores.rmse(y, mean),
-            f"{name}:MAE": scores.mae(y, mean),
-            f"{name}:R2": scores.r2(y, mean),
-            f"{name}:NLPD": scores.nlpd(y, mean, variance),
-        }
-    )
+    prediction = evaluation.predict(model, known)
+    evaluation.write(folder / f"{name}_predictions.csv", model.schema, known.targets, prediction)
+    for target, said in evaluation.by_target(model.schema, known.targets, prediction).items():
+        _say(f"{name} of {target}: {_listed(said)}")
+    return _reported({f"{name}:{score}": value for score, value in evaluation.scored(known.targets, prediction).items()})
 
 
-def _write_predictions(path: Path, lines: Sequence[Sequence[float]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "target", "mean", "std"])
-        writer.writerows([row, *line] for row, line in enumerate(lines, start=1))
+def _members(model: Model, data: Mapping[str, Examples]) -> list[dict[str, float]]:
+    """Every member of an ensemble with its own scores on the channels beside the training rows."""
+    described = []
+    for member in model.members:
+        alone = replace(model, members=(replace(member, weight=1.0),))
+        kernel = member.process.kernel
+        described.append({"q": kernel.q, "l": kernel.l, "weight": member.weight})
+        for name in data.keys() - {"train"}:
+            own = evaluation.scored(data[name].targets, evaluation.predict(alone, data[name]))
+            described[-1] |= {f"{name}:{score}": value for score, value in own.items()}
+    return described
+
+
+def _listed(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in found.items())
 
 
 def _reported(found: Mapping[str, float]) -> dict[str, float]:
@@ -220,21 +262,26 @@ def _reported(found: Mapping[str, float]) -> dict[str, float]:
     return dict(found)
 
 
-def _save(model: Model, settings: Settings, found: Mapping[str, float], job: Job) -> None:
-    """Write the model and its metrics; without the factor if it is not wanted."""
-    factor = model.process.factor
-    size = sum(panel.nbytes for panel in factor.panels) if factor else 0
+def _save(model: Model, settings: Settings, found: Mapping[str, object], job: Job) -> None:
+    """Write the model and its metrics; without the factors if they are not wanted."""
+    factors = [member.process.factor for member in model.members]
+    size = sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
     kept = size <= hyperparameters.FACTOR_BYTES if settings.variance is None else settings.variance
     if kept:
         _say(f"the model keeps its factor ({artifact.in_words(size)}), which standard deviations are predicted from")
     else:
         _say(f"the model leaves out its factor ({artifact.in_words(size)}): it predicts means only; variance=true keeps it")
-        model = replace(model, process=replace(model.process, factor=None))
+        without = [replace(member, process=replace(member.process, factor=None)) for member in model.members]
+        model = replace(model, members=tuple(without))
     asked = {name: "auto" if value is None else value for name, value in asdict(settings).items()}
-    artifact.save(model, job.model, {"hyperparameters": asked, "rows": len(model.process.points), "scores": found})
+    artifact.save(model, job.model, {"hyperparameters": asked, "scores": found})
     text = json.dumps(found, indent=2) + "\n"
     artifact.write_whole(job.output_data / "metrics.json", lambda path: path.write_text(text))
     _say(f"the model is in {job.model}")
+
+
+def _ignore(_: str) -> None:
+    """Say nothing."""
 
 
 @dataclass

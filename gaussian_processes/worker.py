@@ -19,6 +19,7 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 from gaussian_processes import artifact, contract
 from gaussian_processes.app import Call, create_app, named
 from gaussian_processes.errors import UserError
+from gaussian_processes.model import Model
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -117,14 +118,14 @@ def application(body_bytes: int) -> "WSGIApplication":
     """
     try:
         model = artifact.load(contract.base_folder(os.environ) / "model")
-        outputs = _outputs(os.environ.get("SAGEMAKER_INFERENCE_OUTPUT") or "mean", model.has_variance)
+        outputs = _outputs(os.environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""), model)
     except UserError as error:
         raise SystemExit(str(error)) from error
     return taking_turns(create_app(model, outputs, body_bytes or None, elsewhere))
 
 
-def _outputs(text: str, has_variance: bool) -> tuple[str, ...]:
+def _outputs(text: str, model: Model) -> tuple[str, ...]:
     try:
-        return named(text, has_variance)
+        return named(text, model) if text else ()
     except UserError as error:
         raise UserError(f"SAGEMAKER_INFERENCE_OUTPUT={text}: {error}") from error

@@ -2,16 +2,17 @@
 
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from flask import request
-from trained import COLUMNS, train
+from trained import COLUMNS, plain, train
 
 from gaussian_processes import artifact
 from gaussian_processes.app import ATTRIBUTES, create_app
 from gaussian_processes.model import Prediction
+from gaussian_processes.schema import Schema
 
 CSV, JSON = {"Content-Type": "text/csv"}, {"Content-Type": "application/json"}
 ROWS = np.random.default_rng(73).normal(size=(7, COLUMNS))
@@ -64,7 +65,7 @@ def test_json_is_answered_in_json_where_that_is_asked_for(client, model):
     answer = client.post("/invocations", data=body, headers={**JSON, "Accept": "application/json"})
 
     assert answer.content_type == "application/json"
-    assert answer.get_json() == {"predictions": [{"mean": mean} for [mean] in model.predict(ROWS).mean.tolist()]}
+    assert answer.get_json() == {"predictions": [{"score": mean} for [mean] in model.predict(ROWS).mean.tolist()]}
 
 
 def test_json_is_answered_in_csv_where_nothing_is_asked_for(client, model):
@@ -103,7 +104,7 @@ def test_json_names_the_outputs_in_the_order_asked_for(client):
     answer = asked(client, Accept="application/json", **{ATTRIBUTES: "output=variance,std,mean"})
 
     first = answer.get_json()["predictions"][0]
-    assert list(first) == ["variance", "std", "mean"]
+    assert list(first) == ["variance", "std", "score"]
     assert first["std"] == np.sqrt(first["variance"])
 
 
@@ -123,7 +124,8 @@ def test_an_unknown_output_is_refused_with_the_nearest_name(client):
 
 @pytest.mark.parametrize("output", ["std", "variance"])
 def test_a_model_without_variance_refuses_what_needs_it(model, output):
-    client = create_app(replace(model, process=replace(model.process, factor=None))).test_client()
+    member = replace(model.members[0], process=replace(model.members[0].process, factor=None))
+    client = create_app(replace(model, members=(member,))).test_client()
 
     assert "train again with variance=true" in refused(asked(client, **{ATTRIBUTES: f"output={output}"}), 400)
     assert columns(asked(client)).shape == (len(ROWS), 1)
@@ -152,11 +154,13 @@ def test_exactly_the_trained_columns_are_taken(client, row, width):
 def test_another_content_type_is_refused_with_those_there_are(client, content_type):
     answer = client.post("/invocations", data=b"1,2,3", content_type=content_type)
 
-    assert "send text/csv or application/json" in refused(answer, 415)
+    assert "send text/csv, application/json, application/jsonlines or application/x-npy" in refused(answer, 415)
 
 
 def test_an_accept_that_nothing_meets_is_refused_before_the_body_is_looked_at(client):
-    assert "text/csv or application/json" in refused(asked(client, "no, numbers", Accept="image/png"), 406)
+    assert "text/csv, application/json, application/jsonlines or application/x-npy" in refused(
+        asked(client, "no, numbers", Accept="image/png"), 406
+    )
 
 
 def test_a_body_over_the_limit_is_refused_with_the_limit(client):
@@ -185,7 +189,7 @@ class Faulty:
     """A model with a bug."""
 
     answer: float | None = None
-    columns: int = COLUMNS
+    schema: Schema = field(default_factory=lambda: plain(COLUMNS))
     has_variance: bool = True
 
     def predict(self, rows, variance=False):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gaussian_processes"
-MATHEMATICS = {"blas", "cholesky", "kernels", "machine", "parallel", "regression", "scores", "selection", "sphere"}
-FORMATS = {"artifact", "bodies", "checkpoints", "features", "model", "storage", "tables"}
+MATHEMATICS = {"blas", "cholesky", "ensembles", "kernels", "machine", "parallel", "regression", "scores", "selection", "sphere"}
+FORMATS = {"artifact", "bodies", "checkpoints", "examples", "features", "model", "schema", "storage", "tables"}
 CONTRACT = {"contract", "errors", "hyperparameters"}
-PROGRAMS = {"app", "serving", "training", "worker"}
+PROGRAMS = {"app", "describe", "evaluation", "learning", "serving", "training", "worker"}
 ROOMS = MATHEMATICS | FORMATS | CONTRACT | PROGRAMS
 
 MAY_IMPORT = {

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trained import plain
+
 from gaussian_processes.bodies import BLOCK, NotAcceptableError, UnsupportedMediaTypeError, decode, encoder
 from gaussian_processes.errors import UserError
 
@@ -21,7 +23,7 @@ TABLES = st.integers(1, 4).flatmap(
 def refusal(body, content_type="text/csv", columns=2):
     """The sentence with which a body is refused."""
     with pytest.raises(UserError) as caught:
-        decode(body, content_type, columns)
+        decode(body, content_type, plain(columns))
     sentence = str(caught.value)
     assert len(sentence) < 2048
     assert "\n" not in sentence
@@ -32,14 +34,14 @@ def refusal(body, content_type="text/csv", columns=2):
 def test_csv_is_read_to_the_last_digit(table, end, tail):
     body = end.join(",".join(map(repr, row)) for row in table) + tail
 
-    np.testing.assert_array_equal(decode(body.encode(), "text/csv", len(table[0])), table)
+    np.testing.assert_array_equal(decode(body.encode(), "text/csv", plain(len(table[0]))), table)
 
 
 @given(TABLES, st.booleans())
 def test_json_is_read_to_the_last_digit(table, named):
     instances = [{"features": row} for row in table] if named else table
 
-    rows = decode(json.dumps({"instances": instances}).encode(), "application/json", len(table[0]))
+    rows = decode(json.dumps({"instances": instances}).encode(), "application/json", plain(len(table[0])))
 
     np.testing.assert_array_equal(rows, table)
 
@@ -49,7 +51,7 @@ def test_csv_of_many_blocks_is_read_whole():
     file = io.StringIO()
     csv.writer(file).writerows(table.tolist())
 
-    np.testing.assert_array_equal(decode(file.getvalue().encode(), "text/csv", 2), table)
+    np.testing.assert_array_equal(decode(file.getvalue().encode(), "text/csv", plain(2)), table)
 
 
 def test_a_fault_behind_many_blocks_is_found_by_its_row():
@@ -60,12 +62,12 @@ def test_a_fault_behind_many_blocks_is_found_by_its_row():
 
 @pytest.mark.parametrize("content_type", ["text/csv", "text/csv; charset=utf-8", "text/csv;label_size=0", "TEXT/CSV ; a=b"])
 def test_parameters_of_the_content_type_do_not_matter(content_type):
-    assert decode(b"1,2", content_type, 2).tolist() == [[1, 2]]
+    assert decode(b"1,2", content_type, plain(2)).tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize("body", [b"\xef\xbb\xbf1,2", b" 1 , 2 ", b'"1","2"', b"+1,2e0", b"1.,\t2\r\n"])
 def test_what_spreadsheets_write_is_read(body):
-    assert decode(body, "text/csv", 2).tolist() == [[1, 2]]
+    assert decode(body, "text/csv", plain(2)).tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ FORM = 'the request does not read as {"instances": [[1.5, 2.0], …]}: '
         ),
         (b'{"instances": [1, 2]}', 'row 1 of the request is 1.0; send [1.5, 2.0] or {"features": [1.5, 2.0]}'),
         (b'{"rows": [[1, 2]]}', 'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}'),
-        (b"[[1, 2]]", f"{FORM}Expecting {{: line 1 column 1 (char 0)"),
+        (b"5", f"{FORM}Expecting {{ or [: line 1 column 1 (char 0)"),
         (b'{"instances": []}', 'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}'),
         (b'{"instances": 5}', f"{FORM}Expecting [: line 1 column 15 (char 14)"),
         (b'{"instances": [[1, 2]', f"{FORM}Expecting , or ]: line 1 column 22 (char 21)"),
@@ -138,13 +140,13 @@ def test_json_of_any_depth_is_refused_and_no_more():
 def test_members_beside_the_instances_do_not_matter():
     body = b' {"signature_name": "x", "instances" : [ [1, 2] ] , "configuration": {"a": [1]}} '
 
-    assert decode(body, "application/json", 2).tolist() == [[1, 2]]
+    assert decode(body, "application/json", plain(2)).tolist() == [[1, 2]]
 
 
 @given(st.binary(max_size=50), st.sampled_from(["text/csv", "application/json"]))
 def test_whatever_is_sent_is_read_or_refused_in_one_sentence(body, content_type):
     try:
-        rows, sentence = decode(body, content_type, 2), ""
+        rows, sentence = decode(body, content_type, plain(2)), ""
     except UserError as error:
         rows, sentence = np.zeros((1, 2)), str(error)
 
@@ -161,8 +163,10 @@ def test_a_long_value_is_shortened():
 
 @pytest.mark.parametrize("content_type", [None, "", "application/octet-stream", "text/csvx", "text/plain"])
 def test_another_content_type_is_unsupported_and_the_sentence_names_the_two(content_type):
-    with pytest.raises(UnsupportedMediaTypeError, match="send text/csv or application/json"):
-        decode(b"1,2", content_type, 2)
+    with pytest.raises(
+        UnsupportedMediaTypeError, match="send text/csv, application/json, application/jsonlines or application/x-npy"
+    ):
+        decode(b"1,2", content_type, plain(2))
 
 
 @pytest.mark.parametrize(
@@ -202,9 +206,9 @@ def test_numbers_in_an_answer_read_back_as_the_same_numbers(rows):
 
     assert lines.endswith("\n")
     assert [tuple(map(float, line)) for line in csv.reader(io.StringIO(lines))] == rows
-    assert [(record["mean"], record["std"]) for record in document["predictions"]] == rows
+    assert [(record["score"], record["std"]) for record in document["predictions"]] == rows
 
 
 def test_an_answer_of_one_output_is_one_number_a_line():
     assert encoder(None).encode({"mean": np.array([1.5, -2.0])}) == b"1.5\n-2.0\n"
-    assert encoder("application/json").encode({"mean": np.array([1.5])}) == b'{"predictions": [{"mean": 1.5}]}'
+    assert encoder("application/json").encode({"mean": np.array([1.5])}) == b'{"predictions": [{"score": 1.5}]}'

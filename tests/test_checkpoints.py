@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from gaussian_processes import selection, storage, training
+from gaussian_processes import learning, selection, storage, training
 from gaussian_processes.artifact import mapped
 from gaussian_processes.checkpoints import Checkpoint, PanelFiles
 from gaussian_processes.cholesky import WIDTH, Memory, factorise
@@ -180,7 +180,7 @@ def base(tmp_path):
 
 
 def configure(base, **hyperparameters):
-    text = json.dumps({"noise": "0.01", "bias": "2", "leave_one_out": "false", **hyperparameters})
+    text = json.dumps({"q": "1", "l": "1", "noise": "0.01", "bias": "2", "leave_one_out": "false", **hyperparameters})
     (base / "input/config/hyperparameters.json").write_text(text)
 
 
@@ -200,7 +200,7 @@ def finish(base):
 
 
 def panels(base):
-    return sorted(base.glob("checkpoints/*/*/float64-*/*.npy"))
+    return sorted(base.glob("checkpoints/*/*/member-0/float64-*/*.npy"))
 
 
 def stop_when(process, base, count, number):
@@ -252,13 +252,13 @@ def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, 
     configure(base, bias="auto")
     monkeypatch.setattr(selection, "ROWS", 100)
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(training, "_process", lambda *given: 1 / 0)
+        interrupted.setattr(learning, "fit", lambda *given: 1 / 0)
         assert training.main([]) == 1
     monkeypatch.setattr(selection, "learn", lambda *given: 1 / 0)
 
     assert training.main([]) == 0
 
-    assert json.loads((base / "model/model.json").read_text())["features"]["bias"] > 0
+    assert json.loads((base / "model/model.json").read_text())["members"][0]["features"]["bias"] > 0
 
 
 @pytest.mark.parametrize(("first", "then", "kind"), [(10, 1, "float64"), (1, 10, "float32")])
@@ -267,7 +267,7 @@ def test_a_job_goes_on_in_the_precision_that_it_began_with(base, monkeypatch, ca
     working = storage.working_bytes(ROWS, 4, storage.allowed_cores())
     monkeypatch.setattr(storage, "allowed_bytes", lambda: working + first * 8 * ROWS**2 // 3)
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(training, "_process", lambda *given: 1 / 0)
+        interrupted.setattr(learning, "fit", lambda *given: 1 / 0)
         assert training.main([]) == 1
     monkeypatch.setattr(storage, "allowed_bytes", lambda: working + then * 8 * ROWS**2 // 3)
 

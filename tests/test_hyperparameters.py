@@ -13,8 +13,8 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.hyperparameters import HYPERPARAMETERS, Settings, parse
 
 VALUES = {
-    "q": st.integers(0, 10),
-    "l": st.integers(0, 20),
+    "q": st.integers(0, 10).map(lambda value: (value,)),
+    "l": st.lists(st.integers(0, 20), min_size=1, unique=True).map(tuple),
     "noise": st.floats(0, allow_nan=False, allow_infinity=False),
     "bias": st.floats(0, allow_nan=False, allow_infinity=False),
     "inputs": st.sampled_from(["sphere"]),  # the only one that a bias goes with
@@ -33,11 +33,16 @@ ENCODINGS = [
     lambda value: json.dumps(str(value)),
     lambda value: f"  {value}\n",
 ]
+# How a list is written: as Python does, in JSON, with commas.
+LISTS = [lambda values: str(list(values)), json.dumps, lambda values: ",".join(map(str, values))]
 
 
 @given(st.fixed_dictionaries({}, optional=VALUES), st.data())
 def test_a_value_means_the_same_however_it_is_written(values, data):
-    strings = {name: data.draw(st.sampled_from(ENCODINGS))(value) for name, value in values.items()}
+    strings = {}
+    for name, value in values.items():
+        written = data.draw(st.sampled_from(LISTS))(value) if isinstance(value, tuple) else value
+        strings[name] = data.draw(st.sampled_from(ENCODINGS))(written)
 
     assert parse(strings) == Settings(**values)
 
@@ -51,14 +56,22 @@ def test_nothing_means_the_default(nothing):
 
 def test_the_defaults_are_those_of_the_manual():
     assert Settings() == Settings(
-        q=1, l=1, noise=None, bias=None, inputs="sphere", standardize_targets=None, leave_one_out=None, variance=None, seed=0
+        q=(0, 1, 2, 3),
+        l=(0, 1, 2, 3),
+        noise=None,
+        bias=None,
+        inputs="sphere",
+        standardize_targets=None,
+        leave_one_out=None,
+        variance=None,
+        seed=0,
     )
 
 
 @pytest.mark.parametrize("text", ["5.0", "5", "+5", " 5e0 ", '"5"', "005", '"5.0"'])
 def test_whole_numbers_have_many_spellings(text):
-    assert parse({"q": text}).q == 5
-    assert type(parse({"q": text}).q) is int
+    assert parse({"seed": text}).seed == 5
+    assert type(parse({"seed": text}).seed) is int
 
 
 @pytest.mark.parametrize(
@@ -75,8 +88,11 @@ def test_yes_and_no_have_many_spellings(text, value):
         ("q", "-1"),
         ("q", "11"),
         ("q", "1.5"),
-        ("q", "auto"),
-        ("q", "[1]"),
+        ("q", "3-1"),
+        ("q", "1-2-3"),
+        ("q", "0-11"),
+        ("q", "1,"),
+        ("q", "[1"),
         ("q", "true"),
         ("l", "21"),
         ("l", "1e400"),
@@ -133,13 +149,13 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
 
 
 def test_a_name_that_resembles_none_is_refused_with_all():
-    with pytest.raises(UserError, match="'gamma' is unknown: remove it, or use one of q, l, noise, "):
+    with pytest.raises(UserError, match="'gamma' is unknown: remove it, or use one of q, l, select, ensemble, "):
         parse({"gamma": "1"})
 
 
 @pytest.mark.parametrize("name", ["_tuning_objective_metric", "sagemaker_program", "sagemaker_region"])
 def test_what_the_platform_adds_is_ignored(name):
-    assert parse({name: "validation:RMSE", "q": "3"}) == Settings(q=3)
+    assert parse({name: "validation:RMSE", "q": "3"}) == Settings(q=(3,))
 
 
 def test_all_that_is_wrong_is_said_at_once():
@@ -170,7 +186,7 @@ def test_a_bias_of_zero_is_none_at_all_and_allowed():
 
 
 def test_the_post_s_hyperparameters_are_understood():
-    assert parse({"q": "0", "l": "2", "noise": "0.1"}) == Settings(q=0, l=2, noise=0.1)
+    assert parse({"q": "0", "l": "2", "noise": "0.1"}) == Settings(q=(0,), l=(2,), noise=0.1)
 
 
 @pytest.mark.parametrize("entry", HYPERPARAMETERS, ids=lambda entry: entry.name)
@@ -180,7 +196,7 @@ def test_what_tuning_tries_is_accepted(entry):
         assert entry.tuning.scaling in ("Linear", "Logarithmic", "ReverseLogarithmic")
         assert entry.tuning.scaling == "Linear" or entry.tuning.least > 0  # SageMaker refuses a logarithm of 0
         for value in (entry.tuning.least, entry.tuning.greatest):
-            assert getattr(parse({entry.name: str(value)}), entry.name) == value
+            assert getattr(parse({entry.name: str(value)}), entry.name) in (value, (value,))
 
 
 def test_the_table_has_a_row_of_five_cells_for_each():
@@ -197,3 +213,39 @@ def test_the_help_fits_a_terminal_and_names_each():
 
     assert max(map(len, lines)) <= 80
     assert [line.split(":")[0].strip() for line in lines if not line.startswith("      ")] == [e.name for e in HYPERPARAMETERS]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("0,1,2", (0, 1, 2)),
+        ("[0, 1, 2]", (0, 1, 2)),
+        ('["0", "1"]', (0, 1)),
+        ("0-3", (0, 1, 2, 3)),
+        ("2, 0-1, 2", (2, 0, 1)),
+        ("auto", (0, 1, 2, 3)),
+        ('"1,2"', (1, 2)),
+        ("2.0", (2,)),
+    ],
+)
+def test_several_numbers_are_lists_or_ranges(text, numbers):
+    assert parse({"q": text}).q == numbers
+
+
+@pytest.mark.parametrize("text", ["a,b", '["a", "b"]', " a , b ", '"a,b"'])
+def test_columns_are_lists_of_names(text):
+    assert parse({"target": text}).target == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("strings", "sentence"),
+    [
+        ({"scaling": "overall", "inputs": "unit"}, "only inputs=sphere has a scaling"),
+        ({"target": "a", "label_size": "2"}, "both say what to predict: leave one out"),
+        ({"k_fold": "1"}, "a fold is predicted from the others: set it to 2 or more, or to 0"),
+        ({"weights": "a,b"}, "it must be the name or 0-based position of a column"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(strings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        parse(strings)

@@ -134,7 +134,7 @@ def test_a_model_is_served_to_the_limits_of_a_body(small, nginx):
     out, err = server.out.read_text(), server.err.read_text()
 
     assert (std.status_code, float(std.text)) == (200, np.sqrt(expected.variance[0, 0]))
-    assert both.json() == {"predictions": [{"mean": expected.mean[0, 0], "std": np.sqrt(expected.variance[0, 0])}]}
+    assert both.json() == {"predictions": [{"score": expected.mean[0, 0], "std": np.sqrt(expected.variance[0, 0])}]}
     assert full.text.count("\n") == 2**20 // len(ROW)
     assert (over.status_code, over.text) == (413, "the body is larger than 1 MB; send fewer rows at a time\n")
     assert (bad.status_code, bad.text.split(" is ")[0]) == (400, "row 1, column 3 of the request")
@@ -232,7 +232,7 @@ def test_workers_share_one_copy_of_the_model(large):
 
     assert len(maps) == int(cores)
     for text in maps:
-        factor = text[text.index("factor.npy") :].partition("VmFlags")[0]
+        factor = text[text.index("factor-0.npy") :].partition("VmFlags")[0]
         # A page of a worker's own would be anonymous; these are the file's.
         assert re.search(r"^Anonymous: +0 kB$", factor, re.MULTILINE)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gaussian_processes import training
+from gaussian_processes.schema import Column, Schema
 
 COLUMNS = 3
 
@@ -18,8 +19,16 @@ def train(base, rows, **hyperparameters):
     for path in (data, config):
         path.parent.mkdir(parents=True)
     np.savetxt(data, np.column_stack([x @ [1.5, 5.2, -1] + rng.normal(size=rows), x]), delimiter=",")
-    config.write_text(json.dumps({"noise": "0.1", "bias": "2", "leave_one_out": "false", **hyperparameters}))
+    config.write_text(
+        json.dumps({"q": "1", "l": "1", "noise": "0.1", "bias": "2", "leave_one_out": "false", **hyperparameters})
+    )
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SAGEMAKER_BASE_DIR", str(base))
         assert training.main([]) == 0
     return base
+
+
+def plain(columns):
+    """Schema of so many columns of numbers without names."""
+    target, *features = (Column(str(position), position) for position in range(columns + 1))
+    return Schema(False, columns + 1, tuple(features), (target,))

@@ -1,0 +1,140 @@
+"""Which column is what, and which number stands for a cell?
+
+A row is kept as numbers: those of a numeric column as they are, those of a category as the positions of their levels.
+"""
+
+import math
+import re
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from gaussian_processes.errors import UserError
+
+Label = float | str
+
+# What stands for a level that training did not have: it is the position of none.
+UNKNOWN = -1.0
+# Words for a cell that nobody has filled in.
+MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
+# Python's own float() would also take "1_000" and the digits of other scripts.
+NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)\s*", re.ASCII | re.IGNORECASE)
+
+
+def number(cell: str) -> float | None:
+    """Number that a cell holds, NaN if it is missing; None if it is a word."""
+    if NUMBER.fullmatch(cell):
+        return float(cell)
+    return math.nan if cell.strip() in MISSING else None
+
+
+def word(cell: Label) -> str:
+    """Level that a cell names: numbers that are equal are one level, however they are written."""
+    value = number(cell) if isinstance(cell, str) else float(cell)
+    if value is None or not math.isfinite(value):
+        return str(cell).strip()
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the training data.
+
+    Parameters
+    ----------
+    name : str
+        From the header; without one, its number among the columns.
+    position : int
+        Where it stands in the training files, from 0.
+    levels : tuple of str, or None
+        Words of a category, sorted; None for numbers.
+    """
+
+    name: str
+    position: int
+    levels: tuple[str, ...] | None = None
+
+    def code(self, cell: Label) -> float:
+        """Position of a cell's level: NaN where it is missing, `UNKNOWN` where training did not have it."""
+        level = word(cell)
+        if level in MISSING:
+            return math.nan
+        return float(self._positions.get(level, UNKNOWN))
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {level: position for position, level in enumerate(self.levels or ())}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What training has learned about the columns of its table.
+
+    Parameters
+    ----------
+    named : bool
+        Whether the columns have names of their own, by which other tables and requests may order them.
+    width : int
+        How many columns the training files have.
+    features, targets : tuple of Column
+    labels : tuple of float or str
+        Classes, sorted; none in regression.
+    ignored : tuple of str
+        What else a request may carry, by name.
+    weights : Column or None
+    missing, unknown_category : str
+        As the hyperparameters say.
+    """
+
+    named: bool
+    width: int
+    features: tuple[Column, ...]
+    targets: tuple[Column, ...]
+    labels: tuple[Label, ...] = ()
+    ignored: tuple[str, ...] = ()
+    weights: Column | None = None
+    missing: str = "error"
+    unknown_category: str = "zeros"
+
+    @property
+    def outputs(self) -> int:
+        """How many columns the predictions have: targets, or classes."""
+        return len(self.labels) or len(self.targets)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """How many levels each feature has; 0 for numbers."""
+        return tuple(len(column.levels or ()) for column in self.features)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every cell must be a finite number."""
+        return self.missing == "error" and not any(self.levels)
+
+    def describe(self, index: int) -> str:
+        """Name a feature column to a person: ``column 2 (age)``, counted as in a request."""
+        name = f" ({self.features[index].name})" if self.named else ""
+        return f"column {index + 1}{name}"
+
+    def order(self, names: Sequence[str]) -> list[int]:
+        """Where each feature stands among the named columns of a request.
+
+        Raises
+        ------
+        UserError
+            If one is missing, there are others that training has not ignored, or a name stands there twice.
+        """
+        positions = {name: position for position, name in enumerate(names)}
+        known = [column.name for column in self.features]
+        if len(positions) < len(names):
+            raise UserError(f"a column name stands there twice ({', '.join(names)[:200]}); give every column a name of its own")
+        for name in known:
+            if name not in positions:
+                raise UserError(f"column {reprlib.repr(name)} is missing; send {', '.join(known)[:400]}")
+        for name in positions.keys() - {*known, *self.ignored}:
+            raise UserError(
+                f"column {reprlib.repr(name)} is not one the model was trained on; send {', '.join(known)[:400]},"
+                " or train with the others in ignore"
+            )
+        return [positions[name] for name in known]
