@@ -31,7 +31,7 @@ CLASSES: Mapping[str, Callable[[Model, Prediction], Output]] = {
         model.schema.labels[code] for code in _probabilities(prediction).argmax(axis=1).tolist()
     ],
     "probability": lambda _, prediction: _probabilities(prediction).max(axis=1),
-    "probabilities": lambda _, prediction: _probabilities(prediction),
+    "probabilities": lambda _, prediction: list(map(tuple, _probabilities(prediction).tolist())),
     "labels": lambda model, prediction: [model.schema.labels] * len(prediction.mean),
 }
 NEED_VARIANCE = {"std", "variance"}

@@ -21,8 +21,8 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.schema import UNKNOWN, Label, Schema, number
 
 Array = NDArray[np.float64]
-# What one output says of every row: a number, a word, or a list of them.
-Output = Array | Sequence[Label] | Sequence[Sequence[Label]]
+# What one output says of every row: a number, or several, a word, or a list.
+Output = Array | Sequence[Label] | Sequence[tuple[Label, ...]]
 
 # Characters that are parsed at once, which keeps the lock for 2 ms. Four times as many gain nothing.
 BLOCK = 1 << 16
@@ -446,9 +446,10 @@ def _cells(outputs: Mapping[str, Output], write: Callable[[object], list[str]]) 
 
 
 def _csv_cell(value: object) -> list[str]:
-    if isinstance(value, list) and all(type(cell) is float for cell in value):
+    """One cell, of JSON for a tuple; for a row of an array as many as it has numbers."""
+    if isinstance(value, list):
         return [repr(cell) for cell in value]
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple) else str(value)
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else str(value)
     return ['"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text]
 
 

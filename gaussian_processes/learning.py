@@ -32,6 +32,8 @@ from gaussian_processes.storage import Storage, choose
 Array = NDArray[np.float64]
 Say = Callable[[str], None]
 
+# Candidates that are refined on all rows of the sample: what few rows say of the others suffices to see that they are worse.
+LEADERS = 3
 # Between probabilities that hardly differ, and those that only the largest mean decides.
 SHARPNESS = (0.1, 1000.0)
 
@@ -61,6 +63,29 @@ class Trial:
     def score(self, criterion: str) -> float:
         """What a criterion makes of it: the higher, the better."""
         return {"evidence": self.log_evidence, "loo": -self.loo_nlpd, "validation": -(self.validation_error or 0.0)}[criterion]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A trial, and what else is known of it while others are judged.
+
+    Parameters
+    ----------
+    trial : Trial
+    densities : ndarray of shape (n,)
+        Log density of every row of the sample, predicted from all others.
+    means : ndarray of shape (n, t)
+        Mean of every row, likewise.
+    learned : Features
+    known : Observations
+        What it was conditioned on.
+    """
+
+    trial: Trial
+    densities: Array
+    means: Array
+    learned: Features
+    known: Observations
 
 
 @dataclass(frozen=True)
@@ -152,37 +177,39 @@ class Teacher:
         return features.learn(examples.rows, self.targets(examples), self.schema.levels, preparation)
 
     def _compare(self, examples: Examples) -> Choice:
-        """Judge every candidate on a sample, and weigh them."""
+        """Judge every candidate on a sample, refine those that lead, and weigh all."""
         size = min(len(examples), selection.ROWS)
         indices = np.sort(np.random.default_rng(self.settings.seed).choice(len(examples), size, replace=False))
         sample = examples.take(indices)
-        trials, densities, means = zip(*self._judged(examples, sample), strict=True)
-        weights = self._weights(trials, np.column_stack(densities))
-        sharpness = _sharpness(np.tensordot(weights, np.array(means), axes=1), sample) if self.schema.labels else 0.0
-        return Choice(trials, weights.tolist(), sharpness)
+        verdicts = [self._judge(*candidate, sample) for candidate in self._candidates(examples, sample)]
+        ranking = sorted(range(len(verdicts)), key=lambda index: -verdicts[index].trial.score(self.settings.select))
+        for index in ranking[:LEADERS] if size > selection.FEW_ROWS and self.learned_names else ():
+            trial, learned, known = verdicts[index].trial, verdicts[index].learned, verdicts[index].known
+            prior = selection.learn(trial.prior, self.learned_names, known, trial.prior)
+            verdicts[index] = self._judge(trial.scaling, prior, learned, known, sample)
+        trials = [verdict.trial for verdict in verdicts]
+        weights = self._weights(trials, np.column_stack([verdict.densities for verdict in verdicts]))
+        blended = np.tensordot(weights, np.array([verdict.means for verdict in verdicts]), axes=1)
+        return Choice(trials, weights.tolist(), _sharpness(blended, sample) if self.schema.labels else 0.0)
 
-    def _judged(self, examples: Examples, sample: Examples) -> Iterator[tuple[Trial, Array, Array]]:
-        """Every candidate, with the log densities and means of the sample's rows, each predicted from all others."""
-        settings = self.settings
+    def _candidates(self, examples: Examples, sample: Examples) -> Iterator[tuple[str, Prior, Features, Observations]]:
+        """Every scaling and kernel, with what few rows of the sample say of its other parameters."""
+        settings, names = self.settings, self.learned_names
         for scaling in ("columns", "overall") if settings.scaling == "auto" else (settings.scaling,):
             learned = self._features(examples, scaling)
             known = Observations(learned.standardized(sample.rows), learned.targets(self.targets(sample)), sample.weights)
-            if self.learned_names and not known.y.any():
-                raise UserError(
-                    f"the targets of the {len(sample):,} rows that were drawn are all 0; set another seed, or"
-                    f" {self.learned_names[0]}"
-                )
+            if names and not known.few().y.any():
+                raise UserError(f"the targets of the rows that were drawn are all 0; set another seed, or {names[0]}")
             for q in settings.q:
                 start = None
                 for depth in settings.l:
                     prior = Prior(ArcCosine(q, depth), settings.noise or 0.0, learned.bias, learned.relevance)
                     # The best of one depth is near the best of the next, which is found from there in a few steps.
-                    start = selection.learn(prior, self.learned_names, known, start)
-                    yield self._judge(scaling, start, learned, known, sample)
+                    start = selection.learn_roughly(prior, names, known, start)
+                    yield scaling, start, learned, known
 
-    def _judge(
-        self, scaling: str, prior: Prior, learned: Features, known: Observations, sample: Examples
-    ) -> tuple[Trial, Array, Array]:
+    def _judge(self, scaling: str, prior: Prior, learned: Features, known: Observations, sample: Examples) -> "Verdict":
+        """Condition a candidate on the sample, and see how it does there."""
         process, scale = known.condition(prior), learned.target_scale
         mean, variance = process.leave_one_out(known.y)
         mean, variance = mean * scale + learned.target_center, variance * scale**2
@@ -190,10 +217,10 @@ class Teacher:
         evidence = process.log_evidence() - len(sample) * float(np.log(scale).sum())
         error = None
         if self.validation is not None and self.settings.select == "validation":
-            learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
+            here = replace(learned, bias=prior.bias, relevance=prior.relevance)
             sharpness = _sharpness(mean, sample) if self.schema.labels else 0.0
-            error = self._error(Member(learned, process).mean(self.validation.rows), sharpness)
-        return Trial(scaling, prior, evidence, -float(densities.mean()), error), densities, mean
+            error = self._error(Member(here, process).mean(self.validation.rows), sharpness)
+        return Verdict(Trial(scaling, prior, evidence, -float(densities.mean()), error), densities, mean, learned, known)
 
     def _error(self, mean: Array, sharpness: float) -> float:
         """RMSE on the validation rows, or the log loss of classes."""

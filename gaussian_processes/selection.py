@@ -22,8 +22,10 @@ Array = NDArray[np.float64]
 # Rows that the evidence is computed on, at most. A search takes some twenty factorisations and inverses, whose cost grows
 # with the cube of the rows; what a row beyond these would still teach about a handful of numbers is little.
 ROWS = 2_000
-# Rows on which the starts are compared: enough to tell which leads higher, at a sixtieth of the cost of all.
+# Rows on which the search begins: a sixtieth of the cost of all, and it ends where the rest of the way is short.
 FEW_ROWS = 500
+# The noise that few rows are believed, at least: they may leave none to see, and where there is next to none the slope is flat.
+FEW_ROWS_NOISE = 1e-4
 BOUNDS = {
     # Rounding ends what a smaller noise could mean; above 100 times the signal there is nothing but noise.
     "noise": (1e-10, 1e2),
@@ -101,7 +103,7 @@ def learn(prior: Prior, names: Sequence[str], known: Observations, start: Prior 
         only their ratio matters to a point of the sphere.
     known : Observations
     start : Prior, optional
-        What was found with a kernel that resembles this one, to start from in place of `STARTS`.
+        Where to start in place of `STARTS`: what was found on fewer rows, or with a kernel that resembles this one.
 
     Returns
     -------
@@ -109,18 +111,22 @@ def learn(prior: Prior, names: Sequence[str], known: Observations, start: Prior 
         Of the highest evidence that was found.
     """
     scalars = [name for name in names if name != "relevance"]
-    if start is not None:
-        prior = replace(prior, **{name: getattr(start, name) for name in names})
-    elif scalars:
-        few = known.few()
-        starts = [_with(prior, scalars, np.log([start[name] for name in scalars])) for start in STARTS]
-        # Not from where it led there: few rows may leave no noise to see, and where there is next to none the slope is flat.
-        prior = max(starts, key=lambda start: _climb(start, scalars, few)[0])
     if scalars:
-        _, prior = _climb(prior, scalars, known)
+        starts = [{name: getattr(start, name) for name in scalars}] if start else STARTS
+        climbs = (_climb(_with(prior, scalars, np.log([one[name] for name in scalars])), scalars, known) for one in starts)
+        prior = max(climbs, key=lambda climb: climb[0])[1]
     if "relevance" in names:
-        _, prior = _climb(prior, [name for name in names if name != "bias"], known)
+        prior = replace(prior, relevance=start.relevance if start else prior.relevance)
+        prior = _climb(prior, [name for name in names if name != "bias"], known)[1]
     return prior
+
+
+def learn_roughly(prior: Prior, names: Sequence[str], known: Observations, start: Prior | None = None) -> Prior:
+    """Learn, as `learn` does, from `FEW_ROWS` of the observations: the start of a search on all of them."""
+    found = learn(prior, names, known.few(), start)
+    if "noise" in names and len(known.z) > FEW_ROWS:
+        found = replace(found, noise=max(found.noise, FEW_ROWS_NOISE))
+    return found
 
 
 def _climb(prior: Prior, names: Sequence[str], known: Observations) -> tuple[float, Prior]:

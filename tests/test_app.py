@@ -9,7 +9,7 @@ import pytest
 from flask import request
 from trained import COLUMNS, plain, train
 
-from gaussian_processes import artifact
+from gaussian_processes import artifact, training
 from gaussian_processes.app import ATTRIBUTES, create_app
 from gaussian_processes.model import Prediction
 from gaussian_processes.schema import Schema
@@ -241,3 +241,64 @@ def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(mode
     client.get("/ping")
     asked(client, Accept="image/png")
     assert len(used) == 2
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """Client and model of two classes, of a column of numbers and one of words."""
+    base = tmp_path_factory.mktemp("classes")
+    data, config = base / "input/data/train/data.csv", base / "input/config/hyperparameters.json"
+    for path in (data, config):
+        path.parent.mkdir(parents=True)
+    rng = np.random.default_rng(75)
+    lines = [
+        f"{'yes' if x > (kind == 'b') else 'no'},{x},{kind}" for x, kind in zip(rng.normal(size=80), "ab" * 40, strict=True)
+    ]
+    data.write_text("\n".join(["answer,x,kind", *lines]))
+    config.write_text(json.dumps({"q": "1", "l": "1", "noise": "0.1", "bias": "1"}))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SAGEMAKER_BASE_DIR", str(base))
+        assert training.main([]) == 0
+    model = artifact.load(base / "model")
+    return create_app(model).test_client(), model
+
+
+def test_classes_are_answered_by_their_label(classifier):
+    client, _ = classifier
+
+    assert asked(client, "3,a\n-3,b\n").text == "yes\nno\n"
+    assert asked(client, "kind,x\na,3\n").text == "yes\n"
+
+
+def test_classes_have_probabilities_in_xgboost_s_words(classifier):
+    client, model = classifier
+    attributes = {ATTRIBUTES: "output=predicted_label,probability,probabilities,labels"}
+
+    answer = asked(client, '[{"x": 0.5, "kind": "a"}]', Accept="application/json", **attributes | JSON)
+
+    [record] = answer.get_json()["predictions"]
+    expected = model.predict(np.array([[0.5, 0.0]])).probabilities[0].tolist()
+    assert record == {
+        "predicted_label": "yes",
+        "probability": max(expected),
+        "probabilities": expected,
+        "labels": ["no", "yes"],
+    }
+    assert asked(client, "0.5,a", **attributes).text == f'yes,{max(expected)!r},"{expected}","[""no"", ""yes""]"\n'
+
+
+def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(classifier, client):
+    sentence = refused(asked(classifier[0], "3,a", **{ATTRIBUTES: "output=mean"}), 400)
+
+    assert sentence == '"mean" is not an output; the outputs are predicted_label, probability, probabilities, labels'
+    assert "the outputs are mean, std, variance" in refused(asked(client, **{ATTRIBUTES: "output=probability"}), 400)
+
+
+def test_a_level_that_training_did_not_have_is_said_once(classifier, caplog):
+    client = create_app(classifier[1]).test_client()
+
+    assert asked(client, "3,c\n").text == asked(client, "3,d\n").text == "yes\n"
+
+    assert [record.message for record in caplog.records] == [
+        "column 2 (kind) holds a level that training did not have; such cells count as none of the levels"
+    ]

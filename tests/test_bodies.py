@@ -3,16 +3,17 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from trained import plain
 
 from gaussian_processes.bodies import BLOCK, NotAcceptableError, UnsupportedMediaTypeError, decode, encoder
 from gaussian_processes.errors import UserError
+from gaussian_processes.schema import Column, Schema
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 TABLES = st.integers(1, 4).flatmap(
@@ -212,3 +213,160 @@ def test_numbers_in_an_answer_read_back_as_the_same_numbers(rows):
 def test_an_answer_of_one_output_is_one_number_a_line():
     assert encoder(None).encode({"mean": np.array([1.5, -2.0])}) == b"1.5\n-2.0\n"
     assert encoder("application/json").encode({"mean": np.array([1.5])}) == b'{"predictions": [{"score": 1.5}]}'
+
+
+NAMED = Schema(
+    named=True,
+    width=5,
+    features=(Column("age", 1), Column("colour", 2, ("blue", "red")), Column("size", 3)),
+    targets=(Column("price", 0),),
+    ignored=("id",),
+)
+GAPS = replace(NAMED, missing="mean")
+STRICT = replace(NAMED, unknown_category="error")
+EXPECTED = [[1.5, 1, 2], [3, 0, 4]]
+JSON, LINES, NPY = "application/json", "application/jsonlines", "application/x-npy"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"1.5,red,2\n3,blue,4\n", "text/csv"),
+        (b"age,colour,size\n1.5,red,2\n3,blue,4\n", "text/csv"),
+        (b'size,id,"colour",age\n2,x,red,1.5\n4,y,blue,3\n', "text/csv"),
+        (b'{"instances": [[1.5, "red", 2], [3, "blue", 4]]}', JSON),
+        (b'[[1.5, "red", 2], {"features": [3, "blue", 4]}]', JSON),
+        (b'{"instances": [{"size": 2, "age": 1.5, "colour": "red", "id": 7}, {"age": 3, "size": 4, "colour": "blue"}]}', JSON),
+        (b'[1.5, "red", 2]\n{"colour": "blue", "age": 3, "size": 4}\n', LINES),
+        (b'{"features": [1.5, "red", 2]}\r\n[3, "blue", 4]', LINES),
+    ],
+)
+def test_rows_of_names_and_words_are_read_in_any_order_and_format(body, content_type):
+    assert decode(body, content_type, NAMED).tolist() == EXPECTED
+
+
+def npy(rows):
+    file = io.BytesIO()
+    np.save(file, rows)
+    return file.getvalue()
+
+
+@given(TABLES)
+def test_an_array_is_read_to_the_last_digit(table):
+    np.testing.assert_array_equal(decode(npy(np.array(table)), NPY, plain(len(table[0]))), table)
+
+
+def test_missing_values_are_left_to_be_filled_in_where_they_may():
+    for body, content_type in (
+        (b",red,2\nNA,,4\n", "text/csv"),
+        (b'[[null, "red", 2], [null, null, 4]]', JSON),
+        (b'{"age": null, "colour": "red", "size": 2}\n[null, null, 4]', LINES),
+    ):
+        np.testing.assert_array_equal(decode(body, content_type, GAPS), [[np.nan, 1, 2], [np.nan, np.nan, 4]])
+        with pytest.raises(
+            UserError, match=r"row 1, column 1 \(age\) of the request is .*, not a finite number; send numbers only"
+        ):
+            decode(body, content_type, NAMED)
+
+
+def test_a_level_that_training_did_not_have_is_none_or_an_error():
+    assert decode(b"1,green,2\n", "text/csv", NAMED).tolist() == [[1, -1, 2]]
+    with pytest.raises(UserError, match=r'row 1, column 2 \(colour\) of the request is "green"; send one of blue, red'):
+        decode(b"1,green,2\n", "text/csv", STRICT)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "sentence"),
+    [
+        (b"age,size\n1,2\n", "text/csv", "column 'colour' is missing; send age, colour, size"),
+        (
+            b"age,colour,size,shape\n1,red,2,3\n",
+            "text/csv",
+            "column 'shape' is not one the model was trained on; send age, colour,",
+        ),
+        (
+            b"age,colour,size,age\n1,red,2,3\n",
+            "text/csv",
+            "a column name stands there twice (age, colour, size, age); give every",
+        ),
+        (b"age,colour,size\n", "text/csv", "the request has a line of names and no rows; send a row at least"),
+        (b"1,red\n", "text/csv", "row 1 of the request is 2 wide and the model was trained on 3 columns; send exactly those"),
+        (b"1,red,2\n\n3,red,4", "text/csv", "row 2 of the request is empty; send 3 numbers in every line"),
+        (b"1,red,x\n", "text/csv", 'row 1, column 3 (size) of the request is "x", not a finite number; send numbers only'),
+        (b'{"age": 1, "size": 2}\n', LINES, "column 'colour' is missing; send age, colour, size"),
+        (b'[1, "red", 2]\n[1,', LINES, "row 2 of the request does not read as [1.5, 2.0] or an object: "),
+        (
+            b'[[1, ["red"], 2]]',
+            JSON,
+            'row 1, column 2 (colour) of the request is ["red"], not a level of a category; send a word',
+        ),
+        (b"no array", NPY, "the request is no array ("),
+        (
+            npy(np.zeros(3)),
+            NPY,
+            "the request is an array of float64 and shape (3,); send numbers, a row for every row to predict",
+        ),
+        (
+            npy(np.zeros((2, 2))),
+            NPY,
+            "row 1 of the request is 2 wide and the model was trained on 3 columns; send exactly those",
+        ),
+    ],
+)
+def test_what_is_no_row_of_the_model_is_refused(body, content_type, sentence):
+    with pytest.raises(UserError) as refused:
+        decode(body, content_type, NAMED)
+
+    assert str(refused.value).startswith(sentence)
+
+
+def test_an_array_of_objects_is_never_loaded():
+    file = io.BytesIO()
+    np.save(file, np.array([[1, "a"]], object), allow_pickle=True)
+
+    with pytest.raises(UserError, match=r"the request is no array .*Object arrays cannot be loaded"):
+        decode(file.getvalue(), NPY, NAMED)
+
+
+@given(st.binary(max_size=60), st.sampled_from(["text/csv", JSON, LINES, NPY]), st.sampled_from([NAMED, GAPS, STRICT]))
+def test_nothing_that_is_sent_to_a_model_of_words_is_a_surprise(body, content_type, schema):
+    try:
+        rows, sentence = decode(body, content_type, schema), ""
+    except UserError as error:
+        rows, sentence = np.zeros((1, 3)), str(error)
+
+    assert rows.shape[1] == 3
+    assert "\n" not in sentence
+
+
+OUTPUTS = {
+    "predicted_label": ["a", 'say "b", c'],
+    "mean": np.array([[1.5, 2.0], [3.0, 4.5]]),
+    "probabilities": [(0.25, 0.75), (0.5, 0.5)],
+    "labels": [("a", 3), ("a", 3)],
+}
+
+
+def test_words_lists_and_several_targets_are_written_in_every_format():
+    rows = list(csv.reader(io.StringIO(encoder("text/csv").encode(OUTPUTS).decode())))
+    records = [json.loads(line) for line in encoder(LINES).encode(OUTPUTS).splitlines()]
+
+    assert rows == [
+        ["a", "1.5", "2.0", "[0.25, 0.75]", '["a", 3]'],
+        ['say "b", c', "3.0", "4.5", "[0.5, 0.5]", '["a", 3]'],
+    ]
+    assert records[1] == {
+        "predicted_label": 'say "b", c',
+        "score": [3, 4.5],
+        "probabilities": [0.5, 0.5],
+        "labels": ["a", 3],
+    }
+    assert json.loads(encoder(JSON).encode(OUTPUTS)) == {"predictions": records}
+
+
+def test_an_array_is_written_to_the_last_digit():
+    mean = np.random.default_rng(74).normal(size=5)
+
+    array = np.load(io.BytesIO(encoder(NPY).encode({"mean": mean, "std": mean**2})))
+
+    np.testing.assert_array_equal(array, np.column_stack([mean, mean**2]))

@@ -26,7 +26,7 @@ def test_the_weights_are_those_of_a_general_optimiser():
 
 
 def test_a_member_that_is_always_better_has_all_the_weight():
-    densities = np.random.default_rng(92).normal(size=(50, 1)) + [0.0, -0.5, -1.0]
+    densities = np.random.default_rng(92).normal(size=(50, 1)) + np.array([0.0, -0.5, -1.0])
 
     np.testing.assert_array_equal(stacking_weights(densities), [1, 0, 0])
 

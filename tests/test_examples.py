@@ -171,8 +171,8 @@ def test_a_level_that_training_did_not_have_is_none_and_said_or_an_error():
     known = examples.read(other, schema)
     assert known.rows[:, 1].tolist() == [2, UNKNOWN, UNKNOWN, 2]
     assert known.notes == [
-        "row 2, column 3 (kind) of validation/b.csv is 'pink', which training did not have; it and 1 more such cells count as none"
-        " of the levels"
+        "row 2, column 3 (kind) of validation/b.csv is 'pink', which training did not have; it and 1 more such cells count as"
+        " none of the levels"
     ]
 
     schema, _ = taught(unknown_category="error")

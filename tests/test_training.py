@@ -643,7 +643,7 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
 
     assert train(alone, target="Sepal.Length") == 1
     assert (
-        "row 4, column 4 (Petal.Width) of train/data.csv is empty, but every row needs a value: correct or remove the row, or set"
+        "row 4, column 4 (Petal.Width) of train/data.csv is empty, but every row needs a value: correct or remove the row, or"
         in (alone / "output/failure").read_text()
     )
 
