@@ -55,7 +55,9 @@ def _prepare(base: Path, rows: int) -> None:
 
 def _train(base: Path, q: object, depth: object) -> tuple[float, float, float, tuple[int, int]]:
     """Seconds of a job, the log evidence of its model, the share of the time that comparing took, and the kernel."""
-    (base / "input/config/hyperparameters.json").write_text(json.dumps({"q": str(q), "l": str(depth), "leave_one_out": "false"}))
+    (base / "input/config/hyperparameters.json").write_text(
+        json.dumps({"q": str(q), "l": str(depth), "leave_one_out": "false"})
+    )
     print(f"train on q={q}, l={depth} …", file=sys.stderr, flush=True)
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
     began = time.perf_counter()

@@ -23,6 +23,7 @@ def test_the_image_promises_to_listen_where_it_is_told(image):
         (["chmod", "--version"], "chmod (GNU coreutils)"),
         (["train", "--help"], "noise"),
         (["serve", "--help"], "SAGEMAKER_BIND_TO_PORT"),
+        (["describe", "--help"], "what a trained model is"),
     ],
 )
 def test_any_command_is_executed(image, command, answer):
