@@ -16,3 +16,13 @@ def test_every_room_is_on_the_map():
     words = set(README.split("```")[-2].split())
 
     assert {path.stem for path in (ROOT / "gaussian_processes").glob("*.py")} - {"__init__"} <= words
+
+
+def test_the_example_of_an_ensemble_runs():
+    (example,) = [block for block in README.split("```python\n") if block.startswith("import numpy")]
+    names = {}
+
+    exec(example.partition("```")[0], names)  # noqa: S102  it is ours
+
+    assert names["mean"].shape == names["variance"].shape == (5, 1)
+    assert len(names["ensemble"].weights) == 2
