@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Protocol, TypeVar
 
@@ -45,5 +45,15 @@ def team() -> Iterator[Over]:
     ...     list(over(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
-    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(allowed_cores()) as pool:
-        yield pool.map
+    with _libraries().limit(limits=1, user_api="blas"), ExitStack() as stack:
+        pools: list[ThreadPoolExecutor] = []
+
+        def over(function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
+            tasks = list(tasks)
+            if len(tasks) < 2:  # which threads would only make wait: a hundred rows are done before one has started
+                return map(function, tasks)
+            if not pools:
+                pools.append(stack.enter_context(ThreadPoolExecutor(allowed_cores())))
+            return pools[0].map(function, tasks)
+
+        yield over

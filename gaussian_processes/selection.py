@@ -141,7 +141,8 @@ def _climb(prior: Prior, names: Sequence[str], known: Observations) -> tuple[flo
     # Ends when a step gains a row less than 1e-6 nats: of 2,000 rows a likelihood that is 1.002 times as high. Eight steps are
     # usual; a hundred keep a search in many columns, each of whose steps is a factorisation, within minutes.
     options = {"ftol": 1e-6, "maxiter": 100}
-    found = minimize(loss, np.log(np.concatenate(values)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    with team():  # a BLAS of several threads would spend longer on waking them than on the few numbers of a step
+        found = minimize(loss, np.log(np.concatenate(values)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return -found.fun, _with(prior, names, found.x)
 
 
