@@ -53,7 +53,9 @@ RUN PYTHONPATH="$(echo /package/lib/python3*/site-packages)" /opt/program/bin/py
 FROM debian:trixie-slim
 
 # SageMaker lets a container into an inference pipeline only if it promises to listen where SAGEMAKER_BIND_TO_PORT says.
-LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
+# With the second label it may be a multi-model endpoint.
+LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
+  com.amazonaws.sagemaker.capabilities.multi-models=true
 
 # python3-minimal would be 11 MB less, but has no ctypes, decimal or multiprocessing; nginx-light is nginx and a module.
 # hadolint ignore=DL3008 # as above

@@ -1,57 +1,41 @@
-"""What does a model answer over HTTP?"""
+"""What is answered over HTTP?"""
 
-import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import cast
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from numpy.typing import NDArray
 from werkzeug.exceptions import HTTPException
 
-from gaussian_processes import bodies
-from gaussian_processes.bodies import Output
+from gaussian_processes import bodies, metrics, openapi, outputs
+from gaussian_processes.bodies import Encoder
 from gaussian_processes.errors import UserError
-from gaussian_processes.model import Model, Prediction
+from gaussian_processes.model import Model
+from gaussian_processes.models import AlreadyLoadedError, Models, NoRoomError, NotLoadedError
+from gaussian_processes.outputs import Question
 from gaussian_processes.schema import UNKNOWN, Schema
 
 Array = NDArray[np.float64]
 Call = Callable[[], bytes]
 
-# What a request can ask for, and how it comes out of a prediction: of numbers, of which the first is what is answered unless
-# something else is asked for, and of classes, in the words of SageMaker's XGBoost.
-NUMBERS: Mapping[str, Callable[[Model, Prediction], Output]] = {
-    "mean": lambda _, prediction: _by_row(prediction.mean),
-    "std": lambda _, prediction: _by_row(np.sqrt(cast("Array", prediction.variance))),
-    "variance": lambda _, prediction: _by_row(cast("Array", prediction.variance)),
-}
-CLASSES: Mapping[str, Callable[[Model, Prediction], Output]] = {
-    "predicted_label": lambda model, prediction: [
-        model.schema.labels[code] for code in _probabilities(prediction).argmax(axis=1).tolist()
-    ],
-    "probability": lambda _, prediction: _probabilities(prediction).max(axis=1),
-    "probabilities": lambda _, prediction: list(map(tuple, _probabilities(prediction).tolist())),
-    "labels": lambda model, prediction: [model.schema.labels] * len(prediction.mean),
-}
-NEED_VARIANCE = {"std", "variance"}
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+# Where the number of a request's rows is left for the line of the log.
+ROWS = "gaussian_processes.rows"
 # Characters of an error's body: SageMaker's client shows 2,048 of them.
 LONGEST = 2_000
-
-
-def _by_row(values: Array) -> Array:
-    """One number a row where there is one target."""
-    return values[:, 0] if values.shape[1] == 1 else values
-
-
-def _probabilities(prediction: Prediction) -> Array:
-    return cast("Array", prediction.probabilities)
-
-
-def outputs_of(model: Model) -> Mapping[str, Callable[[Model, Prediction], Output]]:
-    """Outputs that a model has."""
-    return CLASSES if model.schema.labels else NUMBERS
+# Models on a page of the list of them; the platform asks for the next page.
+PAGE = 100
+STATUSES: Mapping[type[UserError], int] = {
+    bodies.NotAcceptableError: 406,
+    bodies.UnsupportedMediaTypeError: 415,
+    AlreadyLoadedError: 409,
+    NoRoomError: 507,
+    NotLoadedError: 404,
+}
 
 
 def here(call: Call) -> bytes:
@@ -59,108 +43,187 @@ def here(call: Call) -> bytes:
     return call()
 
 
-def create_app(
-    model: Model, outputs: Sequence[str] = (), body_bytes: int | None = None, elsewhere: Callable[[Call], bytes] = here
-) -> Flask:
-    """Make the WSGI application that answers ``GET /ping`` and ``POST /invocations`` with a model.
+@dataclass(frozen=True)
+class Options:
+    """What an application is told beside its models.
 
     Parameters
     ----------
-    model : Model
-    outputs : sequence of str
-        Of `outputs_of` the model, what an answer holds unless the request asks for something else; the first unless given.
+    outputs : str
+        What an answer holds unless the request asks for something else, such as ``mean,std``; the model's first unless given.
+    accept : str, optional
+        What a request without `Accept` accepts.
     body_bytes : int, optional
         The largest body that is read.
+    transforms : mapping
+        What ``/execution-parameters`` answers.
     elsewhere : callable
         Calls what it is given, which may take seconds and knows nothing of Flask, and returns what that returns.
     """
+
+    outputs: str = ""
+    accept: str | None = None
+    body_bytes: int | None = None
+    transforms: Mapping[str, object] = field(default_factory=dict)
+    elsewhere: Callable[[Call], bytes] = here
+
+
+def create_app(served: Model | Models, options: Options | None = None) -> Flask:
+    """Make the WSGI application that answers ``/ping``, ``/invocations`` and what else the platform may ask.
+
+    Parameters
+    ----------
+    served : Model or Models
+        With `Models` it is a multi-model endpoint, which loads, asks and unloads them under ``/models``.
+    options : Options, optional
+    """
+    options = options or Options()
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = options.body_bytes
     app.register_error_handler(UserError, _refused)
     app.register_error_handler(HTTPException, _failed)
-    usual = tuple(outputs) or tuple(outputs_of(model))[:1]
-    mentioned: set[int] = set()
+    counters = metrics.Metrics()
+    _count(app, counters)
 
     @app.get("/ping")
     def ping() -> Response:
         return Response(content_type="text/plain")
 
-    @app.post("/invocations")
-    def invocations() -> Response:
-        encoder = bodies.encoder(request.headers.get("Accept"))
-        wanted = asked_for(request.headers.get(ATTRIBUTES, ""), model) or usual
-        body, content_type = request.get_data(), request.content_type
-        if not body or body.isspace():
-            return Response(status=204, content_type="text/plain")
+    @app.get("/metrics")
+    def prometheus() -> Response:
+        return Response(counters.text(), content_type=metrics.CONTENT_TYPE)
 
-        def answered() -> bytes:
-            rows = bodies.decode(body, content_type, model.schema)
-            for sentence in _unknown(model.schema, rows, mentioned):
-                app.logger.warning(sentence)
-            return encoder.encode(_predict(model, rows, wanted))
+    @app.get("/openapi.json")
+    def description() -> Response:
+        return _json(openapi.description(many=isinstance(served, Models)))
 
-        answer = elsewhere(answered)
-        return Response(answer, content_type=encoder.media_type)
+    @app.get("/execution-parameters")
+    def execution_parameters() -> Response:
+        return _json(options.transforms)
 
+    endpoint = Endpoint(app, options, counters)
+    if isinstance(served, Models):
+        _serve_many(app, served, endpoint)
+    else:
+        app.add_url_rule("/invocations", "invocations", lambda: endpoint.answer(served), methods=["POST"])
     return app
 
 
-def asked_for(attributes: str, model: Model) -> tuple[str, ...]:
-    """Outputs that custom attributes ask for, such as ``trace=17; output=mean,std``; none if they do not say.
+@dataclass
+class Endpoint:
+    """What answers a request for predictions."""
 
-    Raises
-    ------
-    UserError
-        If an output is not one of `outputs_of` the model, or needs a variance that the model does not have.
-    """
-    # Commas stand between outputs, and between attributes if a name and an equals sign follow.
-    for attribute in re.split(r"[;&]|[,\s]+(?=[^,;&\s=]+=)", attributes):
-        name, _, value = attribute.partition("=")
-        if name.strip() == "output":
-            return named(value, model)
-    return ()
+    app: Flask
+    options: Options
+    counters: metrics.Metrics
+    mentioned: set[tuple[int, int]] = field(default_factory=set)
+
+    def answer(self, model: Model) -> Response:
+        """Answer the request at hand with a model."""
+        encoder = bodies.encoder(request.headers.get("Accept") or self.options.accept)
+        questions = outputs.asked_for(request.headers.get(ATTRIBUTES, ""), model) or outputs.usual(self.options.outputs, model)
+        _check_plain(request.headers.get("Content-Encoding", ""))
+        body, content_type = request.get_data(), request.content_type
+        if not body or body.isspace():
+            return Response(status=204, content_type="text/plain")
+        with self.counters.predicting():
+            answer, rows = self._predicted(model, body, content_type, encoder, questions)
+        self.counters.predicted(rows)
+        request.environ[ROWS] = rows
+        return Response(answer, content_type=encoder.media_type)
+
+    def _predicted(
+        self, model: Model, body: bytes, content_type: str | None, encoder: Encoder, questions: tuple[Question, ...]
+    ) -> tuple[bytes, int]:
+        """Body of the answer, and how many rows it is of."""
+        count = 0
+
+        def call() -> bytes:
+            nonlocal count
+            rows = bodies.decode(body, content_type, model.schema)
+            count = len(rows)
+            for sentence in self._unknown(model.schema, rows):
+                self.app.logger.warning(sentence)
+            return encoder.encode(outputs.answers(questions, model, rows))
+
+        return self.options.elsewhere(call), count
+
+    def _unknown(self, schema: Schema, rows: Array) -> Iterator[str]:
+        """Sentences on the columns in which a level that training did not have comes for the first time."""
+        for index, levels in enumerate(schema.levels):
+            if levels and (id(schema), index) not in self.mentioned and (rows[:, index] == UNKNOWN).any():
+                self.mentioned.add((id(schema), index))
+                column = schema.describe(index)
+                yield f"{column} holds a level that training did not have; such cells count as none of the levels"
 
 
-def named(text: str, model: Model) -> tuple[str, ...]:
-    """Outputs that a list such as ``mean,std`` names, each once.
+def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
+    """Add the routes of a multi-model endpoint."""
 
-    Raises
-    ------
-    UserError
-        As `asked_for` does.
-    """
-    names, known = tuple(dict.fromkeys(name.strip() for name in text.split(","))), outputs_of(model)
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f', did you mean "{near[0]}"' if near else ""
-            raise UserError(f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(known)}')
-        if name in NEED_VARIANCE and not model.has_variance:
-            raise UserError(f"{name} needs the variance, and this model was trained without; train again with variance=true")
-    return names
+    @app.post("/models")
+    def load() -> Response:
+        asked = request.get_json(force=True, silent=True)
+        name, url = (asked.get(key) if isinstance(asked, dict) else None for key in ("model_name", "url"))
+        if not (isinstance(name, str) and name and isinstance(url, str) and url):
+            raise UserError('the request does not read as {"model_name": "…", "url": "/opt/ml/models/…/model"}')
+
+        def call() -> bytes:
+            models.load(name, url)
+            return b""
+
+        endpoint.options.elsewhere(call)
+        return _json({"modelName": name, "modelUrl": url})
+
+    @app.get("/models")
+    def listed() -> Response:
+        start = request.args.get("next_page_token", "0")
+        first = int(start) if start.isdecimal() else 0
+        every = [{"modelName": name, "modelUrl": loaded.url} for name, loaded in models.all().items()]
+        page = {"models": every[first : first + PAGE]}
+        return _json({**page, "nextPageToken": str(first + PAGE)} if first + PAGE < len(every) else page)
+
+    @app.get("/models/<path:name>")
+    def shown(name: str) -> Response:
+        return _json({"modelName": name, "modelUrl": models.get(name).url})
+
+    @app.delete("/models/<path:name>")
+    def unload(name: str) -> Response:
+        models.unload(name)
+        return Response(content_type="text/plain")
+
+    @app.post("/models/<path:name>/invoke")
+    def invoke(name: str) -> Response:
+        return endpoint.answer(models.get(name).model)
 
 
-def _unknown(schema: Schema, rows: Array, mentioned: set[int]) -> Iterator[str]:
-    """Sentences on the columns in which a level that training did not have comes for the first time."""
-    for index, levels in enumerate(schema.levels):
-        if levels and index not in mentioned and (rows[:, index] == UNKNOWN).any():
-            mentioned.add(index)
-            yield f"{schema.describe(index)} holds a level that training did not have; such cells count as none of the levels"
+def _count(app: Flask, counters: metrics.Metrics) -> None:
+    """Count every request but the platform's own looking."""
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.monotonic()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        if request.path not in {"/ping", "/metrics"}:
+            path = request.url_rule.rule if request.url_rule else "other"
+            counters.answered(path, response.status_code, g.began)
+        return response
 
 
-def _predict(model: Model, rows: Array, outputs: Sequence[str]) -> dict[str, Output]:
-    prediction = model.predict(rows, variance=bool(NEED_VARIANCE.intersection(outputs)))
-    for what, values in (("mean", prediction.mean), ("variance", prediction.variance)):
-        if values is not None and not np.isfinite(values).all():
-            row, column = np.argwhere(~np.isfinite(values))[0]
-            raise UserError(f"the {what} of row {row + 1} is {values[row, column]}; its numbers are too large to compute with")
-    return {name: outputs_of(model)[name](model, prediction) for name in outputs}
+def _check_plain(encoding: str) -> None:
+    """Refuse what is compressed: a few kilobytes could unfold to the whole of memory."""
+    if encoding.strip().lower() not in {"", "identity"}:
+        raise bodies.UnsupportedMediaTypeError(f"Content-Encoding is {encoding[:60]}; send the body as it is, uncompressed")
+
+
+def _json(content: object) -> Response:
+    return Response(json.dumps(content) + "\n", content_type="application/json")
 
 
 def _refused(error: UserError) -> Response:
     """Tell whoever sent the request what to mend."""
-    statuses = {bodies.NotAcceptableError: 406, bodies.UnsupportedMediaTypeError: 415}
-    return _sentence(str(error), statuses.get(type(error), 400))
+    return _sentence(str(error), STATUSES.get(type(error), 400))
 
 
 def _failed(error: HTTPException) -> Response:
@@ -171,10 +234,10 @@ def _failed(error: HTTPException) -> Response:
 
 
 def _reason(error: HTTPException) -> str:
-    limit = (request.max_content_length or 0) / 2**20
+    limit = (request.max_content_length or math.inf) / 2**20
     reasons = {
         404: f"there is no {request.path[:60]}; send GET /ping or POST /invocations",
-        405: f"{request.path} does not take {request.method[:60]}; send GET /ping or POST /invocations",
+        405: f"{request.path[:60]} does not take {request.method[:60]}; send GET /ping or POST /invocations",
         413: f"the body is larger than {limit:g} MB; send fewer rows at a time",
         500: "the prediction failed for a reason that is not in the request; the log of `serve` has it",
     }

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes import recordio
 from gaussian_processes.errors import UserError
 from gaussian_processes.schema import UNKNOWN, Label, Schema, number
 
@@ -87,7 +88,7 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
         In UTF-8, or an array of NPY. Rows are lists in the order of training, or, where training had names, objects, or CSV
         below a line of names, in any order.
     content_type : str or None
-        One of `DECODERS`. Parameters (``charset=utf-8``, ``label_size=0``) are not read.
+        One of `DECODERS`, perhaps with a charset; other parameters (``label_size=0``) are not read.
     schema : Schema
         What a row has to be.
 
@@ -103,15 +104,28 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
     UserError
         If the body isn't that. The message names the first row and column that is wrong, counted from 1.
     """
-    media_type = (content_type or "").partition(";")[0].strip().lower()
+    media_type, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     if media_type not in DECODERS:
         said = f"Content-Type is {_shown(content_type)}" if content_type else "the request has no Content-Type"
         raise UnsupportedMediaTypeError(f"{said}; send {_either(DECODERS)}")
+    for parameter in parameters:
+        if parameter.startswith("charset=") and media_type in TEXTS:
+            body = _in_utf8(body, parameter.removeprefix("charset=").strip("\"' "))
     rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), schema)
     wrong = np.isinf(rows) if schema.missing == "mean" else ~np.isfinite(rows)
     for row, column in np.argwhere(wrong)[:1]:
         raise _not_a_number(schema, row + 1, column, str(rows[row, column]))
     return rows
+
+
+def _in_utf8(body: bytes, charset: str) -> bytes:
+    """Text of a body in another charset."""
+    try:
+        return body if codecs.lookup(charset).name == "utf-8" else body.decode(charset).encode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"the request is not in {charset}, as its Content-Type says ({error}); send it in UTF-8") from error
+    except (LookupError, ValueError) as error:
+        raise UnsupportedMediaTypeError(f"Content-Type has the charset {_shown(charset)}; send UTF-8") from error
 
 
 def _either(names: Mapping[str, object]) -> str:
@@ -294,6 +308,26 @@ def _decode_npy(body: bytes, schema: Schema) -> Array:
     return rows if schema.plain else _rows(rows.tolist(), schema)
 
 
+def _decode_recordio(body: bytes, schema: Schema) -> Array:
+    try:
+        return _rows((row.tolist() for row in recordio.rows(body)), schema)
+    except ValueError as error:
+        raise UserError(f"the request does not read as RecordIO with Protocol Buffers: {error}") from error
+
+
+def _decode_parquet(body: bytes, schema: Schema) -> Array:
+    from gaussian_processes import tables  # noqa: PLC0415  it loads pandas, which starting does not wait for
+
+    names, columns = tables.parquet(body, "the request")
+    order = schema.order(names) if schema.named else range(len(names))
+    layout = _Layout(schema, order, len(names)) if schema.named else _in_order(schema)
+    cells = (list(row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    rows = [layout.cells([None if cell != cell else cell for cell in row], number) for number, row in enumerate(cells, 1)]  # noqa: PLR0124
+    if not rows:
+        raise UserError("the request has no rows; send one at least")
+    return np.array(rows)
+
+
 def _rows(instances: Iterator[object] | Sequence[object], schema: Schema) -> Array:
     """Rows of instances: lists, or objects, one by one."""
     numbers = array.array("d")
@@ -458,7 +492,10 @@ DECODERS: Mapping[str, Callable[[bytes, Schema], Array]] = {
     "application/json": _decode_json,
     "application/jsonlines": _decode_json_lines,
     "application/x-npy": _decode_npy,
+    "application/x-recordio-protobuf": _decode_recordio,
+    "application/x-parquet": _decode_parquet,
 }
+TEXTS = {"text/csv", "application/json", "application/jsonlines"}
 # In the order of preference.
 ENCODERS: Mapping[str, Callable[[Mapping[str, Output]], bytes]] = {
     "text/csv": _encode_csv,

@@ -12,8 +12,9 @@ from gaussian_processes.scores import log_densities
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# A few hundred steps reach the maximum to what rounding leaves of it; each costs a product with the densities.
-STEPS = 1_000
+# Steps towards the maximum, each of which costs a product with the densities, and the change of the weights that ends them:
+# where members hardly differ the way is long, and what it still gains is nothing.
+STEPS, LEAST_CHANGE = 10_000, 1e-8
 # A member of less weight changes no prediction that anybody could tell, and costs as much as any other.
 LEAST_WEIGHT = 1e-3
 
@@ -103,7 +104,9 @@ def stacking_weights(densities: Array) -> Array:
     weights = np.full(densities.shape[1], 1 / densities.shape[1])
     for _ in range(STEPS):
         total = np.maximum(relative @ weights, np.finfo(float).tiny)
-        weights = weights * (relative / total[:, np.newaxis]).mean(axis=0)
+        before, weights = weights, weights * (relative / total[:, np.newaxis]).mean(axis=0)
+        if np.abs(weights - before).max() < LEAST_CHANGE:
+            break
     weights[weights < LEAST_WEIGHT] = 0.0
     kept: Array = weights / weights.sum()
     return kept

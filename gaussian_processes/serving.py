@@ -6,6 +6,7 @@ starts both, ends with either, and stops both when it is told to.
 
 import argparse
 import contextlib
+import logging
 import math
 import os
 import shutil
@@ -30,7 +31,12 @@ Serve the model in /opt/ml/model: GET /ping, POST /invocations.
 
 Environment variables:
   SAGEMAKER_BIND_TO_PORT        port to listen on (8080)
-  SAGEMAKER_INFERENCE_OUTPUT    what an answer holds: mean, std, variance (mean)
+  SAGEMAKER_INFERENCE_OUTPUT    what an answer holds: mean, std, variance, interval=0.9,
+                                quantiles=0.05,0.5,0.95 (mean); of classes predicted_label,
+                                probability, probabilities, labels (predicted_label)
+  SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT  type of an answer to a request without Accept (text/csv)
+  SAGEMAKER_CONTAINER_LOG_LEVEL 10 to 50: with 20 or less a line a request (20)
+  SAGEMAKER_MULTI_MODEL         true: a multi-model endpoint, with /models
   SAGEMAKER_MAX_PAYLOAD_IN_MB   largest body of a request; 0 is no limit (25)
   MODEL_SERVER_WORKERS          processes that answer (the square root of the cores)
   MODEL_SERVER_TIMEOUT          seconds that a request may take (3600)
@@ -62,6 +68,8 @@ class Limits:
         How long a request may take. Batch transform allows up to an hour, and hosting itself hangs up after a minute.
     body_megabytes : int
         How large the body of a request may be; 0 is no limit.
+    log_level : int
+        As Python's logging has them: 20 is info, 30 warning.
     """
 
     port: int
@@ -69,6 +77,7 @@ class Limits:
     threads: int
     request_seconds: int
     body_megabytes: int
+    log_level: int
 
 
 def read_limits(environment: Mapping[str, str], cores: int) -> Limits:
@@ -84,13 +93,15 @@ def read_limits(environment: Mapping[str, str], cores: int) -> Limits:
     >>> read_limits({"MODEL_SERVER_WORKERS": "2"}, cores=8).threads
     4
     """
-    workers = _workers(environment, cores)
+    # Models that are loaded are known to the process that has loaded them, so with many models there is one.
+    workers = 1 if is_true(environment.get("SAGEMAKER_MULTI_MODEL", "")) else _workers(environment, cores)
     return Limits(
         port=_whole(environment, "SAGEMAKER_BIND_TO_PORT", 8080, least=1, most=65_535),
         workers=workers,
         threads=cores // workers,
         request_seconds=_whole(environment, "MODEL_SERVER_TIMEOUT", 3600, least=1),
         body_megabytes=_whole(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, least=0),
+        log_level=_whole(environment, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, least=0, most=logging.CRITICAL),
     )
 
 
@@ -100,6 +111,11 @@ def _workers(environment: Mapping[str, str], cores: int) -> int:
     if asked > cores:
         _say(f"MODEL_SERVER_WORKERS is {asked}, more than the cores allowed here; {cores} are started, of one thread each")
     return min(asked, cores)
+
+
+def is_true(text: str) -> bool:
+    """Whether a variable says yes."""
+    return text.strip().lower() in {"true", "1"}
 
 
 def _whole(environment: Mapping[str, str], name: str, default: int, least: int, most: float = math.inf) -> int:
@@ -133,7 +149,7 @@ def _serve(limits: Limits) -> int:
     told = _stop_signals()
     with tempfile.TemporaryDirectory(prefix="serve-") as folder:
         nginx = shutil.which("nginx")
-        children = [_gunicorn(limits, f"unix:{folder}/gunicorn.sock" if nginx else f"0.0.0.0:{limits.port}")]
+        children = [_gunicorn(limits, Path(folder), f"unix:{folder}/gunicorn.sock" if nginx else f"0.0.0.0:{limits.port}")]
         try:
             # nginx listens only once a worker answers, so that no request finds it with nobody behind.
             ended = _watch(children, told, lambda: _answers(f"{folder}/gunicorn.sock" if nginx else limits.port))
@@ -155,22 +171,32 @@ def _stop_signals() -> list[int]:
     return told
 
 
-def _gunicorn(limits: Limits, address: str) -> Child:
+def _gunicorn(limits: Limits, folder: Path, address: str) -> Child:
     options = {
         "bind": address,
         "workers": limits.workers,
         "worker-class": "gaussian_processes.worker.Worker",
         "logger-class": "gaussian_processes.worker.Log",
         "access-logfile": "-",
-        "access-logformat": "%(m)s %(U)s %(s)s: %(B)s bytes in %(M)s ms",
-        "log-level": "warning",
+        # gunicorn's own news, of workers that come and go, are nobody's at info.
+        "log-level": "debug"
+        if limits.log_level <= logging.DEBUG
+        else "warning"
+        if limits.log_level <= logging.WARNING
+        else "error",
         "timeout": min(SILENT_SECONDS, limits.request_seconds),
         "graceful-timeout": DRAIN_SECONDS,
     }
+    if limits.log_level > logging.INFO:
+        del options["access-logfile"]
     flags = [f"--{name}={value}" for name, value in options.items()]
-    application = f"gaussian_processes.worker:application({limits.body_megabytes * 2**20})"
+    cores = limits.workers * limits.threads
+    application = f"gaussian_processes.worker:application({limits.body_megabytes * 2**20}, {cores})"
     # The threads are the mathematics' own, which divides the work into tiles; BLAS inside a tile has one.
     threads = {"OMP_NUM_THREADS": str(limits.threads), "OPENBLAS_NUM_THREADS": "1"}
+    # Where the workers' counters meet.
+    (folder / "metrics").mkdir()
+    threads["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "metrics")
     command = [sys.executable, "-m", "gunicorn", "--preload", "--no-control-socket", *flags, application]
     return Child("gunicorn", _start(command, os.environ | threads), signal.SIGTERM)
 

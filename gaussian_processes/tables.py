@@ -453,17 +453,28 @@ def _array_cells(array: Cells) -> Cells:
 
 def _parquet(file: _File, _: bool | None) -> _Part:
     """Columns of a file of Parquet."""
-    content = file.content if isinstance(file.content, Path) else io.BytesIO(file.content)
+    content = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
+    return _Part(*parquet(content, file.name))
+
+
+def parquet(content: bytes, name: str) -> tuple[tuple[str, ...], tuple[Cells, ...]]:
+    """Names and cells of the columns of Parquet, which a person knows by a name.
+
+    Raises
+    ------
+    UserError
+        If it is none, or the library that reads it is not installed.
+    """
     try:
-        frame = pd.read_parquet(content)
+        frame = pd.read_parquet(io.BytesIO(content))
     except ImportError as error:
         raise UserError(
-            f"{file.name} is Parquet, which this installation can't read: build the image with --build-arg PARQUET=true (pip"
-            " install 'gaussian-processes[parquet]'), or write the file as CSV"
+            f"{name} is Parquet, which this installation can't read: build the image with --build-arg PARQUET=true (pip"
+            " install 'gaussian-processes[parquet]'), or write CSV"
         ) from error
     except (ValueError, OSError) as error:
-        raise UserError(f"{file.name} is not Parquet ({' '.join(str(error).split())[:200]}): write it again") from error
-    return _Part(tuple(map(str, frame.columns)), tuple(map(_cells, _series(frame))))
+        raise UserError(f"{name} is not Parquet ({' '.join(str(error).split())[:200]}): write it again") from error
+    return tuple(map(str, frame.columns)), tuple(map(_cells, _series(frame)))
 
 
 FORMATS: Mapping[str, Callable[[_File, bool | None], _Part]] = {

@@ -4,11 +4,14 @@ Each worker answers all its requests in one thread, as greenlets: where one wait
 compute and never wait, so they are given to threads of the operating system.
 """
 
+import json
 import os
 import sys
 import threading
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
 import gevent  # type: ignore[import-untyped]
@@ -16,13 +19,17 @@ from gevent import socket
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
-from gaussian_processes import artifact, contract
-from gaussian_processes.app import Call, create_app, named
+from gaussian_processes import artifact, contract, outputs
+from gaussian_processes.app import ROWS, Call, Options, create_app
 from gaussian_processes.errors import UserError
+from gaussian_processes.machine import allowed_bytes
 from gaussian_processes.model import Model
+from gaussian_processes.models import Models
+from gaussian_processes.serving import is_true
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from gunicorn.http.wsgi import Response as GunicornResponse  # type: ignore[import-untyped]
 
 # Predictions at once in one worker, so that short requests need not wait for the end of long ones. The operating system
 # divides the worker's cores between them. Eight requests of 25 MB take 700 MB of memory.
@@ -33,6 +40,12 @@ NICENESS = 10
 # How long a thread may keep the interpreter to itself while another waits, for which Python's own default is 5 ms. A
 # request takes the interpreter back some ten times; so `/ping` stays under 50 ms beside busy threads.
 SWITCH_SECONDS = 0.0005
+# The megabytes that batch transform allows all its requests together.
+TRANSFORM_MEGABYTES = 100
+# Of the memory that is free at the start, what models may take; the rest is for requests.
+MODELS_SHARE = 0.8
+# How a request may say who it is: as the platform does, and as proxies do.
+REQUEST_IDS = ("HTTP_X_AMZN_SAGEMAKER_INFERENCE_ID", "HTTP_X_AMZN_REQUESTID", "HTTP_X_REQUEST_ID")
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -52,12 +65,22 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
 
 class Log(Logger):  # type: ignore[misc]
-    """gunicorn's log, without a line every few seconds for the platform's ping."""
+    """gunicorn's log: one line of JSON a request, and none every few seconds for the platform's looking."""
 
-    def access(self, resp: object, req: object, environ: "WSGIEnvironment", request_time: object) -> None:
+    def access(self, resp: "GunicornResponse", req: object, environ: "WSGIEnvironment", request_time: timedelta) -> None:  # noqa: ARG002
         """Write the line of one request."""
-        if environ.get("PATH_INFO") != "/ping":
-            super().access(resp, req, environ, request_time)
+        path = environ.get("PATH_INFO")
+        if path not in {"/ping", "/metrics"}:
+            line = {
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "method": environ.get("REQUEST_METHOD"),
+                "path": path,
+                "status": int(str(resp.status).split()[0]),
+                "rows": environ.get(ROWS),
+                "milliseconds": round(request_time.total_seconds() * 1000, 3),
+                "request_id": next((environ[name] for name in REQUEST_IDS if environ.get(name)), None) or uuid.uuid4().hex,
+            }
+            self.access_log.info(json.dumps(line))
 
 
 class Body:
@@ -79,7 +102,8 @@ def taking_turns(inner: "WSGIApplication") -> "WSGIApplication":
     """Make an application read its requests' bodies piece by piece."""
 
     def outer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        return inner({**environ, "wsgi.input": Body(environ["wsgi.input"])}, start_response)
+        environ["wsgi.input"] = Body(environ["wsgi.input"])  # in place: the log reads what the application leaves there
+        return inner(environ, start_response)
 
     return outer
 
@@ -101,8 +125,8 @@ def _fill(future: Future[bytes], call: Call) -> None:
         future.set_exception(error)
 
 
-def application(body_bytes: int) -> "WSGIApplication":
-    """Make what gunicorn serves: the model under the base folder, behind `app`.
+def application(body_bytes: int, cores: int) -> "WSGIApplication":
+    """Make what gunicorn serves: the model under the base folder, or the models that are to come, behind `app`.
 
     gunicorn calls this once, before it forks its workers, so that they share one copy of the model.
 
@@ -110,22 +134,50 @@ def application(body_bytes: int) -> "WSGIApplication":
     ----------
     body_bytes : int
         The largest body that is read; 0 is no limit.
+    cores : int
+        How many requests can be computed at once.
 
     Raises
     ------
     SystemExit
         With a sentence, which Python prints on stderr, if the model or the outputs asked for can't be served.
     """
+    environment = os.environ
+    options = Options(
+        environment.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
+        environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
+        body_bytes or None,
+        transforms(body_bytes, cores, environment.get("SAGEMAKER_BATCH", "")),
+        elsewhere,
+    )
     try:
-        model = artifact.load(contract.base_folder(os.environ) / "model")
-        outputs = _outputs(os.environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""), model)
+        served = _served(environment, options)
     except UserError as error:
         raise SystemExit(str(error)) from error
-    return taking_turns(create_app(model, outputs, body_bytes or None, elsewhere))
+    return taking_turns(create_app(served, options))
 
 
-def _outputs(text: str, model: Model) -> tuple[str, ...]:
+def _served(environment: Mapping[str, str], options: Options) -> Model | Models:
+    if is_true(environment.get("SAGEMAKER_MULTI_MODEL", "")):
+        return Models(int(allowed_bytes() * MODELS_SHARE))
+    model = artifact.load(contract.base_folder(environment) / "model")
     try:
-        return named(text, model) if text else ()
+        outputs.usual(options.outputs, model)
     except UserError as error:
-        raise UserError(f"SAGEMAKER_INFERENCE_OUTPUT={text}: {error}") from error
+        raise UserError(f"SAGEMAKER_INFERENCE_OUTPUT={options.outputs}: {error}") from error
+    return model
+
+
+def transforms(body_bytes: int, cores: int, batch: str) -> Mapping[str, object]:
+    """Return the answer of ``/execution-parameters``: many records at once, in what batch transform allows together.
+
+    Examples
+    --------
+    >>> transforms(25 * 2**20, cores=8, batch="true")
+    {'MaxConcurrentTransforms': 4, 'BatchStrategy': 'MULTI_RECORD', 'MaxPayloadInMB': 25}
+    """
+    megabytes = min(body_bytes // 2**20 or TRANSFORM_MEGABYTES, TRANSFORM_MEGABYTES)
+    # The SDK's local mode, which says True where the service says true, takes its own spelling alone.
+    strategy = "MultiRecord" if batch == "True" else "MULTI_RECORD"
+    concurrent = max(1, min(cores, TRANSFORM_MEGABYTES // megabytes))
+    return {"MaxConcurrentTransforms": concurrent, "BatchStrategy": strategy, "MaxPayloadInMB": megabytes}

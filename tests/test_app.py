@@ -1,17 +1,24 @@
 """What is answered over HTTP: bytes in, bytes out, with a real model."""
 
+import gzip
 import json
 import threading
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import schemathesis
 from flask import request
+from hypothesis import HealthCheck, given, settings
+from prometheus_client.parser import text_string_to_metric_families
+from scipy.stats import norm
 from trained import COLUMNS, plain, train
 
-from gaussian_processes import artifact, training
-from gaussian_processes.app import ATTRIBUTES, create_app
+from gaussian_processes import app, artifact, training
+from gaussian_processes.app import ATTRIBUTES, Options, create_app
 from gaussian_processes.model import Prediction
+from gaussian_processes.models import Models
 from gaussian_processes.schema import Schema
 
 CSV, JSON = {"Content-Type": "text/csv"}, {"Content-Type": "application/json"}
@@ -27,7 +34,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(model):
-    return create_app(model, body_bytes=LIMIT).test_client()
+    return create_app(model, Options(body_bytes=LIMIT)).test_client()
 
 
 def asked(client, body=BODY, **headers):
@@ -109,7 +116,7 @@ def test_json_names_the_outputs_in_the_order_asked_for(client):
 
 
 def test_outputs_have_a_default_that_a_request_replaces(model):
-    client = create_app(model, ("std", "variance")).test_client()
+    client = create_app(model, Options("std,variance")).test_client()
 
     std, variance = columns(asked(client)).T
     np.testing.assert_array_equal(std, np.sqrt(variance))
@@ -119,7 +126,7 @@ def test_outputs_have_a_default_that_a_request_replaces(model):
 def test_an_unknown_output_is_refused_with_the_nearest_name(client):
     sentence = refused(asked(client, **{ATTRIBUTES: "output=mean,stdev"}), 400)
 
-    assert sentence == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance'
+    assert sentence == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance, interval, quantiles'
 
 
 @pytest.mark.parametrize("output", ["std", "variance"])
@@ -154,7 +161,7 @@ def test_exactly_the_trained_columns_are_taken(client, row, width):
 def test_another_content_type_is_refused_with_those_there_are(client, content_type):
     answer = client.post("/invocations", data=b"1,2,3", content_type=content_type)
 
-    assert "send text/csv, application/json, application/jsonlines or application/x-npy" in refused(answer, 415)
+    assert "send text/csv, application/json, application/jsonlines, application/x-npy, " in refused(answer, 415)
 
 
 def test_an_accept_that_nothing_meets_is_refused_before_the_body_is_looked_at(client):
@@ -233,7 +240,7 @@ def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(mode
             raise outcome[0]
         return outcome[0]
 
-    client = create_app(model, elsewhere=in_a_thread).test_client()
+    client = create_app(model, Options(elsewhere=in_a_thread)).test_client()
 
     assert columns(asked(client)).shape == (len(ROWS), 1)
     refused(asked(client, "a,b,c"), 400)
@@ -291,7 +298,9 @@ def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(class
     sentence = refused(asked(classifier[0], "3,a", **{ATTRIBUTES: "output=mean"}), 400)
 
     assert sentence == '"mean" is not an output; the outputs are predicted_label, probability, probabilities, labels'
-    assert "the outputs are mean, std, variance" in refused(asked(client, **{ATTRIBUTES: "output=probability"}), 400)
+    assert "the outputs are mean, std, variance, interval, quantiles" in refused(
+        asked(client, **{ATTRIBUTES: "output=probability"}), 400
+    )
 
 
 def test_a_level_that_training_did_not_have_is_said_once(classifier, caplog):
@@ -302,3 +311,193 @@ def test_a_level_that_training_did_not_have_is_said_once(classifier, caplog):
     assert [record.message for record in caplog.records] == [
         "column 2 (kind) holds a level that training did not have; such cells count as none of the levels"
     ]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "names"),
+    [
+        ("interval=0.8", ["score", "interval"]),
+        ("output=interval;interval=0.8", ["interval"]),
+        ("output=std,interval=0.8", ["std", "interval"]),
+        ("output=mean,quantiles;quantiles=0.1,0.9", ["score", "quantiles"]),
+        ("quantiles=0.1,0.9,output=std", ["std", "quantiles"]),
+    ],
+)
+def test_intervals_and_quantiles_are_those_of_the_normal_distribution(client, model, attributes, names):
+    expected = model.predict(ROWS, variance=True)
+    mean, std = expected.mean[:, 0], np.sqrt(expected.variance[:, 0])
+
+    records = asked(client, Accept="application/json", **{ATTRIBUTES: attributes}).get_json()["predictions"]
+
+    assert list(records[0]) == names
+    ends = np.array([record[names[-1]] for record in records])
+    np.testing.assert_allclose(ends, norm.ppf([[0.1, 0.9]], mean[:, np.newaxis], std[:, np.newaxis]), rtol=1e-12)
+
+
+def test_an_interval_is_two_cells_of_csv(client):
+    assert columns(asked(client, **{ATTRIBUTES: "output=mean,interval"})).shape == (len(ROWS), 3)
+
+
+@pytest.mark.parametrize(
+    "attributes", ["interval=0", "interval=1", "interval=0.5,0.6", "quantiles=", "quantiles=nan", "interval=x"]
+)
+def test_what_is_no_probability_is_refused(client, attributes):
+    assert "send probabilities between 0 and 1, such as " in refused(asked(client, **{ATTRIBUTES: attributes}), 400)
+
+
+def test_a_setting_names_outputs_with_their_levels(model):
+    client = create_app(model, Options("mean,interval=0.5")).test_client()
+
+    assert columns(asked(client)).shape == (len(ROWS), 3)
+
+
+def test_what_is_accepted_has_a_default(model):
+    client = create_app(model, Options(accept="application/jsonlines")).test_client()
+
+    assert asked(client).content_type == "application/jsonlines"
+    assert asked(client, Accept="text/csv").content_type == "text/csv"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1", "utf-16"])
+def test_text_may_be_written_in_any_charset(classifier, charset):
+    answer = classifier[0].post("/invocations", data="3,ä\n".encode(charset), content_type=f"text/csv; charset={charset}")
+
+    assert answer.text == "yes\n"
+
+
+@pytest.mark.parametrize(("charset", "status"), [("klingon", 415), ("ascii", 400)])
+def test_a_charset_that_is_none_or_is_wrong_is_refused(classifier, charset, status):
+    answer = classifier[0].post("/invocations", data="3,ä\n".encode(), content_type=f"text/csv; charset={charset}")
+
+    assert charset in refused(answer, status)
+
+
+def test_what_is_compressed_is_refused_unopened(client):
+    sentence = refused(asked(client, gzip.compress(b"1,2,3\n" * 1000), **{"Content-Encoding": "gzip"}), 415)
+
+    assert sentence == "Content-Encoding is gzip; send the body as it is, uncompressed"
+
+
+def test_batch_transform_is_told_how_to_send(model):
+    client = create_app(model, Options(transforms={"MaxPayloadInMB": 25})).test_client()
+
+    assert client.get("/execution-parameters").get_json() == {"MaxPayloadInMB": 25}
+
+
+def test_prometheus_counts_requests_errors_rows_and_seconds(model):
+    client = create_app(model).test_client()
+    asked(client)
+    asked(client, "a,b,c")
+    client.get("/ping")
+
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+
+    requests = {tuple(sample.labels.values()): sample.value for sample in families["gaussian_processes_requests"].samples}
+    assert requests[("/invocations", "200")] == requests[("/invocations", "400")] == 1
+    assert ("/ping", "200") not in requests
+    assert families["gaussian_processes_rows"].samples[0].value == len(ROWS)
+    assert families["gaussian_processes_errors"].samples[0].value == 1
+    assert families["gaussian_processes_queue"].samples[0].value == 0
+    counts = [s.value for s in families["gaussian_processes_request_seconds"].samples if s.name.endswith("_count")]
+    assert counts == [2]
+
+
+@pytest.fixture
+def many(tmp_path_factory):
+    """Client of a multi-model endpoint, and the folders of two models."""
+    folders = [train(tmp_path_factory.mktemp("base"), rows=rows) / "model" for rows in (20, 30)]
+    return create_app(Models(10_000_000)).test_client(), folders
+
+
+def load(client, name, folder):
+    return client.post("/models", json={"model_name": name, "url": str(folder)})
+
+
+def test_models_are_loaded_listed_asked_and_unloaded(many):
+    client, folders = many
+    for name, folder in zip(("a", "b/c"), folders, strict=True):
+        assert load(client, name, folder).status_code == 200
+
+    assert client.get("/models").get_json() == {
+        "models": [{"modelName": name, "modelUrl": str(folder)} for name, folder in zip(("a", "b/c"), folders, strict=True)]
+    }
+    for name, folder in zip(("a", "b%2Fc"), folders, strict=True):
+        answer = client.post(f"/models/{name}/invoke", data=BODY, headers=CSV)
+        np.testing.assert_array_equal(columns(answer), artifact.load(folder).predict(ROWS).mean)
+    assert client.get("/models/a").get_json() == {"modelName": "a", "modelUrl": str(folders[0])}
+    assert client.delete("/models/a").status_code == 200
+    for answer in (
+        client.get("/models/a"),
+        client.delete("/models/a"),
+        client.post("/models/a/invoke", data=BODY, headers=CSV),
+    ):
+        assert refused(answer, 404) == "there is no model a; load it with POST /models"
+    assert client.get("/ping").status_code == 200
+
+
+def test_a_model_is_loaded_once_and_only_where_there_is_room(many):
+    client, folders = many
+    size = sum(path.stat().st_size for path in folders[0].iterdir())
+    small = create_app(Models(size)).test_client()
+
+    assert load(client, "a", folders[0]).status_code == 200
+    assert "is loaded already" in refused(load(client, "a", folders[0]), 409)
+    assert load(small, "a", folders[0]).status_code == 200
+    assert "unload others first" in refused(load(small, "b", folders[1]), 507)
+    small.delete("/models/a")
+    assert "unload others first" in refused(load(small, "b", folders[1]), 507)
+    assert load(small, "a", folders[0]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_", [None, [], {"model_name": "a"}, {"model_name": 1, "url": "x"}, {"model_name": "", "url": "x"}]
+)
+def test_a_request_to_load_nothing_is_refused(many, request_):
+    assert "does not read as" in refused(many[0].post("/models", json=request_), 400)
+
+
+def test_a_folder_without_a_model_is_refused(many, tmp_path):
+    assert "model.json is missing" in refused(load(many[0], "a", tmp_path), 400)
+
+
+def test_models_that_are_unloaded_leave_memory(many):
+    client, folders = many
+
+    def mapped():
+        return str(folders[0]) in Path("/proc/self/maps").read_text()
+
+    load(client, "a", folders[0])
+    assert mapped()
+    client.delete("/models/a")
+
+    assert not mapped()
+
+
+def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
+    client, folders = many
+    monkeypatch.setattr(app, "PAGE", 2)
+    for name in "abc":
+        load(client, name, folders[0])
+
+    first = client.get("/models").get_json()
+    second = client.get(f"/models?next_page_token={first['nextPageToken']}").get_json()
+
+    assert [model["modelName"] for model in first["models"] + second["models"]] == ["a", "b", "c"]
+    assert "nextPageToken" not in second
+
+
+@pytest.mark.parametrize("serve", ["one", "many"])
+def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, model, serve):
+    application = create_app(model if serve == "one" else Models(10_000_000), Options(body_bytes=LIMIT))
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", application)
+
+    for operation in schema.get_all_operations():
+        case_strategy = operation.ok().as_strategy()
+
+        @given(case_strategy)
+        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        def check_one(case):
+            answer = case.call()
+            assert answer.status_code < 500
+
+        check_one()

@@ -9,9 +9,21 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gaussian_processes"
 MATHEMATICS = {"blas", "cholesky", "ensembles", "kernels", "machine", "parallel", "regression", "scores", "selection", "sphere"}
-FORMATS = {"artifact", "bodies", "checkpoints", "examples", "features", "model", "schema", "storage", "tables"}
+FORMATS = {"artifact", "bodies", "checkpoints", "examples", "features", "model", "recordio", "schema", "storage", "tables"}
 CONTRACT = {"contract", "errors", "hyperparameters"}
-PROGRAMS = {"app", "describe", "evaluation", "learning", "serving", "training", "worker"}
+PROGRAMS = {
+    "app",
+    "describe",
+    "evaluation",
+    "learning",
+    "metrics",
+    "models",
+    "openapi",
+    "outputs",
+    "serving",
+    "training",
+    "worker",
+}
 ROOMS = MATHEMATICS | FORMATS | CONTRACT | PROGRAMS
 
 MAY_IMPORT = {
@@ -22,7 +34,8 @@ MAY_IMPORT = {
 }
 OWNERS = {
     "pandas": {"tables"},
-    "flask": {"app", "worker"},
+    "flask": {"app"},
+    "prometheus_client": {"metrics"},
     "gunicorn": {"worker"},
     "gevent": {"worker"},
     "ctypes": {"blas"},

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,7 +166,7 @@ def test_a_long_value_is_shortened():
 @pytest.mark.parametrize("content_type", [None, "", "application/octet-stream", "text/csvx", "text/plain"])
 def test_another_content_type_is_unsupported_and_the_sentence_names_the_two(content_type):
     with pytest.raises(
-        UnsupportedMediaTypeError, match="send text/csv, application/json, application/jsonlines or application/x-npy"
+        UnsupportedMediaTypeError, match="send text/csv, application/json, application/jsonlines, application/x-npy, "
     ):
         decode(b"1,2", content_type, plain(2))
 
@@ -328,7 +329,11 @@ def test_an_array_of_objects_is_never_loaded():
         decode(file.getvalue(), NPY, NAMED)
 
 
-@given(st.binary(max_size=60), st.sampled_from(["text/csv", JSON, LINES, NPY]), st.sampled_from([NAMED, GAPS, STRICT]))
+@given(
+    st.binary(max_size=60),
+    st.sampled_from(["text/csv", JSON, LINES, NPY, "application/x-recordio-protobuf", "application/x-parquet"]),
+    st.sampled_from([NAMED, GAPS, STRICT]),
+)
 def test_nothing_that_is_sent_to_a_model_of_words_is_a_surprise(body, content_type, schema):
     try:
         rows, sentence = decode(body, content_type, schema), ""
@@ -370,3 +375,20 @@ def test_an_array_is_written_to_the_last_digit():
     array = np.load(io.BytesIO(encoder(NPY).encode({"mean": mean, "std": mean**2})))
 
     np.testing.assert_array_equal(array, np.column_stack([mean, mean**2]))
+
+
+def in_parquet(frame):
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    return file.getvalue()
+
+
+def test_parquet_is_read_by_its_names():
+    frame = pd.DataFrame({"size": [2, 4], "colour": ["red", "blue"], "age": [1.5, 3.0], "id": [7, 8]})
+
+    assert decode(in_parquet(frame), "application/x-parquet", NAMED).tolist() == EXPECTED
+    assert decode(in_parquet(frame[["size", "age"]]), "application/x-parquet", plain(2)).tolist() == [[2, 1.5], [4, 3]]
+    with pytest.raises(UserError, match="column 'age' is missing"):
+        decode(in_parquet(frame[["size"]]), "application/x-parquet", NAMED)
+    with pytest.raises(UserError, match="the request is not Parquet"):
+        decode(b"PAR1", "application/x-parquet", NAMED)

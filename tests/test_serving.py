@@ -142,7 +142,7 @@ def test_a_model_is_served_to_the_limits_of_a_body(small, nginx):
     assert code == 0
     assert "Traceback" not in err
     assert ("without nginx" in err) != nginx
-    assert out.count("POST /invocations 200") == 3
+    assert out.count('"path": "/invocations", "status": 200') == 3
     assert "ping" not in out + err
 
 
@@ -274,7 +274,7 @@ def test_an_unknown_output_ends_it_at_the_start_with_a_sentence(small):
     assert code == 1
     assert said == (
         'SAGEMAKER_INFERENCE_OUTPUT=mean,stdev: "stdev" is not an output, did you mean "std"; '
-        "the outputs are mean, std, variance\n"
+        "the outputs are mean, std, variance, interval, quantiles\n"
     )
 
 
@@ -314,13 +314,13 @@ def test_the_environment_sets_the_limits():
         cores=8,
     )
 
-    assert limits == serving.Limits(port=7777, workers=3, threads=2, request_seconds=60, body_megabytes=100)
+    assert limits == serving.Limits(port=7777, workers=3, threads=2, request_seconds=60, body_megabytes=100, log_level=20)
 
 
 def test_limits_have_defaults():
     limits = serving.read_limits({}, cores=16)
 
-    assert limits == serving.Limits(port=8080, workers=4, threads=4, request_seconds=3600, body_megabytes=25)
+    assert limits == serving.Limits(port=8080, workers=4, threads=4, request_seconds=3600, body_megabytes=25, log_level=20)
 
 
 def test_more_workers_than_cores_are_not_started_and_that_is_said(capsys):
@@ -345,3 +345,62 @@ def test_help_explains_the_environment(capsys):
     text = capsys.readouterr().out
     for name in ("SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_INFERENCE_OUTPUT", "MODEL_SERVER_WORKERS", "/invocations"):
         assert name in text
+
+
+def test_every_request_but_pings_is_a_line_of_json(small):
+    with serve(small) as server:
+        post(server, ROW * 3, **{"X-Amzn-SageMaker-Inference-Id": "mine"})
+        post(server, "1,2,abc")
+    lines = [json.loads(line) for line in server.out.read_text().splitlines()]
+
+    assert [(line["method"], line["path"], line["status"], line["rows"]) for line in lines] == [
+        ("POST", "/invocations", 200, 3),
+        ("POST", "/invocations", 400, None),
+    ]
+    assert lines[0]["request_id"] == "mine"
+    assert len(lines[1]["request_id"]) == 32
+    assert all(0 < line["milliseconds"] < 10_000 for line in lines)
+
+
+def test_requests_are_silent_above_info(small):
+    with serve(small, SAGEMAKER_CONTAINER_LOG_LEVEL="30") as server:
+        post(server)
+
+    assert server.out.read_text() == ""
+
+
+def test_counters_are_those_of_all_workers(small):
+    with serve(small, MODEL_SERVER_WORKERS="2", OMP_NUM_THREADS="2") as server:
+        for _ in range(20):
+            post(server, ROW * 2)
+        text = requests.get(f"{server.url}/metrics", timeout=5).text
+
+    assert re.search(r"^gaussian_processes_rows_total 40.0$", text, re.MULTILINE)
+
+
+def test_batch_transform_is_told_what_fits(small):
+    with serve(small, SAGEMAKER_BATCH="True", SAGEMAKER_MAX_PAYLOAD_IN_MB="60") as server:
+        parameters = requests.get(f"{server.url}/execution-parameters", timeout=5).json()
+
+    assert parameters == {"MaxConcurrentTransforms": 1, "BatchStrategy": "MultiRecord", "MaxPayloadInMB": 60}
+
+
+def test_an_endpoint_of_many_models_starts_empty_and_takes_them(small, large, tmp_path):
+    (tmp_path / "base").mkdir()
+    with serve(tmp_path / "base", SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_WORKERS="2") as server:
+        for name, base in (("small", small), ("large", large)):
+            asked = {"model_name": name, "url": str(base / "model")}
+            assert requests.post(f"{server.url}/models", json=asked, timeout=30).status_code == 200
+        again = requests.post(f"{server.url}/models", json=asked, timeout=30)
+        listed = requests.get(f"{server.url}/models", timeout=5).json()["models"]
+        answers = [
+            requests.post(f"{server.url}/models/{name}/invoke", ROW, headers=CSV, timeout=30) for name in ("small", "large")
+        ]
+        gone = requests.delete(f"{server.url}/models/small", timeout=5)
+        missing = requests.post(f"{server.url}/models/small/invoke", ROW, headers=CSV, timeout=5)
+
+    assert again.status_code == 409
+    assert [model["modelName"] for model in listed] == ["small", "large"]
+    for base, answer in zip((small, large), answers, strict=True):
+        assert float(answer.text) == artifact.load(base / "model").predict(np.array([[0.5, -1.5, 2.5]])).mean[0, 0]
+    assert (gone.status_code, missing.status_code) == (200, 404)
