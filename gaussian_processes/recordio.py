@@ -1,7 +1,7 @@
 """What rows does a body of application/x-recordio-protobuf hold?
 
-SageMaker's own format: records of RecordIO, each a message `aialgs.data.Record` of Protocol Buffers. Only what rows need of it is
-read, so it takes no library and no generated code.
+SageMaker's own format: records of RecordIO, each a message `aialgs.data.Record` of Protocol Buffers. Only what rows need of it
+is read, so it takes no library and no generated code.
 """
 
 import struct
