@@ -197,6 +197,12 @@ class Settings:
         default="0",
         meaning="folds of a cross-validation, which repeats the whole training on the rows of all folds but one; 0 does none",
     )
+    stages: int = _declared(
+        Number(1, 20, whole=True),  # a million rows begin with one or two
+        default="1",
+        meaning="how many parts of the rows are trained on, each half of the next and the last all of them; the validation metrics are"
+        " printed after each, for tuners that stop a job early (Hyperband, with as many resources)",
+    )
     noise: float | None = _declared(
         Number(0, auto=True),
         default="auto",

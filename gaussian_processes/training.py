@@ -34,6 +34,8 @@ SAGEMAKER_BASE_DIR names another folder than /opt/ml.
 
 Hyperparameters, in /opt/ml/input/config/hyperparameters.json:
 """
+# Rows of the smallest part of them that is trained on: with less the targets may all be alike.
+FEWEST = 20
 # Often enough to see that a long fit moves, seldom enough for a log that is kept.
 PROGRESS_SECONDS = 10
 
@@ -59,6 +61,7 @@ def train(job: Job, steps: contract.Steps) -> None:
         checkpoint = _checkpoint(job, Path(scratch), steps, _ingredients(settings, schema, data["train"]))
         teacher = Teacher(settings, schema, data.get("validation"), _say, Progress)
         teacher.check(*data.values())
+        _stages(teacher, data, checkpoint)
         found = _cross_validation(teacher, data, checkpoint, job) if settings.k_fold else {}
         comparing = time.monotonic()
         choice = teacher.choose(data["train"], checkpoint)
@@ -103,6 +106,11 @@ def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
         for note in notes:
             _say(note)
     _remark(schema, data["train"])
+    if settings.stages > 1 and "validation" not in data:
+        raise UserError(
+            f"hyperparameter stages is {settings.stages}, but there is no validation channel to print the metrics of: give one, or"
+            " leave stages out"
+        )
     if settings.k_fold > len(data["train"]):
         rows = len(data["train"])
         raise UserError(f"hyperparameter k_fold is {settings.k_fold}, but there are {rows} training rows: set it to less")
@@ -155,6 +163,24 @@ def _ingredients(settings: Settings, schema: Schema, known: Examples) -> Sequenc
     versions = [WIDTH, *map(version, artifact.LIBRARIES)]
     arrays = (known.rows.tobytes(), known.targets.tobytes(), known.weights.tobytes())
     return *arrays, repr((known.rows.shape, schema, settings, versions)).encode()
+
+
+def _stages(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint) -> None:
+    """Print the validation metrics of models of growing parts of the rows, the last of which is the job's own."""
+    known, settings = data["train"], teacher.settings
+    order = np.random.default_rng(settings.seed).permutation(len(known))
+    apprentice = replace(teacher, say=_ignore)
+    for stage in range(1, settings.stages):
+        size = max(len(known) >> (settings.stages - stage), min(FEWEST, len(known)))
+        model = apprentice.fit(known.take(np.sort(order[:size])), checkpoint.part(f"stage-{stage}"))
+        _say(f"stage {stage} of {settings.stages}: {size:,} rows")
+        validation = data["validation"]
+        _reported(
+            {
+                f"validation:{score}": value
+                for score, value in evaluation.scored(validation.targets, evaluation.predict(model, validation)).items()
+            }
+        )
 
 
 def _cross_validation(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint, job: Job) -> dict[str, float]:

@@ -750,3 +750,25 @@ def test_a_model_is_described(alone, capsys):
     assert "train:LOO_RMSE" in output
     assert describe.main([str(alone)]) == 1
     assert "model.json is missing" in capsys.readouterr().err
+
+
+def test_growing_parts_of_the_rows_print_a_metric_each_and_end_with_the_same_model(base, capsys):
+    train(base, noise="0.1", bias="2")
+    expected = {path.name: path.read_bytes() for path in (base / "model").glob("*.npy")}
+    final = metrics_of(capsys, "validation:RMSE")
+
+    assert train(base, noise="0.1", bias="2", stages="3") == 0
+
+    output = capsys.readouterr().out
+    found = [float(value) for value in re.findall("^validation:RMSE=(.*?);$", output, re.MULTILINE)]
+    assert len(found) == 3
+    assert found[-1] == final
+    assert found[0] != final
+    assert re.findall(r"stage \d of 3: \d+ rows", output) == ["stage 1 of 3: 25 rows", "stage 2 of 3: 50 rows"]
+    assert {path.name: path.read_bytes() for path in (base / "model").glob("*.npy")} == expected
+
+
+def test_stages_without_a_validation_channel_are_refused(alone):
+    assert train(alone, stages="2") == 1
+
+    assert "stages is 2, but there is no validation channel to print the metrics of" in (alone / "output/failure").read_text()
