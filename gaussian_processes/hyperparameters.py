@@ -200,8 +200,8 @@ class Settings:
     stages: int = _declared(
         Number(1, 20, whole=True),  # a million rows begin with one or two
         default="1",
-        meaning="how many parts of the rows are trained on, each half of the next and the last all of them; the validation metrics are"
-        " printed after each, for tuners that stop a job early (Hyperband, with as many resources)",
+        meaning="how many parts of the rows are trained on, each half of the next and the last all of them; the validation"
+        " metrics are printed after each, for tuners that stop a job early (Hyperband, with as many resources)",
     )
     noise: float | None = _declared(
         Number(0, auto=True),

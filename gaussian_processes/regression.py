@@ -43,11 +43,11 @@ CHUNK = 256
 def working_bytes(rows: int, columns: int, cores: int) -> int:
     """Memory that a fit and its predictions take besides the factor, in bytes.
 
-    The rows three times (as they were read, standardised, and as points); and for every core that has something to do a copy
+    The rows five times (as they were read, filled in, standardised, weighted, and as points); and for every busy core a copy
     of the points and, in its largest task, leaving one out, `cholesky.TILE` columns of the inverse.
     """
     busy = min(cores, len(slices(rows, TILE)))
-    return 8 * rows * (3 * columns + busy * (columns + TILE))
+    return 8 * rows * (5 * columns + busy * (columns + TILE))
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,8 @@ def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
     _remark(schema, data["train"])
     if settings.stages > 1 and "validation" not in data:
         raise UserError(
-            f"hyperparameter stages is {settings.stages}, but there is no validation channel to print the metrics of: give one, or"
-            " leave stages out"
+            f"hyperparameter stages is {settings.stages}, but there is no validation channel to print the metrics of: give one,"
+            " or leave stages out"
         )
     if settings.k_fold > len(data["train"]):
         rows = len(data["train"])

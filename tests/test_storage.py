@@ -13,8 +13,8 @@ Usage = namedtuple("Usage", "free")
 SHAPE = (10_000, 8)
 # Bytes of the factor of 10,000 rows, by hand: half of a square, and the upper halves of its diagonal blocks.
 FLOAT64 = 8 * (10_000**2 / 2 + 384 * 10_000)
-# Besides, the columns of each of two cores, and the rows' own eight columns five times over.
-WORKING = 8 * 10_000 * (2 * 768 + 5 * 8)
+# Besides, the columns of each of two cores, and the rows' own eight columns seven times over.
+WORKING = 8 * 10_000 * (2 * 256 + 7 * 8)
 
 
 @pytest.fixture
