@@ -73,7 +73,7 @@ def test_too_little_memory_to_work_in_is_refused_with_the_rows_that_fit(tmp_path
 
     sentence = refusal("auto", Checkpoint(tmp_path))
 
-    assert "10,000 rows need 126.1 MB of memory to work in and 63.0 MB are free; use an instance with more memory" in sentence
+    assert "10,000 rows need 45.4 MB of memory to work in and 22.7 MB are free; use an instance with more memory" in sentence
     fitting = int(re.search(r"or ([\d,]+) rows", sentence)[1].replace(",", ""))
     assert storage.choose((fitting, 8), "auto", Checkpoint(tmp_path))
     with pytest.raises(UserError):
