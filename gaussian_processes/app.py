@@ -236,8 +236,8 @@ def _failed(error: HTTPException) -> Response:
 def _reason(error: HTTPException) -> str:
     limit = (request.max_content_length or math.inf) / 2**20
     reasons = {
-        404: f"there is no {request.path[:60]}; send GET /ping or POST /invocations",
-        405: f"{request.path[:60]} does not take {request.method[:60]}; send GET /ping or POST /invocations",
+        404: f"there is no {request.path[:60]}; GET /openapi.json has what there is",
+        405: f"{request.path[:60]} does not take {request.method[:60]}; GET /openapi.json has what it takes",
         413: f"the body is larger than {limit:g} MB; send fewer rows at a time",
         500: "the prediction failed for a reason that is not in the request; the log of `serve` has it",
     }
@@ -245,4 +245,5 @@ def _reason(error: HTTPException) -> str:
 
 
 def _sentence(text: str, status: int) -> Response:
-    return Response(f"{text[:LONGEST]}\n", status, content_type="text/plain; charset=utf-8")
+    body = f"{text[:LONGEST]}\n".encode(errors="backslashreplace")  # half a surrogate pair, which JSON can hold
+    return Response(body, status, content_type="text/plain; charset=utf-8")

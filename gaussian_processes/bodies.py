@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from gaussian_processes import recordio
@@ -158,8 +159,8 @@ def _number(schema: Schema, row: int, index: int, cell: object) -> float:
     column = schema.features[index]
     if type(cell) is float and column.levels is None:
         return cell  # looked at again when all are there
-    if column.levels is not None and isinstance(cell, float | str):
-        code = column.code(cell)
+    if column.levels is not None and isinstance(cell, float | str | bool):
+        code = column.code(str(cell) if isinstance(cell, bool) else cell)
         if code == UNKNOWN and schema.unknown_category == "error":
             levels = ", ".join(column.levels)[:200]
             raise UserError(f"row {row}, {schema.describe(index)} of the request is {_shown(cell)}; send one of {levels}")
@@ -211,7 +212,7 @@ def _csv_rows(lines: list[str], layout: _Layout, first: int) -> Array:
         numbers = _numbers(lines, layout.width)
         if numbers is not None:
             return numbers[:, layout.order]
-    if layout.schema.plain and layout.width == len(layout.order):
+    if layout.schema.plain and list(layout.order) == list(range(layout.width)):
         raise _fault(lines, layout.schema, first)
     rows = []
     for row, line in enumerate(lines, first):
@@ -249,7 +250,12 @@ def _numbers(lines: list[str], columns: int) -> Array | None:
 def _fault(lines: list[str], schema: Schema, first: int) -> UserError:
     """Say what is wrong with the first wrong one of some lines of numbers, the first of which is row `first`."""
     columns = len(schema.features)
-    row, line = next((row, line) for row, line in enumerate(lines, first) if _numbers([line], columns) is None)
+    wrong = [(row, line) for row, line in enumerate(lines, first) if _numbers([line], columns) is None]
+    if not wrong:
+        return UserError(
+            f"a quote that begins in row {first} of the request, or below, is not closed; send numbers without quotes"
+        )
+    row, line = wrong[0]
     if not line.strip():
         return _empty(row, columns)
     cells = line.split(",")
@@ -274,28 +280,21 @@ def _decode_json(body: bytes, schema: Schema) -> Array:
 
 
 def _decode_json_lines(body: bytes, schema: Schema) -> Array:
+    return _rows(_read_lines(body), schema)
+
+
+def _read_lines(body: bytes) -> Iterator[object]:
     decode = json.JSONDecoder(parse_int=float).decode
-    lines = body.rstrip().split(b"\n")
-    row = 0
-    try:
-        instances = (decode(line.decode()) for line in lines)
-        return _rows(instances, schema)
-    except (ValueError, RecursionError) as error:
-        row = next(row for row, line in enumerate(lines, 1) if not _reads(line))
-        raise UserError(f"row {row} of the request does not read as [1.5, 2.0] or an object: {error}") from error
-
-
-def _reads(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    for row, line in enumerate(body.rstrip().split(b"\n"), 1):
+        try:
+            yield decode(line.decode())
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"row {row} of the request does not read as [1.5, 2.0] or an object: {error}") from error
 
 
 def _decode_npy(body: bytes, schema: Schema) -> Array:
     try:
-        rows = np.load(io.BytesIO(body), allow_pickle=False)
+        rows = read_array(io.BytesIO(body), allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError) as error:
         raise UserError(f"the request is no array ({error}); write it with numpy.save, without objects") from error
     if rows.ndim != 2 or rows.dtype.kind not in "iufb" or not len(rows):
@@ -304,7 +303,8 @@ def _decode_npy(body: bytes, schema: Schema) -> Array:
         )
     if rows.shape[1] != len(schema.features):
         raise _wrong_width(1, rows.shape[1], len(schema.features))
-    rows = rows.astype(np.float64)
+    if schema.plain or rows.dtype.kind != "b":
+        rows = rows.astype(np.float64)
     return rows if schema.plain else _rows(rows.tolist(), schema)
 
 
@@ -319,8 +319,7 @@ def _decode_parquet(body: bytes, schema: Schema) -> Array:
     from gaussian_processes import tables  # noqa: PLC0415  it loads pandas, which starting does not wait for
 
     names, columns = tables.parquet(body, "the request")
-    order = schema.order(names) if schema.named else range(len(names))
-    layout = _Layout(schema, order, len(names)) if schema.named else _in_order(schema)
+    layout = _Layout(schema, schema.order(names), len(names)) if schema.named else _in_order(schema)
     cells = (list(row) for row in zip(*(column.tolist() for column in columns), strict=True))
     rows = [layout.cells([None if cell != cell else cell for cell in row], number) for number, row in enumerate(cells, 1)]  # noqa: PLR0124
     if not rows:
@@ -482,7 +481,7 @@ def _cells(outputs: Mapping[str, Output], write: Callable[[object], list[str]]) 
 def _csv_cell(value: object) -> list[str]:
     """One cell, of JSON for a tuple; for a row of an array as many as it has numbers."""
     if isinstance(value, list):
-        return [repr(cell) for cell in value]
+        return [repr(cell) for cell in np.ravel(value).tolist()]
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else str(value)
     return ['"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text]
 

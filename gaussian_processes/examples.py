@@ -115,9 +115,9 @@ def read(table: Table, schema: Schema) -> Examples:
     for index, column in enumerate(schema.features):
         position = _position(table, schema, column)
         if column.levels is None:
-            rows[:, index] = _numbers(
-                table, position, f"but cells of {table.call(position)} are finite numbers", schema.missing
-            )
+            if schema.missing == "error":
+                _check_present(table, position, "correct or remove the row, or set missing=mean")
+            rows[:, index] = _numbers(table, position, f"but cells of {table.call(position)} are finite numbers")
         else:
             rows[:, index] = _codes(table, position, column, schema, notes)
     if count := int(np.isnan(rows).sum()):
@@ -187,6 +187,8 @@ def _labels(table: Table, targets: Sequence[int], task: str) -> tuple[Label, ...
         called = ", ".join(map(table.name, targets))
         raise UserError(f"the targets are {called}, but classification has one: name one in target, or set task=regression")
     cells = table.columns[targets[0]]
+    for row in np.flatnonzero(np.isinf(cells))[:1] if not words else ():
+        raise UserError(f"{table.at(row, targets[0])} is {cells[row]}, but classes are finite numbers or words: correct it")
     if words:
         if task == "auto":
             _check_mixture(table, targets[0])
@@ -225,8 +227,8 @@ def _position(table: Table, schema: Schema, column: Column) -> int:
     return column.position
 
 
-def _numbers(table: Table, position: int, rule: str, missing: str = "error") -> Array:
-    """Cells of a column of numbers; NaN where they are missing and may be."""
+def _numbers(table: Table, position: int, rule: str) -> Array:
+    """Cells of a column of numbers; NaN where they are missing."""
     cells = table.columns[position]
     if cells.dtype == object:
         _check_mixture(table, position)
@@ -234,8 +236,6 @@ def _numbers(table: Table, position: int, rule: str, missing: str = "error") -> 
         raise UserError(f"{table.at(row, position)} is {reprlib.repr(cells[row])}, {rule}: correct or remove the row")
     for row in np.flatnonzero(np.isinf(cells))[:1]:
         raise UserError(f"{table.at(row, position)} is {cells[row]}, {rule}: correct or remove the row")
-    if missing == "error":
-        _check_present(table, position, "correct or remove the row, or set missing=mean")
     return np.asarray(cells, float)
 
 
@@ -287,6 +287,7 @@ def _weights(table: Table, schema: Schema) -> Array:
     if column is None or (schema.named and table.names is not None and column.name not in table.names):
         return np.ones(len(table))
     position = _position(table, schema, column)
+    _check_present(table, position, "correct or remove the row")
     weights = _numbers(table, position, "but weights are positive numbers")
     for row in np.flatnonzero(weights <= 0)[:1]:
         raise UserError(

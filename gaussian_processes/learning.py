@@ -272,6 +272,7 @@ class Teacher:
         except NotPositiveDefiniteError as error:
             say(f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken")
         if process is None:  # not within `except`, where the traceback holds on to the factor that has failed
+            storage.checkpoint.note("storage", {"precision": "float64"})
             return self._conditioned(matrix, targets, choose(matrix.points.shape, "float64", storage.checkpoint))
         if process.iterations:
             say(f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}")

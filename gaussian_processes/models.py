@@ -45,6 +45,7 @@ class Models:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._loaded: dict[str, Loaded] = {}
+        self._loading: dict[str, int] = {}
         self._changing = threading.Lock()
 
     def load(self, name: str, url: str) -> None:
@@ -56,15 +57,23 @@ class Models:
         UserError
             If the folder holds no model that can be used.
         """
+        size = sum(path.stat().st_size for path in Path(url).glob("*") if path.is_file())
         with self._changing:
-            if name in self._loaded:
-                raise AlreadyLoadedError(f"model {name} is loaded already; unload it first, or use another name")
-            size = sum(path.stat().st_size for path in Path(url).glob("*") if path.is_file())
-            held = sum(loaded.size for loaded in self._loaded.values())
+            if name in self._loaded or name in self._loading:
+                raise AlreadyLoadedError(f"model {name[:200]} is loaded already; unload it first, or use another name")
+            held = sum(loaded.size for loaded in self._loaded.values()) + sum(self._loading.values())
             if held + size > self._most_bytes:
                 room = in_words(max(self._most_bytes - held, 0))
-                raise NoRoomError(f"model {name} takes {in_words(size)} and there is room for {room}; unload others first")
-            self._loaded[name] = Loaded(artifact.load(Path(url)), url, size)
+                raise NoRoomError(
+                    f"model {name[:200]} takes {in_words(size)} and there is room for {room}; unload others first"
+                )
+            self._loading[name] = size
+        # Without the lock, since it takes as long as reading every byte of it does.
+        try:
+            model = artifact.load(Path(url))
+            self._loaded[name] = Loaded(model, url, size)
+        finally:
+            del self._loading[name]
 
     def unload(self, name: str) -> None:
         """Forget a model; its memory is free unless a request is still using it.
@@ -73,9 +82,8 @@ class Models:
         ------
         NotLoadedError
         """
-        with self._changing:
+        if self._loaded.pop(name, None) is None:
             self.get(name)
-            del self._loaded[name]
         gc.collect()  # what refers to itself would keep its files mapped until some other time
 
     def get(self, name: str) -> Loaded:
@@ -85,9 +93,10 @@ class Models:
         ------
         NotLoadedError
         """
-        if name not in self._loaded:
+        loaded = self._loaded.get(name)
+        if loaded is None:
             raise NotLoadedError(f"there is no model {name[:200]}; load it with POST /models")
-        return self._loaded[name]
+        return loaded
 
     def all(self) -> Mapping[str, Loaded]:
         """Return the models by their names, in the order in which they came."""

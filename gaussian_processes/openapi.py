@@ -45,12 +45,17 @@ def description(many: bool) -> dict[str, Any]:
 
 def _invocation() -> dict[str, Any]:
     row = {"oneOf": [{"type": "array", "items": {}}, {"type": "object"}]}
-    rows = {"oneOf": [{"type": "object", "properties": {"instances": {"type": "array", "items": row}}}, {"type": "array"}]}
+    rows = {
+        "oneOf": [
+            {"type": "object", "properties": {"instances": {"type": "array", "items": row}}},
+            {"type": "array", "items": row},
+        ]
+    }
     text = {"schema": {"type": "string"}}
     body = {media_type: {"schema": rows} if media_type == JSON else text for media_type in DECODERS}
     answer = {media_type: {"schema": {"type": "object"}} if media_type == JSON else text for media_type in ENCODERS}
     return {
-        **_operation("predict the rows of the body", REFUSALS, TEXT),
+        "summary": "predict the rows of the body",
         "parameters": [
             {"name": "X-Amzn-SageMaker-Custom-Attributes", "in": "header", "schema": {"type": "string"}},
         ],
@@ -65,12 +70,13 @@ def _invocation() -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     model = {"type": "object", "properties": {"modelName": {"type": "string"}, "modelUrl": {"type": "string"}}}
+    listed = {"models": {"type": "array", "items": model}, "nextPageToken": {"type": "string"}}
     asked = {"type": "object", "required": ["model_name", "url"], "properties": {"model_name": {}, "url": {}}}
     refused = {"400": "there is no model to be used", "409": "it is loaded already", "507": "memory does not suffice"}
     return {
         "/models": {
             "get": {
-                **_operation("the models that are loaded", {"200": "a page of them"}, _object({"models": {"items": model}})),
+                **_operation("the models that are loaded", {"200": "a page of them"}, _object(listed)),
                 "parameters": [{"name": "next_page_token", "in": "query", "schema": {"type": "string"}}],
             },
             "post": {

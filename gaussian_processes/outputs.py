@@ -139,7 +139,8 @@ def usual(text: str, model: Model) -> tuple[Question, ...]:
     UserError
         As `asked_for` does.
     """
-    return asked_for(f"output={text.strip() or next(iter(kinds(model)))}", model)
+    words = text.strip() or next(iter(kinds(model)))
+    return asked_for(words if "=" in words.partition(",")[0] else f"output={words}", model)
 
 
 def answers(questions: Sequence[Question], model: Model, rows: Array) -> dict[str, Output]:
@@ -176,7 +177,7 @@ def _levels(name: str, text: str) -> Levels:
         levels = tuple(float(part) for part in text.split(","))
     except ValueError:
         levels = ()
-    if not levels or not all(0 < level < 1 for level in levels) or (name == "interval" and len(levels) > 1):
+    if not levels or not all(level > 0 and (1 + level) / 2 < 1 for level in levels) or (name == "interval" and len(levels) > 1):
         form = "0.9" if name == "interval" else "0.05,0.5,0.95"
         raise UserError(f'{name} is "{text[:60]}"; send probabilities between 0 and 1, such as {name}={form}')
     return levels

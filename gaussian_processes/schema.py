@@ -132,7 +132,9 @@ class Schema:
         for name in known:
             if name not in positions:
                 raise UserError(f"column {reprlib.repr(name)} is missing; send {', '.join(known)[:400]}")
-        for name in positions.keys() - {*known, *self.ignored}:
+        for name in (name for name in names if name not in {*known, *self.ignored}):
+            if name in {column.name for column in self.targets}:
+                raise UserError(f"column {reprlib.repr(name)} is what the model predicts; leave it out of the request")
             raise UserError(
                 f"column {reprlib.repr(name)} is not one the model was trained on; send {', '.join(known)[:400]},"
                 " or train with the others in ignore"

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from gaussian_processes.contract import Channel
@@ -274,11 +275,11 @@ def _csv(file: _File, header: bool | None) -> _Part:
 
 
 def _first_row(file: _File) -> tuple[list[str], int]:
-    """Cells of the first row that is not blank, and the lines down to it; no cells if there is none."""
+    """Cells of the first row that is not blank, and the rows down to it, blank ones among them; no cells if there is none."""
     with _opened(file) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
-        reader = csv.reader(text, skipinitialspace=True)
-        for cells in _not_blank(reader):
-            return [cell.strip() for cell in cells], reader.line_num
+        for count, cells in enumerate(csv.reader(text, skipinitialspace=True), 1):
+            if any(_not_blank([cells])):
+                return [cell.strip() for cell in cells], count
     return [], 0
 
 
@@ -340,7 +341,13 @@ def _cells(series: "pd.Series[Any]") -> Cells:
     """Cells of a column of pandas."""
     if pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_bool_dtype(series.dtype):
         return series.to_numpy(np.float64, na_value=np.nan)
-    return _as_words(None if missing else str(cell) for cell, missing in zip(series, series.isna(), strict=True))
+    words = _as_words(None if missing else str(cell) for cell, missing in zip(series, series.isna(), strict=True))
+    # Decimals, and whole numbers of more than 64 bits, are objects to pandas.
+    if not series.map(lambda cell: isinstance(cell, bool)).any() and all(
+        word is None or number(word) is not None for word in words
+    ):
+        return np.array([np.nan if word is None else float(word) for word in words], np.float64)
+    return words
 
 
 def _check_rows(file: _File, lines: int, columns: Sequence[Cells]) -> None:
@@ -383,9 +390,11 @@ def _faults(name: str, rows: Any, lines: int) -> Iterator[str]:
     """Sentences on rows of another length than the first, in their order; rows are counted below some lines."""
     columns = row = 0
     try:
-        for cells in _not_blank(rows):
+        for count, cells in enumerate(rows, 1):
+            if not any(_not_blank([cells])):
+                continue
             columns = columns or len(cells)
-            row += rows.line_num > lines
+            row += count > lines
             if len(cells) != columns:
                 yield f"row {row} of {name} has {len(cells)} column(s), but row 1 has {columns}: correct or remove it"
     except (ValueError, csv.Error) as reason:
@@ -414,7 +423,7 @@ def _json_lines(file: _File, _: bool | None) -> _Part:
 
 def _record(name: str, row: int, line: str) -> dict[Any, float | str | None]:
     """Cells of a line, by their names or positions."""
-    content = json.loads(line)
+    content = json.loads(line, parse_int=float)
     if not isinstance(content, dict | list):
         raise UserError(f"row {row} of {name} is {reprlib.repr(content)}: write one object, or list, a line")
     record = content if isinstance(content, dict) else dict(enumerate(content))
@@ -435,7 +444,7 @@ def _npy(file: _File, _: bool | None) -> _Part:
     """Columns of an array of shape (n, c), or of n records."""
     try:
         with _opened(file) as content:
-            array = np.load(io.BytesIO(content.read()), allow_pickle=False)
+            array = read_array(io.BytesIO(content.read()), allow_pickle=False)
     except (ValueError, *DAMAGED) as error:
         raise UserError(f"{file.name} is not an array ({error}): write it with numpy.save, without objects") from error
     if array.dtype.names:
@@ -448,6 +457,8 @@ def _npy(file: _File, _: bool | None) -> _Part:
 def _array_cells(array: Cells) -> Cells:
     if array.dtype.kind in NUMBERS:
         return array.astype(np.float64)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
     return _as_words(map(str, array.ravel().tolist())).reshape(array.shape)
 
 
@@ -467,6 +478,8 @@ def parquet(content: bytes, name: str) -> tuple[tuple[str, ...], tuple[Cells, ..
     """
     try:
         frame = pd.read_parquet(io.BytesIO(content))
+        if any(frame.index.names):  # an index with a name is a column that pandas has put aside
+            frame = frame.reset_index()
     except ImportError as error:
         raise UserError(
             f"{name} is Parquet, which this installation can't read: build the image with --build-arg PARQUET=true (pip"

@@ -58,7 +58,7 @@ def train(job: Job, steps: contract.Steps) -> None:
         _check_writable(folder)
     schema, data = _data(job, settings)
     with TemporaryDirectory(prefix="panels-") as scratch:
-        checkpoint = _checkpoint(job, Path(scratch), steps, _ingredients(settings, schema, data["train"]))
+        checkpoint = _checkpoint(job, Path(scratch), steps, _ingredients(settings, schema, data))
         teacher = Teacher(settings, schema, data.get("validation"), _say, Progress)
         teacher.check(*data.values())
         _stages(teacher, data, checkpoint)
@@ -157,12 +157,14 @@ def _checkpoint(job: Job, scratch: Path, steps: contract.Steps, ingredients: Seq
     return checkpoint
 
 
-def _ingredients(settings: Settings, schema: Schema, known: Examples) -> Sequence[bytes]:
+def _ingredients(settings: Settings, schema: Schema, data: Mapping[str, Examples]) -> Sequence[bytes]:
     """What a model is made of."""
     # Other versions compute other last digits, which would not be those of the panels that are there.
     versions = [WIDTH, *map(version, artifact.LIBRARIES)]
-    arrays = (known.rows.tobytes(), known.targets.tobytes(), known.weights.tobytes())
-    return *arrays, repr((known.rows.shape, schema, settings, versions)).encode()
+    taught = [data[name] for name in data if name in {"train", settings.select}]
+    arrays = [array for known in taught for array in (known.rows, known.targets, known.weights)]
+    words = repr(([array.shape for array in arrays], schema, settings, versions))
+    return *(array.tobytes() for array in arrays), words.encode()
 
 
 def _stages(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint) -> None:

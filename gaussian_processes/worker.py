@@ -19,7 +19,7 @@ from gevent import socket
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
-from gaussian_processes import artifact, contract, outputs
+from gaussian_processes import artifact, bodies, contract, outputs
 from gaussian_processes.app import ROWS, Call, Options, create_app
 from gaussian_processes.errors import UserError
 from gaussian_processes.machine import allowed_bytes
@@ -160,6 +160,10 @@ def application(body_bytes: int, cores: int) -> "WSGIApplication":
 def _served(environment: Mapping[str, str], options: Options) -> Model | Models:
     if is_true(environment.get("SAGEMAKER_MULTI_MODEL", "")):
         return Models(int(allowed_bytes() * MODELS_SHARE))
+    try:
+        bodies.encoder(options.accept)
+    except UserError as error:
+        raise UserError(f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: {error}") from error
     model = artifact.load(contract.base_folder(environment) / "model")
     try:
         outputs.usual(options.outputs, model)

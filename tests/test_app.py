@@ -180,14 +180,14 @@ def test_a_body_over_the_limit_is_refused_with_the_limit(client):
 
 @pytest.mark.parametrize("path", ["/", "/pingfoo", "/invocations/", "/models"])
 def test_another_path_is_not_found(client, path):
-    assert refused(client.get(path), 404) == f"there is no {path}; send GET /ping or POST /invocations"
+    assert refused(client.get(path), 404) == f"there is no {path}; GET /openapi.json has what there is"
 
 
 @pytest.mark.parametrize(("method", "path", "allowed"), [("GET", "/invocations", "POST"), ("POST", "/ping", "GET")])
 def test_another_method_is_not_allowed(client, method, path, allowed):
     answer = client.open(path, method=method)
 
-    assert refused(answer, 405) == f"{path} does not take {method}; send GET /ping or POST /invocations"
+    assert refused(answer, 405) == f"{path} does not take {method}; GET /openapi.json has what it takes"
     assert allowed in answer.headers["Allow"]
 
 
@@ -339,7 +339,16 @@ def test_an_interval_is_two_cells_of_csv(client):
 
 
 @pytest.mark.parametrize(
-    "attributes", ["interval=0", "interval=1", "interval=0.5,0.6", "quantiles=", "quantiles=nan", "interval=x"]
+    "attributes",
+    [
+        "interval=0",
+        "interval=1",
+        "interval=0.5,0.6",
+        "quantiles=",
+        "quantiles=nan",
+        "interval=x",
+        "interval=0.9999999999999999",
+    ],
 )
 def test_what_is_no_probability_is_refused(client, attributes):
     assert "send probabilities between 0 and 1, such as " in refused(asked(client, **{ATTRIBUTES: attributes}), 400)
@@ -349,6 +358,18 @@ def test_a_setting_names_outputs_with_their_levels(model):
     client = create_app(model, Options("mean,interval=0.5")).test_client()
 
     assert columns(asked(client)).shape == (len(ROWS), 3)
+
+
+def test_a_setting_may_be_a_level_alone(model):
+    client = create_app(model, Options("interval=0.5")).test_client()
+
+    assert columns(asked(client)).shape == (len(ROWS), 3)
+
+
+def test_half_a_letter_is_refused_as_any_word(client):
+    answer = client.post("/invocations", data=b'[["\\ud800", 1, 2]]', headers=JSON)
+
+    assert "not a finite number" in refused(answer, 400)
 
 
 def test_what_is_accepted_has_a_default(model):

@@ -392,3 +392,47 @@ def test_parquet_is_read_by_its_names():
         decode(in_parquet(frame[["size"]]), "application/x-parquet", NAMED)
     with pytest.raises(UserError, match="the request is not Parquet"):
         decode(b"PAR1", "application/x-parquet", NAMED)
+
+
+def test_a_quote_that_is_not_closed_is_refused():
+    assert refusal(b'1,"2\n3,4\n').startswith("a quote that begins in row 1 of the request, or below, is not closed")
+
+
+def test_lines_of_json_are_numbered_to_the_one_that_is_wrong():
+    assert refusal(b"[1,2]\n\xef\xbb\xbf[3,4]", LINES).startswith(
+        "row 2 of the request does not read as [1.5, 2.0] or an object"
+    )
+
+
+def test_an_archive_of_arrays_is_refused():
+    file = io.BytesIO()
+    np.savez(file, np.zeros((1, 2)))
+
+    assert refusal(file.getvalue(), NPY).startswith("the request is no array (")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(npy(np.array([[True]])), NPY), (b"[[true]]", JSON), (b"True\n", "text/csv")]
+)
+def test_truth_is_a_level_as_in_training(body, content_type):
+    schema = Schema(True, 2, (Column("flag", 1, ("False", "True")),), (Column("y", 0),))
+
+    assert decode(body, content_type, schema).tolist() == [[1]]
+
+
+def test_several_numbers_of_several_targets_are_cells_of_their_own():
+    body = encoder("text/csv").encode({"interval": np.arange(8.0).reshape(2, 2, 2)})
+
+    assert body == b"0.0,1.0,2.0,3.0\n4.0,5.0,6.0,7.0\n"
+
+
+def test_the_column_of_a_fault_is_the_one_of_its_name_in_any_order():
+    schema = Schema(True, 3, (Column("a", 1), Column("b", 2)), (Column("y", 0),))
+
+    with pytest.raises(UserError, match=r"row 1, column 1 \(a\) of the request is .x., not a finite number"):
+        decode(b"b,a\n1,x\n", "text/csv", schema)
+
+
+def test_the_target_is_not_asked_for():
+    with pytest.raises(UserError, match="column 'price' is what the model predicts; leave it out of the request"):
+        decode(b"price,age,colour,size\n1,1.5,red,2\n", "text/csv", NAMED)

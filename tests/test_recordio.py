@@ -93,6 +93,13 @@ def test_sparse_rows_have_zeros_between_their_keys():
     assert [row.tolist() for row in recordio.rows(framed(record))] == [[1.5, 0, 0, 2.5, 0]]
 
 
+def test_a_sparse_row_of_zeros_alone_has_its_width():
+    record = dense([])
+    record.features["values"].float64tensor.shape.append(3)
+
+    assert [row.tolist() for row in recordio.rows(framed(record))] == [[0, 0, 0]]
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [

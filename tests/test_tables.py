@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -385,8 +386,8 @@ def test_the_content_type_goes_before_the_ending(channel):
     [
         ("a.jsonl", b'{"y": 1}\n{"y": \n', "row 2 of train/a.jsonl is not JSON ("),
         ("a.jsonl", b"[1, 2]\n[3]\n", "row 2 of train/a.jsonl has 1 column(s), but others have 2: "),
-        ("a.jsonl", b"5\n", "row 1 of train/a.jsonl is 5: write one object, or list, a line"),
-        ("a.jsonl", b'{"y": [1]}\n', "row 1 of train/a.jsonl has [1] under y: write one number or word a column"),
+        ("a.jsonl", b"5\n", "row 1 of train/a.jsonl is 5.0: write one object, or list, a line"),
+        ("a.jsonl", b'{"y": [1]}\n', "row 1 of train/a.jsonl has [1.0] under y: write one number or word a column"),
         ("a.npy", b"no array", "train/a.npy is not an array ("),
         ("a.parquet", b"PAR1 no table", "train/a.parquet is not Parquet ("),
     ],
@@ -449,3 +450,38 @@ def test_a_pipe_that_never_appears_is_given_up_with_the_remedy(tmp_path):
         UserError, match="train_0 did not appear within 0 seconds: start the job again, or use File or FastFile"
     ):
         tables.read(Channel("train", tmp_path / "train", input_mode="Pipe"), pipe_timeout_seconds=0)
+
+
+def test_a_name_with_a_line_break_costs_no_row(channel):
+    fill(channel, {"a.csv": b'\ny,"a\nb"\n\n1,2\n3,4\n'})
+
+    table = tables.read(channel)
+
+    assert table.names == ("y", "a\nb")
+    assert numbers(table).tolist() == [[1, 2], [3, 4]]
+
+
+def test_numbers_beyond_64_bits_stay_numbers_beside_a_gap(channel):
+    fill(channel, {"a.csv": b"y,a,b\n1,99999999999999999999,\n3,4,5\n"})
+
+    assert tables.read(channel).columns[1].tolist() == [1e20, 4]
+
+
+def test_parquet_s_decimals_are_numbers_and_its_named_index_a_column(channel):
+    buffer = io.BytesIO()
+    frame = pd.DataFrame({"age": [3, 4], "y": [Decimal("1.50"), Decimal("2.25")]}).set_index("age")
+    frame.to_parquet(buffer)
+    fill(channel, {"a.parquet": buffer.getvalue()})
+
+    table = tables.read(channel)
+
+    assert table.names == ("age", "y")
+    assert numbers(table).tolist() == [[3, 1.5], [4, 2.25]]
+
+
+def test_arrays_of_bytes_are_words(channel):
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([(1.0, b"red")], dtype=[("y", "f8"), ("c", "S4")]))
+    fill(channel, {"a.npy": buffer.getvalue()})
+
+    assert tables.read(channel).columns[1].tolist() == ["red"]
