@@ -45,6 +45,8 @@ DRAIN_SECONDS = 20
 END_SECONDS = 2
 # How long gunicorn lets a worker be silent. A worker that computes isn't: its event loop goes on, so one of a minute hangs.
 SILENT_SECONDS = 60
+# What gunicorn serves: a function of a module, called with the largest body in bytes.
+APPLICATION = "gaussian_processes.worker:application"
 # How often the processes are looked at: nobody notices a tenth of a second, and it costs nothing.
 LOOK_SECONDS = 0.1
 
@@ -168,7 +170,7 @@ def _gunicorn(limits: Limits, address: str) -> Child:
         "graceful-timeout": DRAIN_SECONDS,
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    application = f"gaussian_processes.worker:application({limits.body_megabytes * 2**20})"
+    application = f"{APPLICATION}({limits.body_megabytes * 2**20})"
     # The threads are the mathematics' own, which divides the work into tiles; BLAS inside a tile has one.
     threads = {"OMP_NUM_THREADS": str(limits.threads), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "gunicorn", "--preload", "--no-control-socket", *flags, application]
