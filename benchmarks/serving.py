@@ -69,11 +69,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """What wrk counted: requests a second, and milliseconds that half and 99 of 100 answers took at most."""
+    """What wrk counted: requests a second, and milliseconds that half and 99 of 100 answers took at most.
+
+    `work` is the processor's milliseconds for a request, nginx's included: other programs on the machine hardly change it.
+    """
 
     rate: float
     p50: float
     p99: float
+    work: float
     bad: int
 
 
@@ -196,9 +200,13 @@ def _load(server: Server, point: Point, seconds: float, base: Path) -> Result:
     script.write_text(SCRIPT % (point.outputs, json.dumps(body)))
     command = ["wrk", "--threads=1", f"--connections={point.connections}", f"--duration={seconds}s"]
     command += [f"--timeout={WRK_TIMEOUT_SECONDS}s", f"--script={script}", f"http://127.0.0.1:{server.port}"]
+    begin = _processor_seconds(server)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
+    work = 1e3 * (_processor_seconds(server) - begin)
     found = json.loads(done.stdout.splitlines()[-1])
-    return Result(found["requests"] / found["seconds"], found["p50"], found["p99"], found["bad"])
+    return Result(
+        found["requests"] / found["seconds"], found["p50"], found["p99"], work / max(found["requests"], 1), found["bad"]
+    )
 
 
 def _await_idle(server: Server) -> None:
@@ -256,7 +264,7 @@ def _proportional_bytes(process: int) -> int:
 
 def _rates(results: dict[tuple[Point, str], list[Result]], subjects: Sequence[str]) -> str:
     """One line a point: requests a second and latencies of every subject, and ours against the others."""
-    head = ["model, request, connections", *(f"{subject}: requests/s (p50, p99 ms)" for subject in subjects)]
+    head = ["model, request, connections", *(f"{subject}: requests/s (p50, p99 ms; work ms)" for subject in subjects)]
     head += [f"ours / {subject}" for subject in subjects if subject != OURS]
     lines = []
     for point in dict.fromkeys(point for point, _ in results):
@@ -274,13 +282,13 @@ def _of(point: Point, subject: str, results: dict[tuple[Point, str], list[Result
 
 
 def _median(results: Sequence[Result]) -> Result:
-    median = {name: statistics.median(getattr(result, name) for result in results) for name in ("rate", "p50", "p99")}
+    median = {name: statistics.median(getattr(result, name) for result in results) for name in ("rate", "p50", "p99", "work")}
     return Result(**median, bad=sum(result.bad for result in results))
 
 
 def _shown(result: Result) -> str:
     failed = f"; {result.bad} failed" if result.bad else ""
-    return f"{result.rate:.3g} ({result.p50:.3g}, {result.p99:.3g}){failed}"
+    return f"{result.rate:.3g} ({result.p50:.3g}, {result.p99:.3g}; {result.work:.2g}){failed}"
 
 
 def _ping_table(pings: dict[tuple[Point, str], list[float]]) -> str:
@@ -302,7 +310,9 @@ def _ping_table(pings: dict[tuple[Point, str], list[float]]) -> str:
 
 def _memory_table(rows: int, memory: Sequence[tuple[int, float]]) -> str:
     head = [f"workers, {rows:,} rows in the model", "PSS of all processes, MB", "of one"]
-    return reporting.markdown(head, [[str(workers), f"{pss / 1e6:.0f}", f"{pss / memory[0][1]:.2f}"] for workers, pss in memory])
+    return reporting.markdown(
+        head, [[str(workers), f"{pss / 1e6:.0f}", f"{pss / memory[0][1]:.2f}"] for workers, pss in memory]
+    )
 
 
 if __name__ == "__main__":

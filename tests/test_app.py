@@ -11,7 +11,7 @@ from trained import COLUMNS, plain, train
 
 from gaussian_processes import artifact, training
 from gaussian_processes.app import ATTRIBUTES, create_app
-from gaussian_processes.model import Prediction
+from gaussian_processes.model import Member, Prediction
 from gaussian_processes.schema import Schema
 
 CSV, JSON = {"Content-Type": "text/csv"}, {"Content-Type": "application/json"}
@@ -191,6 +191,7 @@ class Faulty:
     answer: float | None = None
     schema: Schema = field(default_factory=lambda: plain(COLUMNS))
     has_variance: bool = True
+    members: tuple[Member, ...] = ()
 
     def predict(self, rows, variance=False):
         if self.answer is None:
@@ -235,12 +236,20 @@ def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(mode
 
     client = create_app(model, elsewhere=in_a_thread).test_client()
 
-    assert columns(asked(client)).shape == (len(ROWS), 1)
-    refused(asked(client, "a,b,c"), 400)
+    assert columns(asked(client, BODY * 1_000)).shape == (len(ROWS) * 1_000, 1)
+    refused(asked(client, "a,b,c\n" * 10_000), 400)
     assert len(used) == 2
     client.get("/ping")
     asked(client, Accept="image/png")
+    asked(client)  # what is done in a moment isn't worth the way
     assert len(used) == 2
+
+
+def test_a_compressed_body_is_refused_whatever_it_would_unfold_to(model):
+    client = create_app(model).test_client()
+
+    assert refused(asked(client, **{"Content-Encoding": "gzip"}), 415) == "Content-Encoding is gzip; send the body as it is"
+    assert asked(client, **{"Content-Encoding": "identity"}).status_code == 200
 
 
 @pytest.fixture(scope="module")

@@ -70,10 +70,10 @@ def serve(folder: Path, port: int) -> int:
     workers = str(multiprocessing.cpu_count())
     flags = ["--timeout", "60", "-k", "sync", "-b", f"unix:{folder}/gunicorn.sock", "-w", workers, "--no-control-socket"]
     environment = {**os.environ, "MODEL_PATH": str(folder / "model.pkl")}
-    nginx = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")])
-    gunicorn = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", *flags, "benchmarks.servers.sample:application()"], env=environment
-    )
+    nginx = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")], start_new_session=True)
+    # Sessions of their own, as ours have: Linux may share the processor out among sessions.
+    command = [sys.executable, "-m", "gunicorn", *flags, "benchmarks.servers.sample:application()"]
+    gunicorn = subprocess.Popen(command, env=environment, start_new_session=True)
 
     def stop(*_: object) -> None:
         nginx.send_signal(signal.SIGQUIT)
