@@ -34,6 +34,9 @@ def subtract_product(c: Array, a: Array, b: Array) -> None:
     if not a.dtype == b.dtype == c.dtype:
         raise ValueError(f"a product of {a.dtype} and {b.dtype} can't be taken from {c.dtype}; convert them to one type")
     (rows, inner), columns = a.shape, b.shape[1]
+    if columns == 1 and rows and inner:
+        _subtract_from_column(c, a, b)
+        return
     # Column-major BLAS sees every matrix transposed: c' = c' - b' a'.
     _routine("gemm", c.dtype.char)(
         _letter(b), _letter(a), _integer(columns), _integer(rows), _integer(inner), _scalar(c, -1), b.ctypes.data, _leading(b),
@@ -52,12 +55,34 @@ def solve_triangular(triangle: Array, c: Array) -> None:
         Rows or columns contiguous.
     """
     (size, columns), rows_contiguous = c.shape, _letter(c) == b"N"
+    if columns == 1 and size:
+        _solve_for_column(triangle, c)
+        return
     # A row-major `c` is seen as c', so the equation is transposed: c' inv(triangle'), from the right.
     side, extents = (b"R", (columns, size)) if rows_contiguous else (b"L", (size, columns))
     lower = _letter(triangle) == b"N"
     _routine("trsm", c.dtype.char)(
         side, b"U", b"N" if lower == rows_contiguous else b"T", b"N", _integer(extents[0]), _integer(extents[1]),
         _scalar(c, 1), triangle.ctypes.data, _leading(triangle), c.ctypes.data, _leading(c),
+    )  # fmt: skip
+
+
+def _subtract_from_column(c: Array, a: Array, b: Array) -> None:
+    """`subtract_product` of one column: the product of matrices would copy all of `a` into its own order first."""
+    rows_contiguous = _letter(a) == b"N"
+    extents = (a.shape[1], a.shape[0]) if rows_contiguous else a.shape
+    _routine("gemv", c.dtype.char)(
+        b"T" if rows_contiguous else b"N", _integer(extents[0]), _integer(extents[1]), _scalar(c, -1), a.ctypes.data,
+        _leading(a), b.ctypes.data, _step(b), _scalar(c, 1), c.ctypes.data, _step(c),
+    )  # fmt: skip
+
+
+def _solve_for_column(triangle: Array, c: Array) -> None:
+    """`solve_triangular` of one column."""
+    lower = _letter(triangle) == b"N"
+    _routine("trsv", c.dtype.char)(
+        b"U", b"T" if lower else b"N", b"N", _integer(len(triangle)), triangle.ctypes.data, _leading(triangle),
+        c.ctypes.data, _step(c),
     )  # fmt: skip
 
 
@@ -85,6 +110,11 @@ def _leading(matrix: Array) -> Any:
     """Elements from one contiguous run to the next: BLAS's leading dimension."""
     stride, shape = (0, 1) if _letter(matrix) == b"N" else (1, 0)
     return _integer(max(matrix.strides[stride] // matrix.itemsize, matrix.shape[shape]))
+
+
+def _step(column: Array) -> Any:
+    """Elements from one number of a column to the next."""
+    return _integer(max(column.strides[0] // column.itemsize, 1))
 
 
 def _integer(value: int) -> Any:

@@ -55,9 +55,13 @@ class Member:
         points = self.features.points(rows, place)
         return self.process.mean(points) * self.features.target_scale + self.features.target_center
 
-    def variance(self, rows: Array) -> Array:
-        """Variance at rows of shape (m, c), of shape (m, t)."""
-        return self.process.variance(self.features.points(rows)) * self.features.target_scale**2
+    def mean_and_variance(self, rows: Array, place: Callable[[int], str] = numbered) -> tuple[Array, Array]:
+        """Mean and variance at rows of shape (m, c), each of shape (m, t)."""
+        mean, variance = self.process.mean_and_variance(self.features.points(rows, place))
+        return (
+            mean * self.features.target_scale + self.features.target_center,
+            variance * self.features.target_scale**2,
+        )
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,12 @@ class Model:
         if variance and not self.has_variance:
             raise UserError("this model was trained without variance; train again with variance=true to get std or variance")
         weights = np.array([member.weight for member in self.members])
-        means = np.array([member.mean(rows, place) for member in self.members])
-        spreads = np.array([member.variance(rows) for member in self.members]) if variance else np.zeros_like(means)
+        if variance:
+            both = [member.mean_and_variance(rows, place) for member in self.members]
+            means, spreads = np.array([mean for mean, _ in both]), np.array([spread for _, spread in both])
+        else:
+            means = np.array([member.mean(rows, place) for member in self.members])
+            spreads = np.zeros_like(means)
         mean, spread = mixture(weights, means, spreads)
         probabilities = softmax(self.sharpness * mean) if self.schema.labels else None
         return Prediction(mean, spread if variance else None, probabilities)

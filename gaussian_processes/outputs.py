@@ -143,6 +143,12 @@ def usual(text: str, model: Model) -> tuple[Question, ...]:
     return asked_for(words if "=" in words.partition(",")[0] else f"output={words}", model)
 
 
+def need_variance(questions: Sequence[Question], model: Model) -> bool:
+    """Whether any answer takes the variance of the prediction."""
+    known = kinds(model)
+    return any(known[question.name].needs_variance for question in questions)
+
+
 def answers(questions: Sequence[Question], model: Model, rows: Array) -> dict[str, Output]:
     """Predict some rows, and answer every question, by its name.
 
@@ -152,7 +158,7 @@ def answers(questions: Sequence[Question], model: Model, rows: Array) -> dict[st
         If a row can't be used, or what would be answered is not finite.
     """
     known = kinds(model)
-    prediction = model.predict(rows, variance=any(known[question.name].needs_variance for question in questions))
+    prediction = model.predict(rows, variance=need_variance(questions, model))
     for what, values in (("mean", prediction.mean), ("variance", prediction.variance)):
         if values is not None and not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Protocol, TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from gaussian_processes import blas  # noqa: F401  loads the libraries that lose their threads
 from gaussian_processes.machine import allowed_cores
@@ -28,6 +28,11 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@cache
+def _blas_libraries() -> list[LibController]:
+    return [library for library in _libraries().lib_controllers if library.user_api == "blas"]
+
+
 @contextmanager
 def team() -> Iterator[Over]:
     """One thread a core, each with a BLAS of one thread.
@@ -45,15 +50,19 @@ def team() -> Iterator[Over]:
     ...     list(over(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
-    with _libraries().limit(limits=1, user_api="blas"), ExitStack() as stack:
+    with ExitStack() as stack:
+        # Setting what is set already takes as long as a small prediction.
+        if any(library.get_num_threads() != 1 for library in _blas_libraries()):
+            stack.enter_context(_libraries().limit(limits=1, user_api="blas"))
         pools: list[ThreadPoolExecutor] = []
 
-        def over(function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
-            tasks = list(tasks)
-            if len(tasks) < 2:  # which threads would only make wait: a hundred rows are done before one has started
-                return map(function, tasks)
+        def over(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+            waiting = list(tasks)
+            # One task is done here, for starting a thread takes as long as the kernel of a thousand pairs.
+            if len(waiting) < 2:
+                return iter([function(task) for task in waiting])
             if not pools:
                 pools.append(stack.enter_context(ThreadPoolExecutor(allowed_cores())))
-            return pools[0].map(function, tasks)
+            return pools[0].map(function, waiting)
 
         yield over

@@ -162,16 +162,23 @@ class GaussianProcess:
         ValueError
             If the factor was not kept.
         """
+        return self.mean_and_variance(points)[1]
+
+    def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
+        """`mean` and `variance` at new points, each of shape (m, t), from kernels that are computed once."""
         factor, total = self._kept_factor, 1 + self.noise + self.jitter
+
+        def part(rows: slice) -> tuple[Array, Array]:
+            kernel = self.kernel(points[rows], self.points)
+            return kernel @ self.weights, squared_norms(factor.half_solve(kernel.T))
+
         with team() as over:
-            parts = over(
-                lambda rows: squared_norms(factor.half_solve(self.kernel(self.points, points[rows]))),
-                slices(len(points), CHUNK),
-            )
-            explained = np.concatenate([np.empty(0), *parts])
+            means, norms = zip(*over(part, slices(len(points), CHUNK)), strict=True) if len(points) else ((), ())
+        mean = np.concatenate([np.empty((0, self.weights.shape[1])), *means])
+        explained = np.concatenate([np.empty(0), *norms])
         # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
         least = max(self.noise + self.jitter, float(np.finfo(factor.kind).eps))
-        return np.outer(np.maximum(total - explained, least), self.signal_variance)
+        return mean, np.outer(np.maximum(total - explained, least), self.signal_variance)
 
     def log_evidence(self) -> float:
         """Log marginal likelihood of the observations, summed over the targets: GPML eq. 2.30, at the best a.

@@ -46,6 +46,8 @@ Environment variables:
 SIGTERM answers the requests in flight and ends with exit code 0. A request asks for
 other outputs with the header X-Amzn-SageMaker-Custom-Attributes: output=mean,std
 """
+# What gunicorn serves: a function of a module, called with the largest body in bytes and the cores.
+APPLICATION = "gaussian_processes.worker:application"
 # SageMaker kills 30 s after SIGTERM. Requests in flight get most of that; a process without any ends in a second.
 DRAIN_SECONDS = 20
 END_SECONDS = 2
@@ -191,7 +193,7 @@ def _gunicorn(limits: Limits, folder: Path, address: str) -> Child:
         del options["access-logfile"]
     flags = [f"--{name}={value}" for name, value in options.items()]
     cores = limits.workers * limits.threads
-    application = f"gaussian_processes.worker:application({limits.body_megabytes * 2**20}, {cores})"
+    application = f"{APPLICATION}({limits.body_megabytes * 2**20}, {cores})"
     # The threads are the mathematics' own, which divides the work into tiles; BLAS inside a tile has one.
     threads = {"OMP_NUM_THREADS": str(limits.threads), "OPENBLAS_NUM_THREADS": "1"}
     # Where the workers' counters meet.

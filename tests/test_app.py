@@ -17,7 +17,7 @@ from trained import COLUMNS, plain, train
 
 from gaussian_processes import app, artifact, training
 from gaussian_processes.app import ATTRIBUTES, Options, create_app
-from gaussian_processes.model import Prediction
+from gaussian_processes.model import Member, Prediction
 from gaussian_processes.models import Models
 from gaussian_processes.schema import Schema
 
@@ -198,6 +198,7 @@ class Faulty:
     answer: float | None = None
     schema: Schema = field(default_factory=lambda: plain(COLUMNS))
     has_variance: bool = True
+    members: tuple[Member, ...] = ()
 
     def predict(self, rows, variance=False):
         if self.answer is None:
@@ -242,8 +243,8 @@ def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(mode
 
     client = create_app(model, Options(elsewhere=in_a_thread)).test_client()
 
-    assert columns(asked(client)).shape == (len(ROWS), 1)
-    refused(asked(client, "a,b,c"), 400)
+    assert columns(asked(client, BODY * 1_000)).shape == (len(ROWS) * 1_000, 1)
+    refused(asked(client, "a,b,c\n" * 10_000), 400)
     assert len(used) == 2
     client.get("/ping")
     asked(client, Accept="image/png")

@@ -1,0 +1,1 @@
+"""What is served beside this package, to compare with?"""
