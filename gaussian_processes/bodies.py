@@ -202,8 +202,9 @@ def _names(line: str, schema: Schema) -> list[str]:
     """Names of the columns, if a first line holds any of them."""
     if not schema.named:
         return []
-    cells, known = [cell.strip() for cell in _split(line)], {column.name for column in schema.features}
-    return cells if known.intersection(cells) and not all(number(cell) is not None for cell in cells) else []
+    cells = [cell.strip() for cell in _split(line)]
+    known = {column.name.lower() for column in schema.features}  # in another case they are no row, and will be refused as names
+    return cells if known.intersection(map(str.lower, cells)) and not all(number(cell) is not None for cell in cells) else []
 
 
 def _csv_rows(lines: list[str], layout: _Layout, first: int) -> Array:

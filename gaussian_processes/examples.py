@@ -15,6 +15,8 @@ from gaussian_processes.tables import Cells, Table
 
 Array = NDArray[np.float64]
 
+# In fewer rows than these each may well be of a class of its own.
+FEW = 20
 # A category of more levels has hardly a row for each, and each is a column of its own: it is a name, and no category.
 LEVELS = 1_000
 
@@ -120,8 +122,14 @@ def read(table: Table, schema: Schema) -> Examples:
             rows[:, index] = _numbers(table, position, f"but cells of {table.call(position)} are finite numbers")
         else:
             rows[:, index] = _codes(table, position, column, schema, notes)
-    if count := int(np.isnan(rows).sum()):
-        notes.append(f"{count:,} missing cells of {table.files} are filled in: numbers by the mean, categories by no level")
+    counts = np.isnan(rows).sum(axis=0).tolist()
+    if any(counts):
+        where = ", ".join(f"{count:,} of {schema.describe(index)}" for index, count in enumerate(counts) if count)
+        notes.append(
+            f"missing cells of {table.files} are filled in, numbers by the mean, categories by no level: {where[:300]}"
+        )
+    if schema.named != (table.names is not None):
+        notes.append(f"either the training files or {table.files} name their columns, not both: they are matched by position")
     return Examples(rows, _targets(table, schema), _weights(table, schema), table.place, notes)
 
 
@@ -195,6 +203,11 @@ def _labels(table: Table, targets: Sequence[int], task: str) -> tuple[Label, ...
         labels: list[Label] = sorted({word(cell) for cell in _known(cells)})
     else:
         labels = [_plain(value) for value in np.unique(_known(cells)).tolist()]
+    if len(labels) > len(cells) / 2 and len(cells) > FEW:
+        raise UserError(
+            f"{table.call(targets[0])} has {len(labels):,} classes in {len(cells):,} rows, too few of each to learn from:"
+            " correct target, write its numbers without separators, or set task=regression"
+        )
     if not 2 <= len(labels) <= LEVELS:
         raise UserError(
             f"{table.call(targets[0])} has {len(labels):,} classes, but classification takes 2 to {LEVELS:,}:"
@@ -256,11 +269,17 @@ def _codes(table: Table, position: int, column: Column, schema: Schema, notes: l
     codes = np.array([np.nan if cell is None else column.code(cell) for cell in cells.tolist()], float)
     unknown = np.flatnonzero(codes == UNKNOWN)
     for row in unknown[:1]:
-        sentence = f"{table.at(row, position)} is {reprlib.repr(cells[row])}, which training did not have"
+        sentence = f"{table.at(row, position)} is {_shown(cells[row])}, which training did not have"
+        if len(unknown) == len(cells) > 1:
+            raise UserError(f"{sentence}, and so are all cells of that column: check that it is the column of training")
         if schema.unknown_category == "error":
             raise UserError(f"{sentence}: correct or remove the row, or set unknown_category=zeros")
         notes.append(f"{sentence}; it and {len(unknown) - 1} more such cells count as none of the levels")
     return codes
+
+
+def _shown(cell: Label) -> str:
+    return reprlib.repr(cell) if isinstance(cell, str) else word(cell)
 
 
 def _targets(table: Table, schema: Schema) -> Array:

@@ -30,10 +30,11 @@ def number(cell: str) -> float | None:
 
 
 def word(cell: Label) -> str:
-    """Level that a cell names: numbers that are equal are one level, however they are written."""
+    """Level that a cell names: numbers that are equal are one level, however they are written, and so are true and True."""
     value = number(cell) if isinstance(cell, str) else float(cell)
     if value is None or not math.isfinite(value):
-        return str(cell).strip()
+        text = str(cell).strip()
+        return text.title() if text.lower() in {"true", "false"} else text
     return str(int(value)) if value.is_integer() else repr(value)
 
 

@@ -162,6 +162,11 @@ def read(channel: Channel, header: bool | None = None, pipe_timeout_seconds: flo
         )
     if header is None:
         notes += [
+            f"the first line of {name} is taken for a row, since it has no word above numbers; header=true makes it names"
+            for name, part in parts.items()
+            if not part.names and (reader or _by_ending(name)) is _csv and all(cells.dtype == object for cells in part.columns)
+        ]
+        notes += [
             f"the first line of {name} names its columns ({reprlib.repr(', '.join(part.names))}); header=false makes it a row"
             for name, part in parts.items()
             if part.names and (reader or _by_ending(name)) is _csv
@@ -260,6 +265,8 @@ def _pipe(channel: Channel, timeout_seconds: float) -> _File:
 
 def _csv(file: _File, header: bool | None) -> _Part:
     """Columns of a file of CSV; numbers are the float64 next to their decimals."""
+    first: list[str] = []
+    lines = 0
     try:
         first, lines = _first_row(file)
         if not first:
@@ -271,7 +278,12 @@ def _csv(file: _File, header: bool | None) -> _Part:
             return _Part(_named(file, first, columns), columns)
         return _Part(None, _columns(file, 0))
     except (ValueError, csv.Error, *DAMAGED) as error:
-        raise UserError(_explain(file, error)) from error
+        raise UserError(_explain(file, error, lines if header or _are_words(first) else 0)) from error
+
+
+def _are_words(cells: Sequence[str]) -> bool:
+    """Whether no cell is a number, as in a line of names."""
+    return all(number(cell) is None or not cell for cell in cells)
 
 
 def _first_row(file: _File) -> tuple[list[str], int]:
@@ -286,8 +298,8 @@ def _first_row(file: _File) -> tuple[list[str], int]:
 def _names_columns(first: Sequence[str], columns: Sequence[Cells]) -> bool:
     """Whether a first row has a word where the rows below have numbers; without rows below, whether it has words only."""
     if not columns:
-        return len(first) > 1 and all(number(cell) is None for cell in first)
-    below = (cells.dtype != object and not np.isnan(cells).all() for cells in columns)
+        return len(first) > 1 and _are_words(first)
+    below = [cells.dtype != object and not np.isnan(cells).all() for cells in columns]
     return any(number(cell) is None and numeric for cell, numeric in zip(first, below, strict=False))
 
 
@@ -296,7 +308,18 @@ def _named(file: _File, names: Sequence[str], columns: Sequence[Cells]) -> tuple
         raise UserError(
             f"the first line of {file.name} has {len(names)} names, but row 1 has {len(columns)} column(s): name every column"
         )
-    return tuple(name or str(position) for position, name in enumerate(names))
+    for position in (position for position, name in enumerate(names) if not name):
+        if columns and _counts(columns[position]):
+            raise UserError(
+                f"column {position + 1} of {file.name} has no name and counts the rows, as the index does that pandas writes:"
+                " write the file with index=False, or give the column a name"
+            )
+    return tuple(name or f"unnamed {position}" for position, name in enumerate(names))
+
+
+def _counts(cells: Cells) -> bool:
+    """Whether a column is 0, 1, 2, … or 1, 2, 3, …."""
+    return cells.dtype != object and len(cells) > 1 and bool((np.diff(cells) == 1).all()) and cells[0] in {0, 1}
 
 
 def _columns(file: _File, lines: int) -> tuple[Cells, ...]:
@@ -368,11 +391,11 @@ def _opened(file: _File) -> Iterator["gzip.GzipFile | io.BufferedReader[Any]"]:
         yield gzip.GzipFile(fileobj=plain) if plain.peek(2).startswith(b"\x1f\x8b") else plain
 
 
-def _explain(file: _File, error: Exception) -> str:
+def _explain(file: _File, error: Exception, lines: int) -> str:
     """Sentence on the first thing wrong with a file of CSV, found row by row: slow, and only for a file known to be wrong."""
     try:
         with _opened(file) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
-            faults = _faults(file.name, csv.reader(text, skipinitialspace=True), 0)
+            faults = _faults(file.name, csv.reader(text, skipinitialspace=True), lines)
             return next(faults, f"{file.name} cannot be read as CSV ({error}): correct it")
     except (ValueError, csv.Error, *DAMAGED) as reason:
         return f"{file.name} is not CSV in UTF-8 ({reason}): remove it, or write it as CSV, compressed by gzip or not"
@@ -396,7 +419,8 @@ def _faults(name: str, rows: Any, lines: int) -> Iterator[str]:
             columns = columns or len(cells)
             row += count > lines
             if len(cells) != columns:
-                yield f"row {row} of {name} has {len(cells)} column(s), but row 1 has {columns}: correct or remove it"
+                first = "the line of names" if lines else "row 1"
+                yield f"row {row} of {name} has {len(cells)} column(s), but {first} has {columns}: correct or remove it"
     except (ValueError, csv.Error) as reason:
         yield f"{name} is not CSV in UTF-8 ({reason}): remove it, or write it as CSV, compressed by gzip or not"
 
@@ -424,7 +448,8 @@ def _json_lines(file: _File, _: bool | None) -> _Part:
 def _record(name: str, row: int, line: str) -> dict[Any, float | str | None]:
     """Cells of a line, by their names or positions."""
     content = json.loads(line, parse_int=float)
-    if not isinstance(content, dict | list):
+    nested = isinstance(content, list) and any(isinstance(cell, dict | list) for cell in content)
+    if nested or not isinstance(content, dict | list):
         raise UserError(f"row {row} of {name} is {reprlib.repr(content)}: write one object, or list, a line")
     record = content if isinstance(content, dict) else dict(enumerate(content))
     for key, cell in record.items():
@@ -437,7 +462,11 @@ def _typed(cells: Sequence[object]) -> Cells:
     """Numbers, if all cells are; else words."""
     if all(cell is None or type(cell) in (int, float) for cell in cells):
         return np.array([np.nan if cell is None else cell for cell in cells], np.float64)
-    return _as_words(str(cell) if isinstance(cell, bool) else cell for cell in cells)
+    words = _as_words(str(cell) if isinstance(cell, bool) else cell for cell in cells)
+    # Numbers in quotes are numbers, as they are in CSV.
+    if all(word is None or number(word) is not None for word in words):
+        return np.array([np.nan if word is None else float(word) for word in words], np.float64)
+    return words
 
 
 def _npy(file: _File, _: bool | None) -> _Part:
@@ -502,6 +531,7 @@ ENDINGS: Mapping[str, Callable[[_File, bool | None], _Part]] = {
     ".jsonl": _json_lines,
     ".jsonlines": _json_lines,
     ".ndjson": _json_lines,
+    ".json": _json_lines,
     ".npy": _npy,
     ".parquet": _parquet,
 }

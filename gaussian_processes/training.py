@@ -130,10 +130,18 @@ def _remark(schema: Schema, known: Examples) -> None:
     what = f"{len(schema.labels)} classes ({', '.join(map(str, schema.labels))[:200]})" if schema.labels else "numbers"
     names = ", ".join(column.name for column in schema.targets) if schema.named else f"{len(schema.targets)} column(s)"
     _say(f"target: {names}, {what}; features: {len(schema.features)} columns")
+    for code, count in enumerate(np.bincount(known.targets[:, 0].astype(int)).tolist() if schema.labels else ()):
+        if count == 1:
+            _say(f"class {schema.labels[code]} has one row: is it a mistake in writing another?")
     for index, column in enumerate(schema.features):
         if column.levels is not None:
             levels = ", ".join(column.levels)[:200]
             _say(f"feature {schema.describe(index)} is a category of {len(column.levels)} levels: {levels}")
+            if len(column.levels) > len(known) / 2 and len(known) > 2:
+                _say(
+                    f"{schema.describe(index)} has hardly a row a level: if it is a name or a date, put it into ignore, or make"
+                    " numbers of it"
+                )
     rows = known.rows
     for index in np.flatnonzero((rows == rows[0]).all(axis=0)).tolist():
         _say(f"feature {schema.describe(index)} is constant, so it does not matter to predictions")

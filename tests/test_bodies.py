@@ -436,3 +436,8 @@ def test_the_column_of_a_fault_is_the_one_of_its_name_in_any_order():
 def test_the_target_is_not_asked_for():
     with pytest.raises(UserError, match="column 'price' is what the model predicts; leave it out of the request"):
         decode(b"price,age,colour,size\n1,1.5,red,2\n", "text/csv", NAMED)
+
+
+def test_names_in_another_case_are_no_row():
+    with pytest.raises(UserError, match="column 'age' is missing; send age, colour, size"):
+        decode(b"Age,Colour,Size\n1.5,red,2\n", "text/csv", NAMED)

@@ -186,7 +186,10 @@ def test_missing_cells_are_left_to_be_filled_in_and_counted():
     _, known = taught(table(a=[np.nan, 1, 2, 3], kind=["a", None, None, "b"]), missing="mean")
 
     assert np.isnan(known.rows).sum(axis=0).tolist() == [1, 2, 0]
-    assert known.notes == ["3 missing cells of train/a.csv are filled in: numbers by the mean, categories by no level"]
+    assert known.notes == [
+        "missing cells of train/a.csv are filled in, numbers by the mean, categories by no level: 1 of column 1 (a),"
+        " 2 of column 2 (kind)"
+    ]
 
 
 def test_a_class_that_training_did_not_have_is_refused():
@@ -215,3 +218,34 @@ def test_numbers_that_are_equal_are_one_level(cell, level):
 @pytest.mark.parametrize(("cell", "value"), [("1e3", 1000), (" -.5 ", -0.5), ("inf", np.inf), ("1_0", None), ("x", None)])
 def test_a_cell_is_a_number_or_not(cell, value):
     assert number(cell) == value
+
+
+def test_truth_is_one_level_however_it_is_spelt():
+    assert word("TRUE") == word("true") == word("True") == "True"
+
+
+def test_a_column_of_nothing_but_unknown_levels_is_refused():
+    schema, _ = taught()
+
+    with pytest.raises(
+        UserError, match="is 1, which training did not have, and so are all cells of that column: check that it is"
+    ):
+        examples.read(table(kind=[1, 0, 1, 0]), schema)
+
+
+def test_a_target_of_which_nearly_every_row_is_a_class_is_refused():
+    cells = np.array([f"1,{row:03}" for row in range(60)], object)
+    rows = Table(("y", "a"), (cells, np.arange(60.0)), [("train/a.csv", 60)])
+
+    with pytest.raises(
+        UserError, match=r"column 1 \(y\) has 60 classes in 60 rows, too few of each to learn from: correct target"
+    ):
+        taught(rows)
+
+
+def test_that_columns_are_matched_by_position_is_said():
+    schema, _ = taught()
+
+    assert examples.read(table(names=None), schema).notes == [
+        "either the training files or train/a.csv name their columns, not both: they are matched by position"
+    ]

