@@ -37,7 +37,7 @@ CLASSES: Mapping[str, Callable[[Model, Prediction], Output]] = {
 NEED_VARIANCE = {"std", "variance"}
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # What is predicted in the thread that takes requests in, because handing it to another costs half a millisecond and more when
-# all are busy: what takes about as long. With 64 of them before it, a ping waits for some 30 ms.
+# all are busy: what takes about as long.
 BRIEF_SECONDS = 1e-3
 # What a prediction takes on a core of 2020: for a row of a request and a training row, and for an entry of the factor. A cell
 # takes 8 characters or more, unless the numbers are short; then the estimate is out by 4 at most.
@@ -66,7 +66,11 @@ def here(call: Call) -> bytes:
 
 
 def create_app(
-    model: Model, outputs: Sequence[str] = (), body_bytes: int | None = None, elsewhere: Callable[[Call], bytes] = here
+    model: Model,
+    outputs: Sequence[str] = (),
+    body_bytes: int | None = None,
+    elsewhere: Callable[[Call], bytes] = here,
+    in_turn: Callable[[Call], bytes] = here,
 ) -> Flask:
     """Make the WSGI application that answers ``GET /ping`` and ``POST /invocations`` with a model.
 
@@ -79,6 +83,8 @@ def create_app(
         The largest body that is read.
     elsewhere : callable
         Calls what it is given, which may take seconds and knows nothing of Flask, and returns what that returns.
+    in_turn : callable
+        The same, for what takes a millisecond.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = body_bytes
@@ -106,7 +112,7 @@ def create_app(
                 app.logger.warning(sentence)
             return encoder.encode(_predict(model, rows, wanted))
 
-        answer = (here if _is_brief(model, len(body), wanted) else elsewhere)(answered)
+        answer = (in_turn if _is_brief(model, len(body), wanted) else elsewhere)(answered)
         return Response(answer, content_type=encoder.media_type)
 
     return app
