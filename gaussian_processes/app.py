@@ -26,7 +26,7 @@ ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # Where the number of a request's rows is left for the line of the log.
 ROWS = "gaussian_processes.rows"
 # What is predicted in the thread that takes requests in, because handing it to another costs half a millisecond and more when
-# all are busy: what takes about as long. With 64 of them before it, a ping waits for some 30 ms.
+# all are busy: what takes about as long.
 BRIEF_SECONDS = 1e-3
 # What a prediction takes on a core of 2020: for a row of a request and a training row, and for an entry of the factor. A cell
 # takes 8 characters or more, unless the numbers are short; then the estimate is out by 4 at most.
@@ -65,6 +65,8 @@ class Options:
         What ``/execution-parameters`` answers.
     elsewhere : callable
         Calls what it is given, which may take seconds and knows nothing of Flask, and returns what that returns.
+    in_turn : callable
+        The same, for what takes a millisecond.
     """
 
     outputs: str = ""
@@ -72,6 +74,7 @@ class Options:
     body_bytes: int | None = None
     transforms: Mapping[str, object] = field(default_factory=dict)
     elsewhere: Callable[[Call], bytes] = here
+    in_turn: Callable[[Call], bytes] = here
 
 
 def create_app(served: Model | Models, options: Options | None = None) -> Flask:
@@ -152,7 +155,8 @@ class Endpoint:
                 self.app.logger.warning(sentence)
             return encoder.encode(outputs.answers(questions, model, rows))
 
-        return (here if _is_brief(model, len(body), questions) else self.options.elsewhere)(call), count
+        brief = _is_brief(model, len(body), questions)
+        return (self.options.in_turn if brief else self.options.elsewhere)(call), count
 
     def _unknown(self, schema: Schema, rows: Array) -> Iterator[str]:
         """Sentences on the columns in which a level that training did not have comes for the first time."""

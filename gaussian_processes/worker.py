@@ -9,13 +9,14 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
 import gevent  # type: ignore[import-untyped]
 from gevent import socket
+from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
@@ -120,6 +121,21 @@ def elsewhere(call: Call) -> bytes:
     return future.result()
 
 
+def one_by_one() -> Callable[[Call], bytes]:
+    """Make what calls in the thread of the requests, and looks for new ones before each call.
+
+    Without that, a ping would wait for all the calls that are ready when it comes: with 64 connections a tenth of a second.
+    """
+    turn = BoundedSemaphore()
+
+    def in_turn(call: Call) -> bytes:
+        with turn:
+            gevent.sleep(0)
+            return call()
+
+    return in_turn
+
+
 def _fill(future: Future[bytes], call: Call) -> None:
     # Linux keeps this for each thread by itself, and the threads that this one starts inherit it.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
@@ -153,6 +169,7 @@ def application(body_bytes: int, cores: int) -> "WSGIApplication":
         body_bytes or None,
         transforms(body_bytes, cores, environment.get("SAGEMAKER_BATCH", "")),
         elsewhere,
+        one_by_one(),
     )
     try:
         served = _served(environment, options)
