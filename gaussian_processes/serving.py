@@ -173,6 +173,8 @@ def _gunicorn(limits: Limits, address: str) -> Child:
     application = f"{APPLICATION}({limits.body_megabytes * 2**20})"
     # The threads are the mathematics' own, which divides the work into tiles; BLAS inside a tile has one.
     threads = {"OMP_NUM_THREADS": str(limits.threads), "OPENBLAS_NUM_THREADS": "1"}
+    # Every thread that predicts would keep freed memory of its own: a worker of 8 has 30 MB less with two such stores.
+    threads["MALLOC_ARENA_MAX"] = os.environ.get("MALLOC_ARENA_MAX", "2")
     command = [sys.executable, "-m", "gunicorn", "--preload", "--no-control-socket", *flags, application]
     return Child("gunicorn", _start(command, os.environ | threads), signal.SIGTERM)
 
