@@ -93,6 +93,13 @@ class _Page:
         return _field(self.objectives[0].metric)
 
     @property
+    def _extent(self) -> list[float]:
+        """Ends of the objective's density, a little beyond those of what was seen."""
+        found = [row[self.objective] for row in self.values if row[self.objective] is not None] or [0.0]
+        beyond = 0.15 * (max(found) - min(found)) or 1.0
+        return [min(found) - beyond, max(found) + beyond]
+
+    @property
     def crossed(self) -> bool:
         """Whether there are two whole numbers, such as q and l, to cross in a table."""
         return len(self._whole) >= 2
@@ -100,7 +107,7 @@ class _Page:
     @property
     def _whole(self) -> list[Range]:
         whole: list[Range] = [entry for entry in self.ranges if isinstance(entry, Numbers) and entry.whole]
-        return sorted(whole, key=lambda entry: entry.name not in ("q", "l"))[:2]
+        return sorted(whole, key=lambda entry: {"q": 0, "l": 1}.get(entry.name, 2))[:2]
 
     def over_time(self) -> Any:
         """The objective of every job as they ended, the best so far, and where jobs failed."""
@@ -131,7 +138,7 @@ class _Page:
             alt.Chart()
             .transform_filter(f"isValid(datum.{self.objective})")
             .transform_filter(self.brush)
-            .transform_density(self.objective, groupby=[RUN], as_=[self.objective, "density"])
+            .transform_density(self.objective, groupby=[RUN], as_=[self.objective, "density"], extent=self._extent)
             .mark_area(opacity=0.4)
             .encode(x=self._axis("x"), y=alt.Y("density", type="quantitative"), color=self._color)
         )
@@ -143,7 +150,7 @@ class _Page:
         if isinstance(entry, Numbers):
             logarithmic = entry.scaling in (LOGARITHMIC, REVERSE)
             title = f"1 - {entry.name}" if entry.scaling == REVERSE else entry.name
-            scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
+            scale = alt.Scale(type="log", padding=8) if logarithmic else alt.Scale(zero=False, padding=8)
             x = alt.X(
                 name,
                 type="quantitative",
@@ -174,16 +181,16 @@ class _Page:
         )
         scale = alt.Scale(scheme="viridis", reverse=not self.objectives[0].maximize)
         color = alt.Color("value", type="quantitative", scale=scale, title=self.objectives[0].metric)
-        squares = aggregate.mark_rect().encode(
+        squares = aggregate.mark_rect(opacity=0.6).encode(
             **axes, color=color, tooltip=[alt.Tooltip("value", type="quantitative"), "jobs:Q"]
         )
-        numbers = aggregate.mark_text(color="white").encode(**axes, text=alt.Text("value", type="quantitative", format=".4~g"))
+        numbers = aggregate.mark_text(color="black").encode(**axes, text=alt.Text("value", type="quantitative", format=".4~g"))
         return _sized(alt.layer(squares, numbers), f"Best of {first.name} × {second.name}").resolve_scale(color="independent")
 
     def pareto(self) -> Any:
         """Two objectives against each other, with the jobs that no other is better than."""
         second = _field(self.objectives[1].metric)
-        y = alt.Y(second, type="quantitative", title=self.objectives[1].metric, scale=alt.Scale(zero=False))
+        y = alt.Y(second, type="quantitative", title=self.objectives[1].metric, scale=alt.Scale(zero=False, padding=8))
         seen = alt.Chart().transform_filter(f"isValid(datum.{self.objective}) && isValid(datum.{second})")
         points = seen.mark_point(filled=True, size=60).encode(
             x=self._axis("x"), y=y, color=self._color, opacity=self._opacity, tooltip=self._tooltip([])
@@ -207,7 +214,7 @@ class _Page:
         lines = (
             alt.Chart()
             .transform_filter(f"isValid(datum.{self.objective})")
-            .transform_fold([_field(f"at {name}") for name in axes], as_=["axis", "position"])
+            .transform_fold([_at(name) for name in axes], as_=["axis", "position"])
             .transform_calculate(axis="slice(datum.axis, 3)")
             .mark_line(strokeWidth=2)
             .encode(
@@ -215,7 +222,7 @@ class _Page:
                     "axis",
                     type="nominal",
                     title=None,
-                    sort=[_field(name) for name in axes],
+                    sort=[_at(name)[3:] for name in axes],
                     axis=alt.Axis(labelAngle=0, grid=True),
                 ),
                 y=alt.Y(
@@ -236,7 +243,9 @@ class _Page:
 
     def _axis(self, which: str) -> Any:
         channel = alt.X if which == "x" else alt.Y
-        return channel(self.objective, type="quantitative", title=self.objectives[0].metric, scale=alt.Scale(zero=False))
+        return channel(
+            self.objective, type="quantitative", title=self.objectives[0].metric, scale=alt.Scale(zero=False, padding=8)
+        )
 
     @property
     def _color(self) -> Any:
@@ -271,6 +280,11 @@ def _field(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
+def _at(name: str) -> str:
+    """Where a value stands between 0 and 1; an axis shows what follows the first three letters."""
+    return f"at {name.translate(str.maketrans('.[]', '___'))}"
+
+
 def _shown(name: str) -> str:
     return f"shown_{_field(name)}"
 
@@ -303,11 +317,7 @@ def _rows(search: Results) -> list[dict[str, Any]]:
                     _field(one.metric): row.metrics.get(one.metric) if row.name in judged else None for one in search.objectives
                 },
                 **{_field(entry.name): _drawn(entry, row.values.get(entry.name)) for entry in search.space},
-                **{
-                    _field(f"at {entry.name}"): entry.unit(row.values[entry.name])
-                    for entry in search.space
-                    if entry.name in row.values
-                },
+                **{_at(entry.name): entry.unit(row.values[entry.name]) for entry in search.space if entry.name in row.values},
             }
         )
     return _placed(rows, first.metric)
@@ -318,7 +328,7 @@ def _placed(rows: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
     found = [row[_field(metric)] for row in rows if row[_field(metric)] is not None]
     for row in rows:
         value = row[_field(metric)]
-        row[_field(f"at {metric}")] = None if value is None else (value - min(found)) / ((max(found) - min(found)) or 1)
+        row[_at(metric)] = None if value is None else (value - min(found)) / ((max(found) - min(found)) or 1)
     return rows
 
 
