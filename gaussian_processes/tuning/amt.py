@@ -19,7 +19,7 @@ def submit(job: TuningJob) -> None:
         aws.client("sagemaker").create_hyper_parameter_tuning_job(**job.request)
 
 
-def follow(name: str, watch: Callable[[Results, int], None], interval_seconds: float = INTERVAL_SECONDS) -> Results:
+def follow(name: str, watch: Callable[[Results, int], None]) -> Results:
     """Watch a tuning job to its end; return its results.
 
     Raises
@@ -36,7 +36,7 @@ def follow(name: str, watch: Callable[[Results, int], None], interval_seconds: f
                 return results_of(name)
         except BusyError:
             pass  # the next look will tell
-        time.sleep(interval_seconds)
+        time.sleep(INTERVAL_SECONDS)
 
 
 def description(name: str) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -54,9 +55,19 @@ def open_study(job: TuningJob, folder: Path) -> Study:
     return study
 
 
+class _Unlocked(BaseJournalFileLock):
+    """No lock: the runner has the folder for itself, and Optuna's files of locks outlive a run that was killed."""
+
+    def acquire(self) -> bool:
+        """Go on."""
+        return True
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
 def _storage(path: Path) -> JournalStorage:
-    # One process writes, and the runner sees to that: a lock of links would outlive a run that was killed.
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=_Unlocked()))
 
 
 def _quietly(job: TuningJob, seed: int) -> BaseSampler:

@@ -173,7 +173,7 @@ class Search:
     def _poll(self, names: list[str]) -> Mapping[str, Report] | None:
         """Reports of some jobs, or None while the place is busy."""
         try:
-            return self._place.poll(names)
+            return self._place.poll(names) if names else {}
         except BusyError:
             return None
 
@@ -244,8 +244,10 @@ class Search:
     def _count(self, name: str, slot: Slot, report: Report) -> None:
         """Report every new value of the objective, and stop a job that is not worth its end."""
         found = metrics.values(report.log, self.job.metrics[self.job.objectives[0].metric])
+        reported = self.study.get_trials(deepcopy=False)[slot.trial.number].intermediate_values
         for step, value in enumerate(found[slot.steps :], start=slot.steps + 1):
-            slot.trial.report(value, step)
+            if step not in reported:  # as it is if an earlier attempt got as far
+                slot.trial.report(value, step)
         more, slot.steps = len(found) > slot.steps, len(found)
         if more and report.state == RUNNING and slot.steps < self._last_step and slot.trial.should_prune():
             self._tell_to_stop([name], f"stopped early after {slot.steps} values of {self.job.objectives[0].metric}")

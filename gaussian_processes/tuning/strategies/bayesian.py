@@ -31,6 +31,7 @@ LEAST_START = 4
 STRETCH = 3.5
 # Points at which the improvement is computed: spread over all ranges, and around the best. A thousand take some 20 ms.
 SPREAD_POINTS, NEAR_POINTS = 1_000, 500
+CENTERS = 3
 # How far around the best, in units of a range.
 DISTANCES = (0.2, 0.05, 0.01)
 
@@ -113,7 +114,7 @@ class Bayesian(Strategy):
         best = float(surrogate.y[: len(past.seen)].min())
         surrogate = surrogate.believing(_z(self.space, [one.values for one in past.running]))
         had = {tuple(one.values.values()) for one in (*past.seen, *past.failed, *past.running)}
-        centers = [self.space.units(one.values) for one in sorted(past.seen, key=lambda one: one.losses)[:3]]
+        centers = [self.space.units(one.values) for one in sorted(past.seen, key=lambda one: one.losses)[:CENTERS]]
         found: dict[tuple[Value, ...], float] = {}
         # The second time around what the first has found.
         for _ in range(2):
@@ -121,7 +122,7 @@ class Bayesian(Strategy):
             if candidates:
                 improvement = surrogate.improvement(_z(self.space, candidates), best)
                 found |= {tuple(one.values()): float(value) for one, value in zip(candidates, improvement, strict=True)}
-                leading = sorted(found, key=lambda key: -found[key])[:3]
+                leading = sorted(found, key=lambda key: -found[key])[:CENTERS]
                 centers = [self.space.units(self._named(key)) for key in leading]
         if not found:  # every combination has been tried, so any will be answered from what is known
             return self.space.at(generator.random(len(self.space)).tolist()), 0.0
