@@ -42,17 +42,21 @@ def write(searches: Sequence[Results], folder: Path) -> list[Path]:
     if not any(one.rows for one in searches):
         raise UserError("there is no training job to show yet; run the search first")
     folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # Several charts share one selection, which is what is wanted of it.
-        warnings.filterwarnings("ignore", message="Automatically deduplicated selection parameter")
-        page = chart(searches)
-        page.save(folder / HTML, inline=True)
-        page.save(folder / PNG, scale_factor=PICTURE_SCALE)
+    page = chart(searches)
+    page.save(folder / HTML, inline=True)
+    page.save(folder / PNG, scale_factor=PICTURE_SCALE)
     return [folder / HTML, folder / PNG]
 
 
 def chart(searches: Sequence[Results]) -> Any:
     """All charts; what is selected in one is selected in all."""
+    with warnings.catch_warnings():
+        # Several charts share one selection, which is what is wanted of it.
+        warnings.filterwarnings("ignore", message="Automatically deduplicated selection parameter")
+        return _charts(searches)
+
+
+def _charts(searches: Sequence[Results]) -> Any:
     page = _Page(searches)
     rows = [*_pairs([page.over_time(), page.density()]), *_pairs([page.against(entry) for entry in page.ranges])]
     more = [page.heat_map()] if page.crossed else []
@@ -140,7 +144,7 @@ class _Page:
             .transform_filter(self.brush)
             .transform_density(self.objective, groupby=[RUN], as_=[self.objective, "density"], extent=self._extent)
             .mark_area(opacity=0.4)
-            .encode(x=self._axis("x"), y=alt.Y("density", type="quantitative"), color=self._color)
+            .encode(x=self._axis("x"), y=alt.Y("density", type="quantitative", stack=None), color=self._color)
         )
         return _sized(drawn, "Density of the objective")
 
@@ -150,16 +154,16 @@ class _Page:
         if isinstance(entry, Numbers):
             logarithmic = entry.scaling in (LOGARITHMIC, REVERSE)
             title = f"1 - {entry.name}" if entry.scaling == REVERSE else entry.name
-            scale = alt.Scale(type="log", padding=8) if logarithmic else alt.Scale(zero=False, padding=8)
+            scale = alt.Scale(type="log", padding=8, nice=False) if logarithmic else alt.Scale(zero=False, padding=8)
             x = alt.X(
                 name,
                 type="quantitative",
                 title=title,
                 scale=scale,
-                axis=alt.Axis(tickMinStep=1 if entry.whole else alt.Undefined),
+                axis=alt.Axis(tickMinStep=1) if entry.whole else alt.Axis(format="~e" if logarithmic else "~g"),
             )
         else:
-            x = alt.X(name, type="nominal", title=entry.name, sort=list(entry.words))
+            x = alt.X(name, type="nominal", title=entry.name, sort=list(entry.words), axis=alt.Axis(labelAngle=0))
         drawn = self._points(alt.Chart().mark_point(filled=True, size=60), x)
         return _sized(drawn.add_params(self.brush) if isinstance(entry, Numbers) else drawn, f"Against {entry.name}")
 

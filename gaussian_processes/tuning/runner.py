@@ -104,14 +104,13 @@ class Search:
         InterruptedSearchError
             If a signal came: the jobs that run have been stopped, and the table written.
         """
-        with _alone(self._folder), _interruptible():
+        with _alone(self._folder), _interruptible() as told:
             try:
                 self._begin()
                 while self._step():
-                    time.sleep(self._place.interval_seconds)
-            except KeyboardInterrupt:
-                self._stop_all(INTERRUPTED)
-                raise InterruptedSearchError(f"stopped; the same command goes on, with what is in {self._folder}") from None
+                    if told.wait(self._place.interval_seconds):
+                        self._stop_all(INTERRUPTED)
+                        raise InterruptedSearchError(f"stopped; the same command goes on, with what is in {self._folder}")
             except UserError:
                 self._stop_all("stopped with the search")
                 raise
@@ -313,14 +312,17 @@ class Search:
 
     def _stop_all(self, reason: str) -> None:
         """Stop the jobs that run, and wait for their end; another Ctrl-C does not."""
-        self._tell_to_stop(list(self._running), reason)
         while self._running:
+            self._tell_to_stop(list(self._running), reason)
             for name, report in (self._poll(list(self._running)) or {}).items():
                 if report.state != RUNNING:
                     slot = self._running.pop(name)
                     slot.row = replace(slot.row, status=STOPPED, started=report.started, ended=report.ended, failure=reason)
                     self._note(slot)
             time.sleep(self._place.interval_seconds)
+        for slot in self._waiting:
+            slot.row = replace(slot.row, status=STOPPED, failure=reason)
+            self._note(slot)
 
     def _note(self, slot: Slot) -> None:
         journal.note(self.study, slot.trial.number, slot.row)
@@ -351,17 +353,21 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt as Ctrl-C does."""
+def _interruptible() -> Iterator[threading.Event]:
+    """Let Ctrl-C or SIGTERM set an event, so that neither ends a job's start half-way; a second one ends everything."""
+    told = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield told
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+
+    def tell(*_: Any) -> None:
+        if told.is_set():
+            raise KeyboardInterrupt
+        told.set()
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield told
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -149,7 +149,9 @@ class Service:
         for name, job in self.jobs.items():
             tuned = {key: job["asked"]["HyperParameters"][key] for key in ("q", "bias", "noise")}
             summary = self._summary(name) | {"TunedHyperParameters": tuned, "TrainingStartTime": job["begun"]}
-            values = [line for line in (self.folder / name / "log").read_text().splitlines() if line.startswith("validation:RMSE=")]
+            values = [
+                line for line in (self.folder / name / "log").read_text().splitlines() if line.startswith("validation:RMSE=")
+            ]
             if values and summary["TrainingJobStatus"] == "Completed":
                 value = float(values[-1].removeprefix("validation:RMSE=").rstrip(";"))
                 final = {"Type": "Minimize", "MetricName": "validation:RMSE", "Value": value}
@@ -194,7 +196,7 @@ class Server:
 
     def __init__(self, service: Service) -> None:
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):  # noqa: N802
+            def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status, found = service.answer(self.headers["X-Amz-Target"].replace("Logs_20140328", "Logs"), json.loads(body))
                 content = json.dumps(found).encode()

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 from tuning.toys import limits, only_q, request
 
 from gaussian_processes.errors import UserError
@@ -34,7 +36,10 @@ def changed(path, value):
 def test_the_gp_posts_job_is_what_the_post_says():
     job = jobfile.read(EXAMPLES / "gp_post.json", "process")
 
-    assert {entry.name: (entry.least, entry.greatest, entry.whole) for entry in job.space} == {"q": (0, 4, True), "l": (1, 4, True)}
+    assert {entry.name: (entry.least, entry.greatest, entry.whole) for entry in job.space} == {
+        "q": (0, 4, True),
+        "l": (1, 4, True),
+    }
     assert (job.strategy, job.limits.jobs, job.limits.parallel, job.static) == ("Random", 10, 3, {"noise": "0.1"})
     assert [(one.metric, one.maximize) for one in job.objectives] == [("validation:RMSE", False)]
     assert job.metrics["validation:RMSE"] == "validation:RMSE=(.*?);"
@@ -63,7 +68,11 @@ RANGES = f"{CONFIG}/ParameterRanges"
         (f"{CONFIG}/HyperParameterTuningJobObjective/MetricName", "validation:F1", "not among the MetricDefinitions"),
         (RANGES, only_q(), "there are 5 combinations"),
         (RANGES, {}, "names 0 hyperparameters"),
-        (f"{RANGES}/IntegerParameterRanges", [{"Name": "q", "MinValue": "2", "MaxValue": "2"}], "nothing but 2; make it a static"),
+        (
+            f"{RANGES}/IntegerParameterRanges",
+            [{"Name": "q", "MinValue": "2", "MaxValue": "2"}],
+            "nothing but 2; make it a static",
+        ),
         (f"{RANGES}/IntegerParameterRanges", [{"Name": "q", "MinValue": "4", "MaxValue": "0"}], "swap its ends"),
         (f"{RANGES}/IntegerParameterRanges", [{"Name": "q", "MinValue": "0", "MaxValue": "x"}], "must be whole numbers"),
         (f"{RANGES}/IntegerParameterRanges", [{"Name": "noise", "MinValue": "0", "MaxValue": "1"}], "noise has 2 ranges"),
@@ -77,7 +86,11 @@ RANGES = f"{CONFIG}/ParameterRanges"
         ("Autotune", {"Mode": "Enabled"}, "not known here"),
         ("TrainingJobDefinitions", [request()["TrainingJobDefinition"]], "one algorithm is tuned here"),
         # What a Regex has to be.
-        (f"{DEFINITION}/AlgorithmSpecification/MetricDefinitions", [{"Name": "validation:RMSE", "Regex": "RMSE=(.*"}], "no regular"),
+        (
+            f"{DEFINITION}/AlgorithmSpecification/MetricDefinitions",
+            [{"Name": "validation:RMSE", "Regex": "RMSE=(.*"}],
+            "no regular",
+        ),
         (f"{DEFINITION}/AlgorithmSpecification/MetricDefinitions", [{"Name": "validation:RMSE", "Regex": "RMSE"}], "no group"),
         # What the training program would say, in its own words.
         (f"{DEFINITION}/StaticHyperParameters", {"depth": "1"}, "hyperparameter 'depth' is unknown"),
@@ -106,7 +119,7 @@ def test_all_mistakes_are_named_at_once():
     asked = request(Strategy="Random", TrainingJobEarlyStoppingType="On")
     asked["HyperParameterTuningJobName"] = "gp_tune"
 
-    with pytest.raises(UserError, match="HyperParameterTuningJobName.*; .*TrainingJobEarlyStoppingType"):
+    with pytest.raises(UserError, match=r"HyperParameterTuningJobName.*; .*TrainingJobEarlyStoppingType"):
         check(asked)
 
 
@@ -152,9 +165,8 @@ def test_a_missing_file_is_refused(tmp_path):
 
 def test_botocore_takes_what_is_taken_here():
     """The oracle is botocore's own validator, for all that it does check."""
-    import botocore.session
-    from botocore.validate import ParamValidator
-
-    shape = botocore.session.Session().get_service_model("sagemaker").operation_model("CreateHyperParameterTuningJob").input_shape
+    shape = (
+        botocore.session.Session().get_service_model("sagemaker").operation_model("CreateHyperParameterTuningJob").input_shape
+    )
     for path in sorted(EXAMPLES.glob("*.json")):
         assert not ParamValidator().validate(json.loads(path.read_text()), shape).has_errors(), path

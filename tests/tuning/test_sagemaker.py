@@ -114,13 +114,13 @@ def test_a_runner_that_was_killed_takes_up_the_jobs_it_had_started(tmp_path, ser
     assert [row.status for row in found.rows] == ["Completed"] * 2
 
 
-def test_a_refusal_is_said_in_awss_words(tmp_path, serve):
+def test_a_refusal_is_said_in_awss_words(tmp_path, serve, monkeypatch):
     serve()
-    job = jobfile.check(request(), tmp_path, "sagemaker")
+    monkeypatch.setattr(Service, "StopTrainingJob", lambda *_, **__: (400, {"__type": "AccessDenied", "message": "not you"}))
+    place = TrainingJobs(jobfile.check(request(), tmp_path, "sagemaker"), tmp_path)
 
-    with pytest.raises(UserError, match="AWS refused StopTrainingJob"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Service, "StopTrainingJob", lambda *_, **__: (400, {"__type": "AccessDenied", "message": "no"}))
-        TrainingJobs(job, tmp_path).stop(["toy-1"])
+    with pytest.raises(UserError, match=r"AWS refused StopTrainingJob \(AccessDenied\): not you"):
+        place.stop(["toy-1"])
 
 
 @pytest.fixture
@@ -160,7 +160,10 @@ def test_amts_jobs_have_the_table_that_the_sdk_makes(handed_over):
     lines = results.records(amt.results_of("toy"))
 
     summaries = aws.pages(
-        "sagemaker", "list_training_jobs_for_hyper_parameter_tuning_job", "TrainingJobSummaries", HyperParameterTuningJobName="toy"
+        "sagemaker",
+        "list_training_jobs_for_hyper_parameter_tuning_job",
+        "TrainingJobSummaries",
+        HyperParameterTuningJobName="toy",
     )
     assert len(lines) == len(summaries) == 5
     for line, summary in zip(lines, summaries, strict=True):
@@ -224,7 +227,8 @@ def test_a_model_of_this_machine_is_packed_for_s3(tmp_path):
         again = deployment._here(uri, tmp_path / "again")
 
         body = client.get_object(Bucket="bucket", Key="output/toy-1/output/model.tar.gz")["Body"].read()
-    assert "./model.json" in tarfile.open(fileobj=io.BytesIO(body)).getnames()
+    with tarfile.open(fileobj=io.BytesIO(body)) as packed:
+        assert "./model.json" in packed.getnames()
     assert (again / "model.json").read_text() == "{}"
 
 

@@ -53,11 +53,14 @@ def test_the_program_gets_what_sagemaker_would_give_it(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/rows.csv").write_text("1,2\n")
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "file://data"}}
-    asked["TrainingJobDefinition"]["InputDataConfig"] = [{"ChannelName": "train", "DataSource": source, "ContentType": "text/csv"}]
+    asked["TrainingJobDefinition"]["InputDataConfig"] = [
+        {"ChannelName": "train", "DataSource": source, "ContentType": "text/csv"}
+    ]
     asked["TrainingJobDefinition"]["Environment"] = {"GREETING": "hello"}
     program = BOWL + (
         "\nprint(given); print((base / 'input/data/train/rows.csv').read_text()); print(os.environ['GREETING']);"
-        "print((base / 'input/config/inputdataconfig.json').read_text()); print((base / 'input/config/resourceconfig.json').read_text())"
+        "print((base / 'input/config/inputdataconfig.json').read_text());"
+        "print((base / 'input/config/resourceconfig.json').read_text())"
     )
 
     row = run(tmp_path, asked, program).rows[0]
@@ -77,12 +80,14 @@ def test_a_channel_that_is_not_there_is_refused_before_anything_starts(tmp_path)
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "file://data"}}
     asked["TrainingJobDefinition"]["InputDataConfig"] = [{"ChannelName": "train", "DataSource": source}]
 
-    with pytest.raises(UserError, match="channel train is file://data, but .* is no folder"):
+    with pytest.raises(UserError, match=r"channel train is file://data, but .* is no folder"):
         run(tmp_path, asked)
 
 
 def test_a_failed_job_is_a_row_with_its_reason_and_the_search_goes_on(tmp_path):
-    asked = request(Strategy="Grid", ResourceLimits={"MaxParallelTrainingJobs": 1}, ParameterRanges=only_q("0", "1", "2", "3", "4"))
+    asked = request(
+        Strategy="Grid", ResourceLimits={"MaxParallelTrainingJobs": 1}, ParameterRanges=only_q("0", "1", "2", "3", "4")
+    )
 
     found = run(tmp_path, asked, FAILING)
 
@@ -93,7 +98,9 @@ def test_a_failed_job_is_a_row_with_its_reason_and_the_search_goes_on(tmp_path):
 
 
 def test_five_failures_in_a_row_end_the_search_with_the_last_reason(tmp_path):
-    with pytest.raises(UserError, match="5 training jobs in a row failed, the last one because: exit code 1: .*ZeroDivisionError"):
+    with pytest.raises(
+        UserError, match=r"5 training jobs in a row failed, the last one because: exit code 1: .*ZeroDivisionError"
+    ):
         run(tmp_path, request(ResourceLimits=limits(20)), "1 / 0")
 
     assert [row.status for row in results.read(tmp_path).rows] == ["Failed"] * 5
@@ -239,7 +246,9 @@ def test_hyperband_gives_most_jobs_few_resources(tmp_path):
 )
 def test_a_search_ends_by_its_completion_criteria(tmp_path, criteria, jobs):
     asked = request(Strategy="Bayesian", TuningJobCompletionCriteria=criteria, ResourceLimits=limits(60))
-    asked[CONFIG]["ParameterRanges"]["ContinuousParameterRanges"] = asked[CONFIG]["ParameterRanges"]["ContinuousParameterRanges"][1:]
+    asked[CONFIG]["ParameterRanges"]["ContinuousParameterRanges"] = asked[CONFIG]["ParameterRanges"][
+        "ContinuousParameterRanges"
+    ][1:]
 
     one = search(tmp_path, asked)
     found = one.run()

@@ -19,12 +19,15 @@ loss = (math.log10(noise) + 3) ** 2 + (math.log10(bias) - 0.5) ** 2 + float(give
 """
 BOWL = PROGRAM + 'print(f"validation:RMSE={loss!r};"); print(f"validation:NLPD={noise!r};")'
 CURVE = PROGRAM + "for step in range(1, 10): print(f'validation:RMSE={loss + 0.1 / step!r};', flush=True); time.sleep(0.05)"
-FAILING = PROGRAM + """
+FAILING = (
+    PROGRAM
+    + """
 if int(given["q"]) % 2:
     (base / "output/failure").write_text("q is odd, but it must be even; take another")
     sys.exit(1)
 print(f"validation:RMSE={loss!r};")
 """
+)
 HANGING = PROGRAM + "print(f'validation:RMSE={loss!r};', flush=True); time.sleep(60)"
 
 

@@ -126,6 +126,7 @@ def docker(*words: str, remedy: str = "see what the engine says") -> str:
             text=True,
             errors="replace",
             check=False,
+            start_new_session=True,  # Ctrl-C in a terminal is for the search, which stops its containers in good order
         )
     except FileNotFoundError as error:
         raise UserError("there is no docker command here; install Docker, or run on process") from error
