@@ -15,11 +15,15 @@ OBJECTIVES = {
     "validation:MAE": "Minimize",
     "validation:R2": "Maximize",
     "validation:NLPD": "Minimize",
+    "validation:accuracy": "Maximize",
+    "validation:log_loss": "Minimize",
+    "cross_validation:RMSE": "Minimize",
+    "cross_validation:accuracy": "Maximize",
     "train:LOO_RMSE": "Minimize",
     "train:LOO_NLPD": "Minimize",
     "train:log_evidence": "Maximize",
 }
-CONTENT_TYPES = ["text/csv"]
+CONTENT_TYPES = ["text/csv", "application/jsonlines", "application/x-npy"]
 # Enough memory for 20,000 rows and more; those with GPUs would not be used.
 INSTANCE_TYPES = [
     "ml.m5.large",

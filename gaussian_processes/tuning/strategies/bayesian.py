@@ -18,16 +18,16 @@ from scipy.stats import qmc, rankdata
 from gaussian_processes import selection
 from gaussian_processes.kernels import ArcCosine
 from gaussian_processes.regression import GaussianProcess, GramMatrix, fit
-from gaussian_processes.selection import Prior
+from gaussian_processes.selection import Observations, Prior
 from gaussian_processes.tuning.space import Space, Value, Words
 from gaussian_processes.tuning.strategies.proposing import Past, Strategy
 
 Array = NDArray[np.float64]
 
-# A rough one and a smoother one; the one that explains the losses better is taken. Objectives of training jobs have ridges and
+# From rough to smooth; the one that explains the losses better is taken. Objectives of training jobs have ridges and
 # steps: with kernels of q = 2, predictions of objectives like those of benchmarks.tuning_regret were three times as sure of
 # themselves as they were right.
-KERNELS = (ArcCosine(0, 0), ArcCosine(1, 3))
+KERNELS = (ArcCosine(0, 0), ArcCosine(1, 1), ArcCosine(1, 3))
 # What is believed of noise, bias and relevance before any trial: the middle, and the spread of the logarithm. Tens of losses
 # can't tell so many numbers; without beliefs, columns that matter are thrown away.
 BELIEFS = {"noise": (1e-4, 2.0), "bias": (3.0, 0.7), "relevance": (0.7, 1.0)}
@@ -39,9 +39,11 @@ LEAST_START = 8
 STRETCH = 3.5
 # Candidates around each of the best, at each of the distances (in units of a range). Candidates spread over everything would
 # nearly all lie at the edges, where a process is least sure: there, searches of tens of trials were lost.
-CENTERS, CANDIDATES, DISTANCES = 5, 400, (0.2, 0.1)
+CENTERS, CANDIDATES, DISTANCES = 5, 400, (0.15, 0.05)
+# How near two losses are that count as one, in median absolute deviations.
+ALIKE = 0.05
 # How often a coordinate of a candidate is moved by such a distance, and how often drawn anew; a word has no distance.
-MOVED, DRAWN, WORD_DRAWN = 0.5, 0.1, 0.3
+MOVED, DRAWN, WORD_DRAWN = 0.5, 0.15, 0.5
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,10 @@ def _prior(kernel: ArcCosine, z: Array, y: Array) -> tuple[float, Prior]:
         noise, bias, *relevance = np.exp(logs)
         return Prior(kernel, float(noise), float(bias), np.array(relevance))
 
+    known = Observations(z, y, np.ones(len(z)))
+
     def loss(logs: Array) -> tuple[float, Array]:
-        value, gradient = selection.evidence(prior(logs), z, y)
+        value, gradient = selection.evidence(prior(logs), known)
         away = (logs - middle) / spread
         slope = np.concatenate([gradient[name] for name in BELIEFS])
         return away @ away / 2 - value, away / spread - slope
@@ -193,8 +197,13 @@ def _prior(kernel: ArcCosine, z: Array, y: Array) -> tuple[float, Prior]:
 
 
 def _normal(losses: Array) -> Array:
-    """Losses as their ranks' normal scores: how bad a bad one is does not matter, and which of two good ones is better does."""
-    scores: Array = ndtri((rankdata(losses) - 0.5) / len(losses))
+    """Losses as their ranks' normal scores: how bad a bad one is does not matter, and which of two good ones is better does.
+
+    Those of a plateau share a rank, or digits that mean nothing would draw the search to it.
+    """
+    spread = np.median(np.abs(losses - np.median(losses))) or losses.std()
+    ranks = rankdata(np.round((losses - losses.min()) / (ALIKE * spread)))
+    scores: Array = ndtri((ranks - 0.5) / len(losses))
     return scores
 
 
