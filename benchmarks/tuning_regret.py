@@ -2,9 +2,9 @@
 
 python -m benchmarks.tuning_regret [--seeds 20] [--jobs 30] [--parallel 1 4]
 
-The objectives are this package's own: the validation RMSE of an exact Gaussian process over q, l, noise and bias (the GP post's
-by its formulas to the letter, which have no bias); on iris its leave-one-out RMSE, and also over how rows are put on the sphere.
-A search's regret is the distance of its best from the best that any search here, or a grid, has found.
+The objectives are this package's own: the validation RMSE of an exact Gaussian process over q, l, noise and bias (the GP
+post's by its formulas to the letter, which have no bias); on iris its leave-one-out RMSE, and also over how rows are put on
+the sphere. A search's regret is the distance of its best from the best that any search here, or a grid, has found.
 """
 
 import argparse
