@@ -5,9 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Elsewhere the tests that need nginx say so, and are skipped.
+# Elsewhere the tests that need nginx or a browser say so, and are skipped.
 packages=()
-for program in curl git nginx; do
+for program in chromium curl git nginx; do
   command -v "$program" >/dev/null || packages+=("$program")
 done
 python=$(local_test/find_python.sh 2>/dev/null) || packages+=(python3-venv)

@@ -60,7 +60,15 @@ def aws() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def checkout(tmp_path) -> Path:
     """The repository as a fresh clone has it."""
-    names = ["Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "requirements.lock", "build_and_push.sh"]
+    names = [
+        "Dockerfile",
+        ".dockerignore",
+        "pyproject.toml",
+        "README.md",
+        "requirements.lock",
+        "requirements-parquet.lock",
+        "build_and_push.sh",
+    ]
     for name in names:
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "gaussian_processes", tmp_path / "gaussian_processes", ignore=shutil.ignore_patterns("__pycache__"))

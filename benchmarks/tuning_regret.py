@@ -1,0 +1,193 @@
+"""How far from the best do searches end, after as many training jobs as a person would pay for?
+
+python -m benchmarks.tuning_regret [--seeds 20] [--jobs 30] [--parallel 1 4]
+
+The objectives are this package's own: the validation RMSE of an exact Gaussian process over q, l, noise and bias (the GP
+post's by its formulas to the letter, which have no bias); on iris its leave-one-out RMSE, and also over how rows are put on
+the sphere. A search's regret is the distance of its best from the best that any search here, or a grid, has found.
+"""
+
+import argparse
+import statistics
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import product
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.samplers import BaseSampler
+from sklearn.datasets import load_diabetes, load_iris
+
+from benchmarks import reporting
+from gaussian_processes import features, scores
+from gaussian_processes.features import Preparation
+from gaussian_processes.kernels import ArcCosine
+from gaussian_processes.machine import allowed_cores
+from gaussian_processes.regression import GramMatrix, fit
+from gaussian_processes.tuning.space import LOGARITHMIC, Numbers, Space, Value, Words
+from gaussian_processes.tuning.strategies.bayesian import Bayesian
+from gaussian_processes.tuning.strategies.evolution import PAES, Genetic, ParticleSwarm
+from gaussian_processes.tuning.strategies.plain import Random
+
+Array = NDArray[np.float64]
+
+SEED = 20261121
+COMMON = (
+    Numbers("bias", 0.01, 100, scaling=LOGARITHMIC),
+    Numbers("l", 0, 4, whole=True),
+    Numbers("noise", 1e-8, 1, scaling=LOGARITHMIC),
+    Numbers("q", 0, 4, whole=True),
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows of shape (n, d) and targets of shape (n, 1) to train on, others to validate, and where to search."""
+
+    rows: Array
+    targets: Array
+    new: Array
+    truth: Array
+    space: Space
+    inputs: str = "sphere"
+
+    def objective(self, values: Mapping[str, Value]) -> float:
+        """RMSE of a model on the validation rows, or, without any, of every row given all others; as `train` computes them."""
+        inputs = str(values.get("inputs", self.inputs))
+        bias = float(values.get("bias", 0)) if inputs == "sphere" else 0.0
+        preparation = Preparation(inputs=inputs, bias=bias)
+        learned = features.learn(self.rows, self.targets, [0] * self.rows.shape[1], preparation)
+        kernel = ArcCosine(int(values["q"]), int(values["l"]))
+        process = fit(GramMatrix(kernel, learned.points(self.rows), float(values["noise"])), learned.targets(self.targets))
+        if not len(self.new):
+            mean, _ = process.leave_one_out(learned.targets(self.targets))
+            return scores.rmse(self.targets, mean * learned.target_scale + learned.target_center)
+        mean = process.mean(learned.points(self.new)) * learned.target_scale + learned.target_center
+        return scores.rmse(self.truth, mean)
+
+
+def _post() -> Problem:
+    """The GP post's example, by its formulas to the letter: they have no bias."""
+    generator = np.random.default_rng(SEED)
+    x = generator.normal(size=(150, 2))
+    y = x @ [1.5, 5.2] + generator.normal(size=150)
+    return replace(_split(x, y, 100, Space(COMMON[1:])), inputs="normalize")
+
+
+def _diabetes() -> Problem:
+    return _split(*load_diabetes(return_X_y=True, scaled=False), 300, Space(COMMON))
+
+
+def _iris() -> Problem:
+    """Sepal length from the rest, the species as a number."""
+    found = load_iris()
+    rows = np.column_stack([found.data[:, 1:], found.target])
+    return _split(rows, found.data[:, 0], 150, Space((COMMON[0], Words("inputs", ("normalize", "sphere")), *COMMON[1:])))
+
+
+def _split(rows: Array, targets: Array, size: int, space: Space) -> Problem:
+    order = np.random.default_rng(SEED).permutation(len(rows))
+    first, rest = order[:size], order[size:]
+    return Problem(rows[first], targets[first, np.newaxis], rows[rest], targets[rest, np.newaxis], space)
+
+
+PROBLEMS = {"the GP post's": _post, "diabetes": _diabetes, "iris": _iris}
+STRATEGIES: dict[str, Callable[[Space, int], BaseSampler]] = {
+    "Bayesian": Bayesian,
+    "Optuna's TPE": lambda _, seed: optuna.samplers.TPESampler(seed=seed),
+    "Optuna's TPE, univariate": lambda _, seed: optuna.samplers.TPESampler(seed=seed, multivariate=False),
+    "Random": Random,
+    "Genetic": Genetic,
+    "ParticleSwarm": ParticleSwarm,
+    "PAES": PAES,
+}
+
+
+@cache
+def problem(name: str) -> Problem:
+    """Problem of a name, made once a process."""
+    return PROBLEMS[name]()
+
+
+def search(name: str, strategy: str, jobs: int, parallel: int, seed: int) -> list[float]:
+    """Objectives in the order in which they came in, when every training job takes as long as any other."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    asked = problem(name)
+    study = optuna.create_study(sampler=STRATEGIES[strategy](asked.space, seed))
+    running: list[optuna.trial.Trial] = []
+    found: list[float] = []
+    known: dict[tuple[Value, ...], float] = {}
+    while len(found) < jobs:
+        while len(running) < parallel and len(running) + len(found) < jobs:
+            running.append(study.ask(asked.space.distributions))
+        trial = running.pop(0)
+        values = asked.space.loaded(trial.params)
+        key = tuple(values.values())
+        found.append(known.setdefault(key, asked.objective(values)))
+        study.tell(trial, found[-1])
+    return found
+
+
+def best_of_grid(name: str) -> float:
+    """Best objective of a grid, for a search to be measured against, should none find better."""
+    asked = problem(name)
+    units = [[entry.unit(value) for value in _values(entry)] for entry in asked.space]
+    return min(asked.objective(asked.space.at(list(one))) for one in product(*units))
+
+
+def _values(entry: Numbers | Words) -> Sequence[Value]:
+    if isinstance(entry, Words):
+        return entry.words
+    return (
+        range(int(entry.least), int(entry.greatest) + 1)
+        if entry.whole
+        else [entry.value(unit) for unit in np.linspace(0, 1, 9)]
+    )
+
+
+def main() -> None:
+    """Measure, and print a table for every objective."""
+    parser = argparse.ArgumentParser("python -m benchmarks.tuning_regret", description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20, help="searches of every strategy (default 20)")
+    parser.add_argument("--jobs", type=int, default=30, help="training jobs of a search (default 30)")
+    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4], help="training jobs at a time (default 1 4)")
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="which (default all)")
+    asked = parser.parse_args()
+    print(reporting.machine(), flush=True)
+    with ProcessPoolExecutor(allowed_cores()) as pool:
+        for name in PROBLEMS:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            _report(name, asked, pool)
+
+
+def _report(name: str, asked: argparse.Namespace, pool: ProcessPoolExecutor) -> None:
+    grid = pool.submit(best_of_grid, name)
+    runs = {
+        (strategy, parallel): list(pool.map(partial(search, name, strategy, asked.jobs, parallel), range(asked.seeds)))
+        for strategy in asked.strategies
+        for parallel in asked.parallel
+    }
+    best = min(grid.result(), *(min(found) for searches in runs.values() for found in searches))
+    print(
+        f"\n{name} data: regret of the RMSE after {asked.jobs} training jobs, whose best is {best:.5g}; {asked.seeds} seeds\n"
+    )
+    head = [name, *(f"{parallel} at a time: median (worst)" for parallel in asked.parallel)]
+    lines = [
+        [strategy, *(_regret(runs[strategy, parallel], best) for parallel in asked.parallel)] for strategy in asked.strategies
+    ]
+    print(reporting.markdown(head, lines), flush=True)
+
+
+def _regret(searches: Sequence[Sequence[float]], best: float) -> str:
+    regrets = [min(found) - best for found in searches]
+    return f"{statistics.median(regrets):.2g} ({max(regrets):.2g})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which hyperparameters make the best model?"""

@@ -1,0 +1,150 @@
+"""How does the best model come to be served?"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.tuning import amt, aws, jobfile, results
+from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.places import COMPLETED, RUNNING, Place
+from gaussian_processes.tuning.places.containers import Containers, docker, image
+from gaussian_processes.tuning.places.processes import Processes
+from gaussian_processes.tuning.places.sagemaker import TrainingJobs
+from gaussian_processes.tuning.results import Results, Row
+
+SERVE = (sys.executable, "-c", "import sys; from gaussian_processes.serving import main; sys.exit(main([]))")
+MODEL = "model.tar.gz"
+INTERVAL_SECONDS = 15.0
+
+
+def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> None:
+    """Serve the best model: here, until Ctrl-C, or on an endpoint of SageMaker's that has the search's name.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the search; what is trained or downloaded goes there too.
+    where : str
+        `process`, `docker` or `sagemaker`.
+    train : bool
+        Whether to train the best hyperparameters anew; that happens too if the best model is gone.
+    """
+    job, best = _job(found, folder, where), found.best
+    folder.mkdir(parents=True, exist_ok=True)
+    model = best.model
+    if train or not model or not (model.startswith("s3://") or Path(model).is_dir()):
+        model = _trained(found, job, folder, where)
+    if where == "sagemaker":
+        print(f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}")
+        return
+    local = _here(model, folder / "best" / best.name)
+    print(f"the model of {best.name} answers at http://127.0.0.1:{port}/invocations until Ctrl-C", flush=True)
+    (_serve_container if where == "docker" else _serve_process)(job, local, port)
+
+
+def _job(found: Results, folder: Path, where: str) -> TuningJob:
+    if (folder / results.JOB).is_file():
+        return jobfile.read(folder / results.JOB, where)
+    return amt.job_of(found.name)
+
+
+def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
+    """Train the best hyperparameters; return where the model is."""
+    places: Mapping[str, Callable[[TuningJob, Path], Place]] = {
+        "process": Processes,
+        "docker": Containers,
+        "sagemaker": TrainingJobs,
+    }
+    place = places[where](job, folder / "trials")
+    name = f"{job.name}-best-{time.strftime('%m%d%H%M%S')}"
+    place.start(name, found.hyperparameters(found.best))
+    while (report := place.poll([name])[name]).state == RUNNING:
+        time.sleep(place.interval_seconds)
+    if report.state != COMPLETED:
+        raise UserError(f"training the best hyperparameters failed: {report.failure}")
+    return report.model
+
+
+def _here(model: str, folder: Path) -> Path:
+    """Folder of a model on this machine; one in S3 is downloaded and unpacked."""
+    if not model.startswith("s3://"):
+        return Path(model)
+    archive = aws.download(model, folder.with_name(f"{folder.name}.archive")) / MODEL
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder
+
+
+def _serve_process(job: TuningJob, model: Path, port: int) -> None:  # noqa: ARG001  as in a container
+    with tempfile.TemporaryDirectory(prefix="deploy-") as base:
+        (Path(base) / "model").symlink_to(model.resolve(), target_is_directory=True)
+        environment = {**os.environ, "SAGEMAKER_BASE_DIR": base, "SAGEMAKER_BIND_TO_PORT": str(port)}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        _until_stopped(subprocess.Popen(SERVE, env=environment))  # noqa: S603  the program is ours
+
+
+def _serve_container(job: TuningJob, model: Path, port: int) -> None:
+    mount = f"type=bind,source={model.resolve()},target=/opt/ml/model,readonly"
+    options = ["--rm", "--detach", "--publish", f"127.0.0.1:{port}:8080", "--mount", mount]
+    container = docker("run", *options, image(job), "serve", remedy="give another --port, or see what the engine says").strip()
+    try:
+        _until_stopped(subprocess.Popen(["docker", "logs", "--follow", container]))  # noqa: S603, S607
+    finally:
+        docker("stop", container)
+
+
+def _until_stopped(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a server; Ctrl-C, which reaches it too, ends it and is no error."""
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        return
+    if status:
+        raise UserError(f"the server ended with exit code {status}; its reason is above")
+
+
+def _in_s3(model: str, job: TuningJob, best: Row) -> str:
+    """Address of a model's archive; one of this machine is packed and uploaded to the job's output."""
+    if model.startswith("s3://"):
+        return model
+    uri = f"{job.definition['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{best.name}/output/{MODEL}"
+    bucket, key = aws.bucket_and_key(uri)
+    with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
+        archive = shutil.make_archive(str(Path(folder) / "model"), "gztar", model)
+        with aws.patience():
+            aws.client("s3").upload_file(archive, bucket, key)
+    return uri
+
+
+def _endpoint(job: TuningJob, model: str) -> str:
+    """Create an endpoint, or update the one that the search has already, and wait until it serves."""
+    sagemaker = aws.client("sagemaker")
+    name = f"{job.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    instance = job.definition.get("ResourceConfig", {}).get("InstanceType", "ml.m5.large")
+    variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": instance}
+    with aws.patience():
+        sagemaker.create_model(
+            ModelName=name,
+            PrimaryContainer={"Image": image(job), "ModelDataUrl": model},
+            ExecutionRoleArn=job.definition["RoleArn"],
+        )
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        known = aws.pages("sagemaker", "list_endpoints", "Endpoints", NameContains=job.name)
+        change = (
+            sagemaker.update_endpoint if any(one["EndpointName"] == job.name for one in known) else sagemaker.create_endpoint
+        )
+        change(EndpointName=job.name, EndpointConfigName=name)
+        while (status := sagemaker.describe_endpoint(EndpointName=job.name)["EndpointStatus"]) != "InService":
+            if status == "Failed":
+                raise UserError(f"endpoint {job.name} failed; its reason is in SageMaker's console")
+            time.sleep(INTERVAL_SECONDS)
+    return job.name

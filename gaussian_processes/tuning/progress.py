@@ -1,0 +1,67 @@
+"""How does a person see a search go on?"""
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.tuning.places import FAILED, RUNNING
+from gaussian_processes.tuning.results import Results, Row
+from gaussian_processes.tuning.space import text
+
+
+@dataclass
+class Progress:
+    """A line for every training job that has ended, and, on a terminal, a bar below them.
+
+    Parameters
+    ----------
+    jobs : float
+        How many training jobs there will be at most.
+    """
+
+    jobs: float
+    said: set[str] = field(default_factory=set)
+    bar: Any = None
+
+    def __call__(self, results: Results, running: int) -> None:
+        """Show what has changed."""
+        if self.bar is None:
+            # Jobs that an earlier run has ended are no measure of this one's speed.
+            ended = [row.name for row in results.rows if row.status != RUNNING]
+            self.said = set(ended)
+            self.bar = tqdm(total=int(self.jobs), initial=len(ended), unit="job", disable=None, dynamic_ncols=True, leave=False)
+        for row in results.rows:
+            if row.status != RUNNING and row.name not in self.said:
+                self.said.add(row.name)
+                self.bar.write(line(results, row), file=sys.stderr)
+                self.bar.update()
+        failed = sum(row.status == FAILED for row in results.rows)
+        self.bar.set_postfix_str(f"best {_best(results)}, {running} running, {failed} failed")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def line(results: Results, row: Row) -> str:
+    """What came of a training job, in one line."""
+    values = " ".join(f"{name}={_short(value)}" for name, value in row.values.items())
+    found = " ".join(f"{one.metric}={row.metrics[one.metric]:.6g}" for one in results.objectives if one.metric in row.metrics)
+    reason = f" ({row.failure.splitlines()[0]})" if row.failure else ""
+    return f"{row.name} {row.status}: {values} → {found or 'no objective'}{reason}"
+
+
+def _short(value: int | float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else text(value)
+
+
+def _best(results: Results) -> str:
+    try:
+        best = results.best
+    except UserError:
+        return "none yet"
+    return " ".join(f"{best.metrics[one.metric]:.6g}" for one in results.objectives)

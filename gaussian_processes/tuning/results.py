@@ -1,0 +1,187 @@
+"""What came out of a search?"""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.tuning import jobfile
+from gaussian_processes.tuning.jobfile import Objective, TuningJob
+from gaussian_processes.tuning.places import COMPLETED, STOPPED
+from gaussian_processes.tuning.space import Space, Value, text
+
+JOB, TABLE = "job.json", "trials.csv"
+# The columns of HyperparameterTuningJobAnalytics.dataframe(), after the hyperparameters, and then ours.
+NAME, STATUS, FINAL = "TrainingJobName", "TrainingJobStatus", "FinalObjectiveValue"
+STARTED, ENDED, SECONDS = "TrainingStartTime", "TrainingEndTime", "TrainingElapsedTimeSeconds"
+FAILURE, MODEL = "FailureReason", "ModelArtifacts"
+COLUMNS = (NAME, STATUS, FINAL, STARTED, ENDED, SECONDS, FAILURE, MODEL)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training job of a search.
+
+    Parameters
+    ----------
+    values : mapping
+        The hyperparameters that were searched over.
+    metrics : mapping of str to float
+        The last value of each, the objectives among them.
+    model : str
+        A folder of this machine, or an S3 address.
+    """
+
+    values: Mapping[str, Value]
+    name: str
+    status: str
+    metrics: Mapping[str, float]
+    started: datetime | None = None
+    ended: datetime | None = None
+    failure: str = ""
+    model: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran."""
+        return (self.ended - self.started).total_seconds() if self.started and self.ended else None
+
+
+@dataclass(frozen=True)
+class Results:
+    """All training jobs of a search, in the order of their start, and what the search was for."""
+
+    name: str
+    objectives: tuple[Objective, ...]
+    space: Space
+    static: Mapping[str, str]
+    rows: tuple[Row, ...]
+
+    def losses(self, row: Row) -> tuple[float, ...] | None:
+        """Objectives of a job, signed so that less is better; None if it lacks one."""
+        found = [
+            objective.sign * row.metrics[objective.metric] for objective in self.objectives if objective.metric in row.metrics
+        ]
+        return tuple(found) if len(found) == len(self.objectives) else None
+
+    @property
+    def judged(self) -> list[tuple[Row, tuple[float, ...]]]:
+        """Jobs that count, with their losses: those that failed do not, whatever they printed before."""
+        pairs = ((row, self.losses(row)) for row in self.rows if row.status in (COMPLETED, STOPPED))
+        return [(row, losses) for row, losses in pairs if losses is not None]
+
+    @property
+    def front(self) -> list[Row]:
+        """Jobs than which no other is better in one objective and no worse in the rest; the best first, if there is but one."""
+        judged = sorted(self.judged, key=lambda pair: pair[1])
+        return [row for row, losses in judged if not any(_dominates(other, losses) for _, other in judged)]
+
+    @property
+    def best(self) -> Row:
+        """The best job; of several objectives, the one of the front that is best in the first.
+
+        Raises
+        ------
+        UserError
+            If no job has given its objective.
+        """
+        completed = [row for row in self.front if row.status == COMPLETED] or self.front
+        if not completed:
+            raise UserError(f"no training job of {self.name} has given its objective; see the failures in its table")
+        return completed[0]
+
+    def hyperparameters(self, row: Row) -> dict[str, str]:
+        """All hyperparameters of a job, as its file has them."""
+        return {**self.static, **{name: text(value) for name, value in row.values.items()}}
+
+
+def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    return a != b and all(x <= y for x, y in zip(a, b, strict=True))
+
+
+def of_job(job: TuningJob, rows: Iterable[Row]) -> Results:
+    """Results of a job's rows."""
+    return Results(job.name, job.objectives, job.space, job.static, tuple(rows))
+
+
+def records(results: Results) -> list[dict[str, Any]]:
+    """Lines of the table, every one with all columns; None where there is nothing."""
+    metrics = list(dict.fromkeys(name for row in results.rows for name in row.metrics))
+    first = results.objectives[0].metric
+    return [
+        {
+            **{entry.name: row.values.get(entry.name) for entry in results.space},
+            NAME: row.name,
+            STATUS: row.status,
+            FINAL: row.metrics.get(first),
+            STARTED: row.started,
+            ENDED: row.ended,
+            SECONDS: row.seconds,
+            FAILURE: row.failure or None,
+            MODEL: row.model or None,
+            **{name: row.metrics.get(name) for name in metrics},
+        }
+        for row in results.rows
+    ]
+
+
+def write(results: Results, folder: Path) -> None:
+    """Write the table, whole or not at all."""
+    partial = folder / f"{TABLE}.partial"
+    with partial.open("w", newline="") as file:
+        print_table(results, file)
+    partial.replace(folder / TABLE)
+
+
+def print_table(results: Results, file: TextIO) -> None:
+    """Write the table as CSV."""
+    lines = records(results)
+    columns = list(lines[0]) if lines else [*(entry.name for entry in results.space), *COLUMNS]
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+
+
+def read(folder: Path) -> Results:
+    """Results that a search left in its folder.
+
+    Raises
+    ------
+    UserError
+        If there is no search in it.
+    """
+    if not (folder / JOB).is_file() or not (folder / TABLE).is_file():
+        raise UserError(f"{folder} holds no search: there is no {JOB} or no {TABLE} in it; name the folder of --out")
+    request = json.loads((folder / JOB).read_text())
+    job = jobfile.check(request, folder, "process")
+    with (folder / TABLE).open(newline="") as file:
+        rows = [_row(line, job.space) for line in csv.DictReader(file)]
+    return of_job(job, rows)
+
+
+def _row(line: Mapping[str, str], space: Space) -> Row:
+    searched = {entry.name for entry in space}
+    return Row(
+        values={entry.name: entry.parse(line[entry.name]) for entry in space},
+        name=line[NAME],
+        status=line[STATUS],
+        metrics={name: float(cell) for name, cell in line.items() if cell and name not in searched | set(COLUMNS)},
+        started=_time(line[STARTED]),
+        ended=_time(line[ENDED]),
+        failure=line[FAILURE],
+        model=line[MODEL],
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "" if value is None else text(value)
+
+
+def _time(cell: str) -> datetime | None:
+    return datetime.fromisoformat(cell) if cell else None

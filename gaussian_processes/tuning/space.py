@@ -1,0 +1,216 @@
+"""Where does a search look?
+
+A range is seen in four ways: by its values, as a coordinate between 0 and 1 on the declared scale, as what Optuna stores, and
+as the string that a training job is given.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+Value = int | float | str
+Values = Mapping[str, Value]
+
+LINEAR, LOGARITHMIC, REVERSE = "Linear", "Logarithmic", "ReverseLogarithmic"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers from `least` to `greatest`, ends included.
+
+    Parameters
+    ----------
+    scaling : str
+        `Linear`; `Logarithmic`, for values above 0; or `ReverseLogarithmic`, for values from 0 to below 1, which is the
+        logarithm of their distance from 1.
+    """
+
+    name: str
+    least: float
+    greatest: float
+    whole: bool = False
+    scaling: str = LINEAR
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return self.greatest - self.least + 1 if self.whole else math.inf
+
+    @property
+    def width(self) -> int:
+        """How many coordinates a value has."""
+        return 1
+
+    def unit(self, value: Value) -> float:
+        """Coordinate of a value; a whole number stands in the middle of the reals that are rounded to it."""
+        low, high = self._ends
+        return (self._scaled(float(value)) - low) / (high - low)
+
+    def value(self, unit: float) -> int | float:
+        """Value at a coordinate from 0 to 1."""
+        low, high = self._ends
+        real = self._unscaled(low + unit * (high - low))
+        # Rounding may carry the end of a range past it.
+        inside = min(max(round(real) if self.whole else real, self.least), self.greatest)
+        return int(inside) if self.whole else inside
+
+    def holds(self, value: Value) -> bool:
+        """Whether a value lies within the range."""
+        return self.least <= float(value) <= self.greatest
+
+    def coordinates(self, value: Value) -> list[float]:
+        """Position among other values, as a distance sees it."""
+        return [self.unit(value)]
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What Optuna takes this range for: it knows no reverse logarithm, so it sees the distance from 1."""
+        if self.scaling == REVERSE:
+            return FloatDistribution(1 - self.greatest, 1 - self.least, log=True)
+        if self.whole:
+            return IntDistribution(int(self.least), int(self.greatest), log=self.scaling == LOGARITHMIC)
+        return FloatDistribution(self.least, self.greatest, log=self.scaling == LOGARITHMIC)
+
+    def stored(self, value: Value) -> Value:
+        """Return a value as Optuna stores it."""
+        return 1 - float(value) if self.scaling == REVERSE else value
+
+    def loaded(self, stored: Any) -> Value:
+        """Return the value that Optuna stores."""
+        if self.scaling == REVERSE:
+            return min(max(1 - float(stored), self.least), self.greatest)
+        return int(stored) if self.whole else float(stored)
+
+    def parse(self, string: str) -> Value:
+        """Return the value that a training job was given as a string."""
+        return int(float(string)) if self.whole else float(string)
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        half = 0.5 if self.whole else 0.0
+        return self._scaled(self.least - half), self._scaled(self.greatest + half)
+
+    def _scaled(self, value: float) -> float:
+        if self.scaling == LOGARITHMIC:
+            return math.log(value)
+        return -math.log1p(-value) if self.scaling == REVERSE else value
+
+    def _unscaled(self, scaled: float) -> float:
+        if self.scaling == LOGARITHMIC:
+            return math.exp(scaled)
+        return -math.expm1(-scaled) if self.scaling == REVERSE else scaled
+
+
+@dataclass(frozen=True)
+class Words:
+    """A few words, none nearer to another than to the rest."""
+
+    name: str
+    words: tuple[str, ...]
+    scaling: str = LINEAR
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return len(self.words)
+
+    @property
+    def width(self) -> int:
+        """How many coordinates a value has."""
+        return len(self.words)
+
+    def unit(self, value: Value) -> float:
+        """Return the middle of the part between 0 and 1 that is a word's."""
+        return (self.words.index(str(value)) + 0.5) / len(self.words)
+
+    def value(self, unit: float) -> str:
+        """Word at a number from 0 to 1."""
+        return self.words[min(int(unit * len(self.words)), len(self.words) - 1)]
+
+    def holds(self, value: Value) -> bool:
+        """Whether it is one of the words."""
+        return value in self.words
+
+    def coordinates(self, value: Value) -> list[float]:
+        """One coordinate a word, such that two words are 1 apart, as the ends of a range of numbers are."""
+        return [math.sqrt(0.5) * (word == value) for word in self.words]
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What Optuna takes these words for."""
+        return CategoricalDistribution(self.words)
+
+    def stored(self, value: Value) -> Value:
+        """Return a word as Optuna stores it."""
+        return value
+
+    def loaded(self, stored: Any) -> Value:
+        """Return the word that Optuna stores."""
+        return str(stored)
+
+    def parse(self, string: str) -> Value:
+        """Return the word that a training job was given; SageMaker's tuner puts quotes around it."""
+        bare = string.strip('"')
+        return bare if bare in self.words else string
+
+
+Range = Numbers | Words
+
+
+@dataclass(frozen=True)
+class Space:
+    """All ranges of a search, in the order of their names."""
+
+    ranges: tuple[Range, ...]
+
+    def __iter__(self) -> Iterator[Range]:
+        """Go through the ranges."""
+        return iter(self.ranges)
+
+    def __len__(self) -> int:
+        """Return how many hyperparameters are searched over."""
+        return len(self.ranges)
+
+    @property
+    def size(self) -> float:
+        """How many combinations there are; infinite with a continuous range."""
+        return math.prod(entry.size for entry in self)
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """What Optuna takes the ranges for."""
+        return {entry.name: entry.distribution for entry in self}
+
+    def at(self, units: list[float]) -> dict[str, Value]:
+        """Values at one number from 0 to 1 for every range."""
+        return {entry.name: entry.value(unit) for entry, unit in zip(self, units, strict=True)}
+
+    def units(self, values: Values) -> list[float]:
+        """One number from 0 to 1 for every range."""
+        return [entry.unit(values[entry.name]) for entry in self]
+
+    def coordinates(self, values: Values) -> list[float]:
+        """Return the point that some values are, for a distance between such points to mean something."""
+        return [number for entry in self for number in entry.coordinates(values[entry.name])]
+
+    def stored(self, values: Values) -> dict[str, Value]:
+        """Return values as Optuna stores them."""
+        return {entry.name: entry.stored(values[entry.name]) for entry in self}
+
+    def loaded(self, parameters: Mapping[str, Any]) -> dict[str, Value]:
+        """Return the values that Optuna stores."""
+        return {entry.name: entry.loaded(parameters[entry.name]) for entry in self}
+
+
+def text(value: Value) -> str:
+    """Write a value for a training job, to the last digit.
+
+    Examples
+    --------
+    >>> text(0.1), text(3), text("true")
+    ('0.1', '3', 'true')
+    """
+    return value if isinstance(value, str) else repr(value)

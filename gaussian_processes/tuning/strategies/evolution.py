@@ -1,0 +1,189 @@
+"""Which values come next if trials are individuals that mutate, mate or fly?
+
+inspyred's operators, one trial at a time: its own loops evaluate a whole generation and wait for the slowest. Genes are the
+coordinates of the ranges, between 0 and 1.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import inspyred
+
+from gaussian_processes.tuning.space import Space, Value
+from gaussian_processes.tuning.strategies.proposing import Known, Past, Strategy
+
+Genes = list[float]
+
+GENES = "genes"
+PARTICLE = "particle"
+# Individuals to begin with. A search has tens of trials, where textbooks have thousands: more would leave no time to evolve.
+POPULATION = 8
+# Spread of a mutation: a tenth of a range is a step, and not another random draw.
+SPREAD = 0.1
+
+
+class Evolution(Strategy):
+    """What all have in common: genes, and inspyred's individuals made of trials."""
+
+    def _drawn(self, dice: random.Random) -> Genes:
+        return [dice.random() for _ in self.space]
+
+    def _genes(self, one: Known) -> Genes:
+        """Genes as they were, not as they were rounded to a whole number; those of an earlier search have been lost."""
+        return list(one.note.get(GENES) or self.space.units(one.values))
+
+    def _individual(self, one: Known, fitness: Any) -> Any:
+        individual = inspyred.ec.Individual(self._genes(one))
+        individual.fitness = fitness
+        return individual
+
+    def _proposal(self, genes: Genes, **note: Any) -> tuple[dict[str, Value], Mapping[str, Any]]:
+        return self.space.at(genes), {GENES: genes, **note}
+
+
+def _arguments(computation: Any, space: Space) -> dict[str, Any]:
+    """What inspyred's operators take; one gene or so mutates in a child, and it stays within its range."""
+    computation.bounder = inspyred.ec.Bounder(0.0, 1.0)
+    return {
+        "_ec": computation,
+        "mutation_rate": max(1 / len(space), 0.3),
+        "gaussian_stdev": SPREAD,
+        "num_selected": 2,
+        "tournament_size": 2,
+    }
+
+
+class Genetic(Evolution):
+    """A steady state: as soon as one trial ends, the best so far can be parents of the next.
+
+    Parents by tournament, children by blend crossover, and a Gaussian mutation of real values. The post's genetic algorithm
+    flipped bits, which inspyred does to genes of 0 and 1 only: it never mutated.
+    """
+
+    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+        """Return a child of the best so far, or a random individual while there are too few."""
+        dice = self.dice(number)
+        if len(past.seen) < 2 or len(past.seen) + len(past.running) < POPULATION:
+            return self._proposal(self._drawn(dice))
+        arguments = _arguments(inspyred.ec.GA(dice), self.space)
+        everyone = [self._individual(one, -one.losses[0]) for one in past.seen]
+        # μ + λ: replacing over and over leaves the best of all there have been.
+        population = inspyred.ec.replacers.plus_replacement(dice, everyone[:POPULATION], [], everyone[POPULATION:], arguments)
+        parents = inspyred.ec.selectors.tournament_selection(dice, population, arguments)
+        children = inspyred.ec.variators.blend_crossover(dice, [parent.candidate for parent in parents], arguments)
+        return self._proposal(inspyred.ec.variators.gaussian_mutation(dice, children, arguments)[0])
+
+
+class ParticleSwarm(Evolution):
+    """A particle moves as soon as its trial has ended, towards its own best and the swarm's."""
+
+    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+        """Return the next position of the particle that waits longest, or a new particle."""
+        dice = self.dice(number)
+        paths = self._paths(past)
+        flying = {one.note.get(PARTICLE) for one in past.running}
+        waiting = [particle for particle in paths if particle not in flying]
+        if not waiting or len(paths.keys() | flying) < POPULATION:
+            return self._proposal(self._drawn(dice), **{PARTICLE: number})
+        particle = waiting[0]
+        swarm = inspyred.swarm.PSO(dice)
+        arguments = _arguments(swarm, self.space)
+        path = paths[particle]
+        best = [
+            self._individual(min(seen, key=_loss), 0.0)
+            for seen in ([one for one in path if one.losses] or path, past.seen or path)
+        ]
+        swarm.population = [self._individual(path[-1], 0.0)]
+        swarm._previous_population = [self._individual(path[-2:][0], 0.0)]
+        swarm.archive = [best[0]]
+        # inspyred asks which others a particle knows: all, of whom the best is what counts.
+        swarm.topology = lambda *_: [[best[1]]]
+        moved = swarm.variator(dice, [swarm.population[0].candidate], arguments)[0]
+        return self._proposal(moved, **{PARTICLE: particle})
+
+    @staticmethod
+    def _paths(past: Past) -> dict[Any, list[Known]]:
+        """Trials of every particle; the particle whose last one ended first comes first."""
+        paths: dict[Any, list[Known]] = {}
+        for one in sorted((*past.seen, *past.failed), key=lambda one: one.number):
+            particle = one.note.get(PARTICLE, -1 - one.number)  # a trial of an earlier search begins a path
+            paths.setdefault(particle, []).append(one)
+        return dict(sorted(paths.items(), key=lambda item: item[1][-1].number))
+
+
+def _loss(one: Known) -> float:
+    return one.losses[0] if one.losses else float("inf")
+
+
+class PAES(Evolution):
+    """The Pareto archived evolution strategy (Knowles & Corne 2000), of one parent, for several objectives.
+
+    A child that is still running does not keep the parent from having another.
+    """
+
+    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+        """Return a mutant of the parent, or a random individual while there is none."""
+        dice = self.dice(number)
+        if not past.seen:
+            return self._proposal(self._drawn(dice))
+        computation = inspyred.ec.emo.PAES(dice)
+        arguments = _arguments(computation, self.space)
+        computation.archiver = Archive()
+        first, *others = (self._individual(one, _pareto(one)) for one in past.seen)
+        computation.archive, parent = [first], first
+        for other in others:
+            parent = inspyred.ec.replacers.paes_replacement(dice, None, [parent], [other], arguments)[0]
+        # A mutant that is its parent to the last gene would be answered from what is known.
+        for _ in range(100):
+            mutant = inspyred.ec.variators.gaussian_mutation(dice, [list(parent.candidate)], arguments)[0]
+            if mutant != parent.candidate:
+                break
+        return self._proposal(mutant)
+
+
+def _pareto(one: Known) -> Any:
+    return inspyred.ec.emo.Pareto([-loss for loss in one.losses])
+
+
+class Archive:
+    """PAES's archive: nondominated individuals, the crowded cells of a grid over their objectives thinned out.
+
+    inspyred's `adaptive_grid_archiver` forgets the newcomer it was called with (a later loop takes its name), so that no
+    individual ever enters that is neither better nor worse than the others; and it overruns its grid with three objectives.
+
+    Parameters
+    ----------
+    most : int
+        Individuals to keep.
+    divisions : int
+        How often each objective's range is halved.
+    """
+
+    def __init__(self, most: int = 100, divisions: int = 4) -> None:
+        self.most = most
+        self.divisions = divisions
+        self.grid_population: dict[tuple[int, ...], int] = {}
+
+    def __call__(self, random: random.Random, population: Sequence[Any], archive: list[Any], args: Any) -> list[Any]:  # noqa: ARG002
+        """Let newcomers in, in place, as inspyred's replacement expects."""
+        for newcomer in population:
+            if not any(one.fitness == newcomer.fitness or one > newcomer for one in archive):
+                archive[:] = [one for one in archive if not newcomer > one]
+                archive.append(newcomer)
+            self._locate([*archive, newcomer])
+            if len(archive) > self.most:
+                archive.remove(max(archive, key=lambda one: self.grid_population[one.grid_location]))
+        return archive
+
+    def _locate(self, individuals: Sequence[Any]) -> None:
+        """Find every individual's cell, and count those in a cell."""
+        columns = list(zip(*(one.fitness for one in individuals), strict=True))
+        cells = 2**self.divisions
+        self.grid_population = {}
+        for one in individuals:
+            one.grid_location = tuple(
+                min(int(cells * (value - min(column)) / ((max(column) - min(column)) or 1)), cells - 1)
+                for value, column in zip(one.fitness, columns, strict=True)
+            )
+            self.grid_population[one.grid_location] = self.grid_population.get(one.grid_location, 0) + 1

@@ -1,0 +1,133 @@
+"""How does a strategy of ours speak with Optuna?"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from gaussian_processes.tuning.space import Space, Value
+
+# Under this name a trial keeps what its strategy wants to know of it later.
+NOTE = "strategy"
+# Under this name a trial that was not run, because its values were known, names the one that was.
+SAME_AS = "same_as"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A trial of the past.
+
+    Parameters
+    ----------
+    losses : tuple of float
+        Its objectives, signed so that less is better; empty if it is still running or has failed.
+    note : mapping
+        What the strategy wrote down when it proposed it.
+    """
+
+    number: int
+    values: dict[str, Value]
+    losses: tuple[float, ...]
+    note: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Past:
+    """All that a strategy may know when it proposes.
+
+    Parameters
+    ----------
+    seen : sequence of Known
+        Trials that gave their objectives, in the order in which they ended.
+    failed : sequence of Known
+        Trials that ended without.
+    running : sequence of Known
+        In the order in which they were proposed.
+    """
+
+    seen: Sequence[Known]
+    failed: Sequence[Known]
+    running: Sequence[Known]
+
+
+class Strategy(BaseSampler, ABC):
+    """A sampler that proposes all values of a trial at once, and whose only memory is the study.
+
+    So a search that is resumed proposes what it would have proposed without the interruption.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self.space = space
+        self.seed = seed
+
+    @abstractmethod
+    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+        """Return the values of trial `number`, and what to write down of it."""
+
+    def generator(self, number: int) -> np.random.Generator:
+        """Random numbers of one trial, whatever was drawn before."""
+        return np.random.default_rng([self.seed, number])
+
+    def dice(self, number: int) -> random.Random:
+        """Return the same for libraries that take Python's own generator."""
+        return random.Random(f"{self.seed} {number}")  # noqa: S311  a search is no secret
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """All ranges are searched together."""
+        return self.space.distributions
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Propose, in Optuna's words."""
+        values, note = self.propose(trial.number, self.past(study, trial.number))
+        if note:
+            # Optuna's own samplers keep what they need to remember in the same way.
+            study._storage.set_trial_system_attr(trial._trial_id, NOTE, dict(note))
+        return self.space.stored(values)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Refuse: no value is ever left over."""
+        raise NotImplementedError(f"{param_name} is not in the space of this search")
+
+    def past(self, study: Study, number: int = -1) -> Past:
+        """All trials of a study but `number`, which is being proposed."""
+        seen: list[Known] = []
+        failed: list[Known] = []
+        running: list[Known] = []
+        signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in study.directions]
+        others = [one for one in study.get_trials(deepcopy=False) if one.number != number and SAME_AS not in one.user_attrs]
+        for one in sorted(others, key=_ended):
+            if one.state.is_finished() and one.values:
+                seen.append(self._known(one, signs))
+            elif one.state.is_finished():
+                failed.append(self._known(one, signs))
+            elif one.state == TrialState.RUNNING and one.params:
+                running.append(self._known(one, signs))
+        return Past(seen, failed, running)
+
+    def _known(self, trial: FrozenTrial, signs: Sequence[int]) -> Known:
+        losses = tuple(sign * value for sign, value in zip(signs, trial.values or (), strict=False))
+        return Known(trial.number, self.space.loaded(trial.params), losses, trial.system_attrs.get(NOTE, {}))
+
+
+def _ended(trial: FrozenTrial) -> tuple[bool, float, int]:
+    ended = trial.datetime_complete
+    return ended is None, ended.timestamp() if ended else 0.0, trial.number

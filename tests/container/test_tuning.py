@@ -1,0 +1,120 @@
+"""Does a search run its training jobs in containers of the image, and serve the best?"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from container.engine import ROOT, answers, docker, wait_for
+
+from gaussian_processes.tuning import __main__, jobfile, results
+from gaussian_processes.tuning.places.containers import LABEL, Containers
+from gaussian_processes.tuning.runner import Search
+
+POST = ROOT / "examples/tuning/gp_post.json"
+
+
+@pytest.fixture
+def job_file(image, tmp_path) -> Path:
+    """The GP post's job, of the image that is tested."""
+    asked = json.loads(POST.read_text())
+    asked["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"] = image
+    for channel in asked["TrainingJobDefinition"]["InputDataConfig"]:
+        source = channel["DataSource"]["S3DataSource"]
+        source["S3Uri"] = f"file://{POST.parent / source['S3Uri'].removeprefix('file://')}"
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(asked))
+    return path
+
+
+def left(folder: Path) -> str:
+    """Containers of a search that are still there."""
+    return docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={folder.resolve() / 'trials'}")
+
+
+def test_containers_find_what_processes_find(job_file, tmp_path, capsys):
+    command = ["run", str(job_file), "--jobs", "4", "--parallel", "2"]
+
+    assert __main__.main([*command, "--on", "docker", "--out", str(tmp_path / "docker")]) == 0
+    assert __main__.main([*command, "--on", "process", "--out", str(tmp_path / "process")]) == 0
+
+    inside, outside = (results.read(tmp_path / place).rows for place in ("docker", "process"))
+    assert [row.values for row in inside] == [row.values for row in outside]
+    for a, b in zip(inside, outside, strict=True):
+        assert a.status == "Completed"
+        assert a.seconds > 0
+        # Another processor's kernels of BLAS would round otherwise.
+        assert a.metrics["validation:RMSE"] == pytest.approx(b.metrics["validation:RMSE"], rel=1e-6)
+        assert (Path(a.model) / "model.json").stat().st_uid == os.getuid()
+    assert not left(tmp_path / "docker")
+    assert "best validation:RMSE=" in capsys.readouterr().out
+
+
+def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_path):
+    job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
+    place = Containers(job, tmp_path / "trials")
+
+    place.start(f"{tmp_path.name}-1", {"q": "-1"})
+    while (report := place.poll([f"{tmp_path.name}-1"])[f"{tmp_path.name}-1"]).state == "InProgress":
+        time.sleep(0.1)
+
+    assert report.state == "Failed"
+    assert report.failure.startswith("hyperparameter q is '-1'")
+    assert not left(tmp_path)
+
+
+def test_ctrl_c_stops_the_containers(job_file, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gaussian_processes.tuning", "run", str(job_file), "--on", "docker", "--out", str(out)]
+    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: bool(left(out)), lambda: "no container was started")
+
+    runner.send_signal(signal.SIGINT)
+
+    said = runner.communicate(timeout=60)[1]
+    assert runner.returncode == 130, said
+    assert "the same command goes on" in said
+    assert {row.status for row in results.read(out).rows} == {"Stopped"}
+    assert not left(out)
+
+
+def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port):
+    out = tmp_path / "out"
+    job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
+    Search(job, Containers(job, out / "trials"), out, lambda _: pytest.fail("it has no parent")).run()
+    command = [
+        sys.executable,
+        "-m",
+        "gaussian_processes.tuning",
+        "deploy",
+        str(out),
+        "--on",
+        "docker",
+        "--port",
+        str(free_port),
+    ]
+    server = subprocess.Popen(command)
+    try:
+        url = f"http://127.0.0.1:{free_port}"
+        wait_for(lambda: answers(url), lambda: "it does not answer")
+        answer = requests.post(f"{url}/invocations", data="0.5,1\n", headers={"Content-Type": "text/csv"}, timeout=10)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+
+    # The post's function at this point is 1.5 * 0.5 + 5.2 * 1.
+    assert float(answer.text) == pytest.approx(5.95, abs=1)
+
+
+def test_the_image_has_no_tuner(image):
+    listed = docker(
+        "run", "--rm", image, "python", "-c", "import gaussian_processes as g, os; print(*os.listdir(g.__path__[0]))"
+    )
+
+    assert "training.py" in listed.split()
+    assert "tuning" not in listed.split()

@@ -1,0 +1,132 @@
+"""What a person types."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from tuning.toys import request
+
+from gaussian_processes.hyperparameters import HYPERPARAMETERS
+from gaussian_processes.tuning import __main__, declaration, jobfile, results, shapes
+
+ROOT = Path(__file__).parents[2]
+POST = ROOT / "examples/tuning/gp_post.json"
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory) -> Path:
+    """The GP post's tuning job, by the one command of README, on the real program."""
+    folder = tmp_path_factory.mktemp("searched")
+    assert __main__.main(["run", str(POST), "--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_gp_posts_job_beats_the_posts_own_hyperparameters(searched, tmp_path):
+    job = json.loads(POST.read_text())
+    job["HyperParameterTuningJobConfig"]["Strategy"] = "Grid"
+    job["HyperParameterTuningJobConfig"]["ResourceLimits"] = {"MaxParallelTrainingJobs": 1}
+    job["HyperParameterTuningJobConfig"]["ParameterRanges"] = {
+        "CategoricalParameterRanges": [{"Name": "q", "Values": ["0"]}, {"Name": "l", "Values": ["2"]}]
+    }
+    for channel in job["TrainingJobDefinition"]["InputDataConfig"]:
+        source = channel["DataSource"]["S3DataSource"]
+        source["S3Uri"] = f"file://{POST.parent / source['S3Uri'].removeprefix('file://')}"
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    assert __main__.main(["run", str(tmp_path / "job.json"), "--out", str(tmp_path / "defaults")]) == 0
+
+    ours, theirs = (results.read(folder).best.metrics["validation:RMSE"] for folder in (searched, tmp_path / "defaults"))
+
+    assert ours < 0.95 * theirs
+
+
+def test_a_search_ends_in_a_table_and_pictures(searched, capsys):
+    assert {path.name for path in searched.iterdir()} >= {"trials.csv", "report.html", "report.png", "job.json", "journal.log"}
+    assert __main__.main(["table", str(searched)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("l,q,TrainingJobName,TrainingJobStatus,FinalObjectiveValue,TrainingStartTime,TrainingEndTime,")
+    assert len(lines) == 10
+
+
+def test_the_best_hyperparameters_are_a_training_jobs(searched, capsys):
+    assert __main__.main(["best", str(searched)]) == 0
+
+    best = json.loads(capsys.readouterr().out)
+    assert best.keys() == {"q", "l", "noise"}
+    assert all(isinstance(value, str) for value in best.values())
+
+
+def test_the_best_model_is_served(searched):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "gaussian_processes.tuning", "deploy", str(searched), "--port", str(port)]
+    server = subprocess.Popen(command, start_new_session=True)
+    try:
+        answer = _answer(f"http://127.0.0.1:{port}/invocations")
+    finally:
+        os.killpg(server.pid, signal.SIGINT)  # as a terminal sends it
+        status = server.wait(30)
+
+    # The post's function at this point is 1.5 * 0.5 + 5.2 * 1.
+    assert float(answer) == pytest.approx(5.95, abs=1)
+    assert status == 0
+
+
+def _answer(url: str) -> str:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return requests.post(url, data="0.5,1\n", headers={"Content-Type": "text/csv"}, timeout=10).text
+        except requests.ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_the_algorithm_is_what_create_algorithm_takes(capsys):
+    assert __main__.main(["algorithm", "--image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/gpsagemaker:latest"]) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    shape = shapes.request_shape("sagemaker", "CreateAlgorithm")
+    specification = {"AlgorithmName": "gaussian-processes", "TrainingSpecification": found["TrainingSpecification"]}
+    assert not list(shapes.violations(shape, specification))
+    supported = {entry["Name"]: entry for entry in found["TrainingSpecification"]["SupportedHyperParameters"]}
+    assert list(supported) == [entry.name for entry in HYPERPARAMETERS]
+    assert {name for name, entry in supported.items() if entry["IsTunable"]} == {e.name for e in HYPERPARAMETERS if e.tuning}
+
+
+def test_the_declared_ranges_are_a_tuning_jobs(tmp_path):
+    asked = request(ParameterRanges=declaration.parameter_ranges())
+    asked["TrainingJobDefinition"]["StaticHyperParameters"] = {}
+
+    job = jobfile.check(asked, tmp_path, "amt")
+
+    declared = {entry.name: entry.tuning for entry in HYPERPARAMETERS if entry.tuning}
+    assert {entry.name for entry in job.space} == declared.keys()
+    for entry in job.space:
+        expected = declared[entry.name]
+        assert (entry.least, entry.greatest, entry.scaling) == (expected.least, expected.greatest, expected.scaling)
+
+
+@pytest.mark.parametrize("command", [["table"], ["best"], ["report"]])
+def test_what_is_no_search_is_said_in_a_sentence(tmp_path, command, capsys):
+    assert __main__.main([*command, str(tmp_path)]) == 1
+
+    assert "holds no search" in capsys.readouterr().err
+
+
+def test_a_wrong_job_is_said_in_a_sentence(tmp_path, capsys):
+    (tmp_path / "job.json").write_text(json.dumps(request(Strategy="Simplex")))
+
+    assert __main__.main(["run", str(tmp_path / "job.json"), "--out", str(tmp_path / "out")]) == 1
+
+    assert capsys.readouterr().err == (
+        "strategy Simplex is unknown; name one of random, grid, bayesian, hyperband, genetic, particleswarm, paes,"
+        " or one's own as module:Class\n"
+    )
