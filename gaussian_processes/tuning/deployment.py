@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -101,7 +102,9 @@ def _serve_container(job: TuningJob, model: Path, port: int) -> None:
 
 
 def _until_stopped(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a server; Ctrl-C, which reaches it too, ends it and is no error."""
+    """Wait for a server; Ctrl-C or SIGTERM ends it and is no error, also of a process that a shell has put into the background."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         status = process.wait()
     except KeyboardInterrupt:
