@@ -102,7 +102,7 @@ def _serve_container(job: TuningJob, model: Path, port: int) -> None:
 
 
 def _until_stopped(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a server; Ctrl-C or SIGTERM ends it and is no error, also of a process that a shell has put into the background."""
+    """Wait for a server; Ctrl-C or SIGTERM ends it and is no error, also where a shell has put this into the background."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
