@@ -23,7 +23,7 @@ CSV = {"Content-Type": "text/csv"}
 ROW = "0.5,-1.5\n"
 CLIENTS = 8
 # What the processes' memory may grow by while some thousand requests are answered: allocators keep what they had once, and
-# one kilobyte lost with each request would be more.
+# a few kilobytes lost with each request would be more.
 GROWTH_BYTES = 16_000_000
 
 needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
