@@ -1,10 +1,11 @@
 # The first stage makes /opt/program, a virtualenv. The second holds it, Debian's python3 and nginx, and no tool to build with.
 FROM debian:trixie-slim AS builder
 
-# pip and setuptools stay outside the virtualenv, so that nobody has to take them out of it again; binutils brings `strip`.
+# pip and setuptools stay outside the virtualenv, so that nobody has to take them out of it again; gcc compiles the kernels, and
+# brings `strip`.
 # hadolint ignore=DL3008 # Debian keeps one version of a package at a time: a build that pins it fails a month later
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends binutils python3-pip python3-setuptools python3-venv \
+  && apt-get install --yes --no-install-recommends gcc libc6-dev python3-pip python3-setuptools python3-venv \
   && rm --recursive --force /var/lib/apt/lists/*
 
 # The dependencies before the program: they change least and take longest. Hashes make them the ones that were tested.

@@ -7,13 +7,12 @@ References
 .. [1] Y. Cho and L. K. Saul, "Kernel Methods for Deep Learning", NIPS 2009.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes import blas
+from gaussian_processes import blas, pairs
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -25,8 +24,7 @@ NEAR = 1e-4
 # Points of one direction, rounded each by itself, are up to some 4 roundings apart: closer ones are one point. A chain of
 # q = 0 takes square roots of the distance, and would make 1e-2 of what is only rounding.
 SAME = 8 * np.finfo(float).eps ** 2
-# Numbers to a chunk, of which each pass is one call of NumPy. Fewer, and the cores wait for their turn with Python's lock (at
-# 16,384 two cores take twice as long); more, and what a chunk is worked on in, 5 arrays of 512 kB, leaves the shared cache.
+# Numbers of which the exact distances of near pairs are taken at once: 512 kB an array.
 CHUNK = 65_536
 
 
@@ -84,17 +82,9 @@ class ArcCosine:
         Parameters
         ----------
         gap : ndarray, contiguous
-            In [0, 2].
-
-        Returns
-        -------
-        ndarray
-            `gap`, which holds the kernels now.
+            In [0, 2]; holds the kernels afterwards, and is returned.
         """
-        for part, work in _chunks(gap):
-            for _ in range(self.l + 1):
-                _level(self.q, part, work)
-            np.subtract(1, part, out=part)
+        pairs.kernels(gap, self.q, self.l)
         return gap
 
     def slope_of_gap(self, gap: Array) -> Array:
@@ -106,56 +96,78 @@ class ArcCosine:
         Parameters
         ----------
         gap : ndarray, contiguous
-            In [0, 2].
-
-        Returns
-        -------
-        ndarray
-            `gap`, which holds the derivatives now.
+            In [0, 2]; holds the derivatives afterwards, and is returned.
 
         Notes
         -----
         dk_q/dt = q²/(2q-1) k_{q-1}, from d J_q/dt = q² J_{q-1}; dk_0/dt = 1/(π √(1-t²)); the chain rule along the levels.
         """
-        for part, work in _chunks(gap):
-            slope = np.ones_like(part)
-            for _ in range(self.l + 1):
-                sine, before = _level(self.q, part, work)
-                if self.q == 0:
-                    slope *= np.divide(1 / np.pi, sine, out=np.zeros_like(sine), where=sine > 0)
-                else:
-                    slope *= self.q**2 / (2 * self.q - 1) * (1 - before)
-            part[...] = slope
+        pairs.slopes(gap, self.q, self.l)
+        return gap
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Points of the sphere with what their distances from others are made of.
+
+    A large bias crowds all points together; from their middle they are as far apart as they can be, and the subtraction of
+    ‖a - b‖² = ‖a‖² + ‖b‖² - 2 a·b loses the fewest digits.
+
+    Parameters
+    ----------
+    points : ndarray of shape (m, d)
+        Of norm 1, one per row.
+    middle : ndarray of shape (d,)
+    offsets : ndarray of shape (m, d)
+        The points as they are seen from it.
+    halves : ndarray of shape (m,)
+        Half of the squared length of each offset.
+    """
+
+    points: Array
+    middle: Array
+    offsets: Array
+    halves: Array
+
+    @classmethod
+    def of(cls, points: Array) -> "Centred":
+        """See points from their middle."""
+        middle = points.mean(axis=0)
+        offsets = points - middle
+        return cls(points, middle, offsets, _halves(offsets))
+
+    def gaps(self, others: Array) -> Array:
+        """One minus the cosine, for every one of some other points and every one of these.
+
+        Parameters
+        ----------
+        others : ndarray of shape (n, d)
+            Points of norm 1, one per row.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            In [0, 2]; 0 exactly where two points are equal.
+        """
+        # On the unit sphere 1 - cos θ = ‖a - b‖²/2.
+        offsets = others - self.middle
+        halves = _halves(offsets)
+        gap: Array = np.zeros((len(others), len(self.points)))
+        blas.subtract_product(gap, offsets, self.offsets.T)
+        if pairs.complete(gap, halves, self.halves, NEAR):
+            first, second = np.nonzero(gap < NEAR * halves[:, np.newaxis])
+            gap[first, second] = _exactly(others, self.points, first, second)
         return gap
 
 
 def gaps(a: Array, b: Array) -> Array:
-    """One minus the cosine, for every row of `a` and every row of `b`.
+    """One minus the cosine, for every row of `a` and every row of `b`: see `Centred.gaps`."""
+    return Centred.of(b).gaps(a)
 
-    Parameters
-    ----------
-    a : ndarray of shape (n, d)
-    b : ndarray of shape (m, d)
-        Points of norm 1, one per row.
 
-    Returns
-    -------
-    ndarray of shape (n, m)
-        In [0, 2]; 0 exactly where two rows are equal.
-    """
-    # On the unit sphere 1 - cos θ = ‖a - b‖²/2. A large bias crowds all points together; seen from their middle they are
-    # as far apart as they can be, and the subtraction loses the fewest digits.
-    middle = b.mean(axis=0)
-    from_a, from_b = a - middle, b - middle
-    half_a, half_b = np.square(from_a).sum(axis=1) / 2, np.square(from_b).sum(axis=1) / 2
-    gap: Array = np.add.outer(half_a, half_b)
-    blas.subtract_product(gap, from_a, from_b.T)
-    near = gap < NEAR * half_a[:, np.newaxis]
-    if near.any():
-        first, second = np.nonzero(near)
-        gap[first, second] = _exactly(a, b, first, second)
-    np.clip(gap, 0.0, 2.0, out=gap)
-    return gap
+def _halves(offsets: Array) -> Array:
+    halves: Array = np.einsum("ij,ij->i", offsets, offsets) / 2
+    return halves
 
 
 def _exactly(a: Array, b: Array, first: Indices, second: Indices) -> Array:
@@ -163,51 +175,7 @@ def _exactly(a: Array, b: Array, first: Indices, second: Indices) -> Array:
     exact = np.empty(len(first))
     step = max(1, CHUNK // a.shape[1])
     for start in range(0, len(first), step):
-        pairs = slice(start, start + step)
-        exact[pairs] = np.square(a[first[pairs]] - b[second[pairs]]).sum(axis=1) / 2
+        part = slice(start, start + step)
+        exact[part] = np.square(a[first[part]] - b[second[part]]).sum(axis=1) / 2
     exact[exact <= SAME] = 0.0
     return exact
-
-
-def _chunks(gap: Array) -> Iterator[tuple[Array, Array]]:
-    """Numbers of an array, a chunk at a time, with room for `_level` to work in."""
-    flat = gap.reshape(-1, copy=False)
-    work = np.empty((5, min(CHUNK, flat.size)))
-    for start in range(0, flat.size, CHUNK):
-        part = flat[start : start + CHUNK]
-        yield part, work[:, : part.size]
-
-
-def _level(q: int, gap: Array, work: Array) -> tuple[Array, Array]:
-    """Make ``gap = 1 - t`` into ``1 - k_q(t)``, in place; returns sin θ, if q is 0, and ``1 - k_{q-1}(t)``, if it is not.
-
-    Notes
-    -----
-    k_0 = 1 - θ/π;  k_1 = t k_0 + sin θ/π;  k_{p+1} = t k_p + p²/((2p-1)(2p+1)) (1-t²) k_{p-1}, which follow from the
-    definition J_p(θ) = (-1)^p (sin θ)^{2p+1} (1/sin θ ∂/∂θ)^p ((π-θ)/sin θ), eq. (4) of [1]_, with k_p = J_p(θ)/J_p(0).
-    """
-    # Without a new array: they would push the others out of the core's cache, and each would have to be mapped.
-    squared_sine, sine, cosine, before, current = work
-    np.subtract(2, gap, out=squared_sine)
-    squared_sine *= gap
-    np.sqrt(squared_sine, out=sine)
-    np.subtract(1, gap, out=cosine)
-    np.arctan2(sine, cosine, out=before)
-    before *= 1 / np.pi
-    if q == 0:
-        gap[...] = before
-        return sine, before
-    np.multiply(cosine, before, out=current)
-    current += gap
-    current -= np.multiply(sine, 1 / np.pi, out=sine)
-    following = sine
-    for p in range(1, q):
-        older = np.subtract(1, before, out=before)
-        older *= squared_sine
-        older *= p**2 / ((2 * p - 1) * (2 * p + 1))
-        np.multiply(cosine, current, out=following)
-        following += gap
-        following -= older
-        before, current, following = current, following, before
-    np.clip(current, 0.0, 1.0, out=gap)
-    return sine, before

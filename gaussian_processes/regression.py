@@ -7,6 +7,7 @@ equal points is 1, W the weights of the observations (1, usually), and a the sig
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from gaussian_processes.cholesky import (
     slices,
     squared_norms,
 )
-from gaussian_processes.kernels import ArcCosine
+from gaussian_processes.kernels import ArcCosine, Centred
 from gaussian_processes.parallel import team
 
 Array = NDArray[np.float64]
@@ -142,7 +143,7 @@ class GaussianProcess:
     def mean(self, points: Array) -> Array:
         """Mean at new points: of shape (m, t) for points of shape (m, d). GPML eq. 2.25."""
         with team() as over:
-            parts = over(lambda rows: self.kernel(points[rows], self.points) @ self.weights, slices(len(points), CHUNK))
+            parts = over(lambda rows: self._kernels(points[rows]) @ self.weights, slices(len(points), CHUNK))
             return np.concatenate([np.empty((0, self.weights.shape[1])), *parts])
 
     def variance(self, points: Array) -> Array:
@@ -169,7 +170,7 @@ class GaussianProcess:
         factor, total = self._kept_factor, 1 + self.noise + self.jitter
 
         def part(rows: slice) -> tuple[Array, Array]:
-            kernel = self.kernel(points[rows], self.points)
+            kernel = self._kernels(points[rows])
             return kernel @ self.weights, squared_norms(factor.half_solve(kernel.T))
 
         with team() as over:
@@ -208,6 +209,14 @@ class GaussianProcess:
     def inverse(self) -> Array:
         """M⁻¹, of shape (n, n)."""
         return self._kept_factor.inverse()
+
+    def _kernels(self, points: Array) -> Array:
+        """Kernel of new points and those where it was observed."""
+        return self.kernel.of_gap(self._centred.gaps(points))
+
+    @cached_property
+    def _centred(self) -> Centred:
+        return Centred.of(self.points)
 
     @property
     def _kept_factor(self) -> Factor:

@@ -41,13 +41,13 @@ finish() {
 # A virtualenv as the lock file says, made anew when that changes.
 install() {
   local python
-  if ! cmp -s ../requirements.lock .venv/requirements.lock || ! .venv/bin/python -c 'import gaussian_processes' 2>/dev/null; then
+  if ! cat ../requirements.lock ../gaussian_processes/*.c | cmp -s - .venv/sources; then
     python=$(./find_python.sh)
     rm -rf .venv
     "$python" -m venv .venv
     .venv/bin/python -m pip install --disable-pip-version-check --require-hashes --requirement ../requirements.lock
     .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --editable ..
-    cp ../requirements.lock .venv/
+    cat ../requirements.lock ../gaussian_processes/*.c >.venv/sources
   fi
 }
 
@@ -104,7 +104,7 @@ if [[ ${1:-} != --without-docker ]] && docker version >/dev/null 2>&1; then
   port=$(docker port "$container" 8080/tcp | sed -n '1s/.*://p')
 else
   echo 'Without Docker: the same programs run in the virtualenv local_test/.venv.'
-  begin '1 of 4: make the virtualenv' 'it needs Python 3.11 or newer and PyPI; the reason is above'
+  begin '1 of 4: make the virtualenv' 'it needs Python 3.11 or newer, a C compiler and PyPI; the reason is above'
   install
   begin "2 of 4: train on $(wc -l <test_dir/input/data/train/diabetes.csv) rows" 'the reason is above'
   SAGEMAKER_BASE_DIR="$folder" .venv/bin/train

@@ -10,6 +10,7 @@ packages=()
 for program in chromium curl git nginx; do
   command -v "$program" >/dev/null || packages+=("$program")
 done
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
 python=$(local_test/find_python.sh 2>/dev/null) || packages+=(python3-venv)
 if ((${#packages[@]})) && ((EUID == 0)) && command -v apt-get >/dev/null; then
   echo "installing ${packages[*]}"
@@ -27,10 +28,10 @@ if ! cmp -s requirements.lock .venv/requirements.lock || ! .venv/bin/python -c '
   .venv/bin/python -m pip freeze --quiet >.venv/constraints
   cp requirements.lock .venv/
 fi
-if ! cmp -s pyproject.toml .venv/pyproject.toml; then
-  echo 'adding what the tests need'
+if ! cat pyproject.toml gaussian_processes/*.c | cmp -s - .venv/sources; then
+  echo 'compiling the kernels, and adding what the tests need'
   .venv/bin/python -m pip install --disable-pip-version-check --quiet --constraint .venv/constraints --editable '.[test]'
-  cp pyproject.toml .venv/
+  cat pyproject.toml gaussian_processes/*.c >.venv/sources
 fi
 
 exec .venv/bin/python -m pytest "$@"

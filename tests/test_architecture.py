@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gaussian_processes"
-MATHEMATICS = {"blas", "cholesky", "ensembles", "kernels", "machine", "parallel", "regression", "scores", "selection", "sphere"}
+MATHEMATICS = {
+    "blas",
+    "cholesky",
+    "ensembles",
+    "kernels",
+    "machine",
+    "pairs",
+    "parallel",
+    "regression",
+    "scores",
+    "selection",
+    "sphere",
+}
 FORMATS = {"artifact", "bodies", "checkpoints", "examples", "features", "model", "recordio", "schema", "storage", "tables"}
 CONTRACT = {"contract", "errors", "hyperparameters"}
 PROGRAMS = {
@@ -38,7 +50,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "gunicorn": {"worker"},
     "gevent": {"worker"},
-    "ctypes": {"blas"},
+    "ctypes": {"blas", "pairs"},
     "threadpoolctl": {"parallel"},
 }
 

@@ -42,7 +42,7 @@ def test_slopes_agree_with_the_difference_quotient_of_the_definition(degree, dep
 
 @given(degrees, depths, st.lists(gap_values, min_size=2, max_size=50))
 def test_values_lie_between_0_and_1_and_never_decrease_in_the_cosine(degree, depth, gap):
-    values = ArcCosine(degree, depth).of_gap(np.sort(gap)[::-1])
+    values = ArcCosine(degree, depth).of_gap(np.sort(gap)[::-1].copy())
 
     assert values.min() >= 0
     assert values.max() <= 1

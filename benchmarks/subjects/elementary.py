@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from gaussian_processes.cholesky import slices
-from gaussian_processes.kernels import CHUNK
 from gaussian_processes.machine import allowed_cores
 from gaussian_processes.parallel import team
+
+# Values to a chunk: 128 kB an array, which a core's own cache holds.
+CHUNK = 16_384
 
 Tell = Callable[[], dict[str, Any]]
 Work = Callable[[], Tell]
@@ -30,7 +32,7 @@ def copy(size: int) -> Work:
 
 
 def arccos(values: int) -> Work:
-    """NumPy's arccos of as many values, in the chunks of cache that the kernels use, on all cores."""
+    """NumPy's arccos of as many values, in chunks that stay in cache, on all cores."""
     cosines = np.random.default_rng(1).uniform(-1, 1, CHUNK)
     tasks = [values // CHUNK // allowed_cores()] * allowed_cores()
 
