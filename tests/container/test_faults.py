@@ -267,7 +267,7 @@ def memory(container: Container) -> int:
 
 
 def test_memory_stays_flat_over_requests_good_and_bad(model, serve):
-    # One worker: of two, one may have its first predictions, and its threads their first memory, when the other has long had them.
+    # One worker: of two, one may have its first predictions, and its threads their first memory, long after the other.
     container = serve(model, "--env", "MODEL_SERVER_WORKERS=1")
     url = f"{container.url()}/invocations"
     table = "".join(f"{a},{b}\n" for a, b in np.random.default_rng(9).normal(size=(2_000, 2)).tolist())
