@@ -3,8 +3,9 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 from flask import Flask, Response, g, request
@@ -14,23 +15,20 @@ from werkzeug.exceptions import HTTPException
 from gaussian_processes import bodies, metrics, openapi, outputs
 from gaussian_processes.bodies import Encoder
 from gaussian_processes.errors import UserError
-from gaussian_processes.model import Model
+from gaussian_processes.model import Model, Prediction
 from gaussian_processes.models import AlreadyLoadedError, Models, NoRoomError, NotLoadedError
 from gaussian_processes.outputs import Question
 from gaussian_processes.schema import UNKNOWN, Schema
 
 Array = NDArray[np.float64]
-Call = Callable[[], bytes]
+Result = TypeVar("Result")
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # Where the number of a request's rows is left for the line of the log.
 ROWS = "gaussian_processes.rows"
-# What is predicted in the thread that takes requests in, because handing it to another costs half a millisecond and more when
-# all are busy: what takes about as long.
-BRIEF_SECONDS = 1e-3
-# What a prediction takes on a core of 2020: for a row of a request and a training row, and for an entry of the factor. A cell
-# takes 8 characters or more, unless the numbers are short; then the estimate is out by 4 at most.
-PAIR_SECONDS, ENTRY_SECONDS, CELL_BYTES = 1e-7, 4e-10, 8
+# Bytes of a body that is read in the thread that takes requests in, in a millisecond or two; the rest of a larger one's answer
+# takes longer as well, and all of it is made elsewhere.
+SMALL = 1 << 16
 # Characters of an error's body: SageMaker's client shows 2,048 of them.
 LONGEST = 2_000
 # Models on a page of the list of them; the platform asks for the next page.
@@ -44,9 +42,21 @@ STATUSES: Mapping[type[UserError], int] = {
 }
 
 
-def here(call: Call) -> bytes:
+class Elsewhere(Protocol):
+    """Calls what it is given, which may take seconds and knows nothing of Flask, and returns what that returns."""
+
+    def __call__(self, call: Callable[[], Result], /) -> Result:
+        """Return what the call returns, or raise what it raises."""
+
+
+def here(call: Callable[[], Result]) -> Result:
     """Call in the thread of the request."""
     return call()
+
+
+def alone(model: Model, rows: Array, variance: bool) -> Prediction:
+    """Predict the rows of one request in its thread."""
+    return model.predict(rows, variance)
 
 
 @dataclass(frozen=True)
@@ -63,18 +73,18 @@ class Options:
         The largest body that is read.
     transforms : mapping
         What ``/execution-parameters`` answers.
-    elsewhere : callable
-        Calls what it is given, which may take seconds and knows nothing of Flask, and returns what that returns.
-    in_turn : callable
-        The same, for what takes a millisecond.
+    elsewhere : Elsewhere
+        Makes the answers to large requests.
+    predict : callable
+        Calls a model's `predict` for a small request.
     """
 
     outputs: str = ""
     accept: str | None = None
     body_bytes: int | None = None
     transforms: Mapping[str, object] = field(default_factory=dict)
-    elsewhere: Callable[[Call], bytes] = here
-    in_turn: Callable[[Call], bytes] = here
+    elsewhere: Elsewhere = here
+    predict: Callable[[Model, Array, bool], Prediction] = alone
 
 
 def create_app(served: Model | Models, options: Options | None = None) -> Flask:
@@ -145,18 +155,17 @@ class Endpoint:
         self, model: Model, body: bytes, content_type: str | None, encoder: Encoder, questions: tuple[Question, ...]
     ) -> tuple[bytes, int]:
         """Body of the answer, and how many rows it is of."""
-        count = 0
+        variance = outputs.need_variance(questions, model)
 
-        def call() -> bytes:
-            nonlocal count
+        def answer(predict: Callable[[Model, Array, bool], Prediction]) -> tuple[bytes, int]:
             rows = bodies.decode(body, content_type, model.schema)
-            count = len(rows)
             for sentence in self._unknown(model.schema, rows):
                 self.app.logger.warning(sentence)
-            return encoder.encode(outputs.answers(questions, model, rows))
+            return encoder.encode(outputs.answers(questions, model, predict(model, rows, variance))), len(rows)
 
-        brief = _is_brief(model, len(body), questions)
-        return (self.options.in_turn if brief else self.options.elsewhere)(call), count
+        if len(body) <= SMALL:
+            return answer(self.options.predict)
+        return self.options.elsewhere(lambda: answer(alone))
 
     def _unknown(self, schema: Schema, rows: Array) -> Iterator[str]:
         """Sentences on the columns in which a level that training did not have comes for the first time."""
@@ -165,14 +174,6 @@ class Endpoint:
                 self.mentioned.add((id(schema), index))
                 column = schema.describe(index)
                 yield f"{column} holds a level that training did not have; such cells count as none of the levels"
-
-
-def _is_brief(model: Model, body_bytes: int, questions: Sequence[Question]) -> bool:
-    """Whether a request is answered sooner than another thread would be asked to."""
-    rows = 1 + body_bytes // (CELL_BYTES * len(model.schema.features))
-    trained = [len(member.process.points) for member in model.members]
-    entries = sum(size**2 / 2 for size in trained) if outputs.need_variance(questions, model) else 0
-    return rows * (sum(trained) * PAIR_SECONDS + entries * ENTRY_SECONDS) < BRIEF_SECONDS
 
 
 def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
@@ -185,11 +186,7 @@ def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
         if not (isinstance(name, str) and name and isinstance(url, str) and url):
             raise UserError('the request does not read as {"model_name": "…", "url": "/opt/ml/models/…/model"}')
 
-        def call() -> bytes:
-            models.load(name, url)
-            return b""
-
-        endpoint.options.elsewhere(call)
+        endpoint.options.elsewhere(lambda: models.load(name, url))
         return _json({"modelName": name, "modelUrl": url})
 
     @app.get("/models")

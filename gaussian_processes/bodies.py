@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.format import read_array
@@ -60,6 +61,7 @@ class Encoder:
     encode: Callable[[Mapping[str, Output]], bytes]
 
 
+@lru_cache
 def encoder(accept: str | None) -> Encoder:
     """Choose how to answer a request with this `Accept` header; CSV where it leaves the choice.
 
@@ -114,7 +116,8 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
             body = _in_utf8(body, parameter.removeprefix("charset=").strip("\"' "))
     rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), schema)
     wrong = np.isinf(rows) if schema.missing == "mean" else ~np.isfinite(rows)
-    for row, column in np.argwhere(wrong)[:1]:
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
         raise _not_a_number(schema, row + 1, column, str(rows[row, column]))
     return rows
 
@@ -141,6 +144,11 @@ class _Layout:
     schema: Schema
     order: Sequence[int]
     width: int
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the cells are the features, one by one."""
+        return list(self.order) == list(range(self.width))
 
     def cells(self, cells: Sequence[object], row: int) -> list[float]:
         """Numbers of one row's cells."""
@@ -212,8 +220,8 @@ def _csv_rows(lines: list[str], layout: _Layout, first: int) -> Array:
     if not any(layout.schema.levels):
         numbers = _numbers(lines, layout.width)
         if numbers is not None:
-            return numbers[:, layout.order]
-    if layout.schema.plain and list(layout.order) == list(range(layout.width)):
+            return numbers if layout.in_order else numbers[:, layout.order]
+    if layout.schema.plain and layout.in_order:
         raise _fault(lines, layout.schema, first)
     rows = []
     for row, line in enumerate(lines, first):

@@ -127,5 +127,11 @@ def mixture(weights: Array, means: Array, variances: Array) -> tuple[Array, Arra
     mean, variance : ndarray of shape (m, t)
         Σ w_i μ_i, and Σ w_i (σ_i² + (μ_i - μ)²).
     """
-    mean = np.tensordot(weights, means, axes=1)
-    return mean, np.tensordot(weights, variances + np.square(means - mean), axes=1)
+    mean = average(weights, means)
+    return mean, average(weights, variances + np.square(means - mean))
+
+
+def average(weights: Array, values: Array) -> Array:
+    """Σ w_i v_i, of shape (m, t), for weights of shape (k,) and values of shape (k, m, t)."""
+    sums: Array = np.einsum("k,kmt->mt", weights, values)
+    return sums

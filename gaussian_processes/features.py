@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,10 +88,15 @@ class Features:
 
     def encoded(self, rows: Array) -> Array:
         """Coordinates of shape (n, d), not yet standardised, of rows of shape (n, c); NaN in them is filled in."""
-        coordinates: Array = np.take(np.where(np.isnan(rows), self.fill, rows), self.source, axis=1)
-        indicators = np.flatnonzero(self.level != NO_LEVEL)
-        coordinates[:, indicators] = coordinates[:, indicators] == self.level[indicators]
+        coordinates: Array = np.where(np.isnan(rows), self.fill, rows).take(self.source, axis=1)
+        indicators = self._indicators
+        if indicators.size:
+            coordinates[:, indicators] = coordinates[:, indicators] == self.level[indicators]
         return coordinates
+
+    @cached_property
+    def _indicators(self) -> Indices:
+        return np.flatnonzero(self.level != NO_LEVEL)
 
     def standardized(self, rows: Array) -> Array:
         """Coordinates of rows of shape (n, c) in units of their scale, from their centre; of shape (n, d)."""
@@ -114,21 +120,28 @@ class Features:
         if rows.shape[1] != self.columns:
             found = f"{place(0)} has {rows.shape[1]} feature columns"
             raise UserError(f"{found} and the model was trained on {self.columns}; give exactly {self.columns}")
-        for row, column in np.argwhere(np.isinf(rows))[:1]:
-            raise UserError(f"{place(row)}, column {column + 1} is {rows[row, column]}; send finite numbers")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             standardized = self.standardized(rows)
-            norms = np.linalg.norm(standardized, axis=1)
-        for row in np.flatnonzero(~np.isfinite(norms))[:1]:
-            largest = np.nanmax(np.abs(rows[row]))
-            raise UserError(f"{place(row)} holds {largest:.3g}, which is too large to compute with; correct it")
+            norms = np.sqrt(np.einsum("ij,ij->i", standardized, standardized))
+        wrong = ~np.isfinite(norms)
         if self.inputs == "unit":
-            for row in np.flatnonzero(np.abs(norms - 1) > UNIT_TOLERANCE)[:1]:
-                raise UserError(f"{place(row)} has norm {norms[row]:.6g}, and inputs=unit takes norm 1; use inputs=normalize")
+            wrong |= np.abs(norms - 1) > UNIT_TOLERANCE
         if self.bias == 0:
-            for row in np.flatnonzero(norms == 0)[:1]:
-                raise UserError(f"{place(row)} has norm 0 and so no direction; drop the row, or use inputs=sphere with a bias")
+            wrong |= norms == 0
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise self._refusal(rows[row], norms[row], place(row))
         return project(standardized * self.relevance, self.bias)
+
+    def _refusal(self, row: Array, norm: float, name: str) -> UserError:
+        """Say why a row can't be used."""
+        for column in np.flatnonzero(np.isinf(row))[:1]:
+            return UserError(f"{name}, column {column + 1} is {row[column]}; send finite numbers")
+        if not np.isfinite(norm):
+            return UserError(f"{name} holds {np.nanmax(np.abs(row)):.3g}, which is too large to compute with; correct it")
+        if self.inputs == "unit":
+            return UserError(f"{name} has norm {norm:.6g}, and inputs=unit takes norm 1; use inputs=normalize")
+        return UserError(f"{name} has norm 0 and so no direction; drop the row, or use inputs=sphere with a bias")
 
     def targets(self, y: Array) -> Array:
         """Targets of shape (n, t) in units of their spread, from their centre."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes import blas, pairs
+from gaussian_processes import pairs
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -152,8 +152,7 @@ class Centred:
         # On the unit sphere 1 - cos θ = ‖a - b‖²/2.
         offsets = others - self.middle
         halves = _halves(offsets)
-        gap: Array = np.zeros((len(others), len(self.points)))
-        blas.subtract_product(gap, offsets, self.offsets.T)
+        gap: Array = offsets @ self.offsets.T
         if pairs.complete(gap, halves, self.halves, NEAR):
             first, second = np.nonzero(gap < NEAR * halves[:, np.newaxis])
             gap[first, second] = _exactly(others, self.points, first, second)

@@ -149,16 +149,15 @@ def need_variance(questions: Sequence[Question], model: Model) -> bool:
     return any(known[question.name].needs_variance for question in questions)
 
 
-def answers(questions: Sequence[Question], model: Model, rows: Array) -> dict[str, Output]:
-    """Predict some rows, and answer every question, by its name.
+def answers(questions: Sequence[Question], model: Model, prediction: Prediction) -> dict[str, Output]:
+    """Answer every question about some rows, by its name; the prediction has variances if the questions need them.
 
     Raises
     ------
     UserError
-        If a row can't be used, or what would be answered is not finite.
+        If what would be answered is not finite.
     """
     known = kinds(model)
-    prediction = model.predict(rows, variance=need_variance(questions, model))
     for what, values in (("mean", prediction.mean), ("variance", prediction.variance)):
         if values is not None and not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]

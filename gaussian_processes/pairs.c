@@ -114,7 +114,7 @@ EACH_PROCESSOR void slopes(double *gap, size_t size, int q, int l)
     }
 }
 
-/* Make -a b' into the gaps |a|²/2 + |b|²/2 - a b', in place; returns how many are below `near` times |a|²/2.
+/* Make a b' into the gaps |a|²/2 + |b|²/2 - a b', in place; returns how many are below `near` times |a|²/2.
  *
  * `gap` has `rows` times `columns` numbers, row by row; `half_a` has |a|²/2 of every row, `half_b` |b|²/2 of every column.
  */
@@ -124,7 +124,7 @@ EACH_PROCESSOR size_t complete(double *gap, const double *half_a, const double *
     for (size_t row = 0; row < rows; row++, gap += columns) {
         double half = half_a[row], bound = near * half;
         for (size_t column = 0; column < columns; column++) {
-            double distance = gap[column] + half + half_b[column];
+            double distance = half + half_b[column] - gap[column];
             below += distance < bound;
             gap[column] = distance < 0 ? 0 : distance > 2 ? 2 : distance;
         }

@@ -24,7 +24,7 @@ def slopes(gap: Array, q: int, l: int) -> None:  # noqa: E741  as in `kernels.Ar
 
 
 def complete(gap: Array, half_a: Array, half_b: Array, near: float) -> int:
-    """Make ``-a @ b.T`` into the gaps ``half_a + half_b - a @ b.T``, cut to [0, 2].
+    """Make ``a @ b.T`` into the gaps ``half_a + half_b - a @ b.T``, cut to [0, 2].
 
     Parameters
     ----------

@@ -103,12 +103,12 @@ class Schema:
         """How many columns the predictions have: targets, or classes."""
         return len(self.labels) or len(self.targets)
 
-    @property
+    @cached_property
     def levels(self) -> tuple[int, ...]:
         """How many levels each feature has; 0 for numbers."""
         return tuple(len(column.levels or ()) for column in self.features)
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether every cell must be a finite number."""
         return self.missing == "error" and not any(self.levels)

@@ -21,9 +21,9 @@ def project(z: Array, bias: float) -> Array:
     ndarray of shape (n, d + 1)
         Points of norm 1; rows whose coordinates are all zero come back as NaN.
     """
-    points = np.column_stack([z, np.full(len(z), bias)])
+    points = _with_bias(z, bias)
     with np.errstate(invalid="ignore"):
-        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        points /= np.sqrt(np.einsum("ij,ij->i", points, points))[:, np.newaxis]
     return points
 
 
@@ -43,8 +43,14 @@ def pull_back(z: Array, bias: float, gradient: Array) -> Array:
         Derivative of the same scalar in each coordinate before the projection: the part of `gradient` along the sphere,
         divided by the norm.
     """
-    raw = np.column_stack([z, np.full(len(z), bias)])
+    raw = _with_bias(z, bias)
     norms = np.linalg.norm(raw, axis=1, keepdims=True)
     points = raw / norms
     along: Array = (gradient - points * (gradient * points).sum(axis=1, keepdims=True)) / norms
     return along
+
+
+def _with_bias(z: Array, bias: float) -> Array:
+    points = np.empty((len(z), z.shape[1] + 1))
+    points[:, :-1], points[:, -1] = z, bias
+    return points

@@ -244,7 +244,7 @@ def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(mode
     client = create_app(model, Options(elsewhere=in_a_thread)).test_client()
 
     assert columns(asked(client, BODY * 1_000)).shape == (len(ROWS) * 1_000, 1)
-    refused(asked(client, "a,b,c\n" * 10_000), 400)
+    refused(asked(client, "a,b,c\n" * 20_000), 400)
     assert len(used) == 2
     client.get("/ping")
     asked(client, Accept="image/png")

@@ -1,0 +1,111 @@
+"""Are requests that are predicted together answered as if each were alone?"""
+
+import gevent
+import numpy as np
+import pytest
+from trained import COLUMNS, train
+
+from gaussian_processes import artifact, worker
+from gaussian_processes.errors import UserError
+from gaussian_processes.model import Model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return artifact.load(train(tmp_path_factory.mktemp("base"), rows=30) / "model")
+
+
+@pytest.fixture(params=["here", "elsewhere"], autouse=True)
+def place(request, monkeypatch):
+    monkeypatch.setattr(worker, "BRIEF_SECONDS", np.inf if request.param == "here" else 0.0)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Rows of every pass over a model, in their order."""
+    taken, predict = [], Model.predict
+
+    def counted(self, rows, variance=False):
+        taken.append(len(rows))
+        return predict(self, rows, variance)
+
+    monkeypatch.setattr(Model, "predict", counted)
+    return taken
+
+
+def at_once(*calls):
+    """Outcomes of calls that greenlets make at the same time."""
+    jobs = [gevent.spawn(call) for call in calls]
+    gevent.joinall(jobs)
+    return [job.value if job.exception is None else job.exception for job in jobs]
+
+
+@pytest.mark.parametrize("variance", [False, True])
+def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model, passes, variance):
+    gathering = worker.Gathering()
+    requests = [np.random.default_rng(seed).normal(size=(1 + seed % 3, COLUMNS)) for seed in range(20)]
+
+    answers = at_once(*(lambda rows=rows: gathering.predict(model, rows, variance) for rows in requests))
+
+    assert len(passes) < len(requests) / 4
+    for rows, answer in zip(requests, answers, strict=True):
+        alone = model.predict(rows, variance)
+        np.testing.assert_allclose(answer.mean, alone.mean, rtol=1e-12)
+        if variance:
+            np.testing.assert_allclose(answer.variance, alone.variance, rtol=1e-12)
+        else:
+            assert answer.variance is None
+
+
+def test_a_pass_takes_no_more_rows_than_it_may(model, passes):
+    gathering = worker.Gathering()
+
+    answers = at_once(*[lambda: gathering.predict(model, np.ones((100, COLUMNS)), False)] * 7)
+
+    assert [len(answer.mean) for answer in answers] == [100] * 7
+    assert sum(passes) == 700
+    assert max(passes) <= worker.MOST_ROWS
+
+
+def test_a_request_larger_than_a_pass_is_alone(model, passes):
+    gathering = worker.Gathering()
+
+    at_once(*[lambda: gathering.predict(model, np.ones((worker.MOST_ROWS + 1, COLUMNS)), False)] * 2)
+
+    assert passes == [worker.MOST_ROWS + 1] * 2
+
+
+def test_a_request_that_is_refused_takes_no_other_with_it(model):
+    gathering = worker.Gathering()
+    good, bad = np.ones((2, COLUMNS)), np.array([[1.0] * COLUMNS, [1e300] * COLUMNS])
+
+    first, refusal, last = at_once(*(lambda rows=rows: gathering.predict(model, rows, True) for rows in (good, bad, good)))
+
+    assert isinstance(refusal, UserError)
+    assert str(refusal).startswith("row 2 holds 1e+300")
+    np.testing.assert_allclose(first.mean, model.predict(good).mean, rtol=1e-12)
+    np.testing.assert_allclose(last.mean, model.predict(good).mean, rtol=1e-12)
+
+
+def test_models_and_outputs_are_kept_apart(model, tmp_path):
+    other = artifact.load(train(tmp_path, rows=20) / "model")
+    gathering, rows = worker.Gathering(), np.ones((1, COLUMNS))
+
+    answers = at_once(
+        *(lambda model=model, variance=variance: gathering.predict(model, rows, variance)
+          for model in (model, other) for variance in (False, True))
+    )  # fmt: skip
+
+    assert [answer.variance is None for answer in answers] == [True, False, True, False]
+    for answer, asked in zip(answers, (model, model, other, other), strict=True):
+        np.testing.assert_allclose(answer.mean, asked.predict(rows).mean, rtol=1e-12)
+
+
+def test_what_fails_for_another_reason_is_known_to_all_and_is_over(model, monkeypatch):
+    gathering, rows = worker.Gathering(), np.ones((1, COLUMNS))
+    with monkeypatch.context() as broken:
+        broken.setattr(Model, "predict", lambda *_: 1 / 0)
+        outcomes = at_once(*[lambda: gathering.predict(model, rows, False)] * 3)
+    assert all(isinstance(outcome, ZeroDivisionError) for outcome in outcomes)
+
+    assert gathering.predict(model, rows, False).mean.shape == (1, 1)
