@@ -249,6 +249,9 @@ def _served(environment: Mapping[str, str], options: Options) -> Model | Models:
         outputs.usual(options.outputs, model)
     except UserError as error:
         raise UserError(f"SAGEMAKER_INFERENCE_OUTPUT={options.outputs}: {error}") from error
+    for member in model.members:
+        # What the first prediction makes, and later ones use, the workers then share.
+        member.process.mean(member.process.points[:1])
     return model
 
 
