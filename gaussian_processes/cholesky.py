@@ -160,13 +160,19 @@ def _fill(panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array],
 
 def _finish(panel: Array, columns: slice, over: Over) -> None:
     """Factorise the diagonal block, and solve the rows below with it."""
-    diagonal, below = np.split(panel, [panel.shape[1]])
+    diagonal, below = _split(panel)
     failed_minor = blas.factorise(diagonal)
     if failed_minor:
         row = columns.start + failed_minor
         raise NotPositiveDefiniteError(f"row {row} is, up to rounding, a combination of the rows before it")
     for _ in over(lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE)):
         pass
+
+
+def _split(panel: Array) -> tuple[Array, Array]:
+    """Diagonal block of a panel, and what is below."""
+    width = panel.shape[1]
+    return panel[:width], panel[width:]
 
 
 def squared_norms(x: Array) -> Array:
@@ -213,7 +219,7 @@ class Factor:
         with team():
             x = self.half_solve(y)
             for columns, panel in reversed(list(zip(slices(len(self)), self.panels, strict=True))):
-                diagonal, below = np.split(panel, [panel.shape[1]])
+                diagonal, below = _split(panel)
                 blas.subtract_product(x[columns], below.T, x[columns.stop :])
                 blas.solve_triangular(diagonal.T, x[columns])
         return x
@@ -251,7 +257,7 @@ class Factor:
         for columns, panel in zip(slices(len(self)), self.panels, strict=True):
             if columns.stop > start:
                 begun = max(start - columns.start, 0)
-                diagonal, below = np.split(panel[begun:, begun:], [panel.shape[1] - begun])
+                diagonal, below = _split(panel[begun:, begun:])
                 top = x[columns.start + begun - start : columns.stop - start]
                 blas.solve_triangular(diagonal, top)
                 blas.subtract_product(x[columns.stop - start :], below, top)

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -117,7 +118,13 @@ def asked_for(text: str, model: Model) -> tuple[Question, ...]:
     UserError
         If an output is not one of the model's, or needs a variance that it does not have, or a level is no probability.
     """
+    return _questions(text, bool(model.schema.labels), model.has_variance)
+
+
+@lru_cache  # requests ask for the same again and again
+def _questions(text: str, classes: bool, has_variance: bool) -> tuple[Question, ...]:
     names: list[str] = []
+    known = CLASSES if classes else NUMBERS
     levels: dict[str, Levels] = {}
     # Commas stand between outputs, and between attributes if a name and an equals sign follow.
     for attribute in re.split(r"[;&]|[,\s]+(?=[^,;&\s=]+=)", text):
@@ -127,8 +134,15 @@ def asked_for(text: str, model: Model) -> tuple[Question, ...]:
         elif key in {"interval", "quantiles"}:
             levels[key] = _levels(key, value)
     if levels and not names:
-        names = [next(iter(kinds(model)))]
-    return _checked([*names, *levels], levels, model)
+        names = [next(iter(known))]
+    for name in [*names, *levels]:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            guess = f', did you mean "{near[0]}"' if near else ""
+            raise UserError(f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(known)}')
+        if known[name].needs_variance and not has_variance:
+            raise UserError(f"{name} needs the variance, and this model was trained without; train again with variance=true")
+    return tuple(Question(name, levels.get(name, known[name].levels)) for name in dict.fromkeys([*names, *levels]))
 
 
 def usual(text: str, model: Model) -> tuple[Question, ...]:
@@ -163,18 +177,6 @@ def answers(questions: Sequence[Question], model: Model, prediction: Prediction)
             row, column = np.argwhere(~np.isfinite(values))[0]
             raise UserError(f"the {what} of row {row + 1} is {values[row, column]}; its numbers are too large to compute with")
     return {question.name: known[question.name].answer(model, prediction, question.levels) for question in questions}
-
-
-def _checked(names: Sequence[str], levels: Mapping[str, Levels], model: Model) -> tuple[Question, ...]:
-    known = kinds(model)
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f', did you mean "{near[0]}"' if near else ""
-            raise UserError(f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(known)}')
-        if known[name].needs_variance and not model.has_variance:
-            raise UserError(f"{name} needs the variance, and this model was trained without; train again with variance=true")
-    return tuple(Question(name, levels.get(name, known[name].levels)) for name in dict.fromkeys(names))
 
 
 def _levels(name: str, text: str) -> Levels:
