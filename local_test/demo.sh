@@ -43,6 +43,10 @@ install() {
   local python
   if ! cat ../requirements.lock ../gaussian_processes/*.c | cmp -s - .venv/sources; then
     python=$(./find_python.sh)
+    if ! command -v cc >/dev/null; then
+      echo 'demo.sh: a C compiler is needed to install the kernels; on Debian: apt-get install gcc libc6-dev' >&2
+      exit 1
+    fi
     rm -rf .venv
     "$python" -m venv .venv
     .venv/bin/python -m pip install --disable-pip-version-check --require-hashes --requirement ../requirements.lock
