@@ -26,9 +26,11 @@ Result = TypeVar("Result")
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # Where the number of a request's rows is left for the line of the log.
 ROWS = "gaussian_processes.rows"
-# Bytes of a body that is read in the thread that takes requests in, in a millisecond or two; the rest of a larger one's answer
-# takes longer as well, and all of it is made elsewhere.
-SMALL = 1 << 16
+# What is done in the thread that takes requests in, because handing it to another costs half a millisecond and more when all
+# are busy: what takes a few times as long at most.
+BRIEF_SECONDS = 1e-3
+# Rows of a request whose answer is as quickly written there; in JSON that takes a millisecond.
+FEW_ROWS = 256
 # Characters of an error's body: SageMaker's client shows 2,048 of them.
 LONGEST = 2_000
 # Models on a page of the list of them; the platform asks for the next page.
@@ -54,7 +56,7 @@ def here(call: Callable[[], Result]) -> Result:
     return call()
 
 
-def alone(model: Model, rows: Array, variance: bool) -> Prediction:
+def by_itself(model: Model, rows: Array, variance: bool) -> Prediction:
     """Predict the rows of one request in its thread."""
     return model.predict(rows, variance)
 
@@ -74,9 +76,9 @@ class Options:
     transforms : mapping
         What ``/execution-parameters`` answers.
     elsewhere : Elsewhere
-        Makes the answers to large requests.
+        Does what would keep other requests waiting.
     predict : callable
-        Calls a model's `predict` for a small request.
+        Calls a model's `predict` for a request of few rows.
     """
 
     outputs: str = ""
@@ -84,7 +86,7 @@ class Options:
     body_bytes: int | None = None
     transforms: Mapping[str, object] = field(default_factory=dict)
     elsewhere: Elsewhere = here
-    predict: Callable[[Model, Array, bool], Prediction] = alone
+    predict: Callable[[Model, Array, bool], Prediction] = by_itself
 
 
 def create_app(served: Model | Models, options: Options | None = None) -> Flask:
@@ -157,15 +159,24 @@ class Endpoint:
         """Body of the answer, and how many rows it is of."""
         variance = outputs.need_variance(questions, model)
 
-        def answer(predict: Callable[[Model, Array, bool], Prediction]) -> tuple[bytes, int]:
+        def read() -> Array:
             rows = bodies.decode(body, content_type, model.schema)
             for sentence in self._unknown(model.schema, rows):
                 self.app.logger.warning(sentence)
-            return encoder.encode(outputs.answers(questions, model, predict(model, rows, variance))), len(rows)
+            return rows
 
-        if len(body) <= SMALL:
-            return answer(self.options.predict)
-        return self.options.elsewhere(lambda: answer(alone))
+        def written(prediction: Prediction) -> bytes:
+            return encoder.encode(outputs.answers(questions, model, prediction))
+
+        def alone(rows: Array) -> tuple[bytes, int]:
+            return written(model.predict(rows, variance)), len(rows)
+
+        if bodies.reading_seconds(body, content_type, model.schema) > BRIEF_SECONDS:
+            return self.options.elsewhere(lambda: alone(read()))
+        rows = read()
+        if len(rows) > FEW_ROWS:
+            return self.options.elsewhere(lambda: alone(rows))
+        return written(self.options.predict(model, rows, variance)), len(rows)
 
     def _unknown(self, schema: Schema, rows: Array) -> Iterator[str]:
         """Sentences on the columns in which a level that training did not have comes for the first time."""

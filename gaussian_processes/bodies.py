@@ -31,6 +31,8 @@ Output = Array | Sequence[Label] | Sequence[tuple[Label, ...]]
 BLOCK = 1 << 16
 # Rows of an answer that are written at once: as few, for the same reason.
 ROWS = 1_000
+# What a core of 2020 takes to read a byte of numbers, which NumPy does, and of everything else, whose cells Python looks at.
+QUICK_SECONDS, BYTE_SECONDS = 2e-8, 1e-6
 # Characters of a value that a message shows, so that the sentence stays one.
 SHOWN = 60
 # What JSON has between its values.
@@ -120,6 +122,16 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
         row, column = np.argwhere(wrong)[0]
         raise _not_a_number(schema, row + 1, column, str(rows[row, column]))
     return rows
+
+
+def reading_seconds(body: bytes, content_type: str | None, schema: Schema) -> float:
+    """Roughly how long `decode` takes, on a core of 2020."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    # Some kilobytes of Parquet can unfold to a million rows.
+    if media_type == "application/x-parquet":
+        return math.inf
+    quick = schema.plain and media_type in {"text/csv", "application/x-npy"}
+    return len(body) * (QUICK_SECONDS if quick else BYTE_SECONDS)
 
 
 def _in_utf8(body: bytes, charset: str) -> bytes:

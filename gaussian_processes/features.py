@@ -123,7 +123,7 @@ class Features:
         with np.errstate(over="ignore", invalid="ignore"):
             standardized = self.standardized(rows)
             norms = np.sqrt(np.einsum("ij,ij->i", standardized, standardized))
-        wrong = ~np.isfinite(norms)
+        wrong = ~np.isfinite(norms) | np.isinf(rows).any(axis=1)
         if self.inputs == "unit":
             wrong |= np.abs(norms - 1) > UNIT_TOLERANCE
         if self.bias == 0:

@@ -14,8 +14,10 @@ from gaussian_processes.schema import Schema
 
 Array = NDArray[np.float64]
 
-# What one row of a request and one training row take at every level of the kernel, and one row and one entry of the factor.
-LEVEL_SECONDS, ENTRY_SECONDS = 3e-9, 2e-10
+# What a core of 2020 takes: for a row of a request and a training row, every column and every level of the kernel; for an entry
+# of the factor, once to fetch it, and with every row to use it.
+COLUMN_SECONDS, LEVEL_SECONDS = 5e-10, 3e-9
+FETCH_SECONDS, ENTRY_SECONDS = 4e-10, 5e-11
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,14 @@ class Model:
 
     def seconds(self, rows: int, variance: bool) -> float:
         """Roughly how long a core of 2020 predicts so many rows."""
-        sizes = [(len(member.process.points), member.process.kernel.l + 1) for member in self.members]
-        entries = sum(size**2 / 2 for size, _ in sizes) if variance else 0
-        return rows * (sum(size * levels for size, levels in sizes) * LEVEL_SECONDS + entries * ENTRY_SECONDS)
+        seconds = 0.0
+        for member in self.members:
+            size, columns = member.process.points.shape
+            levels = member.process.kernel.l + 1
+            seconds += rows * size * (columns * COLUMN_SECONDS + levels * LEVEL_SECONDS)
+            if variance:
+                seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)
+        return seconds
 
     def predict(self, rows: Array, variance: bool = False, place: Callable[[int], str] = numbered) -> Prediction:
         """Predict the targets of some rows.

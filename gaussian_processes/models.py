@@ -57,7 +57,9 @@ class Models:
         UserError
             If the folder holds no model that can be used.
         """
-        size = sum(path.stat().st_size for path in Path(url).glob("*") if path.is_file())
+        # Predictions keep a copy of the points, as they are seen from their middle.
+        files = [*Path(url).glob("*"), *Path(url).glob("points-*.npy")]
+        size = sum(path.stat().st_size for path in files if path.is_file())
         with self._changing:
             if name in self._loaded or name in self._loading:
                 raise AlreadyLoadedError(f"model {name[:200]} is loaded already; unload it first, or use another name")

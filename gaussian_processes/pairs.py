@@ -4,7 +4,6 @@ The functions of pairs.c, which is compiled when the package is installed.
 """
 
 import ctypes
-from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
@@ -13,14 +12,26 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+def _load() -> ctypes.CDLL:
+    found = find_spec("gaussian_processes._pairs")
+    if found is None or found.origin is None:
+        raise ImportError("gaussian_processes is not compiled; install it with pip, which needs a C compiler")
+    library = ctypes.CDLL(found.origin)
+    library.complete.restype = ctypes.c_size_t
+    return library
+
+
+_LIBRARY = _load()
+
+
 def kernels(gap: Array, q: int, l: int) -> None:  # noqa: E741  as in `kernels.ArcCosine`
     """Make gaps into kernels: see `kernels.ArcCosine.of_gap`."""
-    _library().kernels(_start(gap), ctypes.c_size_t(gap.size), q, l)
+    _LIBRARY.kernels(_start(gap), ctypes.c_size_t(gap.size), q, l)
 
 
 def slopes(gap: Array, q: int, l: int) -> None:  # noqa: E741  as in `kernels.ArcCosine`
     """Make gaps into derivatives of the kernel in the cosine: see `kernels.ArcCosine.slope_of_gap`."""
-    _library().slopes(_start(gap), ctypes.c_size_t(gap.size), q, l)
+    _LIBRARY.slopes(_start(gap), ctypes.c_size_t(gap.size), q, l)
 
 
 def complete(gap: Array, half_a: Array, half_b: Array, near: float) -> int:
@@ -40,23 +51,15 @@ def complete(gap: Array, half_a: Array, half_b: Array, near: float) -> int:
     int
         How many gaps are below `near` times their row's `half_a`.
     """
+    if (half_a.size, half_b.size) != gap.shape:
+        raise ValueError(f"gaps of shape {gap.shape} come with {half_a.size} and {half_b.size} lengths; give as many")
     rows, columns = map(ctypes.c_size_t, gap.shape)
-    found: int = _library().complete(_start(gap), _start(half_a), _start(half_b), rows, columns, ctypes.c_double(near))
+    found: int = _LIBRARY.complete(_start(gap), _start(half_a), _start(half_b), rows, columns, ctypes.c_double(near))
     return found
 
 
 def _start(array: Array) -> ctypes.c_void_p:
     """Where an array's numbers stand, one after the other."""
-    if array.dtype != np.float64 or not array.flags.c_contiguous:
-        raise ValueError(f"an array of {array.dtype} and strides {array.strides} is no row of float64; copy it to one")
+    if array.dtype != np.float64 or not array.flags.carray:
+        raise ValueError(f"an array of {array.dtype} and strides {array.strides} is no row of float64 to write to; copy it")
     return ctypes.c_void_p(array.ctypes.data)
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    found = find_spec("gaussian_processes._pairs")
-    if found is None or found.origin is None:
-        raise ImportError("gaussian_processes is not compiled; install it with pip, which needs a C compiler")
-    library = ctypes.CDLL(found.origin)
-    library.complete.restype = ctypes.c_size_t
-    return library

@@ -1,7 +1,7 @@
 """What runs inside gunicorn?
 
-Each worker answers all its requests in one thread, as greenlets: where one waits for its socket another goes on. Predictions
-compute and never wait, so they are given to threads of the operating system.
+Each worker answers all its requests in one thread, as greenlets: where one waits for its socket another goes on. What computes
+for longer than a millisecond is given to threads of the operating system.
 """
 
 import gc
@@ -24,7 +24,7 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 from numpy.typing import NDArray
 
 from gaussian_processes import artifact, bodies, contract, outputs
-from gaussian_processes.app import ROWS, Options, Result, create_app, here
+from gaussian_processes.app import BRIEF_SECONDS, ROWS, Options, Result, create_app, here
 from gaussian_processes.errors import UserError
 from gaussian_processes.machine import allowed_bytes
 from gaussian_processes.model import Model, Prediction
@@ -46,11 +46,8 @@ NICENESS = 10
 # How long a thread may keep the interpreter to itself while another waits, for which Python's own default is 5 ms. A
 # request takes the interpreter back some ten times; so `/ping` stays under 50 ms beside busy threads.
 SWITCH_SECONDS = 0.0005
-# What is predicted in the thread that takes requests in, because handing it to another costs half a millisecond and more when
-# all are busy: what takes about as long.
-BRIEF_SECONDS = 1e-3
-# Rows that are predicted together, as many as the mathematics takes at once: with more there is nothing to be gained.
-MOST_ROWS = 256
+# How long requests that are predicted together may keep the next ones waiting, unless two rows of the model take longer.
+PASS_SECONDS = 0.1
 # Bytes of a body that are read at once without being felt.
 PIECE = 1 << 16
 # The megabytes that batch transform allows all its requests together.
@@ -149,7 +146,7 @@ class Batch:
 
 
 class Gathering:
-    """Predicts small requests that come while others are computed together, as soon as those are done.
+    """Predicts requests of few rows that come while others are computed together, as soon as those are done.
 
     A pass over the factor takes as long for one row as for eight, and so do most of NumPy's calls. No request waits for others
     to come: one that is alone is answered at once.
@@ -159,12 +156,13 @@ class Gathering:
         self._latest: dict[tuple[int, bool], Batch] = {}
 
     def predict(self, model: Model, rows: Array, variance: bool) -> Prediction:
-        """Return what `Model.predict` does."""
-        if len(rows) > MOST_ROWS:
-            return elsewhere(lambda: model.predict(rows, variance))
+        """Return what `Model.predict` does, to the last digit or two: sums are taken in another order for several rows."""
+        most = max(PASS_SECONDS, 2 * model.seconds(1, variance))
+        if model.seconds(len(rows), variance) > most:
+            return _run(model, rows, variance)
         key = id(model), variance
-        before = batch = self._latest.get(key)
-        if batch is None or batch.begun or batch.size + len(rows) > MOST_ROWS:
+        batch = before = self._latest.get(key)
+        if batch is None or batch.begun or model.seconds(batch.size + len(rows), variance) > most:
             batch = self._latest[key] = Batch()
             mine = batch.join(rows)
             self._compute(key, batch, before, model)
@@ -172,24 +170,28 @@ class Gathering:
             mine = batch.join(rows)
             batch.done.wait()
         # Of several requests one can't be computed: each hears of its own rows.
-        return batch.prediction.of(mine) if batch.prediction else model.predict(rows, variance)
+        return batch.prediction.of(mine) if batch.prediction else _run(model, rows, variance)
 
     def _compute(self, key: tuple[int, bool], batch: Batch, before: Batch | None, model: Model) -> None:
-        if before:
-            before.done.wait()
-        # Who came meanwhile joins; and a ping does not wait for all that is ready to be computed when it comes.
-        gevent.sleep(0)
-        batch.begun = True
         try:
-            rows, variance = np.concatenate(batch.rows), key[1]
-            run = here if model.seconds(len(rows), variance) < BRIEF_SECONDS else elsewhere
-            batch.prediction = run(lambda: model.predict(rows, variance))
+            if before:
+                before.done.wait()
+            # Who came meanwhile joins; and a ping does not wait for all that is ready to be computed when it comes.
+            gevent.sleep(0)
+            batch.begun = True
+            batch.prediction = _run(model, np.concatenate(batch.rows), key[1])
         except UserError:
             pass
         finally:
             if self._latest[key] is batch:
                 del self._latest[key]
             batch.done.set()
+
+
+def _run(model: Model, rows: Array, variance: bool) -> Prediction:
+    """Predict in this thread what is brief, and the rest elsewhere."""
+    run = here if model.seconds(len(rows), variance) < BRIEF_SECONDS else elsewhere
+    return run(lambda: model.predict(rows, variance))
 
 
 def _fill(future: Future[Result], call: Callable[[], Result]) -> None:

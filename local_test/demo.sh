@@ -40,8 +40,10 @@ finish() {
 
 # A virtualenv as the lock file says, made anew when that changes.
 install() {
-  local python
-  if ! cat ../requirements.lock ../gaussian_processes/*.c | cmp -s - .venv/sources; then
+  local python library
+  library=(../gaussian_processes/_pairs*.so)
+  if ! cmp -s ../requirements.lock .venv/requirements.lock || [[ ! ${library[0]} -nt ../gaussian_processes/pairs.c ]] ||
+    ! .venv/bin/python -c 'import gaussian_processes.kernels' 2>/dev/null; then
     python=$(./find_python.sh)
     if ! command -v cc >/dev/null; then
       echo 'demo.sh: a C compiler is needed to install the kernels; on Debian: apt-get install gcc libc6-dev' >&2
@@ -51,7 +53,7 @@ install() {
     "$python" -m venv .venv
     .venv/bin/python -m pip install --disable-pip-version-check --require-hashes --requirement ../requirements.lock
     .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --editable ..
-    cat ../requirements.lock ../gaussian_processes/*.c >.venv/sources
+    cp ../requirements.lock .venv/
   fi
 }
 

@@ -28,10 +28,11 @@ if ! cmp -s requirements.lock .venv/requirements.lock || ! .venv/bin/python -c '
   .venv/bin/python -m pip freeze --quiet >.venv/constraints
   cp requirements.lock .venv/
 fi
-if ! cat pyproject.toml gaussian_processes/*.c | cmp -s - .venv/sources; then
+library=(gaussian_processes/_pairs*.so)
+if ! cmp -s pyproject.toml .venv/pyproject.toml || [[ ! ${library[0]} -nt gaussian_processes/pairs.c ]]; then
   echo 'compiling the kernels, and adding what the tests need'
   .venv/bin/python -m pip install --disable-pip-version-check --quiet --constraint .venv/constraints --editable '.[test]'
-  cat pyproject.toml gaussian_processes/*.c >.venv/sources
+  cp pyproject.toml .venv/
 fi
 
 exec .venv/bin/python -m pytest "$@"

@@ -1,5 +1,7 @@
 """Are requests that are predicted together answered as if each were alone?"""
 
+import threading
+
 import gevent
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from gaussian_processes import artifact, worker
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import Model
 
+PREDICT = Model.predict
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -16,18 +20,15 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(params=["here", "elsewhere"], autouse=True)
-def place(request, monkeypatch):
+def passes(request, monkeypatch):
+    """Rows of every pass over a model, in their order; each is made where it has to be."""
     monkeypatch.setattr(worker, "BRIEF_SECONDS", np.inf if request.param == "here" else 0.0)
+    taken = []
 
-
-@pytest.fixture
-def passes(monkeypatch):
-    """Rows of every pass over a model, in their order."""
-    taken, predict = [], Model.predict
-
-    def counted(self, rows, variance=False):
+    def counted(self, rows, variance):
         taken.append(len(rows))
-        return predict(self, rows, variance)
+        assert (threading.current_thread() is threading.main_thread()) == (request.param == "here")
+        return PREDICT(self, rows, variance)
 
     monkeypatch.setattr(Model, "predict", counted)
     return taken
@@ -49,7 +50,7 @@ def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model
 
     assert len(passes) < len(requests) / 4
     for rows, answer in zip(requests, answers, strict=True):
-        alone = model.predict(rows, variance)
+        alone = PREDICT(model, rows, variance)
         np.testing.assert_allclose(answer.mean, alone.mean, rtol=1e-12)
         if variance:
             np.testing.assert_allclose(answer.variance, alone.variance, rtol=1e-12)
@@ -57,25 +58,35 @@ def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model
             assert answer.variance is None
 
 
-def test_a_pass_takes_no_more_rows_than_it_may(model, passes):
+def test_a_pass_takes_no_longer_than_it_may(model, passes, monkeypatch):
+    monkeypatch.setattr(worker, "PASS_SECONDS", model.seconds(256, False))
     gathering = worker.Gathering()
 
     answers = at_once(*[lambda: gathering.predict(model, np.ones((100, COLUMNS)), False)] * 7)
 
     assert [len(answer.mean) for answer in answers] == [100] * 7
-    assert sum(passes) == 700
-    assert max(passes) <= worker.MOST_ROWS
+    assert sorted(passes) == [100, 200, 200, 200]
 
 
-def test_a_request_larger_than_a_pass_is_alone(model, passes):
+def test_a_request_longer_than_a_pass_is_alone_and_waits_for_none(model, passes, monkeypatch):
+    monkeypatch.setattr(worker, "PASS_SECONDS", model.seconds(256, False))
     gathering = worker.Gathering()
 
-    at_once(*[lambda: gathering.predict(model, np.ones((worker.MOST_ROWS + 1, COLUMNS)), False)] * 2)
+    at_once(*[lambda: gathering.predict(model, np.ones((257, COLUMNS)), False)] * 2)
 
-    assert passes == [worker.MOST_ROWS + 1] * 2
+    assert passes == [257] * 2
 
 
-def test_a_request_that_is_refused_takes_no_other_with_it(model):
+def test_two_rows_are_predicted_together_however_long_one_takes(model, passes, monkeypatch):
+    monkeypatch.setattr(worker, "PASS_SECONDS", 0.0)
+    gathering = worker.Gathering()
+
+    at_once(*[lambda: gathering.predict(model, np.ones((1, COLUMNS)), True)] * 3)
+
+    assert max(passes) > 1
+
+
+def test_a_request_that_is_refused_takes_no_other_with_it(model, passes):
     gathering = worker.Gathering()
     good, bad = np.ones((2, COLUMNS)), np.array([[1.0] * COLUMNS, [1e300] * COLUMNS])
 
@@ -83,8 +94,8 @@ def test_a_request_that_is_refused_takes_no_other_with_it(model):
 
     assert isinstance(refusal, UserError)
     assert str(refusal).startswith("row 2 holds 1e+300")
-    np.testing.assert_allclose(first.mean, model.predict(good).mean, rtol=1e-12)
-    np.testing.assert_allclose(last.mean, model.predict(good).mean, rtol=1e-12)
+    np.testing.assert_allclose(first.mean, PREDICT(model, good).mean, rtol=1e-12)
+    np.testing.assert_allclose(last.mean, PREDICT(model, good).mean, rtol=1e-12)
 
 
 def test_models_and_outputs_are_kept_apart(model, tmp_path):
@@ -98,7 +109,7 @@ def test_models_and_outputs_are_kept_apart(model, tmp_path):
 
     assert [answer.variance is None for answer in answers] == [True, False, True, False]
     for answer, asked in zip(answers, (model, model, other, other), strict=True):
-        np.testing.assert_allclose(answer.mean, asked.predict(rows).mean, rtol=1e-12)
+        np.testing.assert_allclose(answer.mean, PREDICT(asked, rows).mean, rtol=1e-12)
 
 
 def test_what_fails_for_another_reason_is_known_to_all_and_is_over(model, monkeypatch):
