@@ -299,12 +299,13 @@ def _rows(search: Results) -> list[dict[str, Any]]:
     order = sorted(range(len(lines)), key=lambda at: (search.rows[at].ended is None, search.rows[at].ended, at))
     front = {row.name for row in search.front}
     first = search.objectives[0]
-    judged = {row.name: losses for row, losses in search.judged}
+    judged = {row.name for row, _ in search.judged}
+    candidates = {row.name: losses for row, losses in search.candidates}
     rows, best = [], None
     for position, at in enumerate(order, start=1):
         row, line = search.rows[at], lines[at]
-        if row.name in judged:
-            loss = judged[row.name][0]
+        if row.name in candidates:
+            loss = candidates[row.name][0]
             best = loss if best is None else min(best, loss)
         shown = [*(entry.name for entry in search.space), *(one.metric for one in search.objectives)]
         rows.append(

@@ -203,6 +203,19 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     assert refused
 
 
+def test_what_a_stopped_job_has_printed_is_not_the_best(tmp_path):
+    """It may be of a part of the rows, and there is no model that goes with it."""
+    asked = request(Strategy="Grid", ResourceLimits={"MaxParallelTrainingJobs": 1}, ParameterRanges=only_q("0", "3"))
+    asked["TrainingJobDefinition"]["StoppingCondition"] = {"MaxRuntimeInSeconds": 1}
+
+    found = run(tmp_path, asked, HANGING.replace("time.sleep(60)", "time.sleep(60 * (given['q'] == '0'))"))
+
+    assert {row.values["q"]: row.status for row in found.rows} == {"0": "Stopped", "3": "Completed"}
+    losses = {row.values["q"]: row.metrics["validation:RMSE"] for row in found.rows}
+    assert losses["0"] < losses["3"]
+    assert found.best.values["q"] == "3"
+
+
 def test_a_job_that_is_worse_than_the_median_is_stopped_early(tmp_path):
     asked = request(Strategy="Grid", TrainingJobEarlyStoppingType="Auto", ResourceLimits={"MaxParallelTrainingJobs": 1})
     asked[CONFIG]["ParameterRanges"] = only_q("0", "1", "2", "4", "3")
