@@ -17,12 +17,15 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import shapes
 from gaussian_processes.tuning.space import LINEAR, LOGARITHMIC, REVERSE, Numbers, Range, Space, Words, text
 
-AMT_STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
+# Those of AMT's strategies that have rules of their own.
+GRID, HYPERBAND = "Grid", "Hyperband"
 # Where a range says Auto, of a hyperparameter whose scale is not declared: three powers of ten are more than a line shows.
 LOGARITHMIC_RATIO = 1_000
 # AMT's limits that its request's shape does not show.
 MOST_RANGES, MOST_HYPERPARAMETERS = 30, 100
 FILE = "file://"
+# The hyperparameter that is Hyperband's resource.
+STAGES = "stages"
 
 
 @dataclass(frozen=True)
@@ -301,7 +304,7 @@ def _job(request: Mapping[str, Any], folder: Path) -> TuningJob:
         request=request,
         folder=folder,
         name=request["HyperParameterTuningJobName"],
-        strategy=config["Strategy"],
+        strategy=_as_amt_writes_it(config["Strategy"]),
         objectives=tuple(
             Objective(one["MetricName"], one["Type"] == "Maximize")
             for one in (objectives if isinstance(objectives, list) else [objectives])
@@ -316,6 +319,11 @@ def _job(request: Mapping[str, Any], folder: Path) -> TuningJob:
         parents=tuple(one["HyperParameterTuningJobName"] for one in warm.get("ParentHyperParameterTuningJobs", [])),
         transfer=warm.get("WarmStartType") == "TransferLearning",
     )
+
+
+def _as_amt_writes_it(strategy: str) -> str:
+    """Name of a strategy, which the command line takes in small letters too."""
+    return next((name for name in (GRID, HYPERBAND) if name.lower() == strategy.lower()), strategy)
 
 
 def _limits(config: Mapping[str, Any], definition: Mapping[str, Any]) -> Limits:
@@ -390,7 +398,7 @@ def _refused(parse: Callable[[], object]) -> Iterator[str]:
 def _of_strategy(job: TuningJob, runner: Runner) -> Iterator[str]:
     if not runner.strategies and len(job.objectives) > 1:
         yield f"AMT takes one objective, but the job has {len(job.objectives)}; run it here, or keep one"
-    if job.strategy == "Grid":
+    if job.strategy == GRID:
         for entry in job.space:
             if isinstance(entry, Numbers):
                 yield f"{entry.name} is a range of numbers, but Grid takes categorical ranges only; list its values there"
@@ -405,13 +413,18 @@ def _of_strategy(job: TuningJob, runner: Runner) -> Iterator[str]:
             f"there are {job.space.size:g} combinations of values, fewer than MaxNumberOfTrainingJobs, {job.limits.jobs}; widen"
             f" the ranges, or lower it to {job.space.size:g}"
         )
-    if job.strategy == "Hyperband":
+    if job.strategy == HYPERBAND:
         yield from _of_hyperband(job)
 
 
 def _of_hyperband(job: TuningJob) -> Iterator[str]:
     if job.resources is None or job.resources[0] >= job.resources[1]:
         yield "Hyperband needs StrategyConfig.HyperbandStrategyConfig with MinResource below MaxResource; give both"
+    elif (stages := job.static.get(STAGES, "1")) != str(job.resources[1]):
+        yield (
+            f"Hyperband's MaxResource is {job.resources[1]}, but {STAGES} is {stages}, which is how often a training job prints"
+            f" its objective; make the static hyperparameter {STAGES} the same"
+        )
     if job.early_stopping:
         yield "Hyperband stops training jobs by itself; set TrainingJobEarlyStoppingType to Off"
 
@@ -419,7 +432,7 @@ def _of_hyperband(job: TuningJob) -> Iterator[str]:
 def _of_limits(job: TuningJob) -> Iterator[str]:
     if job.limits.parallel > job.limits.jobs:
         yield f"MaxParallelTrainingJobs is {job.limits.parallel}, more than the {job.limits.jobs} jobs in all; lower it"
-    if len(job.objectives) > 1 and (job.early_stopping or job.strategy == "Hyperband" or job.limits.target is not None):
+    if len(job.objectives) > 1 and (job.early_stopping or job.strategy == HYPERBAND or job.limits.target is not None):
         yield "early stopping, Hyperband and a target value need one objective; leave them out, or keep one objective"
     stopping = job.definition["StoppingCondition"]
     if job.definition.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < job.limits.seconds_each:

@@ -47,6 +47,8 @@ class Slot:
     ----------
     steps : int
         How many values of the objective it has printed.
+    verdict : str
+        Why it is not worth its end, if it is not.
     told : str
         Why it was told to stop.
     """
@@ -54,6 +56,7 @@ class Slot:
     trial: Trial
     row: Row
     steps: int = 0
+    verdict: str = ""
     told: str = ""
 
 
@@ -241,15 +244,20 @@ class Search:
             self._tell_to_stop([name], f"it ran longer than MaxRuntimeInSeconds, {self.job.limits.seconds_each:g}")
 
     def _count(self, name: str, slot: Slot, report: Report) -> None:
-        """Report every new value of the objective, and stop a job that is not worth its end."""
+        """Report every new value of the objective, and stop a job that is not worth its end.
+
+        Each is judged by itself, also where a look finds several: Hyperband compares jobs at the same step.
+        """
         found = metrics.values(report.log, self.job.metrics[self.job.objectives[0].metric])
         reported = self.study.get_trials(deepcopy=False)[slot.trial.number].intermediate_values
         for step, value in enumerate(found[slot.steps :], start=slot.steps + 1):
+            slot.steps = step
             if step not in reported:  # as it is if an earlier attempt got as far
                 slot.trial.report(value, step)
-        more, slot.steps = len(found) > slot.steps, len(found)
-        if more and report.state == RUNNING and slot.steps < self._last_step and slot.trial.should_prune():
-            self._tell_to_stop([name], f"stopped early after {slot.steps} values of {self.job.objectives[0].metric}")
+                if not slot.verdict and step < self._last_step and slot.trial.should_prune():
+                    slot.verdict = f"stopped early after {step} values of {self.job.objectives[0].metric}"
+        if slot.verdict and report.state == RUNNING:
+            self._tell_to_stop([name], slot.verdict)
 
     @property
     def _last_step(self) -> float:

@@ -144,6 +144,24 @@ def test_the_command_lines_changes_are_checked_too():
         check(request(), parallel=7)
 
 
+@pytest.mark.parametrize("strategy", ["Hyperband", "hyperband"])
+def test_hyperbands_resource_is_what_a_training_job_prints(strategy):
+    asked = request(StrategyConfig={"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 4}})
+    static = asked["TrainingJobDefinition"]["StaticHyperParameters"]
+
+    for stages in ({}, {"stages": "3"}):
+        static.update(stages)
+        with pytest.raises(UserError, match=r"MaxResource is 4, but stages is [13], .* make"):
+            check(asked, strategy=strategy)
+    static["stages"] = "4"
+    assert check(asked, strategy=strategy).strategy == "Hyperband"
+
+
+def test_grid_is_checked_however_it_is_written():
+    with pytest.raises(UserError, match="Grid takes categorical ranges only"):
+        check(request(), strategy="grid")
+
+
 def test_a_scale_of_auto_is_the_declared_one():
     scales = {entry.name: entry.scaling for entry in check(request()).space}
 

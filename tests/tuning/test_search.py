@@ -237,8 +237,10 @@ def test_jobs_that_print_their_objective_once_are_never_stopped_early(tmp_path):
 
 def test_hyperband_gives_most_jobs_few_resources(tmp_path):
     bands = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}}
+    asked = request(Strategy="Hyperband", StrategyConfig=bands, ResourceLimits=limits(14, parallel=2))
+    asked["TrainingJobDefinition"]["StaticHyperParameters"]["stages"] = "9"
 
-    found = run(tmp_path, request(Strategy="Hyperband", StrategyConfig=bands, ResourceLimits=limits(14, parallel=2)), CURVE)
+    found = run(tmp_path, asked, CURVE)
 
     steps = []
     for row in found.rows:
