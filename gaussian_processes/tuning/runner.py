@@ -47,6 +47,8 @@ class Slot:
     ----------
     steps : int
         How many values of the objective it has printed.
+    adopted : bool
+        Whether an earlier run has started it.
     verdict : str
         Why it is not worth its end, if it is not.
     told : str
@@ -56,6 +58,7 @@ class Slot:
     trial: Trial
     row: Row
     steps: int = 0
+    adopted: bool = False
     verdict: str = ""
     told: str = ""
 
@@ -137,14 +140,17 @@ class Search:
                 self._take_up(trial, journal.row_of(self.job, frozen))
 
     def _take_up(self, trial: Trial, row: Row | None) -> None:
-        """Follow a training job that outlived the run that started it; start it again if it did not."""
-        if row and row.status == RUNNING and self._poll([row.name]):
-            self._running[row.name] = Slot(
-                trial, row, len(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-            )
+        """Follow a training job that an earlier run may have left running; start it if that run has not."""
+        if row and row.status == RUNNING:
+            steps = len(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+            self._running[row.name] = Slot(trial, row, steps, adopted=True)
         else:
-            attempts = row.name.removeprefix(f"{self._prefix}-").split("-")[1:] or ["1"] if row else ["0"]
-            self._waiting.append(self._slot(trial, int(attempts[0]) + 1))
+            self._waiting.append(self._next_attempt(trial, row))
+
+    def _next_attempt(self, trial: Trial, row: Row | None) -> Slot:
+        """Begin once more, under a name that says which attempt it is."""
+        attempts = row.name.removeprefix(f"{self._prefix}-").split("-")[1:] or ["1"] if row else ["0"]
+        return self._slot(trial, int(attempts[0]) + 1)
 
     @property
     def _prefix(self) -> str:
@@ -232,6 +238,11 @@ class Search:
 
     def _look(self, name: str, slot: Slot, report: Report) -> None:
         """Take note of what a job has printed, and of its end."""
+        if slot.adopted and not slot.told and report.state not in (RUNNING, COMPLETED):
+            # Whatever ended it while nobody looked, a crash of this machine or Ctrl-C, says nothing of its values.
+            del self._running[name]
+            self._waiting.append(self._next_attempt(slot.trial, slot.row))
+            return
         if slot.row.started is None and report.started:
             slot.row = replace(slot.row, started=report.started)
             self._note(slot)

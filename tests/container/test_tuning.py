@@ -17,6 +17,7 @@ from container.engine import ROOT, answers, docker, wait_for
 from moto.server import ThreadedMotoServer
 from tuning.sagemaker import Server, Service, aws_at
 
+from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, deployment, jobfile, results
 from gaussian_processes.tuning.places.containers import LABEL, Containers
 from gaussian_processes.tuning.places.sagemaker import TrainingJobs
@@ -87,6 +88,37 @@ def test_ctrl_c_stops_the_containers(job_file, tmp_path):
     assert "the same command goes on" in said
     assert {row.status for row in results.read(out).rows} == {"Stopped"}
     assert not left(out)
+
+
+def test_what_a_killed_runner_leaves_is_taken_up(job_file, tmp_path):
+    """One container ends by itself while nobody looks, and one with its engine, as it were."""
+    out = tmp_path / "out"
+    command = ["run", str(job_file), "--on", "docker", "--jobs", "2", "--parallel", "2", "--out", str(out)]
+    runner = subprocess.Popen([sys.executable, "-m", "gaussian_processes.tuning", *command])
+    wait_for(lambda: len(left(out).split()) == 2, lambda: "two containers were not started")
+    runner.kill()
+    runner.wait()
+    last, first = left(out).split()  # the latest comes first
+    docker("kill", last)
+    docker("wait", first)
+
+    assert __main__.main(command) == 0
+
+    found = results.read(out)
+    assert [row.status for row in found.rows] == ["Completed"] * 2
+    assert [row.name.split("-", 3)[3] for row in found.rows] == ["000", "001-2"]
+    assert not left(out)
+
+
+def test_a_container_that_can_not_start_is_not_left_behind(job_file, tmp_path):
+    asked = json.loads(job_file.read_text())
+    asked["TrainingJobDefinition"]["Environment"] = {"PATH": "/nowhere"}
+    place = Containers(jobfile.check(asked, tmp_path, "docker"), tmp_path / "trials")
+
+    with pytest.raises(UserError, match="docker run failed"):
+        place.start(f"{tmp_path.name}-1", {})
+
+    assert not left(tmp_path)
 
 
 def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port):

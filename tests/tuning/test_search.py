@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import signal
 import subprocess
@@ -353,22 +352,23 @@ def test_a_strategy_that_is_none_is_refused(tmp_path, strategy, complaint):
         run(tmp_path, request(Strategy=strategy))
 
 
-def test_a_killed_runner_leaves_a_search_that_goes_on(tmp_path):
-    """SIGKILL leaves no time to tidy up: what was running is started again."""
-    asked = request(ResourceLimits=limits(2))
+def test_a_killed_runner_takes_its_jobs_along_and_the_search_goes_on(tmp_path):
+    """SIGKILL leaves no time to tidy up: what was running ends by itself, and is started again."""
+    asked = request(ResourceLimits=limits(3, parallel=2))
     program = (
         "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
         "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
     )
     command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(tmp_path), json.dumps(asked)]
     runner = subprocess.Popen(command)
-    _wait_for(lambda: list(tmp_path.glob("trials/*/log")))
+    _wait_for(lambda: len(list(tmp_path.glob("trials/*/log"))) == 2 and all(map(Path.read_text, tmp_path.glob("trials/*/log"))))
+    assert _running(tmp_path)
+
     runner.kill()
     runner.wait()
-    for path in _running(tmp_path):
-        os.kill(int(path.parent.name), signal.SIGKILL)
 
+    _wait_for(lambda: not _running(tmp_path))
     found = run(tmp_path, asked)
-
-    assert [row.status for row in found.rows] == ["Completed"] * 2
-    assert found.rows[0].name.endswith("-000-2")
+    assert [row.status for row in found.rows] == ["Completed"] * 3
+    assert [row.name.split("-", 2)[2] for row in found.rows] == ["000-2", "001-2", "002"]
+    _wait_for(lambda: not _running(tmp_path))  # nor do those stay that watch over the jobs

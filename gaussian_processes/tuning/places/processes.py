@@ -17,6 +17,9 @@ from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, STOPPED
 
 # The program of the image, by this Python.
 TRAIN = (sys.executable, "-c", "import sys; from gaussian_processes.training import main; sys.exit(main([]))")
+# Runs a program, and ends it and all that it has started when the other end of stdin is closed, as happens however the runner
+# comes to its end: a process of the same group waits for that.
+GUARD = ("/bin/sh", "-c", 'exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-; exec "$@"', "guard")
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Processes:
         self._children: dict[str, Child] = {}
 
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
-        """Start a process in a session of its own, which Ctrl-C in a terminal does not reach."""
+        """Start a process in a session of its own, which Ctrl-C in a terminal does not reach, and which ends with this one."""
         base = self._folder / name
         folders.lay_out(base, hyperparameters, self._job)
         for channel, source in self._channels.items():
@@ -69,7 +72,12 @@ class Processes:
         }
         with (base / folders.LOG).open("wb") as log:
             process = subprocess.Popen(  # noqa: S603  the program is ours, or whoever tests names it
-                self._command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*GUARD, *self._command],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._children[name] = Child(process, datetime.now(UTC))
 
@@ -93,6 +101,7 @@ class Processes:
                 _signal(child.process, signal.SIGKILL)
             return Report(RUNNING, log, child.started)
         child.ended = child.ended or datetime.now(UTC)
+        child.process.communicate()  # which closes its stdin, for which the guard waits
         state = COMPLETED if status == 0 else STOPPED if child.told else FAILED
         reason = folders.failure(base, status, log) if state == FAILED else ""
         return Report(state, log, child.started, child.ended, reason, folders.model(base))
