@@ -14,7 +14,7 @@ from pathlib import Path
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import amt, declaration, deployment, jobfile, report, results
 from gaussian_processes.tuning.jobfile import Changes, TuningJob
-from gaussian_processes.tuning.places import Place
+from gaussian_processes.tuning.places import BusyError, Place
 from gaussian_processes.tuning.places.containers import Containers
 from gaussian_processes.tuning.places.processes import Processes
 from gaussian_processes.tuning.places.sagemaker import TrainingJobs
@@ -37,8 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except BusyError as error:
+        print(f"{error}; try again later", file=sys.stderr)
+        return 1
     except (InterruptedSearchError, KeyboardInterrupt) as error:
-        print(error or "stopped", file=sys.stderr)
+        print(str(error) or "stopped", file=sys.stderr)
         return INTERRUPTED_STATUS
     except BrokenPipeError:  # as when `head` has read enough
         with suppress(OSError):

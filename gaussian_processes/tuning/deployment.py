@@ -9,12 +9,13 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
 from gaussian_processes.tuning.jobfile import TuningJob
-from gaussian_processes.tuning.places import COMPLETED, RUNNING, Place
+from gaussian_processes.tuning.places import COMPLETED, RUNNING, BusyError, Place, Report
 from gaussian_processes.tuning.places.containers import Containers, docker, image
 from gaussian_processes.tuning.places.processes import Processes
 from gaussian_processes.tuning.places.sagemaker import TrainingJobs
@@ -66,11 +67,25 @@ def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
     place = places[where](job, folder / "trials")
     name = f"{job.name}-best-{time.strftime('%m%d%H%M%S')}"
     place.start(name, found.hyperparameters(found.best))
-    while (report := place.poll([name])[name]).state == RUNNING:
-        time.sleep(place.interval_seconds)
+    try:
+        report = _ended(place, name)
+    except KeyboardInterrupt:
+        place.stop([name])
+        _ended(place, name)
+        raise
     if report.state != COMPLETED:
         raise UserError(f"training the best hyperparameters failed: {report.failure}")
     return report.model
+
+
+def _ended(place: Place, name: str) -> Report:
+    """Report of a training job at its end, which is waited for."""
+    while True:
+        with suppress(BusyError):  # the next look will tell
+            report = place.poll([name])[name]
+            if report.state != RUNNING:
+                return report
+        time.sleep(place.interval_seconds)
 
 
 def _here(model: str, folder: Path) -> Path:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto import mock_aws
 from tuning.sagemaker import Server, Service, aws_at, running
 from tuning.toys import BOWL, FAILING, HANGING, limits, request
@@ -115,6 +116,15 @@ def test_a_refusal_is_said_in_awss_words(tmp_path, serve, monkeypatch):
 
     with pytest.raises(UserError, match=r"AWS refused StopTrainingJob \(AccessDenied\): not you"):
         place.stop(["toy-1"])
+
+
+def test_being_throttled_for_long_is_said_in_a_sentence(serve, capsys, monkeypatch):
+    serve().throttled.update(DescribeHyperParameterTuningJob=100)
+    monkeypatch.setattr(aws, "CONFIG", Config(retries={"mode": "standard", "total_max_attempts": 2}))
+
+    assert __main__.main(["table", "toy"]) == 1
+
+    assert capsys.readouterr().err == "ThrottlingException: Rate exceeded; try again later\n"
 
 
 @pytest.fixture
