@@ -147,13 +147,7 @@ def test_a_folder_of_another_search_is_refused(tmp_path):
 def test_ctrl_c_stops_the_jobs_keeps_the_table_and_lets_the_search_go_on(tmp_path):
     """The runner is a process of its own, which gets the signal that a terminal sends."""
     asked = request(ResourceLimits=limits(3, parallel=2))
-    program = (
-        "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
-        "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
-    )
-    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(tmp_path), json.dumps(asked)]
-    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    _wait_for(lambda: len(list(tmp_path.glob("trials/*/log"))) == 2 and all(map(Path.read_text, tmp_path.glob("trials/*/log"))))
+    runner = _runner(tmp_path, asked)
 
     runner.send_signal(signal.SIGINT)
     said = runner.communicate(timeout=30)[1]
@@ -166,6 +160,18 @@ def test_ctrl_c_stops_the_jobs_keeps_the_table_and_lets_the_search_go_on(tmp_pat
     assert [row.status for row in found.rows] == ["Completed"] * 3
     assert [row.values for row in found.rows[:2]] == [row.values for row in before]
     assert [row.values for row in found.rows] == [row.values for row in run(tmp_path / "whole", asked).rows]
+
+
+def _runner(folder, asked):
+    """A runner that is a process of its own, once it has two jobs that hang."""
+    program = (
+        "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
+        "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
+    )
+    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(folder), json.dumps(asked)]
+    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: len(list(folder.glob("trials/*/log"))) == 2 and all(map(Path.read_text, folder.glob("trials/*/log"))))
+    return runner
 
 
 def _running(folder):
@@ -355,17 +361,11 @@ def test_a_strategy_that_is_none_is_refused(tmp_path, strategy, complaint):
 def test_a_killed_runner_takes_its_jobs_along_and_the_search_goes_on(tmp_path):
     """SIGKILL leaves no time to tidy up: what was running ends by itself, and is started again."""
     asked = request(ResourceLimits=limits(3, parallel=2))
-    program = (
-        "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
-        "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
-    )
-    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(tmp_path), json.dumps(asked)]
-    runner = subprocess.Popen(command)
-    _wait_for(lambda: len(list(tmp_path.glob("trials/*/log"))) == 2 and all(map(Path.read_text, tmp_path.glob("trials/*/log"))))
+    runner = _runner(tmp_path, asked)
     assert _running(tmp_path)
 
     runner.kill()
-    runner.wait()
+    runner.communicate()
 
     _wait_for(lambda: not _running(tmp_path))
     found = run(tmp_path, asked)
