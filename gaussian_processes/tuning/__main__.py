@@ -138,7 +138,10 @@ def _find(name: str, folder: Path = Path()) -> Results:
     for path in (Path(name), folder / name, FOLDER / name):
         if path.is_dir():
             return results.read(path)
-    return amt.results_of(name)
+    try:
+        return amt.results_of(name)
+    except UserError as error:
+        raise UserError(f"there is no folder {name}, and SageMaker's tuner has told of no such job: {error}") from error
 
 
 def _submit(asked: argparse.Namespace) -> None:

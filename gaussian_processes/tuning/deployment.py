@@ -41,7 +41,10 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
     job, best = _job(found, folder, where), found.best
     folder.mkdir(parents=True, exist_ok=True)
     model = best.model
-    if train or not model or not (model.startswith("s3://") or Path(model).is_dir()):
+    if model and not train and not (model.startswith("s3://") or Path(model).is_dir()):
+        print(f"the model of {best.name} is no longer in {model}, so it is trained anew", file=sys.stderr)
+        model = ""
+    if train or not model:
         model = _trained(found, job, folder, where)
     if where == "sagemaker":
         print(f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}")

@@ -7,7 +7,7 @@ program would refuse is refused here, in one sentence each and all at once, befo
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ GRID, HYPERBAND = "Grid", "Hyperband"
 LOGARITHMIC_RATIO = 1_000
 # AMT's limits that its request's shape does not show.
 MOST_RANGES, MOST_HYPERPARAMETERS = 30, 100
+KINDS = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges")
 FILE = "file://"
 # The hyperparameter that is Hyperband's resource.
 STAGES = "stages"
@@ -177,10 +178,17 @@ def check(request: Any, folder: Path, runner: str, changes: Changes = NO_CHANGES
     _refuse(_of_shape(request, RUNNERS[runner]))
     request = _changed(request, changes)
     _refuse(_of_shape(request, RUNNERS[runner]))
-    _refuse(_of_parts(request))
-    _refuse(_of_ranges(request))
+    _refuse([*_of_parts(request), *_of_ends(request)])
     job = _job(request, folder)
-    _refuse([*_of_metrics(job), *_of_hyperparameters(job), *_of_strategy(job, RUNNERS[runner]), *_of_limits(job)])
+    _refuse(
+        [
+            *_of_names(request),
+            *_of_metrics(job),
+            *_of_hyperparameters(job),
+            *_of_strategy(job, RUNNERS[runner]),
+            *_of_limits(job),
+        ]
+    )
     return job
 
 
@@ -253,15 +261,17 @@ def _ranges(request: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _of_ranges(request: Mapping[str, Any]) -> Iterator[str]:
-    """What AMT refuses of ranges, one by one."""
-    named: list[str] = []
+def _of_ends(request: Mapping[str, Any]) -> Iterator[str]:
+    """What AMT refuses of ranges of numbers: without ends that make sense there is no job to look at further."""
     for kind in ("Integer", "Continuous"):
         for entry in _ranges(request).get(f"{kind}ParameterRanges", []):
-            named += [entry.get("Name", "")]
             yield from _of_numbers(entry, kind == "Integer")
+
+
+def _of_names(request: Mapping[str, Any]) -> Iterator[str]:
+    """What AMT refuses of the hyperparameters' names, and of words."""
+    named = [entry["Name"] for kind in KINDS for entry in _ranges(request).get(kind, [])]
     for entry in _ranges(request).get("CategoricalParameterRanges", []):
-        named += [entry.get("Name", "")]
         if len(set(entry["Values"])) < len(entry["Values"]):
             yield f"the range of {entry['Name']} names a value twice; remove one"
     for name in sorted({name for name in named if named.count(name) > 1}):
@@ -378,19 +388,19 @@ def _of_metrics(job: TuningJob) -> Iterator[str]:
 
 def _of_hyperparameters(job: TuningJob) -> Iterator[str]:
     """What the training program would refuse, of the static values and of the ends of the ranges."""
-    middle = {entry.name: text(entry.value(0.5)) for entry in job.space}
-    static = {**job.static, **middle}
-    yield from _refused(lambda: hyperparameters.parse(static))
-    for entry in job.space:
-        ends = entry.words if isinstance(entry, Words) else (text(entry.value(0)), text(entry.value(1)))
-        for value in ends:
-            trial = {**static, entry.name: value}
-            yield from _refused(lambda trial=trial: hyperparameters.parse(trial))  # type: ignore[misc]
+    ends = {one.name: one.words if isinstance(one, Words) else [text(one.value(end)) for end in (0, 1)] for one in job.space}
+    first = {**job.static, **{name: values[0] for name, values in ends.items()}}
+    wrong = list(_refused(first))
+    yield from wrong
+    for name, (_, *others) in ends.items():
+        for value in others:
+            # With what is wrong already, every value would be refused.
+            yield from _refused({name: value} if wrong else {**first, name: value})
 
 
-def _refused(parse: Callable[[], object]) -> Iterator[str]:
+def _refused(values: Mapping[str, str]) -> Iterator[str]:
     try:
-        parse()
+        hyperparameters.parse(values)
     except UserError as error:
         yield str(error)
 

@@ -115,6 +115,27 @@ def _answer(url: str) -> str:
             time.sleep(0.2)
 
 
+def test_models_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert __main__.main(["run", str(POST), "--out", "out", "--jobs", "1", "--parallel", "1"]) == 0
+
+    monkeypatch.chdir("/")
+    assert (Path(results.read(tmp_path / "out").best.model) / "model.json").is_file()
+
+
+def test_a_search_that_is_nowhere_is_said_in_a_sentence(monkeypatch, capsys):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+    assert __main__.main(["table", "gp-pots"]) == 1
+
+    assert capsys.readouterr().err.startswith(
+        "there is no folder gp-pots, and SageMaker's tuner has told of no such job: no AWS"
+    )
+
+
 def test_the_algorithm_is_what_create_algorithm_takes(capsys):
     assert __main__.main(["algorithm", "--image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/gpsagemaker:latest"]) == 0
 

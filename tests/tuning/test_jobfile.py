@@ -123,6 +123,27 @@ def test_all_mistakes_are_named_at_once():
         check(asked)
 
 
+def test_mistakes_of_meaning_are_named_at_once_too():
+    asked = request(
+        ResourceLimits=limits(2, parallel=3), HyperParameterTuningJobObjective={"Type": "Minimize", "MetricName": "r"}
+    )
+    asked["TrainingJobDefinition"]["StaticHyperParameters"] = {"noize": "1", "bias": "1", "q": "1"}
+    asked[CONFIG]["ParameterRanges"]["IntegerParameterRanges"][0]["MaxValue"] = "40"
+
+    with pytest.raises(UserError) as refusal:
+        check(asked)
+
+    for complaint in (
+        "bias is tuned and static at once",
+        "q is tuned and static at once",
+        "the objective r is not among the MetricDefinitions",
+        "hyperparameter 'noize' is unknown",
+        "hyperparameter q is '40'",
+        "more than the 2 jobs in all",
+    ):
+        assert str(refusal.value).count(complaint) == 1
+
+
 def test_what_only_runs_here_is_refused_for_sagemakers_tuner():
     asked = request(Strategy="Genetic")
     several = request(HyperParameterTuningJobObjective=[{"Type": "Minimize", "MetricName": "validation:RMSE"}])

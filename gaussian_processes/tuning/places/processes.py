@@ -48,7 +48,7 @@ class Processes:
 
     def __init__(self, job: TuningJob, folder: Path, command: Sequence[str] = TRAIN) -> None:
         self._job = job
-        self._folder = folder
+        self._folder = folder.resolve()  # a model is looked for from anywhere
         self._command = command
         self._channels = folders.channels(job, folder / "channels")
         self._children: dict[str, Child] = {}
@@ -66,7 +66,7 @@ class Processes:
         environment = {
             **os.environ,
             **self._job.definition.get("Environment", {}),
-            "SAGEMAKER_BASE_DIR": str(base.resolve()),
+            "SAGEMAKER_BASE_DIR": str(base),
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
         }
