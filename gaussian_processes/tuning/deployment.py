@@ -38,14 +38,15 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
     train : bool
         Whether to train the best hyperparameters anew; that happens too if the best model is gone.
     """
-    job, best = _job(found, folder, where), found.best
+    # Whoever only serves may have searched anywhere, and over files that SageMaker could not train on.
+    job, best = _job(found, folder, "process"), found.best
     folder.mkdir(parents=True, exist_ok=True)
     model = best.model
     if model and not train and not (model.startswith("s3://") or Path(model).is_dir()):
         print(f"the model of {best.name} is no longer in {model}, so it is trained anew", file=sys.stderr)
         model = ""
     if train or not model:
-        model = _trained(found, job, folder, where)
+        model = _trained(found, _job(found, folder, where), folder, where)
     if where == "sagemaker":
         print(f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}")
         return

@@ -9,8 +9,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from moto import mock_aws
+from moto.server import ThreadedMotoServer
 from tuning.sagemaker import Server, Service, aws_at, running
-from tuning.toys import BOWL, FAILING, HANGING, limits, request
+from tuning.toys import BOWL, FAILING, HANGING, limits, request, run
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, amt, aws, deployment, jobfile, results
@@ -210,6 +211,35 @@ def test_an_endpoint_that_is_there_is_updated(tmp_path, serve, monkeypatch):
 
     assert service.calls["CreateEndpoint"] == service.calls["UpdateEndpoint"] == 1
     assert list(service.endpoints) == ["toy"]
+
+
+@pytest.fixture
+def storage():
+    """moto's S3 over HTTP, with the bucket that the toy's job writes to."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with aws_at(s3="http://{}:{}".format(*server.get_host_and_port())):
+        aws.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        yield
+    server.stop()
+
+
+def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(tmp_path, serve, storage, monkeypatch):
+    service = serve()
+    monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.1)
+    (tmp_path / "data").mkdir()
+    asked = request(ResourceLimits=limits(1))
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"file://{tmp_path / 'data'}"}}
+    asked["TrainingJobDefinition"]["InputDataConfig"] = [{"ChannelName": "train", "DataSource": source}]
+    found = run(tmp_path / "here", asked, BOWL + "\n(base / 'model/model.json').write_text('{}')")
+
+    deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=False)
+
+    address = f"s3://bucket/output/{found.best.name}/output/model.tar.gz"
+    assert service.endpoints["toy"]["model"]["ModelDataUrl"] == address
+    assert (deployment._here(address, tmp_path / "again") / "model.json").read_text() == "{}"
+    with pytest.raises(UserError, match="upload the files"):
+        deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=True)
 
 
 def test_channels_in_s3_are_downloaded_once(tmp_path):
