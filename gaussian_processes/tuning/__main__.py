@@ -14,7 +14,8 @@ from typing import Any
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import amt, declaration, deployment, jobfile, report, results
-from gaussian_processes.tuning.jobfile import Changes, TuningJob
+from gaussian_processes.tuning.job import TuningJob
+from gaussian_processes.tuning.jobfile import Changes
 from gaussian_processes.tuning.places import BusyError, Place
 from gaussian_processes.tuning.places.containers import Containers
 from gaussian_processes.tuning.places.processes import Processes

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import COMPLETED, RUNNING, BusyError, Place, Report
 from gaussian_processes.tuning.places.containers import Containers, docker, image
 from gaussian_processes.tuning.places.processes import Processes

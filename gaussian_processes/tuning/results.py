@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import jobfile
-from gaussian_processes.tuning.jobfile import Objective, TuningJob
+from gaussian_processes.tuning.job import Objective, TuningJob
 from gaussian_processes.tuning.places import COMPLETED, STOPPED
 from gaussian_processes.tuning.space import Space, Value, text
 

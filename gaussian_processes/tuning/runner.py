@@ -18,7 +18,7 @@ from optuna.trial import Trial, TrialState
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import journal, metrics, results, stopping
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, STOPPED, BusyError, Place, Report
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import Value, text

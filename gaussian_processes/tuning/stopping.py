@@ -7,7 +7,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from gaussian_processes.tuning.jobfile import HYPERBAND, TuningJob
+from gaussian_processes.tuning.job import HYPERBAND, TuningJob
 
 # Fewer jobs have no median to speak of.
 LEAST_OTHERS = 3

@@ -19,7 +19,7 @@ import requests
 from botocore.validate import ParamValidator
 
 from gaussian_processes.tuning import aws, jobfile
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, Place, Report
 from gaussian_processes.tuning.places.processes import Processes
 from gaussian_processes.tuning.shapes import request_shape

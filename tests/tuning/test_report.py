@@ -15,7 +15,7 @@ from tuning.browser import browsing
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import report
-from gaussian_processes.tuning.jobfile import Objective
+from gaussian_processes.tuning.job import Objective
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Space, Words
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.machine import allowed_cores
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, STOPPED, Report, folders
 
 # A container says by this label which folder's search it belongs to.
