@@ -82,8 +82,8 @@ def test_the_page_draws_itself_without_a_network(browser, tmp_path, objectives):
     assert min(width, height) > 1000
 
 
-# Job and place of every point and line, by what its chart has for x, of a page that is drawn as SVG; those that are faded are
-# left out, as are the marks of failures, which have no objective to select them by.
+# Job and place of every point and line, by what its chart has for x, as Vega draws them in SVG; those that are faded are left
+# out, as are the marks of failures, which have no objective to select them by.
 MARKS = """
 (() => {
   const charts = {};
@@ -108,13 +108,11 @@ LEGEND = """
 
 @pytest.fixture
 def page(browser, tmp_path):
-    """Open the report of some searches as SVG, whose points can be counted, and not as the canvas that it is by default."""
+    """Open the report of some searches."""
     with browsing(browser, tmp_path / "profile") as opened:
 
         def open_report(*searches):
-            path = report.write(searches, tmp_path)[0]
-            path.write_text(path.read_text().replace('"mode": "vega-lite"', '"mode": "vega-lite", "renderer": "svg"'))
-            opened.open(path)
+            opened.open(report.write(searches, tmp_path)[0])
             opened.wait_for(lambda: opened.value("document.querySelectorAll('.mark-symbol.role-mark path').length"))
             return opened
 
