@@ -7,14 +7,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import amt, declaration, deployment, jobfile, report, results
-from gaussian_processes.tuning.jobfile import Changes, TuningJob
-from gaussian_processes.tuning.places import Place
+from gaussian_processes.tuning.job import TuningJob
+from gaussian_processes.tuning.jobfile import Changes
+from gaussian_processes.tuning.places import BusyError, Place
 from gaussian_processes.tuning.places.containers import Containers
 from gaussian_processes.tuning.places.processes import Processes
 from gaussian_processes.tuning.places.sagemaker import TrainingJobs
@@ -25,6 +27,8 @@ from gaussian_processes.tuning.runner import InterruptedSearchError, Search
 # Where searches go unless --out says so.
 FOLDER = Path("tuning")
 PLACES = {"process": Processes, "docker": Containers, "sagemaker": TrainingJobs}
+Do = Callable[[argparse.Namespace], None]
+Commands = Any  # argparse gives the type that holds subcommands no public name
 # As a shell says it of a program that Ctrl-C ended.
 INTERRUPTED_STATUS = 130
 
@@ -37,8 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except BusyError as error:
+        print(f"{error}; try again later", file=sys.stderr)
+        return 1
     except (InterruptedSearchError, KeyboardInterrupt) as error:
-        print(error or "stopped", file=sys.stderr)
+        print(str(error) or "stopped", file=sys.stderr)
         return INTERRUPTED_STATUS
     except BrokenPipeError:  # as when `head` has read enough
         with suppress(OSError):
@@ -50,44 +57,45 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m gaussian_processes.tuning", description="Search over training jobs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="search here, over training jobs in processes, containers or SageMaker")
-    run.add_argument("job", type=Path, metavar="JOB.json", help="a create_hyper_parameter_tuning_job request")
+    run = _on_file(commands, _run, "search here, over training jobs in processes, containers or SageMaker")
     run.add_argument("--on", choices=PLACES, default="process", help="where the training jobs run (default process)")
     run.add_argument("--strategy", help="instead of the job's: random, grid, bayesian, hyperband, genetic, … or module:Class")
     run.add_argument("--jobs", type=_positive, help="MaxNumberOfTrainingJobs instead of the job's")
     run.add_argument("--parallel", type=_positive, help="MaxParallelTrainingJobs instead of the job's")
     run.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default tuning/NAME); one in use goes on")
-    run.set_defaults(do=_run)
 
-    submit = commands.add_parser("submit", help="hand the job to SageMaker's own tuner, and follow it")
-    submit.add_argument("job", type=Path, metavar="JOB.json")
-    submit.set_defaults(do=_submit)
+    _on_file(commands, _submit, "hand the job to SageMaker's own tuner, and follow it")
+    _on_search(commands, _table, "print the table of all training jobs, as CSV")
+    pictures = _on_search(commands, _report, "write the pictures: report.html and report.png", "+")
+    pictures.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the first search's folder)")
+    _on_search(commands, _best, "print the best hyperparameters, as a training job's JSON")
+    deploy = _on_search(commands, _deploy, "serve the best model")
+    deploy.add_argument("--on", choices=PLACES, default="process", help="where to serve (default process)")
+    deploy.add_argument("--port", type=_positive, default=8080, help="of a local endpoint (default 8080)")
+    deploy.add_argument("--train", action="store_true", help="train the best hyperparameters anew, even if there is a model")
 
-    for name, do, text in (
-        ("table", _table, "print the table of all training jobs, as CSV"),
-        ("report", _report, "write the pictures: report.html and report.png"),
-        ("best", _best, "print the best hyperparameters, as a training job's JSON"),
-        ("deploy", _deploy, "serve the best model"),
-    ):
-        command = commands.add_parser(name, help=text)
-        many = "+" if name == "report" else None
-        command.add_argument(
-            "search", nargs=many, metavar="DIR_OR_JOB_NAME", help="a folder of --out, or a job of SageMaker's tuner"
-        )
-        command.set_defaults(do=do)
-        if name == "report":
-            command.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the first search's folder)")
-        if name == "deploy":
-            command.add_argument("--on", choices=PLACES, default="process", help="where to serve (default process)")
-            command.add_argument("--port", type=_positive, default=8080, help="of a local endpoint (default 8080)")
-            command.add_argument(
-                "--train", action="store_true", help="train the best hyperparameters anew, even if there is a model"
-            )
-
-    algorithm = commands.add_parser("algorithm", help="print the CreateAlgorithm specification and AMT's ranges")
+    algorithm = _command(commands, _algorithm, "print the CreateAlgorithm specification and AMT's ranges")
     algorithm.add_argument("--image", default="IMAGE_URI", help="the training image's address in ECR")
-    algorithm.set_defaults(do=_algorithm)
     return parser
+
+
+def _command(commands: Commands, do: Do, text: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(do.__name__.strip("_"), help=text)
+    made.set_defaults(do=do)
+    return made
+
+
+def _on_file(commands: Commands, do: Do, text: str) -> argparse.ArgumentParser:
+    made = _command(commands, do, text)
+    made.add_argument("job", type=Path, metavar="JOB.json", help="a create_hyper_parameter_tuning_job request")
+    return made
+
+
+def _on_search(commands: Commands, do: Do, text: str, number: str | None = None) -> argparse.ArgumentParser:
+    made = _command(commands, do, text)
+    what = "a folder of --out, or a job of SageMaker's tuner"
+    made.add_argument("search", nargs=number, metavar="DIR_OR_JOB_NAME", help=what)
+    return made
 
 
 def _positive(text: str) -> int:
@@ -131,7 +139,10 @@ def _find(name: str, folder: Path = Path()) -> Results:
     for path in (Path(name), folder / name, FOLDER / name):
         if path.is_dir():
             return results.read(path)
-    return amt.results_of(name)
+    try:
+        return amt.results_of(name)
+    except UserError as error:
+        raise UserError(f"there is no folder {name}, and SageMaker's tuner has told of no such job: {error}") from error
 
 
 def _submit(asked: argparse.Namespace) -> None:

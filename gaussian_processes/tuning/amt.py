@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gaussian_processes.tuning import aws, jobfile, results, shapes
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import BusyError
 from gaussian_processes.tuning.results import Results, Row
 

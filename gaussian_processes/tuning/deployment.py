@@ -9,12 +9,13 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
-from gaussian_processes.tuning.jobfile import TuningJob
-from gaussian_processes.tuning.places import COMPLETED, RUNNING, Place
+from gaussian_processes.tuning.job import TuningJob
+from gaussian_processes.tuning.places import COMPLETED, RUNNING, BusyError, Place, Report
 from gaussian_processes.tuning.places.containers import Containers, docker, image
 from gaussian_processes.tuning.places.processes import Processes
 from gaussian_processes.tuning.places.sagemaker import TrainingJobs
@@ -37,11 +38,15 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
     train : bool
         Whether to train the best hyperparameters anew; that happens too if the best model is gone.
     """
-    job, best = _job(found, folder, where), found.best
+    # Whoever only serves may have searched anywhere, and over files that SageMaker could not train on.
+    job, best = _job(found, folder, "process"), found.best
     folder.mkdir(parents=True, exist_ok=True)
     model = best.model
-    if train or not model or not (model.startswith("s3://") or Path(model).is_dir()):
-        model = _trained(found, job, folder, where)
+    if model and not train and not (model.startswith("s3://") or Path(model).is_dir()):
+        print(f"the model of {best.name} is no longer in {model}, so it is trained anew", file=sys.stderr)
+        model = ""
+    if train or not model:
+        model = _trained(found, _job(found, folder, where), folder, where)
     if where == "sagemaker":
         print(f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}")
         return
@@ -66,11 +71,25 @@ def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
     place = places[where](job, folder / "trials")
     name = f"{job.name}-best-{time.strftime('%m%d%H%M%S')}"
     place.start(name, found.hyperparameters(found.best))
-    while (report := place.poll([name])[name]).state == RUNNING:
-        time.sleep(place.interval_seconds)
+    try:
+        report = _ended(place, name)
+    except KeyboardInterrupt:
+        place.stop([name])
+        _ended(place, name)
+        raise
     if report.state != COMPLETED:
         raise UserError(f"training the best hyperparameters failed: {report.failure}")
     return report.model
+
+
+def _ended(place: Place, name: str) -> Report:
+    """Report of a training job at its end, which is waited for."""
+    while True:
+        with suppress(BusyError):  # the next look will tell
+            report = place.poll([name])[name]
+            if report.state != RUNNING:
+                return report
+        time.sleep(place.interval_seconds)
 
 
 def _here(model: str, folder: Path) -> Path:

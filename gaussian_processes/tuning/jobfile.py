@@ -1,13 +1,13 @@
-"""What does a job file ask for, and could it ever run?
+"""Could the job of a file ever run?
 
-The file is the request of boto3's ``create_hyper_parameter_tuning_job``. All that SageMaker, its tuner (AMT) or the training
-program would refuse is refused here, in one sentence each and all at once, before anything starts.
+All that SageMaker, its tuner (AMT) or the training program would refuse is refused here, in one sentence each and all at once,
+before anything starts.
 """
 
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,96 +15,14 @@ from typing import Any
 from gaussian_processes import hyperparameters
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import shapes
-from gaussian_processes.tuning.space import LINEAR, LOGARITHMIC, REVERSE, Numbers, Range, Space, Words, text
+from gaussian_processes.tuning.job import FILE, GRID, HYPERBAND, TuningJob, of_request, ranges
+from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Words, text
 
-AMT_STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
-# Where a range says Auto, of a hyperparameter whose scale is not declared: three powers of ten are more than a line shows.
-LOGARITHMIC_RATIO = 1_000
 # AMT's limits that its request's shape does not show.
 MOST_RANGES, MOST_HYPERPARAMETERS = 30, 100
-FILE = "file://"
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A metric, and which way is better."""
-
-    metric: str
-    maximize: bool
-
-    @property
-    def sign(self) -> int:
-        """What makes a smaller number the better one."""
-        return -1 if self.maximize else 1
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a search ends; infinite where there is no such end.
-
-    Parameters
-    ----------
-    jobs, parallel : float
-        Training jobs in all, and at a time.
-    seconds, seconds_each : float
-        For the whole search, and for a training job.
-    target : float or None
-        A value of the objective that is good enough.
-    not_improving : float
-        Training jobs in a row that were no better than the best before.
-    until_converged : bool
-        Whether to end once hardly any improvement is expected.
-    """
-
-    jobs: float
-    parallel: int
-    seconds: float
-    seconds_each: float
-    target: float | None
-    not_improving: float
-    until_converged: bool
-
-
-@dataclass(frozen=True)
-class TuningJob:
-    """A job file that was checked.
-
-    Parameters
-    ----------
-    request : mapping
-        As it was written.
-    folder : Path
-        Where its relative ``file://`` addresses begin.
-    metrics : mapping of str to str
-        Regular expressions by the metric's name.
-    resources : tuple of int, optional
-        The least and the most that Hyperband gives a training job, in values of its metric.
-    parents : sequence of str
-        Searches to learn from.
-    transfer : bool
-        Whether those had other data, so that only their best points are of use.
-    """
-
-    request: Mapping[str, Any]
-    folder: Path
-    name: str
-    strategy: str
-    objectives: tuple[Objective, ...]
-    space: Space
-    static: Mapping[str, str]
-    metrics: Mapping[str, str]
-    limits: Limits
-    early_stopping: bool
-    resources: tuple[int, int] | None
-    seed: int | None
-    parents: tuple[str, ...]
-    transfer: bool
-
-    @property
-    def definition(self) -> Mapping[str, Any]:
-        """Return the training job that every trial is one of."""
-        found: Mapping[str, Any] = self.request["TrainingJobDefinition"]
-        return found
+KINDS = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges")
+# The hyperparameter that is Hyperband's resource.
+STAGES = "stages"
 
 
 @dataclass(frozen=True)
@@ -174,17 +92,24 @@ def check(request: Any, folder: Path, runner: str, changes: Changes = NO_CHANGES
     _refuse(_of_shape(request, RUNNERS[runner]))
     request = _changed(request, changes)
     _refuse(_of_shape(request, RUNNERS[runner]))
-    _refuse(_of_parts(request))
-    _refuse(_of_ranges(request))
-    job = _job(request, folder)
-    _refuse([*_of_metrics(job), *_of_hyperparameters(job), *_of_strategy(job, RUNNERS[runner]), *_of_limits(job)])
+    _refuse([*_of_parts(request), *_of_ends(request)])
+    job = of_request(request, folder)
+    _refuse(
+        [
+            *_of_names(request),
+            *_of_metrics(job),
+            *_of_hyperparameters(job),
+            *_of_strategy(job, RUNNERS[runner]),
+            *_of_limits(job),
+        ]
+    )
     return job
 
 
 def accepted(request: Mapping[str, Any]) -> TuningJob:
     """Return the job of a request that AMT has accepted, whatever algorithm it is for."""
     _refuse(_of_parts(request))
-    return _job(request, Path())
+    return of_request(request, Path())
 
 
 def _refuse(reasons: Iterator[str] | Sequence[str]) -> None:
@@ -245,20 +170,17 @@ def _of_parts(request: Mapping[str, Any]) -> Iterator[str]:
         yield "Autotune and AutoParameters are not known here: give every range in ParameterRanges"
 
 
-def _ranges(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = request["HyperParameterTuningJobConfig"].get("ParameterRanges", {})
-    return found
-
-
-def _of_ranges(request: Mapping[str, Any]) -> Iterator[str]:
-    """What AMT refuses of ranges, one by one."""
-    named: list[str] = []
+def _of_ends(request: Mapping[str, Any]) -> Iterator[str]:
+    """What AMT refuses of ranges of numbers: without ends that make sense there is no job to look at further."""
     for kind in ("Integer", "Continuous"):
-        for entry in _ranges(request).get(f"{kind}ParameterRanges", []):
-            named += [entry.get("Name", "")]
+        for entry in ranges(request).get(f"{kind}ParameterRanges", []):
             yield from _of_numbers(entry, kind == "Integer")
-    for entry in _ranges(request).get("CategoricalParameterRanges", []):
-        named += [entry.get("Name", "")]
+
+
+def _of_names(request: Mapping[str, Any]) -> Iterator[str]:
+    """What AMT refuses of the hyperparameters' names, and of words."""
+    named = [entry["Name"] for kind in KINDS for entry in ranges(request).get(kind, [])]
+    for entry in ranges(request).get("CategoricalParameterRanges", []):
         if len(set(entry["Values"])) < len(entry["Values"]):
             yield f"the range of {entry['Name']} names a value twice; remove one"
     for name in sorted({name for name in named if named.count(name) > 1}):
@@ -292,64 +214,6 @@ def _of_numbers(entry: Mapping[str, str], whole: bool) -> Iterator[str]:
         yield f"the range of {name} is ReverseLogarithmic, which needs real values from 0 to below 1; take another ScalingType"
 
 
-def _job(request: Mapping[str, Any], folder: Path) -> TuningJob:
-    config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
-    objectives, bands = config["HyperParameterTuningJobObjective"], config.get("StrategyConfig", {})
-    warm = request.get("WarmStartConfig", {})
-    resources = bands.get("HyperbandStrategyConfig", {})
-    return TuningJob(
-        request=request,
-        folder=folder,
-        name=request["HyperParameterTuningJobName"],
-        strategy=config["Strategy"],
-        objectives=tuple(
-            Objective(one["MetricName"], one["Type"] == "Maximize")
-            for one in (objectives if isinstance(objectives, list) else [objectives])
-        ),
-        space=_space(_ranges(request)),
-        static=definition.get("StaticHyperParameters", {}),
-        metrics={one["Name"]: one["Regex"] for one in definition["AlgorithmSpecification"].get("MetricDefinitions", [])},
-        limits=_limits(config, definition),
-        early_stopping=config.get("TrainingJobEarlyStoppingType", "Off") == "Auto",
-        resources=(resources["MinResource"], resources["MaxResource"]) if len(resources) == 2 else None,
-        seed=config.get("RandomSeed"),
-        parents=tuple(one["HyperParameterTuningJobName"] for one in warm.get("ParentHyperParameterTuningJobs", [])),
-        transfer=warm.get("WarmStartType") == "TransferLearning",
-    )
-
-
-def _limits(config: Mapping[str, Any], definition: Mapping[str, Any]) -> Limits:
-    limits, criteria = config["ResourceLimits"], config.get("TuningJobCompletionCriteria", {})
-    return Limits(
-        jobs=limits.get("MaxNumberOfTrainingJobs", math.inf),
-        parallel=limits["MaxParallelTrainingJobs"],
-        seconds=limits.get("MaxRuntimeInSeconds", math.inf),
-        seconds_each=definition["StoppingCondition"].get("MaxRuntimeInSeconds", math.inf),
-        target=criteria.get("TargetObjectiveMetricValue"),
-        not_improving=criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving", math.inf),
-        until_converged=criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence") == "Enabled",
-    )
-
-
-def _space(ranges: Mapping[str, Any]) -> Space:
-    found: list[Range] = [Words(one["Name"], tuple(one["Values"])) for one in ranges.get("CategoricalParameterRanges", [])]
-    for kind in ("Integer", "Continuous"):
-        for one in ranges.get(f"{kind}ParameterRanges", []):
-            least, greatest = float(one["MinValue"]), float(one["MaxValue"])
-            scaling = one.get("ScalingType", "Auto")
-            scaling = _automatic(one["Name"], least, greatest) if scaling == "Auto" else scaling
-            found.append(Numbers(one["Name"], least, greatest, kind == "Integer", scaling))
-    return Space(tuple(sorted(found, key=lambda entry: entry.name)))
-
-
-def _automatic(name: str, least: float, greatest: float) -> str:
-    """Scale of a range that says Auto: the declared one, or a logarithmic one for a wide range of positive numbers."""
-    declared = {entry.name: entry.tuning.scaling for entry in hyperparameters.HYPERPARAMETERS if entry.tuning}
-    wide = LOGARITHMIC if least > 0 and greatest / least >= LOGARITHMIC_RATIO else LINEAR
-    scaling = declared.get(name, wide)
-    return LINEAR if scaling == LOGARITHMIC and least <= 0 else scaling
-
-
 def _of_metrics(job: TuningJob) -> Iterator[str]:
     for objective in job.objectives:
         if objective.metric not in job.metrics:
@@ -370,19 +234,19 @@ def _of_metrics(job: TuningJob) -> Iterator[str]:
 
 def _of_hyperparameters(job: TuningJob) -> Iterator[str]:
     """What the training program would refuse, of the static values and of the ends of the ranges."""
-    middle = {entry.name: text(entry.value(0.5)) for entry in job.space}
-    static = {**job.static, **middle}
-    yield from _refused(lambda: hyperparameters.parse(static))
-    for entry in job.space:
-        ends = entry.words if isinstance(entry, Words) else (text(entry.value(0)), text(entry.value(1)))
-        for value in ends:
-            trial = {**static, entry.name: value}
-            yield from _refused(lambda trial=trial: hyperparameters.parse(trial))  # type: ignore[misc]
+    ends = {one.name: one.words if isinstance(one, Words) else [text(one.value(end)) for end in (0, 1)] for one in job.space}
+    first = {**job.static, **{name: values[0] for name, values in ends.items()}}
+    wrong = list(_refused(first))
+    yield from wrong
+    for name, (_, *others) in ends.items():
+        for value in others:
+            # With what is wrong already, every value would be refused.
+            yield from _refused({name: value} if wrong else {**first, name: value})
 
 
-def _refused(parse: Callable[[], object]) -> Iterator[str]:
+def _refused(values: Mapping[str, str]) -> Iterator[str]:
     try:
-        parse()
+        hyperparameters.parse(values)
     except UserError as error:
         yield str(error)
 
@@ -390,7 +254,7 @@ def _refused(parse: Callable[[], object]) -> Iterator[str]:
 def _of_strategy(job: TuningJob, runner: Runner) -> Iterator[str]:
     if not runner.strategies and len(job.objectives) > 1:
         yield f"AMT takes one objective, but the job has {len(job.objectives)}; run it here, or keep one"
-    if job.strategy == "Grid":
+    if job.strategy == GRID:
         for entry in job.space:
             if isinstance(entry, Numbers):
                 yield f"{entry.name} is a range of numbers, but Grid takes categorical ranges only; list its values there"
@@ -405,13 +269,18 @@ def _of_strategy(job: TuningJob, runner: Runner) -> Iterator[str]:
             f"there are {job.space.size:g} combinations of values, fewer than MaxNumberOfTrainingJobs, {job.limits.jobs}; widen"
             f" the ranges, or lower it to {job.space.size:g}"
         )
-    if job.strategy == "Hyperband":
+    if job.strategy == HYPERBAND:
         yield from _of_hyperband(job)
 
 
 def _of_hyperband(job: TuningJob) -> Iterator[str]:
     if job.resources is None or job.resources[0] >= job.resources[1]:
         yield "Hyperband needs StrategyConfig.HyperbandStrategyConfig with MinResource below MaxResource; give both"
+    elif (stages := job.static.get(STAGES, "1")) != str(job.resources[1]):
+        yield (
+            f"Hyperband's MaxResource is {job.resources[1]}, but {STAGES} is {stages}, which is how often a training job prints"
+            f" its objective; make the static hyperparameter {STAGES} the same"
+        )
     if job.early_stopping:
         yield "Hyperband stops training jobs by itself; set TrainingJobEarlyStoppingType to Off"
 
@@ -419,7 +288,7 @@ def _of_hyperband(job: TuningJob) -> Iterator[str]:
 def _of_limits(job: TuningJob) -> Iterator[str]:
     if job.limits.parallel > job.limits.jobs:
         yield f"MaxParallelTrainingJobs is {job.limits.parallel}, more than the {job.limits.jobs} jobs in all; lower it"
-    if len(job.objectives) > 1 and (job.early_stopping or job.strategy == "Hyperband" or job.limits.target is not None):
+    if len(job.objectives) > 1 and (job.early_stopping or job.strategy == HYPERBAND or job.limits.target is not None):
         yield "early stopping, Hyperband and a target value need one objective; leave them out, or keep one objective"
     stopping = job.definition["StoppingCondition"]
     if job.definition.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < job.limits.seconds_each:

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import stopping, strategies
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import JOB, Results, Row, of_job
 
 JOURNAL = "journal.log"

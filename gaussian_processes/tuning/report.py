@@ -58,25 +58,24 @@ def chart(searches: Sequence[Results]) -> Any:
 
 def _charts(searches: Sequence[Results]) -> Any:
     page = _Page(searches)
-    rows = [*_pairs([page.over_time(), page.density()]), *_pairs([page.against(entry) for entry in page.ranges])]
-    more = [page.heat_map()] if page.crossed else []
-    more += [page.pareto()] if len(page.objectives) > 1 else []
-    rows += [*_pairs(more), page.parallel_coordinates()]
+    points = [page.over_time(), page.density(), *map(page.against, page.ranges), *([page.pareto()] if page.several else [])]
+    by_search = alt.vconcat(*_pairs(points)).resolve_scale(color="shared")  # and so with one legend
+    by_value = [*([page.heat_map()] if page.crossed else []), page.parallel_coordinates()]
     title = alt.TitleParams(
         " · ".join(one.name for one in searches),
         subtitle="Drag in a chart to select training jobs in all; click a name in the legend to see one search.",
         anchor="start",
     )
     return (
-        alt.vconcat(*rows, data=alt.InlineData(values=page.values), title=title)
-        .resolve_scale(color="shared")
+        alt.vconcat(by_search, *by_value, data=alt.InlineData(values=page.values), title=title)
+        .resolve_scale(color="independent")
         .configure_view(stroke="#dddddd")
         .configure_axis(gridColor="#eeeeee")
     )
 
 
 def _pairs(charts: Sequence[Any]) -> list[Any]:
-    return [alt.hconcat(*charts[at : at + 2]) for at in range(0, len(charts), 2)]
+    return [alt.hconcat(*charts[at : at + 2]).resolve_scale(color="shared") for at in range(0, len(charts), 2)]
 
 
 class _Page:
@@ -104,6 +103,11 @@ class _Page:
         return [min(found) - beyond, max(found) + beyond]
 
     @property
+    def several(self) -> bool:
+        """Whether there are several objectives."""
+        return len(self.objectives) > 1
+
+    @property
     def crossed(self) -> bool:
         """Whether there are two whole numbers, such as q and l, to cross in a table."""
         return len(self._whole) >= 2
@@ -115,7 +119,9 @@ class _Page:
 
     def over_time(self) -> Any:
         """The objective of every job as they ended, the best so far, and where jobs failed."""
-        x = alt.X(ORDER, type="quantitative", title="training job", axis=alt.Axis(tickMinStep=1))
+        # A drag begins within the chart's frame, so that the first and the last job have to stand away from it.
+        scale = alt.Scale(zero=False, nice=False, padding=8)
+        x = alt.X(ORDER, type="quantitative", title="training job", scale=scale, axis=alt.Axis(tickMinStep=1))
         points = self._points(alt.Chart().mark_point(filled=True, size=60), x).add_params(self.brush, self.legend)
         best = (
             alt.Chart()
@@ -134,14 +140,15 @@ class _Page:
             .encode(x=x, y=alt.value(HEIGHT - 6), tooltip=self._tooltip([FAILED_FIELD]))
             .transform_filter(f"datum.{STATUS} == '{FAILED}'")
         )
-        return _sized(alt.layer(best, points, failed), "Over time: every training job, the best so far, and failures (×)")
+        # Names of the legend that all charts share answer to a click only if the first layer of the first chart brings it.
+        return _sized(alt.layer(points, best, failed), "Over time: every training job, the best so far, and failures (×)")
 
     def density(self) -> Any:
         """How often which objective came out."""
         drawn = (
             alt.Chart()
             .transform_filter(f"isValid(datum.{self.objective})")
-            .transform_filter(self.brush)
+            .transform_filter(self.brush & self.legend)
             .transform_density(self.objective, groupby=[RUN], as_=[self.objective, "density"], extent=self._extent)
             .mark_area(opacity=0.4)
             .encode(x=self._axis("x"), y=alt.Y("density", type="quantitative", stack=None), color=self._color)
@@ -155,13 +162,8 @@ class _Page:
             logarithmic = entry.scaling in (LOGARITHMIC, REVERSE)
             title = f"1 - {entry.name}" if entry.scaling == REVERSE else entry.name
             scale = alt.Scale(type="log", padding=8, nice=False) if logarithmic else alt.Scale(zero=False, padding=8)
-            x = alt.X(
-                name,
-                type="quantitative",
-                title=title,
-                scale=scale,
-                axis=alt.Axis(tickMinStep=1) if entry.whole else alt.Axis(format="~e" if logarithmic else "~g"),
-            )
+            axis = alt.Axis(tickMinStep=1) if entry.whole else alt.Axis(format="~e" if logarithmic else "~g", labelSeparation=6)
+            x = alt.X(name, type="quantitative", title=title, scale=scale, axis=axis)
         else:
             x = alt.X(name, type="nominal", title=entry.name, sort=list(entry.words), axis=alt.Axis(labelAngle=0))
         drawn = self._points(alt.Chart().mark_point(filled=True, size=60), x)
@@ -232,7 +234,7 @@ class _Page:
                 y=alt.Y(
                     "position", type="quantitative", title="from least to greatest", axis=alt.Axis(labels=False, ticks=False)
                 ),
-                detail=[alt.Detail(NAME, type="nominal")],
+                detail=[alt.Detail(NAME, type="nominal"), alt.Detail(RUN, type="nominal")],
                 color=color,
                 opacity=self._opacity,
                 tooltip=self._tooltip([]),
@@ -299,12 +301,13 @@ def _rows(search: Results) -> list[dict[str, Any]]:
     order = sorted(range(len(lines)), key=lambda at: (search.rows[at].ended is None, search.rows[at].ended, at))
     front = {row.name for row in search.front}
     first = search.objectives[0]
-    judged = {row.name: losses for row, losses in search.judged}
+    judged = {row.name for row, _ in search.judged}
+    candidates = {row.name: losses for row, losses in search.candidates}
     rows, best = [], None
     for position, at in enumerate(order, start=1):
         row, line = search.rows[at], lines[at]
-        if row.name in judged:
-            loss = judged[row.name][0]
+        if row.name in candidates:
+            loss = candidates[row.name][0]
             best = loss if best is None else min(best, loss)
         shown = [*(entry.name for entry in search.space), *(one.metric for one in search.objectives)]
         rows.append(

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import jobfile
-from gaussian_processes.tuning.jobfile import Objective, TuningJob
+from gaussian_processes.tuning.job import Objective, TuningJob
 from gaussian_processes.tuning.places import COMPLETED, STOPPED
 from gaussian_processes.tuning.space import Space, Value, text
 
@@ -75,10 +75,18 @@ class Results:
         return [(row, losses) for row, losses in pairs if losses is not None]
 
     @property
+    def candidates(self) -> list[tuple[Row, tuple[float, ...]]]:
+        """Jobs that may be the best: those that ran to their end, for what others print may be of a part of the rows.
+
+        Where none did, all that count.
+        """
+        return [(row, losses) for row, losses in self.judged if row.status == COMPLETED] or self.judged
+
+    @property
     def front(self) -> list[Row]:
-        """Jobs than which no other is better in one objective and no worse in the rest; the best first, if there is but one."""
-        judged = sorted(self.judged, key=lambda pair: pair[1])
-        return [row for row, losses in judged if not any(_dominates(other, losses) for _, other in judged)]
+        """Candidates than which no other is better in one objective and no worse in the rest; the best first."""
+        ranked = sorted(self.candidates, key=lambda pair: pair[1])
+        return [row for row, losses in ranked if not any(_dominates(other, losses) for _, other in ranked)]
 
     @property
     def best(self) -> Row:
@@ -89,10 +97,9 @@ class Results:
         UserError
             If no job has given its objective.
         """
-        completed = [row for row in self.front if row.status == COMPLETED] or self.front
-        if not completed:
+        if not self.candidates:
             raise UserError(f"no training job of {self.name} has given its objective; see the failures in its table")
-        return completed[0]
+        return self.front[0]
 
     def hyperparameters(self, row: Row) -> dict[str, str]:
         """All hyperparameters of a job, as its file has them."""

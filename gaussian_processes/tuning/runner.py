@@ -18,7 +18,7 @@ from optuna.trial import Trial, TrialState
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import journal, metrics, results, stopping
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, STOPPED, BusyError, Place, Report
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import Value, text
@@ -47,6 +47,10 @@ class Slot:
     ----------
     steps : int
         How many values of the objective it has printed.
+    adopted : bool
+        Whether an earlier run has started it.
+    verdict : str
+        Why it is not worth its end, if it is not.
     told : str
         Why it was told to stop.
     """
@@ -54,6 +58,8 @@ class Slot:
     trial: Trial
     row: Row
     steps: int = 0
+    adopted: bool = False
+    verdict: str = ""
     told: str = ""
 
 
@@ -134,14 +140,17 @@ class Search:
                 self._take_up(trial, journal.row_of(self.job, frozen))
 
     def _take_up(self, trial: Trial, row: Row | None) -> None:
-        """Follow a training job that outlived the run that started it; start it again if it did not."""
-        if row and row.status == RUNNING and self._poll([row.name]):
-            self._running[row.name] = Slot(
-                trial, row, len(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-            )
+        """Follow a training job that an earlier run may have left running; start it if that run has not."""
+        if row and row.status == RUNNING:
+            steps = len(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+            self._running[row.name] = Slot(trial, row, steps, adopted=True)
         else:
-            attempts = row.name.removeprefix(f"{self._prefix}-").split("-")[1:] or ["1"] if row else ["0"]
-            self._waiting.append(self._slot(trial, int(attempts[0]) + 1))
+            self._waiting.append(self._next_attempt(trial, row))
+
+    def _next_attempt(self, trial: Trial, row: Row | None) -> Slot:
+        """Begin once more, under a name that says which attempt it is."""
+        attempts = row.name.removeprefix(f"{self._prefix}-").split("-")[1:] or ["1"] if row else ["0"]
+        return self._slot(trial, int(attempts[0]) + 1)
 
     @property
     def _prefix(self) -> str:
@@ -229,6 +238,11 @@ class Search:
 
     def _look(self, name: str, slot: Slot, report: Report) -> None:
         """Take note of what a job has printed, and of its end."""
+        if slot.adopted and not slot.told and report.state not in (RUNNING, COMPLETED):
+            # Whatever ended it while nobody looked, a crash of this machine or Ctrl-C, says nothing of its values.
+            del self._running[name]
+            self._waiting.append(self._next_attempt(slot.trial, slot.row))
+            return
         if slot.row.started is None and report.started:
             slot.row = replace(slot.row, started=report.started)
             self._note(slot)
@@ -241,15 +255,20 @@ class Search:
             self._tell_to_stop([name], f"it ran longer than MaxRuntimeInSeconds, {self.job.limits.seconds_each:g}")
 
     def _count(self, name: str, slot: Slot, report: Report) -> None:
-        """Report every new value of the objective, and stop a job that is not worth its end."""
+        """Report every new value of the objective, and stop a job that is not worth its end.
+
+        Each is judged by itself, also where a look finds several: Hyperband compares jobs at the same step.
+        """
         found = metrics.values(report.log, self.job.metrics[self.job.objectives[0].metric])
         reported = self.study.get_trials(deepcopy=False)[slot.trial.number].intermediate_values
         for step, value in enumerate(found[slot.steps :], start=slot.steps + 1):
+            slot.steps = step
             if step not in reported:  # as it is if an earlier attempt got as far
                 slot.trial.report(value, step)
-        more, slot.steps = len(found) > slot.steps, len(found)
-        if more and report.state == RUNNING and slot.steps < self._last_step and slot.trial.should_prune():
-            self._tell_to_stop([name], f"stopped early after {slot.steps} values of {self.job.objectives[0].metric}")
+                if not slot.verdict and step < self._last_step and slot.trial.should_prune():
+                    slot.verdict = f"stopped early after {step} values of {self.job.objectives[0].metric}"
+        if slot.verdict and report.state == RUNNING:
+            self._tell_to_stop([name], slot.verdict)
 
     @property
     def _last_step(self) -> float:

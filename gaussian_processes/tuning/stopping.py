@@ -7,7 +7,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import HYPERBAND, TuningJob
 
 # Fewer jobs have no median to speak of.
 LEAST_OTHERS = 3
@@ -45,7 +45,7 @@ def _average(trial: FrozenTrial, step: int) -> float:
 
 def pruner(job: TuningJob) -> BasePruner:
     """What stops a job's trials."""
-    if job.strategy.lower() == "hyperband" and job.resources:
+    if job.strategy == HYPERBAND and job.resources:
         return HyperbandPruner(min_resource=job.resources[0], max_resource=job.resources[1], reduction_factor=REDUCTION)
     return Median() if job.early_stopping else NopPruner()
 

@@ -6,14 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import boto3
 import pytest
 import requests
 from container.engine import ROOT, answers, docker, wait_for
+from moto.server import ThreadedMotoServer
+from tuning.sagemaker import Server, Service, aws_at
 
-from gaussian_processes.tuning import __main__, jobfile, results
+from gaussian_processes.errors import UserError
+from gaussian_processes.tuning import __main__, deployment, jobfile, results
 from gaussian_processes.tuning.places.containers import LABEL, Containers
+from gaussian_processes.tuning.places.sagemaker import TrainingJobs
 from gaussian_processes.tuning.runner import Search
 
 POST = ROOT / "examples/tuning/gp_post.json"
@@ -83,6 +90,37 @@ def test_ctrl_c_stops_the_containers(job_file, tmp_path):
     assert not left(out)
 
 
+def test_what_a_killed_runner_leaves_is_taken_up(job_file, tmp_path):
+    """One container ends by itself while nobody looks, and one with its engine, as it were."""
+    out = tmp_path / "out"
+    command = ["run", str(job_file), "--on", "docker", "--jobs", "2", "--parallel", "2", "--out", str(out)]
+    runner = subprocess.Popen([sys.executable, "-m", "gaussian_processes.tuning", *command])
+    wait_for(lambda: len(left(out).split()) == 2, lambda: "two containers were not started")
+    runner.kill()
+    runner.wait()
+    last, first = left(out).split()  # the latest comes first
+    docker("kill", last)
+    docker("wait", first)
+
+    assert __main__.main(command) == 0
+
+    found = results.read(out)
+    assert [row.status for row in found.rows] == ["Completed"] * 2
+    assert [row.name.split("-", 3)[3] for row in found.rows] == ["000", "001-2"]
+    assert not left(out)
+
+
+def test_a_container_that_can_not_start_is_not_left_behind(job_file, tmp_path):
+    asked = json.loads(job_file.read_text())
+    asked["TrainingJobDefinition"]["Environment"] = {"PATH": "/nowhere"}
+    place = Containers(jobfile.check(asked, tmp_path, "docker"), tmp_path / "trials")
+
+    with pytest.raises(UserError, match="docker run failed"):
+        place.start(f"{tmp_path.name}-1", {})
+
+    assert not left(tmp_path)
+
+
 def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port):
     out = tmp_path / "out"
     job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
@@ -109,6 +147,54 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
 
     # The post's function at this point is 1.5 * 0.5 + 5.2 * 1.
     assert float(answer.text) == pytest.approx(5.95, abs=1)
+
+
+@pytest.fixture
+def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
+    """The loopback SageMaker, whose training jobs and endpoints are containers of the image, and moto's S3."""
+    monkeypatch.setitem(__main__.PLACES, "sagemaker", partial(TrainingJobs, interval_seconds=0.5))
+    monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
+    service = Service(tmp_path / "sagemaker", Containers, lambda model: serve(model).url())
+    server = Server(service)
+    storage = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    storage.start()
+    try:
+        s3 = "http://{}:{}".format(*storage.get_host_and_port())
+        with aws_at(s3=s3, sagemaker=server.url, cloudwatch_logs=server.url, sagemaker_runtime=server.url):
+            boto3.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+            yield service
+            server.close()
+    finally:
+        storage.stop()
+
+
+def test_sagemaker_trains_and_serves_the_image(job_file, sagemaker, tmp_path, monkeypatch, capsys):
+    """The post's story: data in S3, training jobs of the image, a table, and the best model behind an endpoint."""
+    monkeypatch.chdir(tmp_path)
+    asked = json.loads(job_file.read_text())
+    definition = asked["TrainingJobDefinition"]
+    for channel in definition["InputDataConfig"]:
+        source, name = channel["DataSource"]["S3DataSource"], channel["ChannelName"]
+        boto3.client("s3").upload_file(f"{source['S3Uri'].removeprefix('file://')}/rows.csv", "bucket", f"data/{name}/rows.csv")
+        source["S3Uri"] = f"s3://bucket/data/{name}"
+    job_file.write_text(json.dumps(asked))
+
+    assert __main__.main(["run", str(job_file), "--on", "sagemaker", "--jobs", "3", "--parallel", "2"]) == 0
+    assert __main__.main(["deploy", "gp-post", "--on", "sagemaker"]) == 0
+
+    found = results.read(tmp_path / "tuning/gp-post")
+    assert [row.status for row in found.rows] == ["Completed"] * 3
+    for row in found.rows:
+        printed = json.loads((tmp_path / "sagemaker" / row.name / "output/data/metrics.json").read_text())
+        assert row.metrics["validation:RMSE"] == printed["validation:RMSE"]
+        assert row.model == f"s3://bucket/gp-post/{row.name}/output/model.tar.gz"
+    assert sagemaker.endpoints["gp-post"]["model"]["Image"] == definition["AlgorithmSpecification"]["TrainingImage"]
+    assert sagemaker.endpoints["gp-post"]["model"]["ModelDataUrl"] == found.best.model
+    assert f"endpoint gp-post serves the model of {found.best.name}" in capsys.readouterr().out
+    answer = boto3.client("sagemaker-runtime").invoke_endpoint(EndpointName="gp-post", ContentType="text/csv", Body=b"0.5,1\n")
+    # The post's function at this point is 1.5 * 0.5 + 5.2 * 1.
+    assert float(answer["Body"].read()) == pytest.approx(5.95, abs=1)
+    assert not docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={tmp_path / 'sagemaker'}")
 
 
 def test_the_image_has_no_tuner(image):

@@ -1,20 +1,32 @@
-"""A SageMaker on this machine: its protocol over HTTP, its jobs run by a program, and its failures on demand."""
+"""A SageMaker on this machine: its protocol over HTTP, its jobs run here, its endpoints too, and its failures on demand."""
 
 import json
-import subprocess
+import shutil
 import sys
+import tarfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import botocore.session
+import pytest
+import requests
 from botocore.validate import ParamValidator
+
+from gaussian_processes.tuning import aws, jobfile
+from gaussian_processes.tuning.job import TuningJob
+from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, Place, Report
+from gaussian_processes.tuning.places.processes import Processes
+from gaussian_processes.tuning.shapes import request_shape
 
 # A page of a listing: small, so that every listing has several.
 PAGE = 2
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
 
 
 @dataclass
@@ -23,6 +35,12 @@ class Service:
 
     Parameters
     ----------
+    folder : Path
+        Where each training job has its /opt/ml, under its name.
+    run : callable
+        Makes the place where training jobs run, of a job and a folder, as those of a search are made.
+    serve : callable, optional
+        Serves the model of a folder; gives the address. With it models are kept in S3, as SageMaker keeps them.
     throttled : Counter
         How many more calls of an operation are to be refused for being too many.
     calls : Counter
@@ -30,9 +48,13 @@ class Service:
     """
 
     folder: Path
-    program: str
+    run: Callable[[TuningJob, Path], Place]
+    serve: Callable[[Path], str] | None = None
+    place: Place | None = None
     jobs: dict = field(default_factory=dict)
     tuning: dict = field(default_factory=dict)
+    models: dict = field(default_factory=dict)
+    configs: dict = field(default_factory=dict)
     endpoints: dict = field(default_factory=dict)
     throttled: Counter = field(default_factory=Counter)
     full: int = 0
@@ -47,35 +69,44 @@ class Service:
                 self.throttled[operation] -= 1
                 return 400, {"__type": "ThrottlingException", "message": "Rate exceeded"}
             name = "sagemaker" if service == "SageMaker" else "logs"
-            shape = botocore.session.Session().get_service_model(name).operation_model(operation).input_shape
-            assert not ParamValidator().validate(asked, shape).has_errors()
+            assert not ParamValidator().validate(asked, request_shape(name, operation)).has_errors()
             return getattr(self, operation)(**asked)
 
-    # Training jobs, each a process.
+    # Training jobs.
 
     def CreateTrainingJob(self, **asked):  # noqa: N802  SageMaker's own names, here and below
         name = asked["TrainingJobName"]
         if self.full:
             self.full -= 1
             return 400, {"__type": "ResourceLimitExceeded", "message": "The account-level service limit is 2 Instances"}
-        base = self.folder / name
-        (base / "input/config").mkdir(parents=True)
-        (base / "model").mkdir()
-        (base / "output").mkdir()
-        (base / "input/config/hyperparameters.json").write_text(json.dumps(asked["HyperParameters"]))
-        environment = {"SAGEMAKER_BASE_DIR": str(base)}
-        with (base / "log").open("wb") as log:
-            process = subprocess.Popen([sys.executable, "-S", "-c", self.program], env=environment, stdout=log, stderr=log)
-        self.jobs[name] = {"asked": asked, "process": process, "begun": time.time(), "ended": None, "stopped": False}
-        return 200, {"TrainingJobArn": f"arn:aws:sagemaker:eu-west-1:123456789012:training-job/{name}"}
+        self.place = self.place or self.run(_as_tuning_job(asked), self.folder)
+        self.place.start(name, asked["HyperParameters"])
+        self.jobs[name] = {"asked": asked, "begun": time.time(), "report": Report(RUNNING)}
+        return 200, {"TrainingJobArn": f"{ARN}:training-job/{name}"}
 
     def StopTrainingJob(self, TrainingJobName):  # noqa: N802, N803
-        job = self.jobs[TrainingJobName]
-        if job["process"].poll() is not None:
+        if self.report(TrainingJobName).state != RUNNING:
             return 400, {"__type": "ValidationException", "message": "The request was rejected because it has ended"}
-        job["stopped"] = True
-        job["process"].terminate()
+        self.place.stop([TrainingJobName])
         return 200, {}
+
+    def report(self, name: str) -> Report:
+        """What is known of a training job; once it has ended, its model is in S3."""
+        job = self.jobs[name]
+        if job["report"].state == RUNNING:
+            job["report"] = self.place.poll([name])[name]
+            if job["report"].state == COMPLETED and self.serve:
+                self._pack(Path(job["report"].model), _model_uri(name, job["asked"]))
+        return job["report"]
+
+    def wait(self) -> None:
+        """Wait until all training jobs have ended."""
+        while any(self.report(name).state == RUNNING for name in self.jobs):
+            time.sleep(0.05)
+
+    def _pack(self, model: Path, uri: str) -> None:
+        archive = shutil.make_archive(str(model), "gztar", model)
+        aws.client("s3").upload_file(archive, *aws.bucket_and_key(uri))
 
     def ListTrainingJobs(self, NameContains="", NextToken="0", **_):  # noqa: N802, N803
         names = sorted(name for name in self.jobs if NameContains in name)
@@ -83,32 +114,25 @@ class Service:
 
     def DescribeTrainingJob(self, TrainingJobName):  # noqa: N802, N803
         summary, asked = self._summary(TrainingJobName), self.jobs[TrainingJobName]["asked"]
-        log = (self.folder / TrainingJobName / "log").read_text()
         details = {
             **{key: asked[key] for key in ("HyperParameters", "AlgorithmSpecification", "ResourceConfig", "StoppingCondition")},
             "SecondaryStatus": summary["TrainingJobStatus"],
             "TrainingStartTime": summary["CreationTime"],
-            "ModelArtifacts": {"S3ModelArtifacts": f"s3://bucket/output/{TrainingJobName}/output/model.tar.gz"},
+            "ModelArtifacts": {"S3ModelArtifacts": _model_uri(TrainingJobName, asked)},
             "FinalMetricDataList": [],
         }
-        if summary["TrainingJobStatus"] == "Failed":
-            reason = self.folder / TrainingJobName / "output/failure"
-            details["FailureReason"] = f"AlgorithmError: {reason.read_text() if reason.exists() else log[-200:]}, exit code: 1"
+        if summary["TrainingJobStatus"] == FAILED:
+            details["FailureReason"] = f"AlgorithmError: {self.report(TrainingJobName).failure}, exit code: 1"
         return 200, summary | details
 
     def _summary(self, name):
-        job = self.jobs[name]
-        status = job["process"].poll()
-        if status is not None:
-            job["ended"] = job["ended"] or time.time()
-        state = "InProgress" if status is None else "Stopped" if job["stopped"] else "Failed" if status else "Completed"
-        times = {"TrainingEndTime": job["ended"]} if job["ended"] else {}
+        report = self.report(name)
         return {
             "TrainingJobName": name,
-            "TrainingJobArn": f"arn:aws:sagemaker:eu-west-1:123456789012:training-job/{name}",
-            "CreationTime": job["begun"],
-            "TrainingJobStatus": state,
-            **times,
+            "TrainingJobArn": f"{ARN}:training-job/{name}",
+            "CreationTime": self.jobs[name]["begun"],
+            "TrainingJobStatus": report.state,
+            **({"TrainingEndTime": report.ended.timestamp()} if report.ended else {}),
         }
 
     # Their logs.
@@ -117,7 +141,7 @@ class Service:
         assert logGroupName == "/aws/sagemaker/TrainingJobs"
         events = []
         for name in sorted(name for name in self.jobs if name.startswith(logStreamNamePrefix)):
-            for number, line in enumerate((self.folder / name / "log").read_text().splitlines()):
+            for number, line in enumerate(self.report(name).log.splitlines()):
                 stamp = int(self.jobs[name]["begun"] * 1000) + number
                 if stamp >= startTime:
                     event = {"logStreamName": f"{name}/algo-1-1", "timestamp": stamp, "message": line}
@@ -129,15 +153,15 @@ class Service:
 
     def CreateHyperParameterTuningJob(self, **asked):  # noqa: N802
         self.tuning[asked["HyperParameterTuningJobName"]] = {"asked": asked, "looks": 0}
-        return 200, {"HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/toy"}
+        return 200, {"HyperParameterTuningJobArn": f"{ARN}:hyper-parameter-tuning-job/toy"}
 
     def DescribeHyperParameterTuningJob(self, HyperParameterTuningJobName):  # noqa: N802, N803
         job = self.tuning[HyperParameterTuningJobName]
         job["looks"] += 1
-        done = all(self._summary(name)["TrainingJobStatus"] != "InProgress" for name in self.jobs) and job["looks"] > 1
+        done = all(self.report(name).state != RUNNING for name in self.jobs) and job["looks"] > 1
         return 200, {
             **job["asked"],
-            "HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/toy",
+            "HyperParameterTuningJobArn": f"{ARN}:hyper-parameter-tuning-job/toy",
             "HyperParameterTuningJobStatus": "Completed" if done else "InProgress",
             "CreationTime": time.time(),
             "TrainingJobStatusCounters": {"InProgress": 0 if done else 1},
@@ -149,10 +173,8 @@ class Service:
         for name, job in self.jobs.items():
             tuned = {key: job["asked"]["HyperParameters"][key] for key in ("q", "bias", "noise")}
             summary = self._summary(name) | {"TunedHyperParameters": tuned, "TrainingStartTime": job["begun"]}
-            values = [
-                line for line in (self.folder / name / "log").read_text().splitlines() if line.startswith("validation:RMSE=")
-            ]
-            if values and summary["TrainingJobStatus"] == "Completed":
+            values = [line for line in self.report(name).log.splitlines() if line.startswith("validation:RMSE=")]
+            if values and summary["TrainingJobStatus"] == COMPLETED:
                 value = float(values[-1].removeprefix("validation:RMSE=").rstrip(";"))
                 final = {"Type": "Minimize", "MetricName": "validation:RMSE", "Value": value}
                 summary["FinalHyperParameterTuningJobObjectiveMetric"] = final
@@ -162,33 +184,79 @@ class Service:
     # Endpoints.
 
     def CreateModel(self, **asked):  # noqa: N802
-        self.endpoints["model"] = asked
-        return 200, {"ModelArn": "arn:aws:sagemaker:eu-west-1:123456789012:model/toy-model-name"}
+        self.models[asked["ModelName"]] = asked
+        return 200, {"ModelArn": f"{ARN}:model/{asked['ModelName']}"}
 
     def CreateEndpointConfig(self, **asked):  # noqa: N802
-        self.endpoints["config"] = asked
-        return 200, {"EndpointConfigArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint-config/toy"}
+        self.configs[asked["EndpointConfigName"]] = asked
+        return 200, {"EndpointConfigArn": f"{ARN}:endpoint-config/{asked['EndpointConfigName']}"}
 
-    def ListEndpoints(self, **_):  # noqa: N802
-        return 200, {"Endpoints": []}
+    def ListEndpoints(self, NameContains, **_):  # noqa: N802, N803
+        times = {"CreationTime": time.time(), "LastModifiedTime": time.time(), "EndpointStatus": "InService"}
+        named = [name for name in self.endpoints if NameContains in name]
+        return 200, {"Endpoints": [{"EndpointName": name, "EndpointArn": f"{ARN}:endpoint/{name}"} | times for name in named]}
 
-    def CreateEndpoint(self, **asked):  # noqa: N802
-        self.endpoints["endpoint"] = asked
-        return 200, {"EndpointArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/toy"}
+    def CreateEndpoint(self, EndpointName, EndpointConfigName):  # noqa: N802, N803
+        assert EndpointName not in self.endpoints
+        return self._set_up(EndpointName, EndpointConfigName)
+
+    def UpdateEndpoint(self, EndpointName, EndpointConfigName):  # noqa: N802, N803
+        assert EndpointName in self.endpoints
+        return self._set_up(EndpointName, EndpointConfigName)
+
+    def _set_up(self, name, config):
+        model = self.models[self.configs[config]["ProductionVariants"][0]["ModelName"]]["PrimaryContainer"]
+        self.endpoints[name] = {"model": model, "url": None, "looks": 0}
+        if self.serve:
+            folder = self.folder / f"endpoint-{config}"
+            folder.mkdir()
+            aws.client("s3").download_file(*aws.bucket_and_key(model["ModelDataUrl"]), str(folder / "model.tar.gz"))
+            with tarfile.open(folder / "model.tar.gz") as packed:
+                packed.extractall(folder / "model", filter="data")
+            self.endpoints[name]["url"] = self.serve(folder / "model")
+        return 200, {"EndpointArn": f"{ARN}:endpoint/{name}"}
 
     def DescribeEndpoint(self, EndpointName):  # noqa: N802, N803
+        endpoint = self.endpoints[EndpointName]
+        endpoint["looks"] += 1
         return 200, {
             "EndpointName": EndpointName,
-            "EndpointArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/toy",
-            "EndpointStatus": "InService",
+            "EndpointArn": f"{ARN}:endpoint/{EndpointName}",
+            "EndpointStatus": "InService" if endpoint["looks"] > 1 else "Creating",
             "CreationTime": time.time(),
             "LastModifiedTime": time.time(),
         }
+
+    def invoke(self, name: str, body: bytes, content_type: str) -> requests.Response:
+        """Pass a request on to the endpoint's own server."""
+        url = f"{self.endpoints[name]['url']}/invocations"
+        return requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=10)
 
     @staticmethod
     def _page(key, entries, token):
         end = int(token) + PAGE
         return {key: entries[int(token) : end], **({"NextToken": str(end)} if end < len(entries) else {})}
+
+
+def _as_tuning_job(asked: dict) -> TuningJob:
+    """The tuning job that places want, of which they look at the training job's definition."""
+    config = {
+        "Strategy": "Random",
+        "HyperParameterTuningJobObjective": {"MetricName": "any", "Type": "Minimize"},
+        "ResourceLimits": {"MaxParallelTrainingJobs": 2},
+    }
+    return jobfile.accepted(
+        {"HyperParameterTuningJobName": "any", "HyperParameterTuningJobConfig": config, "TrainingJobDefinition": asked}
+    )
+
+
+def _model_uri(name: str, asked: dict) -> str:
+    return f"{asked['OutputDataConfig']['S3OutputPath']}/{name}/output/model.tar.gz"
+
+
+def running(program: str) -> Callable[[TuningJob, Path], Place]:
+    """Make places whose training jobs are processes of a program."""
+    return partial(Processes, command=(sys.executable, "-S", "-c", program))
 
 
 class Server:
@@ -198,10 +266,16 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path.startswith("/endpoints/"):  # the runtime's protocol, which has no target
+                    answer = service.invoke(self.path.split("/")[2], body, self.headers["Content-Type"])
+                    self._send(answer.status_code, answer.content, answer.headers["Content-Type"])
+                    return
                 status, found = service.answer(self.headers["X-Amz-Target"].replace("Logs_20140328", "Logs"), json.loads(body))
-                content = json.dumps(found).encode()
+                self._send(status, json.dumps(found).encode(), "application/x-amz-json-1.1")
+
+            def _send(self, status, content, content_type):
                 self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.1")
+                self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -217,6 +291,21 @@ class Server:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        for job in self.service.jobs.values():
-            job["process"].kill()
-            job["process"].wait()
+        if left := [name for name in self.service.jobs if self.service.report(name).state == RUNNING]:
+            self.service.place.stop(left)
+        self.service.wait()
+
+
+@contextmanager
+def aws_at(**urls: str) -> Iterator[None]:
+    """Lead the clients of some services to addresses of this machine."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "test")
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            environment.setenv(name, "eu-west-1")
+        for service, url in urls.items():
+            environment.setenv(f"AWS_ENDPOINT_URL_{service.upper()}", url)
+        aws.client.cache_clear()
+        yield
+    aws.client.cache_clear()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,11 +63,12 @@ def test_the_best_hyperparameters_are_a_training_jobs(searched, capsys):
     assert all(isinstance(value, str) for value in best.values())
 
 
-def test_the_best_model_is_served(searched):
+@pytest.mark.parametrize("options", [(), ("--train",)])
+def test_the_best_model_is_served(searched, options):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "gaussian_processes.tuning", "deploy", str(searched), "--port", str(port)]
+    command = [sys.executable, "-m", "gaussian_processes.tuning", "deploy", str(searched), "--port", str(port), *options]
     server = subprocess.Popen(command, start_new_session=True)
     try:
         answer = _answer(f"http://127.0.0.1:{port}/invocations")
@@ -77,6 +79,30 @@ def test_the_best_model_is_served(searched):
     # The post's function at this point is 1.5 * 0.5 + 5.2 * 1.
     assert float(answer) == pytest.approx(5.95, abs=1)
     assert status == 0
+    anew = list(searched.glob("trials/gp-post-best-*"))
+    assert len(anew) == len(options)
+    for folder in anew:  # the same hyperparameters and rows make the same model
+        best = Path(results.read(searched).best.model)
+        arrays = sorted(path.name for path in best.glob("*.npy"))
+        assert arrays
+        assert all((folder / "model" / name).read_bytes() == (best / name).read_bytes() for name in arrays)
+
+
+def test_ctrl_c_ends_the_training_that_precedes_a_deployment(searched, tmp_path):
+    """What it would have trained is stopped, and nothing is served."""
+    folder = shutil.copytree(searched, tmp_path / "copy", ignore=shutil.ignore_patterns("gp-post-best-*"))
+    command = [sys.executable, "-m", "gaussian_processes.tuning", "deploy", str(folder), "--train"]
+    deploying = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("trials/gp-post-best-*/log")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    os.killpg(deploying.pid, signal.SIGINT)
+
+    assert deploying.communicate(timeout=30)[1] == "stopped\n"
+    assert deploying.returncode == 130
+    assert not list(folder.glob("trials/gp-post-best-*/model/*"))
 
 
 def _answer(url: str) -> str:
@@ -87,6 +113,27 @@ def _answer(url: str) -> str:
         except requests.ConnectionError:
             assert time.monotonic() < deadline
             time.sleep(0.2)
+
+
+def test_models_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert __main__.main(["run", str(POST), "--out", "out", "--jobs", "1", "--parallel", "1"]) == 0
+
+    monkeypatch.chdir("/")
+    assert (Path(results.read(tmp_path / "out").best.model) / "model.json").is_file()
+
+
+def test_a_search_that_is_nowhere_is_said_in_a_sentence(monkeypatch, capsys):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+    assert __main__.main(["table", "gp-pots"]) == 1
+
+    assert capsys.readouterr().err.startswith(
+        "there is no folder gp-pots, and SageMaker's tuner has told of no such job: no AWS"
+    )
 
 
 def test_the_algorithm_is_what_create_algorithm_takes(capsys):

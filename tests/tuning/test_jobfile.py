@@ -123,6 +123,27 @@ def test_all_mistakes_are_named_at_once():
         check(asked)
 
 
+def test_mistakes_of_meaning_are_named_at_once_too():
+    asked = request(
+        ResourceLimits=limits(2, parallel=3), HyperParameterTuningJobObjective={"Type": "Minimize", "MetricName": "r"}
+    )
+    asked["TrainingJobDefinition"]["StaticHyperParameters"] = {"noize": "1", "bias": "1", "q": "1"}
+    asked[CONFIG]["ParameterRanges"]["IntegerParameterRanges"][0]["MaxValue"] = "40"
+
+    with pytest.raises(UserError) as refusal:
+        check(asked)
+
+    for complaint in (
+        "bias is tuned and static at once",
+        "q is tuned and static at once",
+        "the objective r is not among the MetricDefinitions",
+        "hyperparameter 'noize' is unknown",
+        "hyperparameter q is '40'",
+        "more than the 2 jobs in all",
+    ):
+        assert str(refusal.value).count(complaint) == 1
+
+
 def test_what_only_runs_here_is_refused_for_sagemakers_tuner():
     asked = request(Strategy="Genetic")
     several = request(HyperParameterTuningJobObjective=[{"Type": "Minimize", "MetricName": "validation:RMSE"}])
@@ -142,6 +163,24 @@ def test_the_command_lines_changes_are_checked_too():
     assert check(request(), jobs=3, parallel=2, strategy="Genetic").limits.jobs == 3
     with pytest.raises(UserError, match="more than the 6 jobs"):
         check(request(), parallel=7)
+
+
+@pytest.mark.parametrize("strategy", ["Hyperband", "hyperband"])
+def test_hyperbands_resource_is_what_a_training_job_prints(strategy):
+    asked = request(StrategyConfig={"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 4}})
+    static = asked["TrainingJobDefinition"]["StaticHyperParameters"]
+
+    for stages in ({}, {"stages": "3"}):
+        static.update(stages)
+        with pytest.raises(UserError, match=r"MaxResource is 4, but stages is [13], .* make"):
+            check(asked, strategy=strategy)
+    static["stages"] = "4"
+    assert check(asked, strategy=strategy).strategy == "Hyperband"
+
+
+def test_grid_is_checked_however_it_is_written():
+    with pytest.raises(UserError, match="Grid takes categorical ranges only"):
+        check(request(), strategy="grid")
 
 
 def test_a_scale_of_auto_is_the_declared_one():

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tuning.browser import browsing
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import report
-from gaussian_processes.tuning.jobfile import Objective
+from gaussian_processes.tuning.job import Objective
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Space, Words
 
@@ -79,6 +80,78 @@ def test_the_page_draws_itself_without_a_network(browser, tmp_path, objectives):
     assert re.search(r"<canvas|<svg", drawn)
     width, height = struct.unpack(">II", picture.read_bytes()[16:24])
     assert min(width, height) > 1000
+
+
+# Job and place of every point and line, by what its chart has for x, as Vega draws them in SVG; those that are faded are left
+# out, as are the marks of failures, which have no objective to select them by.
+MARKS = """
+(() => {
+  const charts = {};
+  for (const mark of document.querySelectorAll('.mark-symbol.role-mark path, .mark-line.role-mark path')) {
+    const [box, label] = [mark.getBoundingClientRect(), mark.getAttribute('aria-label')];
+    const job = /name: ([^;]*)/.exec(label);
+    if (job && !label.includes('status: Failed')) {
+      const chart = charts[label.split(':')[0]] ??= [];
+      if (mark.getAttribute('opacity') > 0.5) chart.push([job[1], box.x + box.width / 2, box.y + box.height / 2]);
+    }
+  }
+  return charts;
+})()
+"""
+LEGEND = """
+[...document.querySelectorAll('.role-legend-label text')].map(name => {
+  const box = name.getBoundingClientRect();
+  return [name.textContent, box.x + box.width / 2, box.y + box.height / 2];
+})
+"""
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    """Open the report of some searches."""
+    with browsing(browser, tmp_path / "profile") as opened:
+
+        def open_report(*searches):
+            opened.open(report.write(searches, tmp_path)[0])
+            opened.wait_for(lambda: opened.value("document.querySelectorAll('.mark-symbol.role-mark path').length"))
+            return opened
+
+        yield open_report
+
+
+def selected(page, jobs):
+    """Wait until every chart shows these jobs, and fades the rest."""
+
+    def settled():
+        charts = page.value(MARKS)
+        assert charts.keys() == {"training job", "inputs", "l", "noise", "q", "1 - share", "axis"}
+        return all({name for name, *_ in points} == {f"job-{job}" for job in jobs} for points in charts.values())
+
+    page.wait_for(settled)
+
+
+def test_what_is_dragged_over_in_one_chart_is_selected_in_all(page):
+    page, everything = page(results("search")), set(range(12)) - {3}  # the one that failed has no objective to show
+    selected(page, everything)
+
+    points = sorted(page.value(MARKS)["training job"], key=lambda point: point[1])
+    (_, left, top), (_, right, _) = points[0], points[4]
+    page.drag((left - 5, top + 20), (right + 5, top + 40))
+    selected(page, {0, 1, 2, 4, 5})
+
+    points = [point for point in page.value(MARKS)["q"] if point[0] in {"job-0", "job-1"}]  # of q = 0 and q = 1
+    page.drag((points[0][1] - 8, points[0][2] - 30), (points[1][1] + 8, points[0][2] - 20))
+    selected(page, {0, 1, 4, 5})
+
+
+def test_a_click_on_a_name_in_the_legend_shows_one_search(page):
+    page = page(results("first"), results("second"))
+    assert {len(points) for points in page.value(MARKS).values()} == {22}
+    second = next(place for name, *place in page.value(LEGEND) if name == "second")
+
+    page.click(second)
+
+    page.wait_for(lambda: {len(points) for points in page.value(MARKS).values()} == {11})
 
 
 def test_every_picture_is_there():

@@ -3,12 +3,15 @@
 import io
 import json
 import tarfile
+from contextlib import ExitStack
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto import mock_aws
-from tuning.sagemaker import Server, Service
-from tuning.toys import BOWL, FAILING, HANGING, limits, request
+from moto.server import ThreadedMotoServer
+from tuning.sagemaker import Server, Service, aws_at, running
+from tuning.toys import BOWL, FAILING, HANGING, limits, request, run
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, amt, aws, deployment, jobfile, results
@@ -17,30 +20,23 @@ from gaussian_processes.tuning.runner import Search
 
 
 @pytest.fixture(autouse=True)
-def credentials(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    aws.client.cache_clear()
-    yield
-    aws.client.cache_clear()
+def credentials():
+    with aws_at():
+        yield
 
 
 @pytest.fixture
-def serve(tmp_path, monkeypatch):
+def serve(tmp_path):
     """Start the loopback SageMaker whose jobs run a program."""
-    servers = []
+    with ExitStack() as ending:
 
-    def start(program=BOWL):
-        servers.append(Server(Service(tmp_path / "jobs", program)))
-        for name in ("SAGEMAKER", "CLOUDWATCH_LOGS"):
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", servers[-1].url)
-        return servers[-1].service
+        def start(program=BOWL):
+            server = Server(Service(tmp_path / "jobs", running(program)))
+            ending.callback(server.close)
+            ending.enter_context(aws_at(sagemaker=server.url, cloudwatch_logs=server.url))
+            return server.service
 
-    yield start
-    for server in servers:
-        server.close()
+        yield start
 
 
 def search(folder, asked):
@@ -98,7 +94,7 @@ def test_a_search_that_ends_stops_its_jobs_at_sagemaker(tmp_path, serve):
 
     assert {row.status for row in found.rows} == {"Stopped"}
     assert all("validation:RMSE" in row.metrics for row in found.rows)
-    assert all(job["process"].poll() is not None for job in service.jobs.values())
+    assert {service.report(name).state for name in service.jobs} == {"Stopped"}
 
 
 def test_a_runner_that_was_killed_takes_up_the_jobs_it_had_started(tmp_path, serve):
@@ -121,6 +117,15 @@ def test_a_refusal_is_said_in_awss_words(tmp_path, serve, monkeypatch):
 
     with pytest.raises(UserError, match=r"AWS refused StopTrainingJob \(AccessDenied\): not you"):
         place.stop(["toy-1"])
+
+
+def test_being_throttled_for_long_is_said_in_a_sentence(serve, capsys, monkeypatch):
+    serve().throttled.update(DescribeHyperParameterTuningJob=100)
+    monkeypatch.setattr(aws, "CONFIG", Config(retries={"mode": "standard", "total_max_attempts": 2}))
+
+    assert __main__.main(["table", "toy"]) == 1
+
+    assert capsys.readouterr().err == "ThrottlingException: Rate exceeded; try again later\n"
 
 
 @pytest.fixture
@@ -154,8 +159,7 @@ def test_amts_jobs_have_the_table_that_the_sdk_makes(handed_over):
     """The oracle is HyperparameterTuningJobAnalytics of the SageMaker SDK: its columns and its values."""
     service, path = handed_over
     service.CreateHyperParameterTuningJob(**json.loads(path.read_text()))
-    for job in service.jobs.values():
-        job["process"].wait()
+    service.wait()
 
     lines = results.records(amt.results_of("toy"))
 
@@ -184,15 +188,58 @@ def sdk_record(summary):
     }
 
 
-def test_the_best_model_goes_to_an_endpoint(tmp_path, serve, capsys):
+def test_the_best_model_goes_to_an_endpoint(tmp_path, serve, capsys, monkeypatch):
     service = serve()
+    monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.1)
     found = search(tmp_path, request(ResourceLimits=limits(2))).run()
 
     deployment.deploy(found, tmp_path, "sagemaker", 8080, train=False)
 
-    assert service.endpoints["model"]["PrimaryContainer"]["ModelDataUrl"] == found.best.model
-    assert service.endpoints["endpoint"]["EndpointName"] == "toy"
+    assert list(service.endpoints) == ["toy"]
+    assert service.endpoints["toy"]["model"]["ModelDataUrl"] == found.best.model
+    assert service.endpoints["toy"]["looks"] == 2  # it is waited for
     assert found.best.name in capsys.readouterr().out
+
+
+def test_an_endpoint_that_is_there_is_updated(tmp_path, serve, monkeypatch):
+    service = serve()
+    monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 1.1)  # models are named by the second
+    found = search(tmp_path, request(ResourceLimits=limits(1))).run()
+
+    for _ in range(2):
+        deployment.deploy(found, tmp_path, "sagemaker", 8080, train=False)
+
+    assert service.calls["CreateEndpoint"] == service.calls["UpdateEndpoint"] == 1
+    assert list(service.endpoints) == ["toy"]
+
+
+@pytest.fixture
+def storage():
+    """moto's S3 over HTTP, with the bucket that the toy's job writes to."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with aws_at(s3="http://{}:{}".format(*server.get_host_and_port())):
+        aws.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        yield
+    server.stop()
+
+
+def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(tmp_path, serve, storage, monkeypatch):
+    service = serve()
+    monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.1)
+    (tmp_path / "data").mkdir()
+    asked = request(ResourceLimits=limits(1))
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"file://{tmp_path / 'data'}"}}
+    asked["TrainingJobDefinition"]["InputDataConfig"] = [{"ChannelName": "train", "DataSource": source}]
+    found = run(tmp_path / "here", asked, BOWL + "\n(base / 'model/model.json').write_text('{}')")
+
+    deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=False)
+
+    address = f"s3://bucket/output/{found.best.name}/output/model.tar.gz"
+    assert service.endpoints["toy"]["model"]["ModelDataUrl"] == address
+    assert (deployment._here(address, tmp_path / "again") / "model.json").read_text() == "{}"
+    with pytest.raises(UserError, match="upload the files"):
+        deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=True)
 
 
 def test_channels_in_s3_are_downloaded_once(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import signal
 import subprocess
@@ -148,13 +147,7 @@ def test_a_folder_of_another_search_is_refused(tmp_path):
 def test_ctrl_c_stops_the_jobs_keeps_the_table_and_lets_the_search_go_on(tmp_path):
     """The runner is a process of its own, which gets the signal that a terminal sends."""
     asked = request(ResourceLimits=limits(3, parallel=2))
-    program = (
-        "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
-        "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
-    )
-    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(tmp_path), json.dumps(asked)]
-    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    _wait_for(lambda: len(list(tmp_path.glob("trials/*/log"))) == 2 and all(map(Path.read_text, tmp_path.glob("trials/*/log"))))
+    runner = _runner(tmp_path, asked)
 
     runner.send_signal(signal.SIGINT)
     said = runner.communicate(timeout=30)[1]
@@ -167,6 +160,18 @@ def test_ctrl_c_stops_the_jobs_keeps_the_table_and_lets_the_search_go_on(tmp_pat
     assert [row.status for row in found.rows] == ["Completed"] * 3
     assert [row.values for row in found.rows[:2]] == [row.values for row in before]
     assert [row.values for row in found.rows] == [row.values for row in run(tmp_path / "whole", asked).rows]
+
+
+def _runner(folder, asked):
+    """A runner that is a process of its own, once it has two jobs that hang."""
+    program = (
+        "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
+        "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
+    )
+    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(folder), json.dumps(asked)]
+    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: len(list(folder.glob("trials/*/log"))) == 2 and all(map(Path.read_text, folder.glob("trials/*/log"))))
+    return runner
 
 
 def _running(folder):
@@ -203,6 +208,19 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     assert refused
 
 
+def test_what_a_stopped_job_has_printed_is_not_the_best(tmp_path):
+    """It may be of a part of the rows, and there is no model that goes with it."""
+    asked = request(Strategy="Grid", ResourceLimits={"MaxParallelTrainingJobs": 1}, ParameterRanges=only_q("0", "3"))
+    asked["TrainingJobDefinition"]["StoppingCondition"] = {"MaxRuntimeInSeconds": 1}
+
+    found = run(tmp_path, asked, HANGING.replace("time.sleep(60)", "time.sleep(60 * (given['q'] == '0'))"))
+
+    assert {row.values["q"]: row.status for row in found.rows} == {"0": "Stopped", "3": "Completed"}
+    losses = {row.values["q"]: row.metrics["validation:RMSE"] for row in found.rows}
+    assert losses["0"] < losses["3"]
+    assert found.best.values["q"] == "3"
+
+
 def test_a_job_that_is_worse_than_the_median_is_stopped_early(tmp_path):
     asked = request(Strategy="Grid", TrainingJobEarlyStoppingType="Auto", ResourceLimits={"MaxParallelTrainingJobs": 1})
     asked[CONFIG]["ParameterRanges"] = only_q("0", "1", "2", "4", "3")
@@ -224,8 +242,10 @@ def test_jobs_that_print_their_objective_once_are_never_stopped_early(tmp_path):
 
 def test_hyperband_gives_most_jobs_few_resources(tmp_path):
     bands = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}}
+    asked = request(Strategy="Hyperband", StrategyConfig=bands, ResourceLimits=limits(14, parallel=2))
+    asked["TrainingJobDefinition"]["StaticHyperParameters"]["stages"] = "9"
 
-    found = run(tmp_path, request(Strategy="Hyperband", StrategyConfig=bands, ResourceLimits=limits(14, parallel=2)), CURVE)
+    found = run(tmp_path, asked, CURVE)
 
     steps = []
     for row in found.rows:
@@ -338,22 +358,17 @@ def test_a_strategy_that_is_none_is_refused(tmp_path, strategy, complaint):
         run(tmp_path, request(Strategy=strategy))
 
 
-def test_a_killed_runner_leaves_a_search_that_goes_on(tmp_path):
-    """SIGKILL leaves no time to tidy up: what was running is started again."""
-    asked = request(ResourceLimits=limits(2))
-    program = (
-        "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
-        "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
-    )
-    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(tmp_path), json.dumps(asked)]
-    runner = subprocess.Popen(command)
-    _wait_for(lambda: list(tmp_path.glob("trials/*/log")))
+def test_a_killed_runner_takes_its_jobs_along_and_the_search_goes_on(tmp_path):
+    """SIGKILL leaves no time to tidy up: what was running ends by itself, and is started again."""
+    asked = request(ResourceLimits=limits(3, parallel=2))
+    runner = _runner(tmp_path, asked)
+    assert _running(tmp_path)
+
     runner.kill()
-    runner.wait()
-    for path in _running(tmp_path):
-        os.kill(int(path.parent.name), signal.SIGKILL)
+    runner.communicate()
 
+    _wait_for(lambda: not _running(tmp_path))
     found = run(tmp_path, asked)
-
-    assert [row.status for row in found.rows] == ["Completed"] * 2
-    assert found.rows[0].name.endswith("-000-2")
+    assert [row.status for row in found.rows] == ["Completed"] * 3
+    assert [row.name.split("-", 2)[2] for row in found.rows] == ["000-2", "001-2", "002"]
+    _wait_for(lambda: not _running(tmp_path))  # nor do those stay that watch over the jobs

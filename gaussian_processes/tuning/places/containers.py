@@ -10,7 +10,7 @@ from typing import Any
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.machine import allowed_cores
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, STOPPED, Report, folders
 
 # A container says by this label which folder's search it belongs to.
@@ -57,7 +57,11 @@ class Containers:
             options += ["--env", f"{key}={value}"]
         if self._job.definition.get("EnableNetworkIsolation"):
             options += ["--network", "none"]
-        docker("run", *options, self._image, "train", remedy=f"build the image as {self._image}, or correct TrainingImage")
+        try:
+            docker("run", *options, self._image, "train", remedy=f"build the image as {self._image}, or correct TrainingImage")
+        except UserError:
+            _remove(name)  # one that could not be started is there nevertheless
+            raise
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
         """Look at all containers in one call; one that has ended is removed."""
@@ -139,6 +143,11 @@ def docker(*words: str, remedy: str = "see what the engine says") -> str:
 def _kill(name: str, signal: str) -> None:
     # It may end by itself just before.
     subprocess.run(["docker", "kill", "--signal", signal, name], capture_output=True, check=False)  # noqa: S603, S607
+
+
+def _remove(name: str) -> None:
+    # There may be none.
+    subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)  # noqa: S603, S607
 
 
 def _time(text: str) -> datetime | None:

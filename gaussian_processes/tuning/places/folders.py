@@ -10,7 +10,7 @@ from typing import Any
 from gaussian_processes.contract import SHOWN_CHARACTERS
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import aws
-from gaussian_processes.tuning.jobfile import FILE, TuningJob
+from gaussian_processes.tuning.job import FILE, TuningJob
 
 # How long a job may take to end after SIGTERM, as with SageMaker.
 GRACE_SECONDS = 120

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gaussian_processes.machine import allowed_cores
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, STOPPED, Report, folders
 
 # The program of the image, by this Python.
 TRAIN = (sys.executable, "-c", "import sys; from gaussian_processes.training import main; sys.exit(main([]))")
+# Runs a program, and ends it and all that it has started when the other end of stdin is closed, as happens however the runner
+# comes to its end: a process of the same group waits for that.
+GUARD = ("/bin/sh", "-c", 'exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-; exec "$@"', "guard")
 
 
 @dataclass
@@ -45,13 +48,13 @@ class Processes:
 
     def __init__(self, job: TuningJob, folder: Path, command: Sequence[str] = TRAIN) -> None:
         self._job = job
-        self._folder = folder
+        self._folder = folder.resolve()  # a model is looked for from anywhere
         self._command = command
         self._channels = folders.channels(job, folder / "channels")
         self._children: dict[str, Child] = {}
 
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
-        """Start a process in a session of its own, which Ctrl-C in a terminal does not reach."""
+        """Start a process in a session of its own, which Ctrl-C in a terminal does not reach, and which ends with this one."""
         base = self._folder / name
         folders.lay_out(base, hyperparameters, self._job)
         for channel, source in self._channels.items():
@@ -63,13 +66,18 @@ class Processes:
         environment = {
             **os.environ,
             **self._job.definition.get("Environment", {}),
-            "SAGEMAKER_BASE_DIR": str(base.resolve()),
+            "SAGEMAKER_BASE_DIR": str(base),
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
         }
         with (base / folders.LOG).open("wb") as log:
             process = subprocess.Popen(  # noqa: S603  the program is ours, or whoever tests names it
-                self._command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*GUARD, *self._command],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._children[name] = Child(process, datetime.now(UTC))
 
@@ -93,6 +101,7 @@ class Processes:
                 _signal(child.process, signal.SIGKILL)
             return Report(RUNNING, log, child.started)
         child.ended = child.ended or datetime.now(UTC)
+        child.process.communicate()  # which closes its stdin, for which the guard waits
         state = COMPLETED if status == 0 else STOPPED if child.told else FAILED
         reason = folders.failure(base, status, log) if state == FAILED else ""
         return Report(state, log, child.started, child.ended, reason, folders.model(base))

@@ -9,7 +9,7 @@ from typing import Any
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import aws, shapes
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.places import FAILED, RUNNING, STOPPED, Report
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"

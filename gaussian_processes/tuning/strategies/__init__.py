@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.samplers import BaseSampler
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.tuning.jobfile import TuningJob
+from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.strategies.bayesian import Bayesian
 from gaussian_processes.tuning.strategies.evolution import PAES, Genetic, ParticleSwarm
 from gaussian_processes.tuning.strategies.plain import Grid, Random
