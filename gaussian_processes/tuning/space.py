@@ -42,7 +42,7 @@ class Numbers:
     @property
     def width(self) -> int:
         """How many coordinates a value has."""
-        return 1
+        return 2
 
     def unit(self, value: Value) -> float:
         """Coordinate of a value; a whole number stands in the middle of the reals that are rounded to it."""
@@ -62,8 +62,9 @@ class Numbers:
         return self.least <= float(value) <= self.greatest
 
     def coordinates(self, value: Value) -> list[float]:
-        """Position among other values, as a distance sees it."""
-        return [self.unit(value)]
+        """Point of a quarter of a circle, so that all points have one length and only what lies between two values counts."""
+        angle = math.pi / 2 * self.unit(value)
+        return [math.sqrt(0.5) * math.cos(angle), math.sqrt(0.5) * math.sin(angle)]
 
     @property
     def distribution(self) -> BaseDistribution:

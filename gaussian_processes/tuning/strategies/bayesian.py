@@ -6,14 +6,14 @@ This project's own Gaussian process of the objective over the ranges, and expect
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import ndtr, ndtri
-from scipy.stats import qmc, rankdata
+from scipy.special import ndtr
+from scipy.stats import qmc
 
 from gaussian_processes import selection
 from gaussian_processes.kernels import ArcCosine
@@ -23,41 +23,43 @@ from gaussian_processes.tuning.space import Space, Value, Words
 from gaussian_processes.tuning.strategies.proposing import Past, Strategy
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
-# From rough to smooth; the one that explains the losses better is taken. Objectives of training jobs have ridges and
-# steps: with kernels of q = 2, predictions of objectives like those of benchmarks.tuning_regret were three times as sure of
-# themselves as they were right.
-KERNELS = (ArcCosine(0, 0), ArcCosine(1, 1), ArcCosine(1, 3))
+# Rough and smooth; the one that explains the losses better is taken. Objectives of training jobs have ridges and steps, which
+# tens of jobs hardly resolve: smoother kernels alone were twice as sure of their predictions as they were right.
+KERNELS = (ArcCosine(0, 0), ArcCosine(1, 0))
 # What is believed of noise, bias and relevance before any trial: the middle, and the spread of the logarithm. Tens of losses
 # can't tell so many numbers; without beliefs, columns that matter are thrown away.
-BELIEFS = {"noise": (1e-4, 2.0), "bias": (3.0, 0.7), "relevance": (0.7, 1.0)}
+BELIEFS = {"noise": (1e-4, 2.0), "bias": (1.0, 0.7), "relevance": (1.0, 0.5)}
 # How many spreads from the middle a search for the likeliest goes, and how many steps it takes at most.
-FARTHEST, STEPS = 3.5, 40
-# Trials spread evenly before a process has anything to learn from.
-LEAST_START = 8
-# A coordinate runs from 0 to 1; this makes its spread about 1.
-STRETCH = 3.5
-# Candidates around each of the best, at each of the distances (in units of a range). Candidates spread over everything would
-# nearly all lie at the edges, where a process is least sure: there, searches of tens of trials were lost.
-CENTERS, CANDIDATES, DISTANCES = 5, 400, (0.15, 0.05)
-# How near two losses are that count as one, in median absolute deviations.
+FARTHEST, STEPS = 3.0, 40
+# Trials spread evenly before a process is asked, and how many more, each in turn with one of its own: with the first alone,
+# what a search saw first decided where it ended. They cost half of a search of 30 jobs.
+START, LATER = 8, 8
+# Candidates around each of the best, and how far from them (in units of a range): first around those of the least loss, then
+# ever closer to those of the greatest improvement.
+CENTERS, CANDIDATES, DISTANCES = 5, 300, (0.1, 0.1, 0.03, 0.01)
+# Candidates anywhere. Improved upon they would nearly all end in the corners, where a process is least sure and the best
+# seldom is; so they are few, and stay where they fell.
+ANYWHERE = 100
+# Losses this part of the median loss apart, counted from the best, are alike.
 ALIKE = 0.05
-# How often a coordinate of a candidate is moved by such a distance, and how often drawn anew; a word has no distance.
-MOVED, DRAWN, WORD_DRAWN = 0.5, 0.15, 0.5
+# How often a coordinate of a candidate is moved, besides the one that always is.
+MOVED = 0.5
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A Gaussian process of the losses' normal scores, and what it is conditioned on.
+    """A Gaussian process of the losses' logarithms, and what it is conditioned on.
 
     Parameters
     ----------
     prior : Prior
         The likeliest kernel, noise, bias and relevance.
     z : ndarray of shape (n, d)
-        Coordinates, standardised.
+        Coordinates.
     y : ndarray of shape (n, 1)
-        Normal scores of the losses.
+        Logarithms of the losses, standardised.
     """
 
     prior: Prior
@@ -97,8 +99,10 @@ class Bayesian(Strategy):
     def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return the values of the greatest expected improvement that no trial has had."""
         generator = self.generator(number)
-        if self._starting(past):
-            return self._spread(len(past.seen) + len(past.failed) + len(past.running)), {}
+        trials = [one.values for one in (*past.seen, *past.failed, *past.running)]
+        later = len(trials) < START + 2 * LATER and len(trials) % 2
+        if later or self._starting(past):
+            return self._spread(trials), {}
         values, improvement = self._best(generator, past)
         return values, {"expected_improvement": improvement}
 
@@ -107,88 +111,108 @@ class Bayesian(Strategy):
         return np.inf if self._starting(past) else self._best(self.generator(number), past)[1]
 
     def _starting(self, past: Past) -> bool:
-        return len(past.seen) + len(past.running) < self._start or len(past.seen) < 2 or not _varied(past)
+        return len(past.seen) + len(past.running) < START or len(past.seen) < 2 or not _varied(past)
 
-    @property
-    def _start(self) -> int:
-        return max(LEAST_START, len(self.space) + 1)
-
-    def _spread(self, position: int) -> dict[str, Value]:
-        """Return a point of a Latin hypercube; of a second one, should many trials fail."""
-        turn, position = divmod(position, self._start)
-        cube = qmc.LatinHypercube(len(self.space), rng=np.random.default_rng([self.seed, turn, 1]), optimization=None)
-        return self.space.at(cube.random(self._start)[position].tolist())
+    def _spread(self, trials: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
+        """Return a point of a Latin hypercube that no trial has had; of another one, should many trials fail."""
+        units = np.vstack([_hypercube(len(self.space), self.seed, turn) for turn in range(len(trials) // START + 1)])
+        return (self._new(units, trials) or [self.space.at(units[-1].tolist())])[0]
 
     def _best(self, generator: np.random.Generator, past: Past) -> tuple[dict[str, Value], float]:
+        trials = [one.values for one in (*past.seen, *past.failed, *past.running)]
         surrogate = surrogate_of(self.space, past)
         best = float(surrogate.y[: len(past.seen)].min())
         surrogate = surrogate.believing(_z(self.space, [one.values for one in past.running]))
-        had = {tuple(one.values.values()) for one in (*past.seen, *past.failed, *past.running)}
-        centers = [self.space.units(one.values) for one in sorted(past.seen, key=lambda one: one.losses)[:CENTERS]]
-        found: dict[tuple[Value, ...], float] = {}
-        # The second time around what the first has found.
-        for _ in range(2):
-            candidates = self._candidates(generator, centers, had | found.keys())
-            if candidates:
-                improvement = surrogate.improvement(_z(self.space, candidates), best)
-                found |= {tuple(one.values()): float(value) for one, value in zip(candidates, improvement, strict=True)}
-                leading = sorted(found, key=lambda key: -found[key])[:CENTERS]
-                centers = [self.space.units(self._named(key)) for key in leading]
-        if not found:  # every combination has been tried, so any will be answered from what is known
+        centers = [one.values for one in sorted(past.seen, key=lambda one: one.losses)[:CENTERS]]
+
+        def judged(units: Array) -> list[tuple[float, dict[str, Value]]]:
+            candidates = self._new(units, trials)
+            if not candidates:
+                return []
+            improvement = surrogate.improvement(_z(self.space, candidates), best) * self._novelty(candidates, trials)
+            return list(zip(improvement.tolist(), candidates, strict=True))
+
+        anywhere = judged(generator.random((ANYWHERE, len(self.space))))
+        near: list[tuple[float, dict[str, Value]]] = []
+        for distance in DISTANCES:
+            near += judged(self._around(generator, centers, distance))
+            near = sorted(near, key=lambda one: -one[0])[:CENTERS]
+            centers = [values for _, values in near] or centers
+        if not near + anywhere:  # every combination has been tried, so any will be answered from what is known
             return self.space.at(generator.random(len(self.space)).tolist()), 0.0
-        winner = max(found, key=lambda key: found[key])
-        return self._named(winner), found[winner]
+        improvement, values = max(near + anywhere, key=lambda one: one[0])
+        return values, improvement
 
-    def _candidates(
-        self, generator: np.random.Generator, centers: Sequence[Sequence[float]], had: set[tuple[Value, ...]]
-    ) -> list[dict[str, Value]]:
-        """Values around the best, that no trial has had."""
-        shape = (CANDIDATES * len(DISTANCES), len(self.space))
-        near = np.array(centers)[generator.integers(len(centers), size=shape[0])]
-        step = np.repeat(DISTANCES, CANDIDATES)[:, np.newaxis] * generator.normal(size=shape)
-        units = near + step * (generator.random(shape) < MOVED)
-        drawn = [WORD_DRAWN if isinstance(entry, Words) else DRAWN for entry in self.space]
-        units = np.where(generator.random(shape) < drawn, generator.random(shape), units)
+    def _around(self, generator: np.random.Generator, centers: Sequence[Mapping[str, Value]], distance: float) -> Array:
+        """Points between 0 and 1 around some values, of shape (CANDIDATES, d); a whole number moves by 1 at least."""
+        shape = rows, width = CANDIDATES, len(self.space)
+        around = np.array([self.space.units(values) for values in centers])[generator.integers(len(centers), size=rows)]
+        moved = generator.random(shape) < MOVED
+        moved[np.arange(rows), generator.integers(width, size=rows)] = True
+        step = distance * generator.normal(size=shape)
+        step = np.copysign(np.maximum(np.abs(step), [1 / entry.size for entry in self.space]), step)
+        # A word is nearer to none than to the rest.
+        words = np.array([isinstance(entry, Words) for entry in self.space])
+        units = np.where(moved, np.where(words, generator.random(shape), around + step), around)
         # Thrown back at the ends of a range, lest they gather there.
-        units = np.clip(1 - np.abs(1 - np.abs(units)), 0, 1)
+        reflected: Array = np.clip(1 - np.abs(1 - np.abs(units)), 0, 1)
+        return reflected
+
+    def _new(self, units: Array, trials: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
+        """Values at some points that no trial has had, each once."""
         distinct = {tuple(values.values()): values for values in map(self.space.at, units.tolist())}
-        return [values for key, values in distinct.items() if key not in had] or self._left(generator, had)
+        had = {tuple(values.values()) for values in trials}
+        return [values for key, values in distinct.items() if key not in had]
 
-    def _left(self, generator: np.random.Generator, had: set[tuple[Value, ...]]) -> list[dict[str, Value]]:
-        """Any values that no trial has had."""
-        found = map(self.space.at, generator.random((CANDIDATES, len(self.space))).tolist())
-        return [values for values in found if tuple(values.values()) not in had]
+    def _novelty(self, candidates: Sequence[Mapping[str, Value]], trials: Sequence[Mapping[str, Value]]) -> Array:
+        """Distance of candidates from the nearest of n trials, of shape (m,), in 1/n of a range; 1 for those that are farther.
 
-    def _named(self, key: tuple[Value, ...]) -> dict[str, Value]:
-        return {entry.name: value for entry, value in zip(self.space, key, strict=True)}
+        Of a rough function something is always to be gained next to the best, and a search would spend its jobs on the digits.
+        """
+        new, known = (np.array([self.space.units(values) for values in some]) for some in (candidates, trials))
+        distance = np.abs(new[:, np.newaxis] - known).max(axis=2).min(axis=1)
+        novelty: Array = np.minimum(1, len(trials) * distance)
+        return novelty
+
+
+@cache
+def _hypercube(width: int, seed: int, turn: int) -> Array:
+    """Points of a Latin hypercube that fill it evenly: without that, now and then they leave half of it empty."""
+    generator = np.random.default_rng([seed, turn, 1])
+    points: Array = qmc.LatinHypercube(width, rng=generator, optimization="random-cd").random(START + LATER)
+    return points
 
 
 def surrogate_of(space: Space, past: Past) -> Surrogate:
     """Learn a Gaussian process of the losses; a failed trial counts as the worst of those that were seen."""
     seen = np.array([one.losses[0] for one in past.seen])
     losses = np.concatenate([seen, np.full(len(past.failed), seen.max())])
-    y = _normal(losses)[:, np.newaxis]
+    y = _logarithms(losses)[:, np.newaxis]
     z = _z(space, [one.values for one in (*past.seen, *past.failed)])
-    best = max((_prior(kernel, z, y) for kernel in KERNELS), key=lambda found: found[0])
+    owners = np.repeat(np.arange(len(space)), [entry.width for entry in space])
+    best = max((_prior(kernel, z, y, owners) for kernel in KERNELS), key=lambda found: found[0])
     return Surrogate(best[1], z, y)
 
 
-def _prior(kernel: ArcCosine, z: Array, y: Array) -> tuple[float, Prior]:
-    """Likeliest noise, bias and relevance, given the losses and what was believed before; and how likely they are."""
-    names = ["noise", "bias", *["relevance"] * z.shape[1]]
+def _prior(kernel: ArcCosine, z: Array, y: Array, owners: Indices) -> tuple[float, Prior]:
+    """Likeliest noise, bias and relevance, given the losses and what was believed before; and how likely they are.
+
+    Coordinates of one hyperparameter, which have the same of `owners`, share their relevance.
+    """
+    names = ["noise", "bias", *["relevance"] * (owners.max() + 1)]
     middle = np.log([BELIEFS[name][0] for name in names])
     spread = np.array([BELIEFS[name][1] for name in names])
 
     def prior(logs: Array) -> Prior:
         noise, bias, *relevance = np.exp(logs)
-        return Prior(kernel, float(noise), float(bias), np.array(relevance))
+        return Prior(kernel, float(noise), float(bias), np.array(relevance)[owners])
 
     known = Observations(z, y, np.ones(len(z)))
 
     def loss(logs: Array) -> tuple[float, Array]:
         value, gradient = selection.evidence(prior(logs), known)
         away = (logs - middle) / spread
-        slope = np.concatenate([gradient[name] for name in BELIEFS])
+        slope = np.concatenate([gradient["noise"], gradient["bias"], np.bincount(owners, gradient["relevance"])])
         return away @ away / 2 - value, away / spread - slope
 
     bounds = np.column_stack([middle - FARTHEST * spread, middle + FARTHEST * spread])
@@ -196,15 +220,16 @@ def _prior(kernel: ArcCosine, z: Array, y: Array) -> tuple[float, Prior]:
     return -found.fun, prior(found.x)
 
 
-def _normal(losses: Array) -> Array:
-    """Losses as their ranks' normal scores: how bad a bad one is does not matter, and which of two good ones is better does.
+def _logarithms(losses: Array) -> Array:
+    """Logarithms of the losses' distance from the best, standardised: how bad a bad one is hardly matters, and detail is kept.
 
-    Those of a plateau share a rank, or digits that mean nothing would draw the search to it.
+    To the distances that of the best quarter is added, which is what counts as near; and no less than means anything.
     """
-    spread = np.median(np.abs(losses - np.median(losses))) or losses.std()
-    ranks = rankdata(np.round((losses - losses.min()) / (ALIKE * spread)))
-    scores: Array = ndtri((ranks - 0.5) / len(losses))
-    return scores
+    above = losses - losses.min()
+    near = max(float(np.quantile(above, 0.25)), ALIKE * float(np.median(above))) or float(above.max())
+    logs = np.log(above + near)
+    standardised: Array = (logs - logs.mean()) / logs.std()
+    return standardised
 
 
 def _varied(past: Past) -> bool:
@@ -213,5 +238,4 @@ def _varied(past: Past) -> bool:
 
 def _z(space: Space, trials: Sequence[Mapping[str, Value]]) -> Array:
     width = sum(entry.width for entry in space)
-    stretched: Array = STRETCH * (np.array([space.coordinates(values) for values in trials]).reshape(len(trials), width) - 0.5)
-    return stretched
+    return np.array([space.coordinates(values) for values in trials]).reshape(len(trials), width)
