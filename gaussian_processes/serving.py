@@ -54,6 +54,8 @@ DRAIN_SECONDS = 20
 END_SECONDS = 2
 # How long gunicorn lets a worker be silent. A worker that computes isn't: its event loop goes on, so one of a minute hangs.
 SILENT_SECONDS = 60
+# How long a worker keeps a connection that nothing comes on: longer than nginx does.
+KEEP_SECONDS = 75
 # How often the processes are looked at: nobody notices a tenth of a second, and it costs nothing.
 LOOK_SECONDS = 0.1
 
@@ -189,6 +191,7 @@ def _gunicorn(limits: Limits, folder: Path, address: str) -> Child:
         else "error",
         "timeout": min(SILENT_SECONDS, limits.request_seconds),
         "graceful-timeout": DRAIN_SECONDS,
+        "keep-alive": KEEP_SECONDS,
     }
     if limits.log_level > logging.INFO:
         del options["access-logfile"]

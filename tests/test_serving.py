@@ -211,17 +211,20 @@ def test_the_death_of_a_part_is_the_end_of_all(small, name, nginx):
     assert not any(Path(f"/proc/{number}").exists() for number in others)
 
 
-def test_a_worker_that_dies_is_replaced(small):
-    with serve(small, nginx=False) as server:
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_workers_that_die_are_replaced_and_connections_to_them_forgotten(small, nginx):
+    with serve(small, nginx) as server:
+        assert post(server).status_code == 200
         before = workers(server)
-        os.kill(before[0], signal.SIGKILL)
+        for number in before:
+            os.kill(number, signal.SIGKILL)
         for _ in range(100):
-            if len(workers(server)) == len(before) and before[0] not in workers(server):
+            if len(workers(server)) == len(before) and not {*before} & {*workers(server)}:
                 break
             time.sleep(0.05)
 
         assert post(server).status_code == 200
-        assert before[0] not in workers(server)
+        assert not {*before} & {*workers(server)}
 
 
 def test_workers_share_one_copy_of_the_model(large):
