@@ -154,7 +154,8 @@ def _serve(limits: Limits) -> int:
     told = _stop_signals()
     with tempfile.TemporaryDirectory(prefix="serve-") as folder:
         nginx = shutil.which("nginx")
-        children = [_gunicorn(limits, Path(folder), f"unix:{folder}/gunicorn.sock" if nginx else f"0.0.0.0:{limits.port}")]
+        sockets = [f"unix:{folder}/{name}.sock" for name in ("gunicorn", "pings")]
+        children = [_gunicorn(limits, Path(folder), sockets if nginx else [f"0.0.0.0:{limits.port}"])]
         try:
             # nginx listens only once a worker answers, so that no request finds it with nobody behind.
             ended = _watch(children, told, lambda: _answers(f"{folder}/gunicorn.sock" if nginx else limits.port))
@@ -176,9 +177,8 @@ def _stop_signals() -> list[int]:
     return told
 
 
-def _gunicorn(limits: Limits, folder: Path, address: str) -> Child:
+def _gunicorn(limits: Limits, folder: Path, addresses: Sequence[str]) -> Child:
     options = {
-        "bind": address,
         "workers": limits.workers,
         "worker-class": "gaussian_processes.worker.Worker",
         "logger-class": "gaussian_processes.worker.Log",
@@ -195,7 +195,7 @@ def _gunicorn(limits: Limits, folder: Path, address: str) -> Child:
     }
     if limits.log_level > logging.INFO:
         del options["access-logfile"]
-    flags = [f"--{name}={value}" for name, value in options.items()]
+    flags = [f"--{name}={value}" for name, value in [*options.items(), *(("bind", address) for address in addresses)]]
     cores = limits.workers * limits.threads
     application = f"{APPLICATION}({limits.body_megabytes * 2**20}, {cores})"
     # The threads are the mathematics' own, which divides the work into tiles; BLAS inside a tile has one.

@@ -7,9 +7,10 @@ for longer than a millisecond is given to threads of the operating system.
 import gc
 import json
 import os
+import secrets
+import select
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -74,14 +75,17 @@ class Worker(GeventWorker):  # type: ignore[misc]
         sys.setswitchinterval(SWITCH_SECONDS)
         gevent.get_hub().threadpool_size = PREDICTIONS
         self.busy = 0
+        self.queue = select.poll()
+        for one in self.sockets:
+            self.queue.register(one, select.POLLIN)
 
     def handle_request(self, listener_name: object, req: "Request", sock: socket.socket, addr: object) -> None:
-        """Answer a request, and keep its connection for the next one if there is nothing else to do.
+        """Answer a request, and keep its connection for the next one if there is nothing else to do, and nobody waits.
 
         One client after the other then meets the same worker, whose caches are warm, and wakes no other. Where several come
-        at once, new connections find the workers that are idle.
+        at once, each stands in the one queue before all workers: a connection that is kept would pass it by.
         """
-        if self.busy:
+        if self.busy or self.queue.poll(0):
             req.force_close()
         self.busy += 1
         try:
@@ -96,7 +100,7 @@ class Log(Logger):  # type: ignore[misc]
     def access(self, resp: "GunicornResponse", req: object, environ: "WSGIEnvironment", request_time: timedelta) -> None:  # noqa: ARG002
         """Write the line of one request."""
         path = environ.get("PATH_INFO")
-        if path not in {"/ping", "/metrics"}:
+        if self.cfg.accesslog and path not in {"/ping", "/metrics"}:
             line = {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "method": environ.get("REQUEST_METHOD"),
@@ -104,9 +108,9 @@ class Log(Logger):  # type: ignore[misc]
                 "status": int(str(resp.status).split()[0]),
                 "rows": environ.get(ROWS),
                 "milliseconds": round(request_time.total_seconds() * 1000, 3),
-                "request_id": next((environ[name] for name in REQUEST_IDS if environ.get(name)), None) or uuid.uuid4().hex,
+                "request_id": next((environ[name] for name in REQUEST_IDS if environ.get(name)), None) or secrets.token_hex(16),
             }
-            self.access_log.info(json.dumps(line))
+            print(json.dumps(line), flush=True)
 
 
 class Body:
@@ -192,8 +196,11 @@ class Gathering:
         try:
             if before:
                 before.done.wait()
-            # Who came meanwhile joins; and a ping does not wait for all that is ready to be computed when it comes.
-            gevent.sleep(0)
+            # Who has come meanwhile joins, one at each turn; so no ping waits for more than the turn of one request.
+            size = 0
+            while size < batch.size:
+                size = batch.size
+                gevent.sleep(0)
             batch.begun = True
             batch.prediction = _run(model, np.concatenate(batch.rows), key[1])
         except UserError:
