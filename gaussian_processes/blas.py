@@ -15,6 +15,10 @@ from scipy.linalg import cython_blas, cython_lapack
 
 Array = NDArray[Any]
 
+# Columns that are taken one by one: routines for matrices first copy the whole matrix into an order of their own, which takes
+# as long as three products with vectors.
+FEW = 3
+
 
 def subtract_product(c: Array, a: Array, b: Array) -> None:
     """Make `c` into ``c - a @ b``, in place.
@@ -34,8 +38,9 @@ def subtract_product(c: Array, a: Array, b: Array) -> None:
     if not a.dtype == b.dtype == c.dtype:
         raise ValueError(f"a product of {a.dtype} and {b.dtype} can't be taken from {c.dtype}; convert them to one type")
     (rows, inner), columns = a.shape, b.shape[1]
-    if columns == 1 and rows and inner:
-        _subtract_from_column(c, a, b)
+    if columns <= FEW and rows and inner:
+        for j in range(columns):
+            _subtract_from_column(c[:, j : j + 1], a, b[:, j : j + 1])
         return
     # Column-major BLAS sees every matrix transposed: c' = c' - b' a'.
     _routine("gemm", c.dtype.char)(
@@ -55,8 +60,9 @@ def solve_triangular(triangle: Array, c: Array) -> None:
         Rows or columns contiguous.
     """
     (size, columns), rows_contiguous = c.shape, _letter(c) == b"N"
-    if columns == 1 and size:
-        _solve_for_column(triangle, c)
+    if columns <= FEW and size:
+        for j in range(columns):
+            _solve_for_column(triangle, c[:, j : j + 1])
         return
     # A row-major `c` is seen as c', so the equation is transposed: c' inv(triangle'), from the right.
     side, extents = (b"R", (columns, size)) if rows_contiguous else (b"L", (size, columns))
@@ -68,7 +74,7 @@ def solve_triangular(triangle: Array, c: Array) -> None:
 
 
 def _subtract_from_column(c: Array, a: Array, b: Array) -> None:
-    """`subtract_product` of one column: the product of matrices would copy all of `a` into its own order first."""
+    """`subtract_product` of one column."""
     rows_contiguous = _letter(a) == b"N"
     extents = (a.shape[1], a.shape[0]) if rows_contiguous else a.shape
     _routine("gemv", c.dtype.char)(
