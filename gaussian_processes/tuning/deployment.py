@@ -68,6 +68,7 @@ def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
         "docker": Containers,
         "sagemaker": TrainingJobs,
     }
+    _heed_signals()
     place = places[where](job, folder / "trials")
     name = f"{job.name}-best-{time.strftime('%m%d%H%M%S')}"
     place.start(name, found.hyperparameters(found.best))
@@ -121,9 +122,8 @@ def _serve_container(job: TuningJob, model: Path, port: int) -> None:
 
 
 def _until_stopped(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a server; Ctrl-C or SIGTERM ends it and is no error, also where a shell has put this into the background."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    """Wait for a server; Ctrl-C or SIGTERM ends it and is no error."""
+    _heed_signals()
     try:
         status = process.wait()
     except KeyboardInterrupt:
@@ -132,6 +132,12 @@ def _until_stopped(process: subprocess.Popen[bytes]) -> None:
         return
     if status:
         raise UserError(f"the server ended with exit code {status}; its reason is above")
+
+
+def _heed_signals() -> None:
+    """Let Ctrl-C and SIGTERM interrupt, also where a shell has put this into the background."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _in_s3(model: str, job: TuningJob, best: Row) -> str:

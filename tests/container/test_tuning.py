@@ -14,8 +14,7 @@ import boto3
 import pytest
 import requests
 from container.engine import ROOT, answers, docker, wait_for
-from moto.server import ThreadedMotoServer
-from tuning.sagemaker import Server, Service, aws_at
+from tuning.sagemaker import Server, Service, aws_at, storage
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, deployment, jobfile, results
@@ -156,16 +155,13 @@ def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
     service = Service(tmp_path / "sagemaker", Containers, lambda model: serve(model).url())
     server = Server(service)
-    storage = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    storage.start()
-    try:
-        s3 = "http://{}:{}".format(*storage.get_host_and_port())
-        with aws_at(s3=s3, sagemaker=server.url, cloudwatch_logs=server.url, sagemaker_runtime=server.url):
-            boto3.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-            yield service
-            server.close()
-    finally:
-        storage.stop()
+    with (
+        storage() as s3,
+        aws_at(s3=s3, sagemaker=server.url, cloudwatch_logs=server.url, sagemaker_runtime=server.url),
+    ):
+        boto3.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        yield service
+        server.close()
 
 
 def test_sagemaker_trains_and_serves_the_image(job_file, sagemaker, tmp_path, monkeypatch, capsys):

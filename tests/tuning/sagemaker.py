@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 from botocore.validate import ParamValidator
+from moto.server import ThreadedMotoServer
 
 from gaussian_processes.tuning import aws, jobfile
 from gaussian_processes.tuning.job import TuningJob
@@ -27,6 +28,20 @@ from gaussian_processes.tuning.shapes import request_shape
 # A page of a listing: small, so that every listing has several.
 PAGE = 2
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
+
+
+@contextmanager
+def storage() -> Iterator[str]:
+    """moto's S3 over HTTP, empty; gives its address."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        # All such servers of a process have one memory.
+        assert requests.post(f"{url}/moto-api/reset", timeout=10).ok
+        yield url
+    finally:
+        server.stop()
 
 
 @dataclass

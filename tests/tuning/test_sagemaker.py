@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from moto import mock_aws
-from moto.server import ThreadedMotoServer
+from tuning import sagemaker
 from tuning.sagemaker import Server, Service, aws_at, running
 from tuning.toys import BOWL, FAILING, HANGING, limits, request, run
 
@@ -216,12 +216,9 @@ def test_an_endpoint_that_is_there_is_updated(tmp_path, serve, monkeypatch):
 @pytest.fixture
 def storage():
     """moto's S3 over HTTP, with the bucket that the toy's job writes to."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    with aws_at(s3="http://{}:{}".format(*server.get_host_and_port())):
+    with sagemaker.storage() as url, aws_at(s3=url):
         aws.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         yield
-    server.stop()
 
 
 def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(tmp_path, serve, storage, monkeypatch):
