@@ -75,11 +75,13 @@ class TrainingJobs:
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
         """List the jobs and what they have printed; what has ended is described once."""
         prefix = _common(names)
+        for name in names:  # also those that a runner before this one has started: their lines come only once
+            self._followed.setdefault(name, Followed())
         listed = {one["TrainingJobName"]: one for one in self._listed(prefix)}
         self._read_logs(prefix)
         reports = {}
         for name in names:
-            followed = self._followed.setdefault(name, Followed())
+            followed = self._followed[name]
             if name in listed:
                 followed.started = listed[name]["CreationTime"]
                 reports[name] = self._report(name, listed[name]["TrainingJobStatus"], followed)
