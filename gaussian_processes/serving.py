@@ -54,7 +54,7 @@ DRAIN_SECONDS = 20
 END_SECONDS = 2
 # How long gunicorn lets a worker be silent. A worker that computes isn't: its event loop goes on, so one of a minute hangs.
 SILENT_SECONDS = 60
-# How long a worker keeps a connection that nothing comes on: longer than nginx does.
+# How long a worker keeps a connection of nginx's that nothing comes on: longer than nginx does.
 KEEP_SECONDS = 75
 # How often the processes are looked at: nobody notices a tenth of a second, and it costs nothing.
 LOOK_SECONDS = 0.1
@@ -154,8 +154,12 @@ def _serve(limits: Limits) -> int:
     told = _stop_signals()
     with tempfile.TemporaryDirectory(prefix="serve-") as folder:
         nginx = shutil.which("nginx")
-        sockets = [f"unix:{folder}/{name}.sock" for name in ("gunicorn", "pings")]
-        children = [_gunicorn(limits, Path(folder), sockets if nginx else [f"0.0.0.0:{limits.port}"])]
+        behind_nginx = [
+            f"--bind=unix:{folder}/gunicorn.sock",
+            f"--bind=unix:{folder}/pings.sock",
+            f"--keep-alive={KEEP_SECONDS}",
+        ]
+        children = [_gunicorn(limits, Path(folder), behind_nginx if nginx else [f"--bind=0.0.0.0:{limits.port}"])]
         try:
             # nginx listens only once a worker answers, so that no request finds it with nobody behind.
             ended = _watch(children, told, lambda: _answers(f"{folder}/gunicorn.sock" if nginx else limits.port))
@@ -177,7 +181,7 @@ def _stop_signals() -> list[int]:
     return told
 
 
-def _gunicorn(limits: Limits, folder: Path, addresses: Sequence[str]) -> Child:
+def _gunicorn(limits: Limits, folder: Path, listening: Sequence[str]) -> Child:
     options = {
         "workers": limits.workers,
         "worker-class": "gaussian_processes.worker.Worker",
@@ -191,11 +195,10 @@ def _gunicorn(limits: Limits, folder: Path, addresses: Sequence[str]) -> Child:
         else "error",
         "timeout": min(SILENT_SECONDS, limits.request_seconds),
         "graceful-timeout": DRAIN_SECONDS,
-        "keep-alive": KEEP_SECONDS,
     }
     if limits.log_level > logging.INFO:
         del options["access-logfile"]
-    flags = [f"--{name}={value}" for name, value in [*options.items(), *(("bind", address) for address in addresses)]]
+    flags = [*listening, *(f"--{name}={value}" for name, value in options.items())]
     cores = limits.workers * limits.threads
     application = f"{APPLICATION}({limits.body_megabytes * 2**20}, {cores})"
     # The threads are the mathematics' own, which divides the work into tiles; BLAS inside a tile has one.

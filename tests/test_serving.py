@@ -227,6 +227,23 @@ def test_workers_that_die_are_replaced_and_connections_to_them_forgotten(small, 
         assert not {*before} & {*workers(server)}
 
 
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_a_connection_that_a_client_keeps_does_not_keep_serving_from_its_end(small, nginx):
+    with serve(small, nginx) as server, requests.Session() as session:
+        assert session.post(f"{server.url}/invocations", ROW, headers=CSV, timeout=60).status_code == 200
+        server.process.terminate()
+
+        assert server.process.wait(serving.DRAIN_SECONDS / 2) == 0
+
+
+def test_the_lines_of_many_requests_do_not_run_into_each_other(small):
+    with serve(small, nginx=False, PYTHONUNBUFFERED="1") as server, ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: post(server), range(400)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert [json.loads(line)["status"] for line in server.out.read_text().splitlines()] == [200] * len(answers)
+
+
 def test_workers_share_one_copy_of_the_model(large):
     cores = str(len(os.sched_getaffinity(0)))
     with serve(large, nginx=False, MODEL_SERVER_WORKERS=cores) as server:
