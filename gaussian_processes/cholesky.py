@@ -7,12 +7,13 @@ and its own columns are finished. Only the lower triangle ever exists, in panels
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gaussian_processes import blas
+from gaussian_processes import blas, narrow
 from gaussian_processes.parallel import Over, team
 
 Array = NDArray[Any]
@@ -24,6 +25,9 @@ WIDTH = 768
 # Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to stay near the core's
 # cache, large enough for BLAS. From 256 to 512 it makes no difference that could be measured.
 TILE = 256
+# Rows that one core takes a few columns' product from: 12 MB of the factor, which takes some 100 times as long as a turn of
+# the team.
+SHARE = 512
 
 
 class NotPositiveDefiniteError(ValueError):
@@ -169,6 +173,12 @@ def _finish(panel: Array, columns: slice, over: Over) -> None:
         pass
 
 
+def _subtract(routines: ModuleType, rest: Array, below: Array, top: Array, over: Over) -> None:
+    """Take from the rest of a right-hand side what its top explains of it."""
+    for _ in over(lambda rows: routines.subtract_product(rest[rows], below[rows], top), slices(len(rest), SHARE)):
+        pass
+
+
 def _split(panel: Array) -> tuple[Array, Array]:
     """Diagonal block of a panel, and what is below."""
     width = panel.shape[1]
@@ -208,11 +218,13 @@ class Factor:
         """log |M| = 2 Σ log L_ii."""
         return 2 * sum(float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels)
 
-    def half_solve(self, y: Array) -> Array:
-        """L⁻¹ y, for y of shape (n, m)."""
-        x = np.array(y, self.kind, order="C")
-        self._substitute_forward(x, 0)
-        return x
+    def half_solve(self, y: Array, over: Over = map) -> Array:
+        """L⁻¹ y, for y of shape (n, m); `over` shares the work of one solution among cores."""
+        columns = y.shape[1]
+        x = np.zeros((len(self), narrow.width(columns)), self.kind)
+        x[:, :columns] = y
+        self._substitute_forward(x, 0, over)
+        return x[:, :columns]
 
     def solve(self, y: Array) -> Array:
         """M⁻¹ y, for y of shape (n, m)."""
@@ -252,12 +264,13 @@ class Factor:
         self._substitute_forward(x, columns.start)
         return x
 
-    def _substitute_forward(self, x: Array, start: int) -> None:
+    def _substitute_forward(self, x: Array, start: int, over: Over = map) -> None:
         """Make `x`, the right-hand side from row `start` of the matrix on, into the solution with L."""
+        routines = narrow if narrow.takes(x) else blas
         for columns, panel in zip(slices(len(self)), self.panels, strict=True):
             if columns.stop > start:
                 begun = max(start - columns.start, 0)
                 diagonal, below = _split(panel[begun:, begun:])
-                top = x[columns.start + begun - start : columns.stop - start]
-                blas.solve_triangular(diagonal, top)
-                blas.subtract_product(x[columns.stop - start :], below, top)
+                top, rest = x[columns.start + begun - start : columns.stop - start], x[columns.stop - start :]
+                routines.solve_triangular(diagonal, top)
+                _subtract(routines, rest, below, top, over)

@@ -8,12 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Every function once for each kind of processor, of which the one at hand is taken; older compilers can't. */
-#if defined(__x86_64__) && defined(__GLIBC__) && (__GNUC__ >= 12 || __clang_major__ >= 18)
-#define EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define EACH_PROCESSOR
-#endif
+#include "processors.h"
 
 /* Pairs to a block: an array of them has 512 bytes. */
 #define BLOCK 64

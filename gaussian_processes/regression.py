@@ -168,13 +168,15 @@ class GaussianProcess:
     def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
         """`mean` and `variance` at new points, each of shape (m, t), from kernels that are computed once."""
         factor, total = self._kept_factor, 1 + self.noise + self.jitter
+        chunks = slices(len(points), CHUNK)
 
         def part(rows: slice) -> tuple[Array, Array]:
             kernel = self._kernels(points[rows])
-            return kernel @ self.weights, squared_norms(factor.half_solve(kernel.T))
+            # Of several chunks every core takes its own; one alone is shared.
+            return kernel @ self.weights, squared_norms(factor.half_solve(kernel.T, over if len(chunks) == 1 else map))
 
         with team() as over:
-            means, norms = zip(*over(part, slices(len(points), CHUNK)), strict=True) if len(points) else ((), ())
+            means, norms = zip(*over(part, chunks), strict=True) if chunks else ((), ())
         mean = np.concatenate([np.empty((0, self.weights.shape[1])), *means])
         explained = np.concatenate([np.empty(0), *norms])
         # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.

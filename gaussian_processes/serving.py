@@ -67,8 +67,8 @@ class Limits:
     Parameters
     ----------
     port : int
-    workers, threads : int
-        Processes, and threads of each that compute.
+    cores, workers, threads : int
+        Cores that all of it may keep busy, processes, and threads of each that compute one request.
     request_seconds : int
         How long a request may take. Batch transform allows up to an hour, and hosting itself hangs up after a minute.
     body_megabytes : int
@@ -78,6 +78,7 @@ class Limits:
     """
 
     port: int
+    cores: int
     workers: int
     threads: int
     request_seconds: int
@@ -86,7 +87,7 @@ class Limits:
 
 
 def read_limits(environment: Mapping[str, str], cores: int) -> Limits:
-    """Read the limits from the environment; workers times threads are never more than the cores.
+    """Read the limits from the environment.
 
     Raises
     ------
@@ -100,10 +101,13 @@ def read_limits(environment: Mapping[str, str], cores: int) -> Limits:
     """
     # Models that are loaded are known to the process that has loaded them, so with many models there is one.
     workers = 1 if is_true(environment.get("SAGEMAKER_MULTI_MODEL", "")) else _workers(environment, cores)
+    # Each its share of the cores; but two where there are two, or a large request that comes alone would leave one idle.
+    threads = max(cores // workers, min(cores, 2))
     return Limits(
         port=_whole(environment, "SAGEMAKER_BIND_TO_PORT", 8080, least=1, most=65_535),
+        cores=cores,
         workers=workers,
-        threads=cores // workers,
+        threads=threads,
         request_seconds=_whole(environment, "MODEL_SERVER_TIMEOUT", 3600, least=1),
         body_megabytes=_whole(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, least=0),
         log_level=_whole(environment, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, least=0, most=logging.CRITICAL),
@@ -114,7 +118,7 @@ def _workers(environment: Mapping[str, str], cores: int) -> int:
     # About as many workers as each has threads, and rather more: small requests want workers, a large one wants threads.
     asked = _whole(environment, "MODEL_SERVER_WORKERS", math.isqrt(cores - 1) + 1, least=1)
     if asked > cores:
-        _say(f"MODEL_SERVER_WORKERS is {asked}, more than the cores allowed here; {cores} are started, of one thread each")
+        _say(f"MODEL_SERVER_WORKERS is {asked}, more than the cores allowed here; {cores} are started")
     return min(asked, cores)
 
 
@@ -199,8 +203,7 @@ def _gunicorn(limits: Limits, folder: Path, listening: Sequence[str]) -> Child:
     if limits.log_level > logging.INFO:
         del options["access-logfile"]
     flags = [*listening, *(f"--{name}={value}" for name, value in options.items())]
-    cores = limits.workers * limits.threads
-    application = f"{APPLICATION}({limits.body_megabytes * 2**20}, {cores})"
+    application = f"{APPLICATION}({limits.body_megabytes * 2**20}, {limits.cores})"
     # The threads are the mathematics' own, which divides the work into tiles; BLAS inside a tile has one.
     threads = {"OMP_NUM_THREADS": str(limits.threads), "OPENBLAS_NUM_THREADS": "1"}
     # Where the workers' counters meet.

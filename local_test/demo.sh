@@ -40,9 +40,11 @@ finish() {
 
 # A virtualenv as the lock file says, made anew when that changes.
 install() {
-  local python library
-  library=(../gaussian_processes/_pairs*.so)
-  if ! cmp -s ../requirements.lock .venv/requirements.lock || [[ ! ${library[0]} -nt ../gaussian_processes/pairs.c ]] ||
+  local python library stale
+  library=(../gaussian_processes/_compiled*.so)
+  # Older than a source, or not there at all: then `find` says so.
+  stale=$(find ../gaussian_processes -name '*.[ch]' -newer "${library[0]}" 2>&1 || true)
+  if ! cmp -s ../requirements.lock .venv/requirements.lock || [[ -n $stale ]] ||
     ! .venv/bin/python -c 'import gaussian_processes.kernels' 2>/dev/null; then
     python=$(./find_python.sh)
     if ! command -v cc >/dev/null; then

@@ -28,9 +28,11 @@ if ! cmp -s requirements.lock .venv/requirements.lock || ! .venv/bin/python -c '
   .venv/bin/python -m pip freeze --quiet >.venv/constraints
   cp requirements.lock .venv/
 fi
-library=(gaussian_processes/_pairs*.so)
-if ! cmp -s pyproject.toml .venv/pyproject.toml || [[ ! ${library[0]} -nt gaussian_processes/pairs.c ]]; then
-  echo 'compiling the kernels, and adding what the tests need'
+# Older than a source, or not there at all: then `find` says so.
+library=(gaussian_processes/_compiled*.so)
+stale=$(find gaussian_processes -name '*.[ch]' -newer "${library[0]}" 2>&1 || true)
+if ! cmp -s pyproject.toml .venv/pyproject.toml || [[ -n $stale ]]; then
+  echo 'compiling, and adding what the tests need'
   .venv/bin/python -m pip install --disable-pip-version-check --quiet --constraint .venv/constraints --editable '.[test]'
   cp pyproject.toml .venv/
 fi

@@ -11,9 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "gaussian_processes"
 MATHEMATICS = {
     "blas",
     "cholesky",
+    "compiled",
     "ensembles",
     "kernels",
     "machine",
+    "narrow",
     "pairs",
     "parallel",
     "regression",
@@ -50,7 +52,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "gunicorn": {"worker"},
     "gevent": {"worker"},
-    "ctypes": {"blas", "pairs"},
+    "ctypes": {"blas", "compiled"},
     "threadpoolctl": {"parallel"},
 }
 

@@ -316,11 +316,13 @@ def test_a_port_that_is_taken_ends_it(small):
 
 
 @pytest.mark.parametrize("cores", range(1, 66))
-def test_workers_times_threads_are_the_cores_or_fewer(cores):
+def test_a_worker_has_its_share_of_the_cores_but_two_where_there_are_two(cores):
     for wanted in ({}, {"MODEL_SERVER_WORKERS": "3"}, {"MODEL_SERVER_WORKERS": "1000"}):
         limits = serving.read_limits(wanted, cores)
 
-        assert 1 <= limits.workers * limits.threads <= cores
+        assert 1 <= limits.workers <= limits.cores == cores
+        assert min(cores, 2) <= limits.threads <= cores
+        assert limits.threads == 2 or limits.workers * limits.threads <= cores
 
 
 def test_the_environment_sets_the_limits():
@@ -334,19 +336,23 @@ def test_the_environment_sets_the_limits():
         cores=8,
     )
 
-    assert limits == serving.Limits(port=7777, workers=3, threads=2, request_seconds=60, body_megabytes=100, log_level=20)
+    assert limits == serving.Limits(
+        port=7777, cores=8, workers=3, threads=2, request_seconds=60, body_megabytes=100, log_level=20
+    )
 
 
 def test_limits_have_defaults():
     limits = serving.read_limits({}, cores=16)
 
-    assert limits == serving.Limits(port=8080, workers=4, threads=4, request_seconds=3600, body_megabytes=25, log_level=20)
+    assert limits == serving.Limits(
+        port=8080, cores=16, workers=4, threads=4, request_seconds=3600, body_megabytes=25, log_level=20
+    )
 
 
 def test_more_workers_than_cores_are_not_started_and_that_is_said(capsys):
     limits = serving.read_limits({"MODEL_SERVER_WORKERS": "8"}, cores=2)
 
-    assert (limits.workers, limits.threads) == (2, 1)
+    assert (limits.workers, limits.threads) == (2, 2)
     assert "MODEL_SERVER_WORKERS is 8" in capsys.readouterr().err
 
 

@@ -1,0 +1,83 @@
+"""Do the compiled routines for a few columns do what matrices of many columns have done to them?"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaussian_processes import narrow
+
+SIZES = st.integers(0, 40)
+# Around the rows and registers that are done at once, and two that end with each number of registers.
+COLUMNS = st.integers(1, 9).map(lambda groups: groups * narrow.GROUP)
+
+
+def exactly(a, b):
+    """A product in 64 bits of mantissa."""
+    return a.astype(np.longdouble) @ b.astype(np.longdouble)
+
+
+@given(rows=SIZES, inner=SIZES, columns=COLUMNS, seed=st.integers(0, 1000), spare=st.integers(0, 3))
+def test_a_product_is_subtracted(rows, inner, columns, seed, spare):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(rows, inner + spare))[:, :inner]
+    b, c = rng.normal(size=(inner, columns)), rng.normal(size=(rows, columns))
+    expected = c - exactly(a, b)
+    a.flags.writeable = False
+
+    narrow.subtract_product(c, a, b)
+
+    np.testing.assert_allclose(c, expected.astype(float), rtol=0, atol=1e-13)
+
+
+@given(rows=SIZES, columns=COLUMNS, seed=st.integers(0, 1000), spare=st.integers(0, 3))
+def test_a_triangle_is_undone_and_its_other_half_not_read(rows, columns, seed, spare):
+    rng = np.random.default_rng(seed)
+    whole = np.full((rows, rows + spare), np.nan)
+    triangle = whole[:, :rows]
+    lower = np.tril(rng.uniform(-1, 1, size=(rows, rows)) / 4) + 2 * np.eye(rows)
+    triangle[np.tril_indices(rows)] = lower[np.tril_indices(rows)]
+    solution = rng.normal(size=(rows, columns))
+    c = exactly(lower, solution).astype(float)
+
+    narrow.solve_triangular(triangle, c)
+
+    np.testing.assert_allclose(c, solution, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("columns", [1, 4, 5, narrow.MOST, narrow.MOST + 1])
+def test_there_is_room_for_every_column_and_what_has_room_is_taken(columns):
+    wide = narrow.width(columns)
+
+    assert columns <= wide < columns + narrow.GROUP
+    assert narrow.takes(np.zeros((2, wide))) == (columns <= narrow.MOST)
+    assert not narrow.takes(np.zeros((2, wide), np.float32))
+
+
+def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it():
+    rng = np.random.default_rng(3)
+    a, b, c = rng.normal(size=(50, 30)), rng.normal(size=(30, 64)), rng.normal(size=(50, 64))
+    alone = np.zeros((50, 4))
+    alone[:, 0] = c[:, 17]
+    beside = np.zeros((30, 4))
+    beside[:, 0] = b[:, 17]
+
+    narrow.subtract_product(c, a, b)
+    narrow.subtract_product(alone, a, beside)
+
+    np.testing.assert_array_equal(alone[:, 0], c[:, 17])
+
+
+@pytest.mark.parametrize(
+    "c",
+    [np.zeros((4, 4), np.float32), np.zeros((4, 8))[:, ::2], np.broadcast_to(np.zeros(4), (4, 4))],
+    ids=["float32", "every other column", "not to be written to"],
+)
+def test_what_is_no_row_of_numbers_is_refused(c):
+    with pytest.raises(ValueError, match="copy it"):
+        narrow.subtract_product(c, np.zeros((4, 4)), np.zeros((4, 4)))
+
+
+def test_a_matrix_by_columns_is_refused():
+    with pytest.raises(ValueError, match="copy it"):
+        narrow.subtract_product(np.zeros((4, 4)), np.zeros((3, 4)).T, np.zeros((3, 4)))
