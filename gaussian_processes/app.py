@@ -141,10 +141,11 @@ class Endpoint:
 
     def answer(self, model: Model) -> Response:
         """Answer the request at hand with a model."""
-        encoder = bodies.encoder(request.headers.get("Accept") or self.options.accept)
-        questions = outputs.asked_for(request.headers.get(ATTRIBUTES, ""), model) or outputs.usual(self.options.outputs, model)
-        _check_plain(request.headers.get("Content-Encoding", ""))
-        body, content_type = request.get_data(), request.content_type
+        headers = request.headers  # once: Flask looks for the request at hand each time
+        encoder = bodies.encoder(headers.get("Accept") or self.options.accept)
+        questions = outputs.asked_for(headers.get(ATTRIBUTES, ""), model) or outputs.usual(self.options.outputs, model)
+        _check_plain(headers.get("Content-Encoding", ""))
+        body, content_type = request.get_data(), headers.get("Content-Type")
         if not body or body.isspace():
             return Response(status=204, content_type="text/plain")
         with self.counters.predicting():
@@ -231,8 +232,9 @@ def _count(app: Flask, counters: metrics.Metrics) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        if request.path not in {"/ping", "/metrics"}:
-            path = request.url_rule.rule if request.url_rule else "other"
+        rule = request.url_rule
+        path = rule.rule if rule else "other"
+        if path not in {"/ping", "/metrics"}:
             counters.answered(path, response.status_code, g.began)
         return response
 

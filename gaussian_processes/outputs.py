@@ -104,7 +104,11 @@ CLASSES: Mapping[str, _Kind] = {
 
 def kinds(model: Model) -> Mapping[str, _Kind]:
     """Outputs that a model has, by their names."""
-    return CLASSES if model.schema.labels else NUMBERS
+    return _kinds(bool(model.schema.labels))
+
+
+def _kinds(classes: bool) -> Mapping[str, _Kind]:
+    return CLASSES if classes else NUMBERS
 
 
 def asked_for(text: str, model: Model) -> tuple[Question, ...]:
@@ -124,7 +128,7 @@ def asked_for(text: str, model: Model) -> tuple[Question, ...]:
 @lru_cache  # requests ask for the same again and again
 def _questions(text: str, classes: bool, has_variance: bool) -> tuple[Question, ...]:
     names: list[str] = []
-    known = CLASSES if classes else NUMBERS
+    known = _kinds(classes)
     levels: dict[str, Levels] = {}
     # Commas stand between outputs, and between attributes if a name and an equals sign follow.
     for attribute in re.split(r"[;&]|[,\s]+(?=[^,;&\s=]+=)", text):

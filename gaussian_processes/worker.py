@@ -207,7 +207,8 @@ class Gathering:
             batch.begun = True
             batch.prediction = _run(model, np.concatenate(batch.rows), key[1])
         except UserError:
-            pass
+            if len(batch.rows) == 1:
+                raise
         finally:
             if self._latest[key] is batch:
                 del self._latest[key]

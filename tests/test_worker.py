@@ -98,6 +98,13 @@ def test_a_request_that_is_refused_takes_no_other_with_it(model, passes):
     np.testing.assert_allclose(last.mean, PREDICT(model, good).mean, rtol=1e-12)
 
 
+def test_a_request_that_is_alone_is_refused_at_once(model, passes):
+    with pytest.raises(UserError, match="row 1 holds 1e"):
+        worker.Gathering().predict(model, np.array([[1e300] * COLUMNS]), True)
+
+    assert passes == [1]
+
+
 def test_models_and_outputs_are_kept_apart(model, tmp_path):
     other = artifact.load(train(tmp_path, rows=20) / "model")
     gathering, rows = worker.Gathering(), np.ones((1, COLUMNS))
