@@ -1,7 +1,7 @@
 # The first stage makes /opt/program, a virtualenv. The second holds it, Debian's python3 and nginx, and no tool to build with.
 FROM debian:trixie-slim AS builder
 
-# pip and setuptools stay outside the virtualenv, so that nobody has to take them out of it again; gcc compiles the kernels, and
+# pip and setuptools stay outside the virtualenv, so that nobody has to take them out of it again; gcc compiles what is in C, and
 # brings `strip`.
 # hadolint ignore=DL3008 # Debian keeps one version of a package at a time: a build that pins it fails a month later
 RUN apt-get update \

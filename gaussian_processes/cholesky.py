@@ -7,7 +7,6 @@ and its own columns are finished. Only the lower triangle ever exists, in panels
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,9 +24,10 @@ WIDTH = 768
 # Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to stay near the core's
 # cache, large enough for BLAS. From 256 to 512 it makes no difference that could be measured.
 TILE = 256
-# Rows that one core takes a few columns' product from: 12 MB of the factor, which takes some 100 times as long as a turn of
-# the team.
-SHARE = 512
+# Products, each with a sum, that a core does at once of what a solution takes: for a millisecond, since the threads of a team
+# take a third of one to start. And rows of the factor at least, since BLAS copies the other matrix each time. Neither depends
+# on the number of cores.
+SHARE, FEWEST = 1 << 24, 512
 
 
 class NotPositiveDefiniteError(ValueError):
@@ -173,9 +173,10 @@ def _finish(panel: Array, columns: slice, over: Over) -> None:
         pass
 
 
-def _subtract(routines: ModuleType, rest: Array, below: Array, top: Array, over: Over) -> None:
+def _subtract(routine: Callable[[Array, Array, Array], None], rest: Array, below: Array, top: Array, over: Over) -> None:
     """Take from the rest of a right-hand side what its top explains of it."""
-    for _ in over(lambda rows: routines.subtract_product(rest[rows], below[rows], top), slices(len(rest), SHARE)):
+    rows = max(FEWEST, SHARE // (top.size or 1))
+    for _ in over(lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)):
         pass
 
 
@@ -219,9 +220,9 @@ class Factor:
         return 2 * sum(float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels)
 
     def half_solve(self, y: Array, over: Over = map) -> Array:
-        """L⁻¹ y, for y of shape (n, m); `over` shares the work of one solution among cores."""
+        """L⁻¹ y, of shape (n, m) for y of that shape, whose rows may stand apart; `over` shares the work among cores."""
         columns = y.shape[1]
-        x = np.zeros((len(self), narrow.width(columns)), self.kind)
+        x = np.zeros((len(self), narrow.width(columns, self.kind)), self.kind)
         x[:, :columns] = y
         self._substitute_forward(x, 0, over)
         return x[:, :columns]
@@ -234,7 +235,7 @@ class Factor:
                 diagonal, below = _split(panel)
                 blas.subtract_product(x[columns], below.T, x[columns.stop :])
                 blas.solve_triangular(diagonal.T, x[columns])
-        return x
+        return np.ascontiguousarray(x)
 
     def inverse_diagonal(self) -> Array:
         """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
@@ -273,4 +274,4 @@ class Factor:
                 diagonal, below = _split(panel[begun:, begun:])
                 top, rest = x[columns.start + begun - start : columns.stop - start], x[columns.stop - start :]
                 routines.solve_triangular(diagonal, top)
-                _subtract(routines, rest, below, top, over)
+                _subtract(routines.subtract_product, rest, below, top, over)

@@ -8,8 +8,12 @@
 
 #include "processors.h"
 
-/* Columns that one register of AVX2 holds. */
+/* Columns that one register holds: of AVX2, which `wide_registers` asks for, or of what other processors have. */
+#if defined(CLONES) || defined(__AVX__)
 #define LANES 4
+#else
+#define LANES 2
+#endif
 /* Registers side by side, at most, and rows that are worked on at once: as many sums as keep the processor busy, four rows of
  * two or three registers, eight of one. */
 #define PARTS 3
@@ -86,7 +90,7 @@ static inline __attribute__((always_inline)) void tiles(const struct matrices *m
 /* Make c into c - a b.
  *
  * `c` has `rows` times `columns` numbers, row by row, and `b` `width` times `columns`; the rows of `a` begin `stride` numbers
- * apart. `columns` is a multiple of `LANES`.
+ * apart. `columns` is a multiple of 4.
  */
 EACH_PROCESSOR void subtract_product(
     double *c, const double *a, const double *b, size_t rows, size_t width, size_t stride, size_t columns)
@@ -98,4 +102,14 @@ EACH_PROCESSOR void subtract_product(
 EACH_PROCESSOR void solve_triangular(double *c, const double *a, size_t rows, size_t stride, size_t columns)
 {
     tiles(&(struct matrices){c, a, c, rows, rows, stride, columns}, 1);
+}
+
+/* Whether the registers of this processor are as wide as `LANES`: in memory the sums would take ten times as long. */
+int wide_registers(void)
+{
+#ifdef CLONES
+    return __builtin_cpu_supports("avx2");
+#else
+    return 1;
+#endif
 }

@@ -48,7 +48,7 @@ install() {
     ! .venv/bin/python -c 'import gaussian_processes.kernels' 2>/dev/null; then
     python=$(./find_python.sh)
     if ! command -v cc >/dev/null; then
-      echo 'demo.sh: a C compiler is needed to install the kernels; on Debian: apt-get install gcc libc6-dev' >&2
+      echo 'demo.sh: a C compiler is needed to install the package; on Debian: apt-get install gcc libc6-dev' >&2
       exit 1
     fi
     rm -rf .venv

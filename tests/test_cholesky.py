@@ -3,8 +3,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from gaussian_processes import parallel
-from gaussian_processes.cholesky import WIDTH, NotPositiveDefiniteError, factorise, packed_bytes
+from gaussian_processes import narrow, parallel
+from gaussian_processes.cholesky import WIDTH, Memory, NotPositiveDefiniteError, factorise, packed_bytes
 
 SIZES = [1, 2, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH - 1]
 
@@ -40,12 +40,15 @@ def test_solving_undoes_the_matrix(square):
     np.testing.assert_allclose(solved, y, rtol=0, atol=1e-11)
 
 
-def test_half_of_a_solution_is_that_of_the_lower_triangle(square):
-    y = np.random.default_rng(1).normal(size=(len(square), 2))
+@pytest.mark.parametrize("columns", [0, 1, 3, 4, 5, narrow.MOST, narrow.MOST + 1])
+@pytest.mark.parametrize(("kind", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-3)])
+def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, kind, tolerance):
+    y = np.random.default_rng(1).normal(size=(len(square), columns))
 
-    half = factorise(Dense(square)).half_solve(y)
+    half = factorise(Dense(square), Memory(kind)).half_solve(y)
 
-    np.testing.assert_allclose(half, np.linalg.solve(np.linalg.cholesky(square), y), rtol=0, atol=1e-11)
+    assert half.dtype == kind
+    np.testing.assert_allclose(half, np.linalg.solve(np.linalg.cholesky(square), y), rtol=0, atol=tolerance)
 
 
 def test_the_determinant_is_that_of_the_square(square):
@@ -88,12 +91,15 @@ def test_progress_ends_with_all_the_operations_of_a_cholesky_factorisation():
 
 
 def test_the_number_of_cores_changes_no_bit(monkeypatch):
-    square = positive_definite(WIDTH + 300)
-    results = []
+    square, results = positive_definite(WIDTH + 1100), []
+    y = np.random.default_rng(4).normal(size=(len(square), 100))
     for cores in (1, 2, 3):
         monkeypatch.setattr(parallel, "allowed_cores", lambda cores=cores: cores)
         factor = factorise(Dense(square))
-        results.append(np.concatenate([*(panel.ravel() for panel in factor.panels), factor.inverse_diagonal()]))
+        with parallel.team() as over:
+            solved = [factor.half_solve(y[:, :columns], over) for columns in (24, 100)]
+        parts = [*factor.panels, *solved, factor.inverse_diagonal()]
+        results.append(np.concatenate([part.ravel() for part in parts]))
 
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])

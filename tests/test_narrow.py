@@ -45,27 +45,37 @@ def test_a_triangle_is_undone_and_its_other_half_not_read(rows, columns, seed, s
     np.testing.assert_allclose(c, solution, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("columns", [1, 4, 5, narrow.MOST, narrow.MOST + 1])
+@pytest.mark.parametrize("columns", [0, 1, 4, 5, narrow.MOST, narrow.MOST + 1])
 def test_there_is_room_for_every_column_and_what_has_room_is_taken(columns):
-    wide = narrow.width(columns)
+    wide = narrow.width(columns, np.float64)
 
     assert columns <= wide < columns + narrow.GROUP
     assert narrow.takes(np.zeros((2, wide))) == (columns <= narrow.MOST)
-    assert not narrow.takes(np.zeros((2, wide), np.float32))
 
 
-def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it():
-    rng = np.random.default_rng(3)
-    a, b, c = rng.normal(size=(50, 30)), rng.normal(size=(30, 64)), rng.normal(size=(50, 64))
-    alone = np.zeros((50, 4))
-    alone[:, 0] = c[:, 17]
-    beside = np.zeros((30, 4))
-    beside[:, 0] = b[:, 17]
+def test_what_is_not_taken_is_left_as_wide_as_it_is():
+    assert narrow.width(3, np.float32) == 3
+    assert not narrow.takes(np.zeros((2, 4), np.float32))
+    assert not narrow.takes(np.zeros((2, 3)))
 
-    narrow.subtract_product(c, a, b)
-    narrow.subtract_product(alone, a, beside)
 
-    np.testing.assert_array_equal(alone[:, 0], c[:, 17])
+@pytest.mark.parametrize("rows", range(48, 56))
+@pytest.mark.parametrize("routine", ["subtract_product", "solve_triangular"])
+def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(rows, routine):
+    rng = np.random.default_rng(rows)
+    a = np.tril(rng.normal(size=(rows, rows))) / rows + np.eye(rows)
+    b, c = rng.normal(size=(rows, 32)), rng.normal(size=(rows, 32))
+    for column in range(32):
+        alone, beside = (np.pad(matrix[:, column : column + 1], ((0, 0), (0, 3))) for matrix in (c, b))
+        together = c.copy()
+        if routine == "subtract_product":
+            narrow.subtract_product(together, a, b)
+            narrow.subtract_product(alone, a, beside)
+        else:
+            narrow.solve_triangular(a, together)
+            narrow.solve_triangular(a, alone)
+
+        np.testing.assert_array_equal(alone[:, 0], together[:, column])
 
 
 @pytest.mark.parametrize(
@@ -76,8 +86,20 @@ def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it():
 def test_what_is_no_row_of_numbers_is_refused(c):
     with pytest.raises(ValueError, match="copy it"):
         narrow.subtract_product(c, np.zeros((4, 4)), np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="copy it"):
+        narrow.solve_triangular(np.eye(4), c)
 
 
 def test_a_matrix_by_columns_is_refused():
     with pytest.raises(ValueError, match="copy it"):
         narrow.subtract_product(np.zeros((4, 4)), np.zeros((3, 4)).T, np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="in groups of 4"):
+        narrow.subtract_product(np.zeros((4, 4)), np.zeros((4, 3)), np.zeros((4, 3)).T)
+
+
+@pytest.mark.parametrize(("c", "a", "b"), [((4, 6), (4, 3), (3, 6)), ((4, 4), (5, 3), (3, 4)), ((4, 4), (4, 3), (4, 4))])
+def test_shapes_that_do_not_fit_are_refused(c, a, b):
+    with pytest.raises(ValueError, match="in groups of 4"):
+        narrow.subtract_product(np.zeros(c), np.zeros(a), np.zeros(b))
+    with pytest.raises(ValueError, match="in groups of 4"):
+        narrow.solve_triangular(np.zeros(a), np.zeros(c))

@@ -58,6 +58,40 @@ def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model
             assert answer.variance is None
 
 
+def test_requests_that_are_let_in_one_after_the_other_share_a_pass(model, passes, monkeypatch):
+    monkeypatch.setattr(worker, "GATHERING_SECONDS", 10)
+    gathering, rows = worker.Gathering(), np.ones((1, COLUMNS))
+    doors = [gevent.socket.socketpair() for _ in range(5)]
+
+    def request(number):
+        doors[number][1].recv(1)
+        if number + 1 < len(doors):
+            doors[number + 1][0].send(b".")
+        return gathering.predict(model, rows, False)
+
+    requests = [gevent.spawn(request, number) for number in range(len(doors))]
+    gevent.sleep(0.01)
+    doors[0][0].send(b".")
+    gevent.joinall(requests)
+
+    assert passes == [len(doors)]
+    for end in (end for door in doors for end in door):
+        end.close()
+
+
+def test_a_request_is_answered_though_others_come_without_a_pause(model):
+    def busy():
+        while True:
+            gevent.sleep(0)
+
+    others = gevent.spawn(busy)
+    with gevent.Timeout(10):
+        answer = worker.Gathering().predict(model, np.ones((1, COLUMNS)), False)
+    others.kill()
+
+    assert answer.mean.shape == (1, 1)
+
+
 def test_a_pass_takes_no_longer_than_it_may(model, passes, monkeypatch):
     monkeypatch.setattr(worker, "PASS_SECONDS", model.seconds(256, False))
     gathering = worker.Gathering()
