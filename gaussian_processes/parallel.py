@@ -33,9 +33,13 @@ def _blas_libraries() -> list[LibController]:
     return [library for library in _libraries().lib_controllers if library.user_api == "blas"]
 
 
+# The pools of this process that are open: a team that begins beside others has the fewer threads for it.
+_OPEN: list[ThreadPoolExecutor] = []
+
+
 @contextmanager
 def team() -> Iterator[Over]:
-    """One thread a core, each with a BLAS of one thread.
+    """One thread a core, each with a BLAS of one thread; of several teams that work at once, each has a part of the cores.
 
     Threads over tiles, and not threads inside BLAS: OpenBLAS's threaded `syrk` (which ``x @ x.T`` and LAPACK's `potrf` call)
     crashes above some 15,000 rows on AVX-512 processors. The tiles do not depend on the number of threads, so neither do the
@@ -60,9 +64,19 @@ def team() -> Iterator[Over]:
             waiting = list(tasks)
             # One task is done here, for starting a thread takes as long as the kernel of a thousand pairs.
             if len(waiting) < 2:
-                return iter([function(task) for task in waiting])
-            if not pools:
-                pools.append(stack.enter_context(ThreadPoolExecutor(allowed_cores())))
-            return pools[0].map(function, waiting)
+                return map(function, waiting)
+            if not pools and (threads := allowed_cores() // (1 + len(_OPEN))) > 1:
+                pools.append(stack.enter_context(_pool(threads)))
+            return pools[0].map(function, waiting) if pools else map(function, waiting)
 
         yield over
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(threads) as pool:
+        _OPEN.append(pool)
+        try:
+            yield pool
+        finally:
+            _OPEN.remove(pool)

@@ -1,8 +1,11 @@
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from gaussian_processes import parallel
 from gaussian_processes.parallel import team
 
 
@@ -11,6 +14,7 @@ def test_blas_has_one_thread_in_a_team_and_then_its_own_again(start):
     code = f"""
 import threading
 from threadpoolctl import threadpool_info
+from gaussian_processes import parallel
 from gaussian_processes.parallel import team
 
 def threads():
@@ -29,6 +33,24 @@ work(){start}
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert answer.stdout.splitlines() == ["done"] * (2 if start else 1)
+
+
+def test_teams_that_work_at_once_share_the_cores(monkeypatch):
+    monkeypatch.setattr(parallel, "allowed_cores", lambda: 4)
+
+    def threads(over):
+        return len(set(over(lambda _: (time.sleep(0.05), threading.get_ident())[1], range(8))))
+
+    with team() as first:
+        before = threads(first)
+        with team() as second:
+            beside = threads(second)
+        with team() as third, team() as fourth, team() as fifth:
+            each = [threads(one) for one in (third, fourth, fifth)]
+    with team() as last:
+        after = threads(last)
+
+    assert (before, beside, each, after) == (4, 2, [2, 1, 1], 4)
 
 
 def test_an_error_in_a_task_is_raised_where_the_results_are_read_and_ends_the_team():
