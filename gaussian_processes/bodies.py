@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.lib.format import read_array
@@ -470,7 +470,7 @@ def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
 
 def _encode_csv(outputs: Mapping[str, Output]) -> bytes:
     """One line a row; an output of several numbers has as many cells, and a list of labels is one cell of JSON."""
-    return b"".join(f"{line}\n".encode() for line in map(",".join, _cells(outputs, _csv_cell)))
+    return "".join(f"{','.join(cells)}\n" for cells in _cells(outputs, _csv_cells)).encode()
 
 
 def _encode_json(outputs: Mapping[str, Output]) -> bytes:
@@ -492,26 +492,25 @@ def _encode_npy(outputs: Mapping[str, Output]) -> bytes:
 def _objects(outputs: Mapping[str, Output]) -> Iterator[bytes]:
     # What SageMaker's own algorithms call a prediction is a score.
     pattern = ", ".join(f'"{"score" if name == "mean" else name}": %s' for name in outputs)
-    for cells in _cells(outputs, lambda value: [json.dumps(value, ensure_ascii=False)]):
-        yield ("{" + pattern % tuple(cells) + "}").encode()
+    for cells in _cells(outputs, partial(json.dumps, ensure_ascii=False)):
+        yield ("{" + pattern % cells + "}").encode()
 
 
-def _cells(outputs: Mapping[str, Output], write: Callable[[object], list[str]]) -> Iterator[list[str]]:
-    """Write the outputs of each row; Python's `repr` of a number reads back as the same number."""
+def _cells(outputs: Mapping[str, Output], write: Callable[[object], str]) -> Iterator[tuple[str, ...]]:
+    """Write the outputs of each row, a string each; Python's `repr` of a number reads back as the same number."""
     size = len(next(iter(outputs.values())))
     for start in range(0, size, ROWS):
         parts = [values[start : start + ROWS] for values in outputs.values()]
         lists = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
-        for row in zip(*lists, strict=True):
-            yield [cell for value in row for cell in ([repr(value)] if type(value) is float else write(value))]
+        yield from zip(*(map(repr if type(part[0]) is float else write, part) for part in lists), strict=True)
 
 
-def _csv_cell(value: object) -> list[str]:
+def _csv_cells(value: object) -> str:
     """One cell, of JSON for a tuple; for a row of an array as many as it has numbers."""
     if isinstance(value, list):
-        return [repr(cell) for cell in np.ravel(value).tolist()]
+        return ",".join(map(repr, np.ravel(value).tolist()))
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else str(value)
-    return ['"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text]
+    return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text
 
 
 DECODERS: Mapping[str, Callable[[bytes, Schema], Array]] = {
