@@ -39,6 +39,9 @@ RESIDUAL = 1e-10
 ITERATIONS = 20
 # New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
 CHUNK = 256
+# Pairs of new points and old whose kernels a core computes at once: for ten milliseconds, of which the threads of a team would
+# take a third of one to start.
+PAIRS = 1 << 21
 
 
 def working_bytes(rows: int, columns: int, cores: int) -> int:
@@ -142,9 +145,15 @@ class GaussianProcess:
 
     def mean(self, points: Array) -> Array:
         """Mean at new points: of shape (m, t) for points of shape (m, d). GPML eq. 2.25."""
+        many = CHUNK * max(1, PAIRS // (CHUNK * len(self.points)))
+
+        def part(rows: slice) -> Array:
+            return np.concatenate(
+                [self._kernels(points[rows][chunk]) @ self.weights for chunk in slices(rows.stop - rows.start, CHUNK)]
+            )
+
         with team() as over:
-            parts = over(lambda rows: self._kernels(points[rows]) @ self.weights, slices(len(points), CHUNK))
-            return np.concatenate([np.empty((0, self.weights.shape[1])), *parts])
+            return np.concatenate([np.empty((0, self.weights.shape[1])), *over(part, slices(len(points), many))])
 
     def variance(self, points: Array) -> Array:
         """Variance of a new observation of weight 1, noise included, at new points.
