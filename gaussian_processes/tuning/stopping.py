@@ -13,9 +13,9 @@ from gaussian_processes.tuning.job import HYPERBAND, TuningJob
 LEAST_OTHERS = 3
 # Of Hyperband: with each rung a third of the jobs goes on, as in the paper.
 REDUCTION = 3
-# On a smooth bowl the improvement that is still expected falls to this part of the spread of what was seen within 17 jobs, and
-# hardly any lower by 40; three times, lest a guess decide.
-CONVERGED, CONVERGED_TIMES = 0.04, 3
+# On a smooth bowl the improvement that is still expected falls to this part of the spread of what was seen within 21 jobs; the
+# best of them is then 0.005 of the ranges from the bottom, and 0.03 at most. Three times, lest a guess decide.
+CONVERGED, CONVERGED_TIMES = 0.01, 3
 
 
 class Median(BasePruner):

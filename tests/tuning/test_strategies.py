@@ -7,7 +7,7 @@ import inspyred
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from gaussian_processes.tuning.space import LOGARITHMIC, Numbers, Space, Words
@@ -117,6 +117,34 @@ def test_a_failed_trial_is_not_tried_nearby():
     z = np.array([SPACE.coordinates(values)])
 
     assert with_failure.predict(z)[0] > without.predict(z)[0]
+
+
+def badness(losses):
+    """How bad trials look to the surrogate."""
+    units = np.random.default_rng(3).random((len(losses), 3)).tolist()
+    seen = [Known(i, SPACE.at(u), (losses[i],), {}) for i, u in enumerate(units)]
+    return surrogate_of(SPACE, Past(seen, [], [])).y[:, 0]
+
+
+@given(some.lists(some.integers(-1000, 1000), min_size=2, max_size=12), some.sampled_from([1e-6, 0.5, 1e9]))
+def test_a_search_sees_losses_in_order_whatever_their_unit(whole, unit):
+    losses = np.array(whole, float)
+    assume(len(set(whole)) > 1)
+
+    seen = badness(losses)
+
+    assert [seen.mean(), seen.std()] == pytest.approx([0, 1], abs=1e-9)
+    assert (np.diff(seen[np.argsort(losses, kind="stable")]) > -1e-9).all()
+    np.testing.assert_allclose(badness(losses * unit - 3 * unit), seen, atol=1e-6)
+
+
+def test_what_differs_by_rounding_looks_alike_and_what_differs_by_little_does_not():
+    far = [1.0, 2.0, 3.0, 4.0]
+
+    rounded, little = (badness(np.array([*(0.1 + step * i for i in range(4)), *far])) for step in (1e-12, 1e-3))
+
+    assert np.ptp(rounded[:4]) < 1e-6
+    assert np.ptp(little[:4]) > 0.3
 
 
 def test_random_is_uniform_on_the_declared_scale():

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import ndtr
-from scipy.stats import qmc
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc, rankdata
 
 from gaussian_processes import selection
 from gaussian_processes.kernels import ArcCosine
@@ -42,15 +42,17 @@ CENTERS, CANDIDATES, DISTANCES = 5, 300, (0.1, 0.1, 0.03, 0.01)
 # Candidates anywhere. Improved upon they would nearly all end in the corners, where a process is least sure and the best
 # seldom is; so they are few, and stay where they fell.
 ANYWHERE = 100
-# Losses this part of the median loss apart, counted from the best, are alike.
+# Losses this part of the median loss apart, counted from the best, are alike: only their order still tells something.
 ALIKE = 0.05
+# And not even that where they differ by rounding, or next to nothing.
+RANKED_DECIMALS = 4
 # How often a coordinate of a candidate is moved, besides the one that always is.
 MOVED = 0.5
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A Gaussian process of the losses' logarithms, and what it is conditioned on.
+    """A Gaussian process of how bad trials are, and what it is conditioned on.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ class Surrogate:
     z : ndarray of shape (n, d)
         Coordinates.
     y : ndarray of shape (n, 1)
-        Logarithms of the losses, standardised.
+        How bad the losses are, standardised.
     """
 
     prior: Prior
@@ -85,7 +87,7 @@ class Surrogate:
         return replace(self, z=np.vstack([self.z, z]), y=np.vstack([self.y, self.process.mean(self.prior.points(z))]))
 
     def improvement(self, z: Array, best: float) -> Array:
-        """Expected improvement on the loss `best`, of shape (m,). Eq. (15) of Jones et al."""
+        """Expected improvement on `best`, of shape (m,). Eq. (15) of Jones et al."""
         mean, deviation = self.predict(z)
         u = (best - mean) / deviation
         density = np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)
@@ -107,7 +109,7 @@ class Bayesian(Strategy):
         return values, {"expected_improvement": improvement}
 
     def promise(self, number: int, past: Past) -> float:
-        """Greatest improvement still expected, in standard deviations of the losses so far; infinite for too few of them."""
+        """Greatest improvement still expected, in standard deviations of how bad trials were; infinite for too few of them."""
         return np.inf if self._starting(past) else self._best(self.generator(number), past)[1]
 
     def _starting(self, past: Past) -> bool:
@@ -184,10 +186,10 @@ def _hypercube(width: int, seed: int, turn: int) -> Array:
 
 
 def surrogate_of(space: Space, past: Past) -> Surrogate:
-    """Learn a Gaussian process of the losses; a failed trial counts as the worst of those that were seen."""
+    """Learn a Gaussian process of how bad trials are; a failed trial counts as the worst of those that were seen."""
     seen = np.array([one.losses[0] for one in past.seen])
     losses = np.concatenate([seen, np.full(len(past.failed), seen.max())])
-    y = _logarithms(losses)[:, np.newaxis]
+    y = _badness(losses)[:, np.newaxis]
     z = _z(space, [one.values for one in (*past.seen, *past.failed)])
     owners = np.repeat(np.arange(len(space)), [entry.width for entry in space])
     best = max((_prior(kernel, z, y, owners) for kernel in KERNELS), key=lambda found: found[0])
@@ -220,15 +222,23 @@ def _prior(kernel: ArcCosine, z: Array, y: Array, owners: Indices) -> tuple[floa
     return -found.fun, prior(found.x)
 
 
-def _logarithms(losses: Array) -> Array:
-    """Logarithms of the losses' distance from the best, standardised: how bad a bad one is hardly matters, and detail is kept.
+def _badness(losses: Array) -> Array:
+    """How bad losses are, standardised: half by the logarithm of the distance from the best, half by rank.
 
-    To the distances that of the best quarter is added, which is what counts as near; and no less than means anything.
+    To the distances that of the best quarter is added, which is what counts as near, and no less than `ALIKE`: how bad a bad
+    one is hardly matters, and detail among the good ones does. The rank's normal score goes on telling those apart that are
+    alike, which long searches need, and lessens the weight of one that is far ahead. There must be two losses that differ.
     """
     above = losses - losses.min()
     near = max(float(np.quantile(above, 0.25)), ALIKE * float(np.median(above))) or float(above.max())
-    logs = np.log(above + near)
-    standardised: Array = (logs - logs.mean()) / logs.std()
+    logs = _standardised(np.log(above + near))
+    ranks = rankdata(np.round(logs, RANKED_DECIMALS))
+    return _standardised(logs + _standardised(ndtri((ranks - 0.5) / len(ranks))))
+
+
+def _standardised(values: Array) -> Array:
+    """Values, not all the same, with mean 0 and variance 1."""
+    standardised: Array = (values - values.mean()) / values.std()
     return standardised
 
 
