@@ -63,6 +63,26 @@ MODELS_SHARE = 0.8
 REQUEST_IDS = ("HTTP_X_AMZN_SAGEMAKER_INFERENCE_ID", "HTTP_X_AMZN_REQUESTID", "HTTP_X_REQUEST_ID")
 
 
+class Door:
+    """Whose requests this process has taken in, and whether more wait to be."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.queue = select.poll()
+
+    def nobody_waits(self) -> bool:
+        """Whether no connection is to be taken in."""
+        return not self.queue.poll(0)
+
+    def one_inside(self) -> bool:
+        """Whether the request at hand is the only one there is."""
+        return self.inside == 1 and self.nobody_waits()
+
+
+# gunicorn makes the worker and the application apart from each other; this is what both know.
+DOOR = Door()
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """A worker whose greenlets share their process with real threads."""
 
@@ -77,10 +97,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         ]
         sys.setswitchinterval(SWITCH_SECONDS)
         gevent.get_hub().threadpool_size = PREDICTIONS
-        self.busy = 0
-        self.queue = select.poll()
         for one in self.sockets:
-            self.queue.register(one, select.POLLIN)
+            DOOR.queue.register(one, select.POLLIN)
 
     def handle_request(self, listener_name: object, req: "Request", sock: socket.socket, addr: object) -> None:
         """Answer a request, and keep its connection for the next one if there is nothing else to do, and nobody waits.
@@ -88,13 +106,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         One client after the other then meets the same worker, whose caches are warm, and wakes no other. Where several come
         at once, each stands in the one queue before all workers: a connection that is kept would pass it by.
         """
-        if self.busy or self.queue.poll(0):
+        if DOOR.inside or not DOOR.nobody_waits():
             req.force_close()
-        self.busy += 1
+        DOOR.inside += 1
         try:
             super().handle_request(listener_name, req, sock, addr)
         finally:
-            self.busy -= 1
+            DOOR.inside -= 1
 
 
 class Log(Logger):  # type: ignore[misc]
@@ -175,9 +193,15 @@ class Gathering:
 
     A pass over the factor takes as long for one row as for eight, and so do most of NumPy's calls. A request that is alone is
     answered at once.
+
+    Parameters
+    ----------
+    alone : callable
+        Whether there is no other request to wait for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, alone: Callable[[], bool] = lambda: False) -> None:
+        self._alone = alone
         self._latest: dict[tuple[int, bool], Batch] = {}
 
     def predict(self, model: Model, rows: Array, variance: bool) -> Prediction:
@@ -201,9 +225,9 @@ class Gathering:
         try:
             if before:
                 before.done.wait()
-            # Whoever is at the door comes in first.
-            with gevent.Timeout(GATHERING_SECONDS, False):
-                gevent.idle()
+            if not self._alone():  # whoever is at the door comes in first
+                with gevent.Timeout(GATHERING_SECONDS, False):
+                    gevent.idle()
             batch.begun = True
             batch.prediction = _run(model, np.concatenate(batch.rows), key[1])
         except UserError:
@@ -254,7 +278,7 @@ def application(body_bytes: int, cores: int) -> "WSGIApplication":
         body_bytes or None,
         transforms(body_bytes, cores, environment.get("SAGEMAKER_BATCH", "")),
         elsewhere,
-        Gathering().predict,
+        Gathering(DOOR.one_inside).predict,
     )
     try:
         served = _served(environment, options)

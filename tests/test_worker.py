@@ -1,5 +1,7 @@
 """Are requests that are predicted together answered as if each were alone?"""
 
+import select
+import socket
 import threading
 
 import gevent
@@ -56,6 +58,34 @@ def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model
             np.testing.assert_allclose(answer.variance, alone.variance, rtol=1e-12)
         else:
             assert answer.variance is None
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_only_a_request_that_is_alone_gives_nobody_else_a_turn(model, monkeypatch, alone):
+    monkeypatch.setattr(worker, "BRIEF_SECONDS", np.inf)
+    monkeypatch.setattr(Model, "predict", PREDICT)
+    turns = []
+    gevent.spawn(turns.append, "somebody's")
+
+    worker.Gathering(lambda: alone).predict(model, np.ones((1, COLUMNS)), False)
+
+    assert bool(turns) != alone
+
+
+def test_the_door_knows_who_is_inside_and_who_waits():
+    door = worker.Door()
+    door.inside = 1
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        door.queue.register(listener, select.POLLIN)
+
+        assert door.one_inside()
+        with socket.create_connection(listener.getsockname()):
+            assert not door.nobody_waits()
+            assert not door.one_inside()
+            listener.accept()[0].close()
+        assert door.one_inside()
+        door.inside = 2
+        assert not door.one_inside()
 
 
 def test_requests_that_are_let_in_one_after_the_other_share_a_pass(model, passes, monkeypatch):
