@@ -20,7 +20,7 @@ _PARAMETERS = {
     "complete": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _NUMBER],
     "subtract_product": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _SIZE],
     "solve_triangular": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE],
-    "wide_registers": [],
+    "register_numbers": [],
 }
 
 

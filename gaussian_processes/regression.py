@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes import narrow
 from gaussian_processes.cholesky import (
     TILE,
     Factor,
@@ -37,8 +38,9 @@ JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
 RESIDUAL = 1e-10
 # A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
 ITERATIONS = 20
-# New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
-CHUNK = 256
+# New points to a chunk. BLAS needs many to run at speed; where the routines of `narrow` beat it they do with seven registers of
+# eight: a panel's part of the solution then stays in a core's cache, and two cores have about half of a hundred each.
+CHUNK = 56 if narrow.MOST >= 56 else 256
 # Pairs of new points and old whose kernels a core computes at once: for ten milliseconds, of which the threads of a team would
 # take a third of one to start.
 PAIRS = 1 << 21

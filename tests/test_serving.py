@@ -170,8 +170,10 @@ def test_a_long_prediction_holds_up_neither_ping_nor_other_requests(large):
 
 @pytest.mark.parametrize("nginx", FRONTS)
 def test_sigterm_answers_what_is_in_flight_refuses_what_is_new_and_ends_with_0(large, nginx):
+    rows = 25_000
+    body = many_rows(rows)
     with serve(large, nginx, OMP_NUM_THREADS="1") as server, ThreadPoolExecutor() as pool:
-        long = pool.submit(post, server, many_rows(7_000), **BOTH)
+        long = pool.submit(post, server, body, **BOTH)
         time.sleep(0.5)  # the request has arrived, and is not yet answered
         assert not long.done()
 
@@ -183,7 +185,7 @@ def test_sigterm_answers_what_is_in_flight_refuses_what_is_new_and_ends_with_0(l
         code = server.process.wait(25)
 
     assert time.perf_counter() - start < 25
-    assert long.result().text.count("\n") == 7_000
+    assert long.result().text.count("\n") == rows
     assert code == 0
 
 

@@ -1,0 +1,107 @@
+/* How is a part of a right-hand side computed, in registers of LANES numbers?
+ *
+ * Included once for each kind of register. TALL is how many rows of two or three registers are worked on at once: as many sums
+ * as keep the processor busy and have a register each. NAMED tells the kinds' names apart.
+ */
+
+typedef double NAMED(lanes) __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double))));
+#define lanes NAMED(lanes)
+
+/* Take a b from some rows of c, `height` at most, and `parts` registers of columns; if `triangle`, divide by a's diagonal.
+ *
+ * Inlined where the last three are constants, so that the sums stay in registers.
+ */
+ALWAYS_INLINE void NAMED(tile)(const struct matrices *m, size_t first, size_t column, int height, int parts, int triangle)
+{
+    size_t rows = m->rows - first < (size_t)height ? m->rows - first : (size_t)height;
+    size_t known = rows < (size_t)height ? 0 : triangle ? first : m->width;
+    lanes sum[ROWS][PARTS] = {0};
+    const double *a = m->a + first * m->stride, *b = m->b + column;
+    double *c = m->c + first * m->columns + column;
+    for (size_t j = 0; j < known; j++) {
+        const lanes *factor = (const lanes *)(b + j * m->columns);
+        /* The processor foresees how a row goes on, but not where others begin. Past the end this reads nothing. */
+        if (j % LINE == 0)
+            for (int i = 0; i < height; i++)
+                __builtin_prefetch(a + (i + ROWS) * m->stride + j);
+        for (int i = 0; i < height; i++)
+            for (int part = 0; part < parts; part++)
+                sum[i][part] += a[i * m->stride + j] * factor[part];
+    }
+    for (size_t i = 0; i < rows; i++, a += m->stride, c += m->columns) {
+        size_t end = triangle ? first + i : m->width;
+        for (size_t j = known; j < end; j++)
+            for (int part = 0; part < parts; part++)
+                sum[i][part] += a[j] * ((const lanes *)(b + j * m->columns))[part];
+        for (int part = 0; part < parts; part++) {
+            lanes *mine = (lanes *)c + part;
+            *mine -= sum[i][part];
+            if (triangle)
+                *mine /= a[end];
+        }
+    }
+}
+
+/* Product of a row and a column alone, of which a register has numbers that stand below each other. */
+ALWAYS_INLINE double NAMED(dot)(const double *a, const double *b, size_t width)
+{
+    lanes sum[SUMS] = {0};
+    double total = 0;
+    size_t j = 0;
+    for (; j + SUMS * LANES <= width; j += SUMS * LANES)
+        for (int k = 0; k < SUMS; k++)
+            sum[k] += *(const lanes *)(a + j + k * LANES) * *(const lanes *)(b + j + k * LANES);
+    for (; j + LANES <= width; j += LANES)
+        sum[0] += *(const lanes *)(a + j) * *(const lanes *)(b + j);
+    for (; j < width; j++)
+        total += a[j] * b[j];
+    for (int k = 1; k < SUMS; k++)
+        sum[0] += sum[k];
+    for (int lane = 0; lane < LANES; lane++)
+        total += sum[0][lane];
+    return total;
+}
+
+/* Do all rows of one column: one after the other, which the processor foresees best. */
+ALWAYS_INLINE void NAMED(one)(const struct matrices *m, int triangle)
+{
+    for (size_t row = 0; row < m->rows; row++) {
+        const double *a = m->a + row * m->stride;
+        m->c[row] -= NAMED(dot)(a, m->b, triangle ? row : m->width);
+        if (triangle)
+            m->c[row] /= a[row];
+    }
+}
+
+/* Do all rows and columns: `ROWS` rows of `a`, while they are in the cache, with all columns. */
+ALWAYS_INLINE void NAMED(many)(const struct matrices *m, int triangle)
+{
+    for (size_t first = 0; first < m->rows; first += ROWS) {
+        size_t end = m->rows - first < ROWS ? m->rows : first + ROWS;
+        for (size_t column = 0, parts; column < m->columns; column += parts * LANES) {
+            parts = (m->columns - column) / LANES;
+            parts = parts == 4 ? 2 : parts < PARTS ? parts : PARTS;
+            if (parts == 1)
+                NAMED(tile)(m, first, column, ROWS, 1, triangle);
+            for (size_t row = first; parts > 1 && row < end; row += TALL)
+                if (parts == 2)
+                    NAMED(tile)(m, row, column, TALL, 2, triangle);
+                else
+                    NAMED(tile)(m, row, column, TALL, PARTS, triangle);
+        }
+    }
+}
+
+COMPILED static void NAMED(run)(const struct matrices *m, int triangle)
+{
+    if (triangle)
+        m->columns == 1 ? NAMED(one)(m, 1) : NAMED(many)(m, 1);
+    else
+        m->columns == 1 ? NAMED(one)(m, 0) : NAMED(many)(m, 0);
+}
+
+#undef lanes
+#undef LANES
+#undef TALL
+#undef COMPILED
+#undef NAMED
