@@ -3,14 +3,16 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from numpy.typing import NDArray
 from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import get_input_stream
 
 from gaussian_processes import bodies, metrics, openapi, outputs
 from gaussian_processes.bodies import Encoder
@@ -20,12 +22,17 @@ from gaussian_processes.models import AlreadyLoadedError, Models, NoRoomError, N
 from gaussian_processes.outputs import Question
 from gaussian_processes.schema import UNKNOWN, Schema
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
 
+INVOCATIONS = "/invocations"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-# Where the number of a request's rows is left for the line of the log.
-ROWS = "gaussian_processes.rows"
+ATTRIBUTES_VARIABLE = f"HTTP_{ATTRIBUTES.upper().replace('-', '_')}"  # as WSGI has it
+# Where is left, for whoever comes after: the number of a request's rows, when it began, and why it has failed.
+ROWS, BEGAN, FAILURE = "gaussian_processes.rows", "gaussian_processes.began", "gaussian_processes.failure"
 # What is done in the thread that takes requests in, because handing it to another costs half a millisecond and more when all
 # are busy: what takes a few times as long at most.
 BRIEF_SECONDS = 1e-3
@@ -126,8 +133,27 @@ def create_app(served: Model | Models, options: Options | None = None) -> Flask:
     if isinstance(served, Models):
         _serve_many(app, served, endpoint)
     else:
-        app.add_url_rule("/invocations", "invocations", lambda: endpoint.answer(served), methods=["POST"])
+        _serve_one(app, served, endpoint)
     return app
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request for predictions is answered; where no rows were sent it is without content."""
+
+    body: bytes = b""
+    content_type: str = "text/plain"
+
+    @property
+    def status(self) -> HTTPStatus:
+        """Status of HTTP."""
+        return HTTPStatus.OK if self.body else HTTPStatus.NO_CONTENT
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Headers of HTTP; what is without content has no length (RFC 9110, section 8.6)."""
+        length = [("Content-Length", str(len(self.body)))] if self.body else []
+        return [("Content-Type", self.content_type), *length]
 
 
 @dataclass
@@ -139,20 +165,20 @@ class Endpoint:
     counters: metrics.Metrics
     mentioned: set[tuple[int, int]] = field(default_factory=set)
 
-    def answer(self, model: Model) -> Response:
-        """Answer the request at hand with a model."""
-        headers = request.headers  # once: Flask looks for the request at hand each time
-        encoder = bodies.encoder(headers.get("Accept") or self.options.accept)
-        questions = outputs.asked_for(headers.get(ATTRIBUTES, ""), model) or outputs.usual(self.options.outputs, model)
-        _check_plain(headers.get("Content-Encoding", ""))
-        body, content_type = request.get_data(), headers.get("Content-Type")
+    def answer(self, model: Model, environ: "WSGIEnvironment") -> Answer:
+        """Answer a request with a model; what `environ` has is as WSGI (PEP 3333) says."""
+        encoder = bodies.encoder(environ.get("HTTP_ACCEPT") or self.options.accept)
+        attributes = environ.get(ATTRIBUTES_VARIABLE, "")
+        questions = outputs.asked_for(attributes, model) or outputs.usual(self.options.outputs, model)
+        _check_plain(environ.get("HTTP_CONTENT_ENCODING", ""))
+        body = get_input_stream(environ, max_content_length=self.options.body_bytes).read()
         if not body or body.isspace():
-            return Response(status=204, content_type="text/plain")
+            return Answer()
         with self.counters.predicting():
-            answer, rows = self._predicted(model, body, content_type, encoder, questions)
+            answer, rows = self._predicted(model, body, environ.get("CONTENT_TYPE"), encoder, questions)
         self.counters.predicted(rows)
-        request.environ[ROWS] = rows
-        return Response(answer, content_type=encoder.media_type)
+        environ[ROWS] = rows
+        return Answer(answer, encoder.media_type)
 
     def _predicted(
         self, model: Model, body: bytes, content_type: str | None, encoder: Encoder, questions: tuple[Question, ...]
@@ -188,6 +214,31 @@ class Endpoint:
                 yield f"{column} holds a level that training did not have; such cells count as none of the levels"
 
 
+def _serve_one(app: Flask, model: Model, endpoint: Endpoint) -> None:
+    """Add the route of predictions, past Flask, to which a request is as much work as a small prediction."""
+    flask = app.wsgi_app
+
+    def straight(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != INVOCATIONS or environ["REQUEST_METHOD"] != "POST":
+            return flask(environ, start_response)
+        environ[BEGAN] = time.monotonic()
+        try:
+            answer = endpoint.answer(model, environ)
+        except Exception as error:
+            environ[FAILURE] = error
+            return flask(environ, start_response)
+        endpoint.counters.answered(INVOCATIONS, answer.status, environ[BEGAN])
+        start_response(f"{answer.status} {answer.status.phrase}", answer.headers)
+        return [answer.body]
+
+    @app.post(INVOCATIONS)
+    def invocations() -> Response:
+        failure: Exception = request.environ[FAILURE]
+        raise failure
+
+    app.wsgi_app = straight  # type: ignore[method-assign]  # as Flask's documentation has it
+
+
 def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
     """Add the routes of a multi-model endpoint."""
 
@@ -220,7 +271,8 @@ def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
 
     @app.post("/models/<path:name>/invoke")
     def invoke(name: str) -> Response:
-        return endpoint.answer(models.get(name).model)
+        answer = endpoint.answer(models.get(name).model, request.environ)
+        return Response(answer.body, answer.status, answer.headers)
 
 
 def _count(app: Flask, counters: metrics.Metrics) -> None:
@@ -228,14 +280,14 @@ def _count(app: Flask, counters: metrics.Metrics) -> None:
 
     @app.before_request
     def begin() -> None:
-        g.began = time.monotonic()
+        request.environ.setdefault(BEGAN, time.monotonic())
 
     @app.after_request
     def end(response: Response) -> Response:
         rule = request.url_rule
         path = rule.rule if rule else "other"
         if path not in {"/ping", "/metrics"}:
-            counters.answered(path, response.status_code, g.began)
+            counters.answered(path, response.status_code, request.environ[BEGAN])
         return response
 
 

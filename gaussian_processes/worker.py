@@ -206,8 +206,9 @@ class Gathering:
 
     def predict(self, model: Model, rows: Array, variance: bool) -> Prediction:
         """Return what `Model.predict` does, to the last digit or two: sums are taken in another order for several rows."""
-        most = max(PASS_SECONDS, 2 * model.seconds(1, variance))
-        if model.seconds(len(rows), variance) > most:
+        seconds, most = model.seconds(len(rows), variance), max(PASS_SECONDS, 2 * model.seconds(1, variance))
+        # While what is brief is computed, nobody comes in.
+        if seconds > most or (seconds < BRIEF_SECONDS and self._alone()):
             return _run(model, rows, variance)
         key = id(model), variance
         batch = before = self._latest.get(key)
@@ -225,9 +226,8 @@ class Gathering:
         try:
             if before:
                 before.done.wait()
-            if not self._alone():  # whoever is at the door comes in first
-                with gevent.Timeout(GATHERING_SECONDS, False):
-                    gevent.idle()
+            with gevent.Timeout(GATHERING_SECONDS, False):
+                gevent.idle()  # whoever is at the door comes in first
             batch.begun = True
             batch.prediction = _run(model, np.concatenate(batch.rows), key[1])
         except UserError:

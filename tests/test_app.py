@@ -3,6 +3,7 @@
 import gzip
 import json
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from trained import COLUMNS, plain, train
 
 from gaussian_processes import app, artifact, training
 from gaussian_processes.app import ATTRIBUTES, Options, create_app
+from gaussian_processes.errors import UserError
 from gaussian_processes.model import Member, Prediction
 from gaussian_processes.models import Models
 from gaussian_processes.schema import Schema
@@ -144,6 +146,7 @@ def test_an_empty_body_has_an_empty_answer(client, body, headers):
     answer = client.post("/invocations", data=body, headers=headers)
 
     assert (answer.status_code, answer.data) == (204, b"")
+    assert "Content-Length" not in answer.headers
 
 
 def test_a_bad_value_is_refused_by_row_and_column(client):
@@ -404,6 +407,23 @@ def test_batch_transform_is_told_how_to_send(model):
     client = create_app(model, Options(transforms={"MaxPayloadInMB": 25})).test_client()
 
     assert client.get("/execution-parameters").get_json() == {"MaxPayloadInMB": 25}
+
+
+def test_a_query_is_not_read(client):
+    assert asked(client).data == client.post("/invocations?output=std", data=BODY, headers=CSV).data
+
+
+def test_prometheus_counts_the_seconds_of_a_request_that_fails(model, monkeypatch):
+    def fail(*_):
+        time.sleep(0.05)
+        raise UserError("no")
+
+    client = create_app(model, Options(predict=fail)).test_client()
+    refused(asked(client), 400)
+
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+    (seconds,) = (s.value for s in families["gaussian_processes_request_seconds"].samples if s.name.endswith("_sum"))
+    assert 0.05 <= seconds < 5
 
 
 def test_prometheus_counts_requests_errors_rows_and_seconds(model):
