@@ -38,6 +38,9 @@ HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.01", "bias": "1", "leave_one_
 WRK_TIMEOUT_SECONDS = 60
 # How often a ping is sent while the load runs: two hundred of them in the 4 s of a point are enough for a 99th percentile.
 PING_SECONDS = 0.02
+# Operations a second that AWS's sample does for variances on two cores of 2024, about. A point of 64 connections with a hundred
+# rows each and 10,000 in the model then takes half a minute.
+OPERATIONS = 4e10
 # What a process that does nothing takes of a core, its timers included.
 IDLE = 0.05
 START_SECONDS = 120
@@ -98,7 +101,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64], help="at once (default 1 8 64)")
     parser.add_argument("--outputs", nargs="+", default=["mean", "mean,std"], help="default mean mean,std")
     parser.add_argument("--subjects", nargs="+", default=[OURS, SAMPLE, HELLO], help="default ours sample hello")
-    parser.add_argument("--seconds", type=int, default=4, help="of every point and repetition (default 4)")
+    parser.add_argument("--seconds", type=int, default=4, help="of every point and repetition, at least (default 4)")
     parser.add_argument("--repetitions", type=int, default=2, help="of every point, interleaved (default 2)")
     arguments = parser.parse_args()
     for program in ("wrk", "nginx"):
@@ -142,7 +145,9 @@ def _measure(base: Path, rows: int, arguments: argparse.Namespace) -> str:
             # A word takes as long whatever was asked for.
             asked = replace(point, outputs=arguments.outputs[0]) if server.subject == HELLO else point
             if server.subject != HELLO or asked == point:
-                results.setdefault((point, server.subject), []).append(_load(server, point, arguments.seconds, base))
+                results.setdefault((point, server.subject), []).append(
+                    _load(server, point, _seconds(point, arguments.seconds), base)
+                )
         full = Point(rows, max(arguments.request_rows), arguments.outputs[-1], max(arguments.connections))
         small = replace(full, request_rows=min(arguments.request_rows), outputs=arguments.outputs[0])
         pings = {
@@ -152,6 +157,12 @@ def _measure(base: Path, rows: int, arguments: argparse.Namespace) -> str:
         }
     memory = [(workers, _memory(base, full, workers)) for workers in (1, 4)]
     return "\n\n".join([_rates(results, arguments.subjects), _ping_table(pings), _memory_table(rows, memory)])
+
+
+def _seconds(point: Point, least: int) -> int:
+    """How long to load a subject: until the slowest has answered every connection about twice."""
+    operations = 0 if point.outputs == "mean" else point.connections * point.request_rows * point.rows**2
+    return max(least, round(2 * operations / OPERATIONS))
 
 
 @contextlib.contextmanager

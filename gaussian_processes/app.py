@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 INVOCATIONS = "/invocations"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 ATTRIBUTES_VARIABLE = f"HTTP_{ATTRIBUTES.upper().replace('-', '_')}"  # as WSGI has it
-# Where is left, for whoever comes after: the number of a request's rows, when it began, and why it has failed.
+# What a request's environment is given for the log, the counters and Flask: how many rows, since when, and why it has failed.
 ROWS, BEGAN, FAILURE = "gaussian_processes.rows", "gaussian_processes.began", "gaussian_processes.failure"
 # What is done in the thread that takes requests in, because handing it to another costs half a millisecond and more when all
 # are busy: what takes a few times as long at most.
@@ -215,11 +215,11 @@ class Endpoint:
 
 
 def _serve_one(app: Flask, model: Model, endpoint: Endpoint) -> None:
-    """Add the route of predictions, past Flask, to which a request is as much work as a small prediction."""
+    """Add the route of predictions, and a way past Flask, which takes as long for a request as a small prediction does."""
     flask = app.wsgi_app
 
-    def straight(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["PATH_INFO"] != INVOCATIONS or environ["REQUEST_METHOD"] != "POST":
+    def answer_past_flask(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != INVOCATIONS or environ["REQUEST_METHOD"] != "POST":
             return flask(environ, start_response)
         environ[BEGAN] = time.monotonic()
         try:
@@ -233,10 +233,12 @@ def _serve_one(app: Flask, model: Model, endpoint: Endpoint) -> None:
 
     @app.post(INVOCATIONS)
     def invocations() -> Response:
-        failure: Exception = request.environ[FAILURE]
-        raise failure
+        if FAILURE in request.environ:
+            # Out of there, for the error holds on to the environment in turn.
+            raise request.environ.pop(FAILURE)
+        return _response(endpoint.answer(model, request.environ))
 
-    app.wsgi_app = straight  # type: ignore[method-assign]  # as Flask's documentation has it
+    app.wsgi_app = answer_past_flask  # type: ignore[method-assign]  # as Flask's documentation has it
 
 
 def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
@@ -271,8 +273,7 @@ def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
 
     @app.post("/models/<path:name>/invoke")
     def invoke(name: str) -> Response:
-        answer = endpoint.answer(models.get(name).model, request.environ)
-        return Response(answer.body, answer.status, answer.headers)
+        return _response(endpoint.answer(models.get(name).model, request.environ))
 
 
 def _count(app: Flask, counters: metrics.Metrics) -> None:
@@ -295,6 +296,10 @@ def _check_plain(encoding: str) -> None:
     """Refuse what is compressed: a few kilobytes could unfold to the whole of memory."""
     if encoding.strip().lower() not in {"", "identity"}:
         raise bodies.UnsupportedMediaTypeError(f"Content-Encoding is {encoding[:60]}; send the body as it is, uncompressed")
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers)
 
 
 def _json(content: object) -> Response:

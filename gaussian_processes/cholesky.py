@@ -24,9 +24,9 @@ WIDTH = 768
 # Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to stay near the core's
 # cache, large enough for BLAS. From 256 to 512 it makes no difference that could be measured.
 TILE = 256
-# Products, each with a sum, that a core does at once of what a solution takes: for a millisecond, since the threads of a team
-# take a third of one to start. And rows of the factor at least, since BLAS copies the other matrix each time. Neither depends
-# on the number of cores.
+# Products, each with a sum, that a core does at once of what a solution takes: for a millisecond or two, since the threads of a
+# team take a third of one to start; one column's count as two, since they wait for memory. And rows of the factor at least,
+# since BLAS copies the other matrix each time. Neither depends on the number of cores.
 SHARE, FEWEST = 1 << 24, 512
 
 
@@ -175,7 +175,7 @@ def _finish(panel: Array, columns: slice, over: Over) -> None:
 
 def _subtract(routine: Callable[[Array, Array, Array], None], rest: Array, below: Array, top: Array, over: Over) -> None:
     """Take from the rest of a right-hand side what its top explains of it."""
-    rows = max(FEWEST, SHARE // (top.size or 1))
+    rows = max(FEWEST, SHARE // max(top.size, 2 * len(top)))
     for _ in over(lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)):
         pass
 
@@ -213,6 +213,11 @@ class Factor:
     def kind(self) -> np.dtype[Any]:
         """Type of its numbers, in which its solutions are computed and come back."""
         return self.panels[0].dtype
+
+    @property
+    def at_once(self) -> int:
+        """Columns of a right-hand side that `half_solve` does the soonest, where there are many."""
+        return narrow.at_once(self.kind)
 
     @property
     def log_determinant(self) -> float:

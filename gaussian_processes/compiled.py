@@ -18,8 +18,8 @@ _PARAMETERS = {
     "kernels": [_NUMBERS, _SIZE, _INTEGER, _INTEGER],
     "slopes": [_NUMBERS, _SIZE, _INTEGER, _INTEGER],
     "complete": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _NUMBER],
-    "subtract_product": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _SIZE],
-    "solve_triangular": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE],
+    "subtract_product": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _SIZE, _INTEGER],
+    "solve_triangular": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _INTEGER],
     "register_numbers": [],
 }
 

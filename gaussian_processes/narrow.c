@@ -9,10 +9,9 @@
 #include "processors.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
-/* Registers side by side, at most, and rows that are worked on at once where there is one register, or half of them. */
+/* Registers side by side, at most, and rows that are worked on at once where there is one register. */
 #define PARTS 3
 #define ROWS 8
-#define HALF 4
 /* Sums of a column alone: each takes four times as long as the processor needs to begin it, and two are begun at once. */
 #define SUMS 8
 /* Numbers of a line of the cache. */
@@ -25,60 +24,69 @@ struct matrices {
     size_t rows, width, stride, columns;
 };
 
-/* AVX-512 has thirty-two registers of eight numbers, AVX2 sixteen of four; others have some of two. */
+/* AVX-512 has thirty-two registers of eight numbers, AVX2 sixteen of four; every processor has some of two. */
 #ifdef CLONES
 #define LANES 8
 #define TALL ROWS
 #define COMPILED __attribute__((target("arch=x86-64-v4")))
 #define NAMED(name) name##_of_8
 #include "tiles.h"
+
+#define LANES 4
+#define TALL (ROWS / 2)
+#define COMPILED __attribute__((target("arch=x86-64-v3")))
+#define NAMED(name) name##_of_4
+#include "tiles.h"
 #endif
 
-#if defined(CLONES) || defined(__AVX__)
-#define LANES 4
-#else
 #define LANES 2
-#endif
-#define TALL HALF
-#define COMPILED EACH_PROCESSOR
-#define NAMED(name) name##_of_others
-enum { OTHERS = LANES };
+#define TALL (ROWS / 2)
+#define COMPILED
+#define NAMED(name) name##_of_2
 #include "tiles.h"
 
-/* Numbers of a register, and what computes with such registers; if `triangle`, a solution, and else a product. */
-struct kind {
-    int numbers;
-    void (*run)(const struct matrices *, int triangle);
-};
-
-/* The kind that this processor has. */
-static struct kind kind(void)
+/* Numbers of the widest register of this processor. */
+int register_numbers(void)
 {
 #ifdef CLONES
     if (__builtin_cpu_supports("x86-64-v4"))
-        return (struct kind){8, run_of_8};
+        return 8;
+    if (__builtin_cpu_supports("x86-64-v3"))
+        return 4;
 #endif
-    return (struct kind){OTHERS, run_of_others};
+    return 2;
 }
 
-int register_numbers(void)
+/* Compute a product, or, if `triangle`, a solution, in registers of so many numbers. */
+static void run(const struct matrices *m, int triangle, int numbers)
 {
-    return kind().numbers;
+#ifdef CLONES
+    if (numbers == 8) {
+        run_of_8(m, triangle);
+        return;
+    }
+    if (numbers == 4) {
+        run_of_4(m, triangle);
+        return;
+    }
+#endif
+    (void)numbers;
+    run_of_2(m, triangle);
 }
 
 /* Make c into c - a b.
  *
  * `c` has `rows` times `columns` numbers, row by row, and `b` `width` times `columns`; the rows of `a` begin `stride` numbers
- * apart. `columns` is 1, or a multiple of `register_numbers`.
+ * apart. `columns` is 1, or a multiple of `numbers`: those of a register, `register_numbers` at most.
  */
 void subtract_product(
-    double *c, const double *a, const double *b, size_t rows, size_t width, size_t stride, size_t columns)
+    double *c, const double *a, const double *b, size_t rows, size_t width, size_t stride, size_t columns, int numbers)
 {
-    kind().run(&(struct matrices){c, a, b, rows, width, stride, columns}, 0);
+    run(&(struct matrices){c, a, b, rows, width, stride, columns}, 0, numbers);
 }
 
 /* Make c into inv(a) c, for a lower triangle `a` of `rows` rows. */
-void solve_triangular(double *c, const double *a, size_t rows, size_t stride, size_t columns)
+void solve_triangular(double *c, const double *a, size_t rows, size_t stride, size_t columns, int numbers)
 {
-    kind().run(&(struct matrices){c, a, c, rows, rows, stride, columns}, 1);
+    run(&(struct matrices){c, a, c, rows, rows, stride, columns}, 1, numbers);
 }

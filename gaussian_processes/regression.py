@@ -5,6 +5,7 @@ prior y ~ N(0, a M), M = K + λ W⁻¹, where K is the kernel's Gram matrix, λ 
 equal points is 1, W the weights of the observations (1, usually), and a the signal variance, which has a closed form.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes import narrow
 from gaussian_processes.cholesky import (
     TILE,
     Factor,
@@ -25,6 +25,7 @@ from gaussian_processes.cholesky import (
     squared_norms,
 )
 from gaussian_processes.kernels import ArcCosine, Centred
+from gaussian_processes.machine import allowed_cores
 from gaussian_processes.parallel import team
 
 Array = NDArray[np.float64]
@@ -38,9 +39,8 @@ JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
 RESIDUAL = 1e-10
 # A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
 ITERATIONS = 20
-# New points to a chunk. BLAS needs many to run at speed; where the routines of `narrow` beat it they do with seven registers of
-# eight: a panel's part of the solution then stays in a core's cache, and two cores have about half of a hundred each.
-CHUNK = 56 if narrow.MOST >= 56 else 256
+# New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
+CHUNK = 256
 # Pairs of new points and old whose kernels a core computes at once: for ten milliseconds, of which the threads of a team would
 # take a third of one to start.
 PAIRS = 1 << 21
@@ -179,15 +179,17 @@ class GaussianProcess:
     def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
         """`mean` and `variance` at new points, each of shape (m, t), from kernels that are computed once."""
         factor, total = self._kept_factor, 1 + self.noise + self.jitter
-        chunks = slices(len(points), CHUNK)
+        chunks = _even_slices(len(points), factor.at_once)
 
         def part(rows: slice) -> tuple[Array, Array]:
             kernel = self._kernels(points[rows])
-            # Of several chunks every core takes its own; one alone is shared.
-            return kernel @ self.weights, squared_norms(factor.half_solve(kernel.T, over if len(chunks) == 1 else map))
+            return kernel @ self.weights, squared_norms(factor.half_solve(kernel.T, inside))
 
         with team() as over:
-            means, norms = zip(*over(part, chunks), strict=True) if chunks else ((), ())
+            # Every core takes chunks of its own, if there are enough; else all of them share one after the other.
+            alone = len(chunks) > 1 and len(chunks) >= allowed_cores()
+            outside, inside = (over, map) if alone else (map, over)
+            means, norms = zip(*outside(part, chunks), strict=True) if chunks else ((), ())
         mean = np.concatenate([np.empty((0, self.weights.shape[1])), *means])
         explained = np.concatenate([np.empty(0), *norms])
         # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
@@ -236,6 +238,11 @@ class GaussianProcess:
         if self.factor is None:
             raise ValueError("this needs the factor, which was not kept")
         return self.factor
+
+
+def _even_slices(size: int, most: int) -> list[slice]:
+    """Slices of `most` rows at most, as few as there can be, and all of a length but the last."""
+    return slices(size, math.ceil(size / math.ceil(size / most))) if size else []
 
 
 def in_memory(diagonal: float) -> Store:  # noqa: ARG001  the same for every diagonal

@@ -94,10 +94,14 @@ ALWAYS_INLINE void NAMED(many)(const struct matrices *m, int triangle)
 
 COMPILED static void NAMED(run)(const struct matrices *m, int triangle)
 {
-    if (triangle)
-        m->columns == 1 ? NAMED(one)(m, 1) : NAMED(many)(m, 1);
+    if (m->columns == 1 && triangle)
+        NAMED(one)(m, 1);
+    else if (m->columns == 1)
+        NAMED(one)(m, 0);
+    else if (triangle)
+        NAMED(many)(m, 1);
     else
-        m->columns == 1 ? NAMED(one)(m, 0) : NAMED(many)(m, 0);
+        NAMED(many)(m, 0);
 }
 
 #undef lanes

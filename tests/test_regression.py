@@ -7,6 +7,7 @@ from oracles import gram
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, WhiteKernel
 
+from gaussian_processes import parallel, regression
 from gaussian_processes.cholesky import Memory, NotPositiveDefiniteError
 from gaussian_processes.kernels import ArcCosine
 from gaussian_processes.regression import GramMatrix, fit
@@ -155,6 +156,25 @@ def test_without_the_factor_there_is_no_variance():
 
     with pytest.raises(ValueError, match="needs the factor"):
         process.variance(points)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 57, 300])
+def test_however_many_rows_and_cores_there_are_variances_are_the_same(rows, monkeypatch):
+    points, targets = sample(1700)  # so that a panel's part of the solution is shared, too
+    new, _ = sample(rows, seed=12)
+    process = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets)
+    kernel, gram_matrix = ArcCosine(1, 1)(new, points), ArcCosine(1, 1)(points, points) + 0.1 * np.eye(1700)
+    explained = (kernel * np.linalg.solve(gram_matrix, kernel.T).T).sum(axis=1)
+
+    found = []
+    for cores in (1, 2, 16):
+        for room in (regression, parallel):
+            monkeypatch.setattr(room, "allowed_cores", lambda cores=cores: cores)
+        found.append(process.variance(new)[:, 0])
+
+    np.testing.assert_allclose(found[0], process.signal_variance[0] * (1.1 - explained), rtol=1e-9)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
 
 
 def test_no_new_points_get_no_predictions():
