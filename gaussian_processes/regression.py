@@ -148,14 +148,17 @@ class GaussianProcess:
     def mean(self, points: Array) -> Array:
         """Mean at new points: of shape (m, t) for points of shape (m, d). GPML eq. 2.25."""
         many = CHUNK * max(1, PAIRS // (CHUNK * len(self.points)))
+        mean = np.empty((len(points), self.weights.shape[1]))
 
-        def part(rows: slice) -> Array:
-            return np.concatenate(
-                [self._kernels(points[rows][chunk]) @ self.weights for chunk in slices(rows.stop - rows.start, CHUNK)]
-            )
+        def fill(rows: slice) -> None:
+            here, there = points[rows], mean[rows]
+            for chunk in slices(len(here), CHUNK):
+                np.matmul(self._kernels(here[chunk]), self.weights, out=there[chunk])
 
         with team() as over:
-            return np.concatenate([np.empty((0, self.weights.shape[1])), *over(part, slices(len(points), many))])
+            for _ in over(fill, slices(len(points), many)):
+                pass
+        return mean
 
     def variance(self, points: Array) -> Array:
         """Variance of a new observation of weight 1, noise included, at new points.
@@ -179,19 +182,20 @@ class GaussianProcess:
     def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
         """`mean` and `variance` at new points, each of shape (m, t), from kernels that are computed once."""
         factor, total = self._kept_factor, 1 + self.noise + self.jitter
+        mean, explained = np.empty((len(points), self.weights.shape[1])), np.empty(len(points))
         chunks = _even_slices(len(points), factor.at_once)
 
-        def part(rows: slice) -> tuple[Array, Array]:
+        def fill(rows: slice) -> None:
             kernel = self._kernels(points[rows])
-            return kernel @ self.weights, squared_norms(factor.half_solve(kernel.T, inside))
+            np.matmul(kernel, self.weights, out=mean[rows])
+            explained[rows] = squared_norms(factor.half_solve(kernel.T, inside))
 
         with team() as over:
             # Every core takes chunks of its own, if there are enough; else all of them share one after the other.
             alone = len(chunks) > 1 and len(chunks) >= allowed_cores()
             outside, inside = (over, map) if alone else (map, over)
-            means, norms = zip(*outside(part, chunks), strict=True) if chunks else ((), ())
-        mean = np.concatenate([np.empty((0, self.weights.shape[1])), *means])
-        explained = np.concatenate([np.empty(0), *norms])
+            for _ in outside(fill, chunks):
+                pass
         # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
         least = max(self.noise + self.jitter, float(np.finfo(factor.kind).eps))
         return mean, np.outer(np.maximum(total - explained, least), self.signal_variance)
