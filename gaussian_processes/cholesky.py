@@ -7,13 +7,14 @@ and its own columns are finished. Only the lower triangle ever exists, in panels
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussian_processes import blas, narrow
-from gaussian_processes.parallel import Over, team
+from gaussian_processes.parallel import Over, Team
 
 Array = NDArray[Any]
 Progress = Callable[[float, float], None]
@@ -127,7 +128,7 @@ def factorise(matrix: Matrix, store: Store | None = None, progress: Progress | N
     size, panels = len(matrix), list(store.finished())
     work = [_operations(size - columns.start, columns) for columns in slices(size)]
     total, done = sum(work), sum(work[: len(panels)])
-    with team() as over:
+    with Team() as over:
         for columns in slices(size)[len(panels) :]:
             with store.panel(len(panels), (size - columns.start, columns.stop - columns.start)) as panel:
                 for rows in _fill(panel, columns, matrix, panels, over):
@@ -175,9 +176,14 @@ def _finish(panel: Array, columns: slice, over: Over) -> None:
 
 def _subtract(routine: Callable[[Array, Array, Array], None], rest: Array, below: Array, top: Array, over: Over) -> None:
     """Take from the rest of a right-hand side what its top explains of it."""
-    rows = max(FEWEST, SHARE // max(top.size, 2 * len(top)))
+    rows = max(FEWEST, int(SHARE / _products(1, top)))
     for _ in over(lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)):
         pass
+
+
+def _products(rows: float, x: Array) -> float:
+    """Products, each with a sum, of some rows of as many numbers as `x` has, and `x`; one column's count as two."""
+    return rows * max(x.size, 2 * len(x))
 
 
 def _split(panel: Array) -> tuple[Array, Array]:
@@ -219,6 +225,14 @@ class Factor:
         """Columns of a right-hand side that `half_solve` does the soonest, where there are many."""
         return narrow.at_once(self.kind)
 
+    @cached_property
+    def _addresses(self) -> narrow.Addresses:
+        return narrow.addresses(self.panels, WIDTH)
+
+    def __reduce__(self) -> tuple[type["Factor"], tuple[tuple[Array, ...]]]:
+        """Copy the panels alone: those of a copy are at other addresses."""
+        return Factor, (self.panels,)
+
     @property
     def log_determinant(self) -> float:
         """log |M| = 2 Σ log L_ii."""
@@ -229,12 +243,15 @@ class Factor:
         columns = y.shape[1]
         x = np.zeros((len(self), narrow.width(columns, self.kind)), self.kind)
         x[:, :columns] = y
-        self._substitute_forward(x, 0, over)
+        if narrow.takes(x) and _products(len(x) / 2, x) <= SHARE:
+            narrow.half_solve(self._addresses, x)
+        else:
+            self._substitute_forward(x, 0, over)
         return x[:, :columns]
 
     def solve(self, y: Array) -> Array:
         """M⁻¹ y, for y of shape (n, m)."""
-        with team():
+        with Team():
             x = self.half_solve(y)
             for columns, panel in reversed(list(zip(slices(len(self)), self.panels, strict=True))):
                 diagonal, below = _split(panel)
@@ -244,7 +261,7 @@ class Factor:
 
     def inverse_diagonal(self) -> Array:
         """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
-        with team() as over:
+        with Team() as over:
             norms = over(lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE))
             return np.concatenate(list(norms))
 
@@ -252,7 +269,7 @@ class Factor:
         """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
         inverse = np.empty((len(self), len(self)), self.kind)
         blocks = slices(len(self), TILE)
-        with team() as over:
+        with Team() as over:
             lower = dict(zip([columns.start for columns in blocks], over(self._inverse, blocks), strict=True))
 
             def product(pair: tuple[slice, slice]) -> None:

@@ -13,19 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes import pairs
+from gaussian_processes.pairs import View
 
 Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
-
-# Where less than this part of two squared lengths is left of them in the squared distance, the subtraction has cost more than
-# four of sixteen digits, and the distance is taken from the difference of the points instead. It costs one pass over the
-# pair's columns, for those pairs alone: of points on a line one in a hundred, in a plane one in ten thousand.
-NEAR = 1e-4
-# Points of one direction, rounded each by itself, are up to some 4 roundings apart: closer ones are one point. A chain of
-# q = 0 takes square roots of the distance, and would make 1e-2 of what is only rounding.
-SAME = 8 * np.finfo(float).eps ** 2
-# Numbers of which the exact distances of near pairs are taken at once: 512 kB an array.
-CHUNK = 65_536
 
 
 @dataclass(frozen=True)
@@ -115,26 +105,19 @@ class Centred:
 
     Parameters
     ----------
-    points : ndarray of shape (m, d)
-        Of norm 1, one per row.
     middle : ndarray of shape (d,)
-    offsets : ndarray of shape (m, d)
-        The points as they are seen from it.
-    halves : ndarray of shape (m,)
-        Half of the squared length of each offset.
+    view : View
+        Of m points, from there.
     """
 
-    points: Array
     middle: Array
-    offsets: Array
-    halves: Array
+    view: View
 
     @classmethod
     def of(cls, points: Array) -> "Centred":
         """See points from their middle."""
         middle = points.mean(axis=0)
-        offsets = points - middle
-        return cls(points, middle, offsets, _halves(offsets))
+        return cls(middle, View.of(points, middle))
 
     def gaps(self, others: Array) -> Array:
         """One minus the cosine, for every one of some other points and every one of these.
@@ -150,31 +133,9 @@ class Centred:
             In [0, 2]; 0 exactly where two points are equal.
         """
         # On the unit sphere 1 - cos θ = ‖a - b‖²/2.
-        offsets = others - self.middle
-        halves = _halves(offsets)
-        gap: Array = offsets @ self.offsets.T
-        if pairs.complete(gap, halves, self.halves, NEAR):
-            first, second = np.nonzero(gap < NEAR * halves[:, np.newaxis])
-            gap[first, second] = _exactly(others, self.points, first, second)
-        return gap
+        return pairs.gaps(View.of(others, self.middle), self.view)
 
 
 def gaps(a: Array, b: Array) -> Array:
     """One minus the cosine, for every row of `a` and every row of `b`: see `Centred.gaps`."""
     return Centred.of(b).gaps(a)
-
-
-def _halves(offsets: Array) -> Array:
-    halves: Array = np.einsum("ij,ij->i", offsets, offsets) / 2
-    return halves
-
-
-def _exactly(a: Array, b: Array, first: Indices, second: Indices) -> Array:
-    """Half the squared distance of some rows of `a` from rows of `b`, from their difference, a chunk of numbers at a time."""
-    exact = np.empty(len(first))
-    step = max(1, CHUNK // a.shape[1])
-    for start in range(0, len(first), step):
-        part = slice(start, start + step)
-        exact[part] = np.square(a[first[part]] - b[second[part]]).sum(axis=1) / 2
-    exact[exact <= SAME] = 0.0
-    return exact

@@ -4,10 +4,13 @@ The functions of narrow.c, which do what those of `blas` do. What a column becom
 columns beside it, if there are any: one alone is summed up in another order.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gaussian_processes.compiled import LIBRARY, read, written
+from gaussian_processes.compiled import LIBRARY, Pointers, pointers, read, written
 
 Array = NDArray[np.float64]
 
@@ -19,6 +22,15 @@ MOST = 128 if GROUP == 8 else 32
 # three quarters of BLAS's time, or half of it where BLAS knew AVX2 alone. With more a panel's part of the solution leaves the
 # core's cache.
 MANY, MANY_HERE = 256, 56
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the panels are of a lower triangle of so many rows: all but the last have `width` columns."""
+
+    rows: int
+    width: int
+    pointers: Pointers
 
 
 def width(columns: int, kind: DTypeLike) -> int:
@@ -81,6 +93,50 @@ def solve_triangular(triangle: Array, c: Array) -> None:
         raise ValueError(f"triangle and c have shapes {triangle.shape} and {c.shape}; give (n, n) and (n, m)")
     _check_columns(columns)
     LIBRARY.solve_triangular(written(c), read(triangle), rows, _stride(triangle), columns, GROUP)
+
+
+def addresses(panels: Sequence[Array], width: int) -> Addresses:
+    """Where panels are, for `half_solve` to go through.
+
+    Parameters
+    ----------
+    panels : sequence of ndarray of shape (n - j * width, width), contiguous
+        Panel j has columns from ``j * width`` on of a lower triangle, and of them the rows from the diagonal down; the last has
+        as many columns as rows.
+    width : int
+
+    Raises
+    ------
+    ValueError
+        If they are anything else.
+    """
+    rows = len(panels[0])
+    shapes = [(rows - start, min(width, rows - start)) for start in range(0, rows, width)]
+    if [panel.shape for panel in panels] != shapes or not all(panel.flags.c_contiguous for panel in panels):
+        raise ValueError(f"there are panels of shapes {[panel.shape for panel in panels]}; give {shapes}, contiguous")
+    return Addresses(rows, width, pointers([read(panel) for panel in panels]))
+
+
+def half_solve(triangle: Addresses, c: Array) -> None:
+    """Make `c` into ``inv(triangle) @ c``, in place, as `solve_triangular` and `subtract_product` do panel by panel.
+
+    Parameters
+    ----------
+    triangle : Addresses
+        The panels have to exist still.
+    c : ndarray of shape (n, m), contiguous
+        m is 1 or a multiple of `GROUP`.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    rows, columns = c.shape
+    if rows != triangle.rows:
+        raise ValueError(f"triangle and c have {triangle.rows} and {rows} rows; give (n, n) and (n, m)")
+    _check_columns(columns)
+    LIBRARY.half_solve(written(c), triangle.pointers, rows, triangle.width, columns, GROUP)
 
 
 def _are_few(columns: int, kind: DTypeLike) -> bool:

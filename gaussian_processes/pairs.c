@@ -109,20 +109,38 @@ EACH_PROCESSOR void slopes(double *gap, size_t size, int q, int l)
     }
 }
 
-/* Make a b' into the gaps |a|²/2 + |b|²/2 - a b', in place; returns how many are below `near` times |a|²/2.
+/* Half the squared distance of two rows of `width` numbers. */
+static inline double half_square(const double *a, const double *b, size_t width)
+{
+    double sum = 0;
+    for (size_t i = 0; i < width; i++)
+        sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sum / 2;
+}
+
+/* Make products of offsets into the gaps |a|²/2 + |b|²/2 - a b', in place.
  *
  * `gap` has `rows` times `columns` numbers, row by row; `half_a` has |a|²/2 of every row, `half_b` |b|²/2 of every column.
+ * A gap below `near` times |a|²/2 is taken from a - b, of `width` numbers; if it is at most `same` it is 0.
  */
-EACH_PROCESSOR size_t complete(double *gap, const double *half_a, const double *half_b, size_t rows, size_t columns, double near)
+EACH_PROCESSOR void complete(double *gap, const double *half_a, const double *half_b, const double *a,
+    const double *b, size_t rows, size_t columns, size_t width, double near, double same)
 {
-    size_t below = 0;
     for (size_t row = 0; row < rows; row++, gap += columns) {
         double half = half_a[row], bound = near * half;
+        size_t below = 0;
         for (size_t column = 0; column < columns; column++) {
             double distance = half + half_b[column] - gap[column];
+            distance = distance < 0 ? 0 : distance > 2 ? 2 : distance;
             below += distance < bound;
-            gap[column] = distance < 0 ? 0 : distance > 2 ? 2 : distance;
+            gap[column] = distance;
+        }
+        for (size_t column = 0; below > 0; column++) {
+            if (!(gap[column] < bound))
+                continue;
+            double exact = half_square(a + row * width, b + column * width, width);
+            gap[column] = exact > same ? exact : 0;
+            below--;
         }
     }
-    return below;
 }

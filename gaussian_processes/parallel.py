@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Protocol, TypeVar
 
@@ -33,12 +33,11 @@ def _blas_libraries() -> list[LibController]:
     return [library for library in _libraries().lib_controllers if library.user_api == "blas"]
 
 
-# The pools of this process that are open: a team that begins beside others has the fewer threads for it.
-_OPEN: list[ThreadPoolExecutor] = []
+# The teams of this process that have threads: one that begins beside others has the fewer for it.
+_BUSY: "list[Team]" = []
 
 
-@contextmanager
-def team() -> Iterator[Over]:
+class Team:
     """One thread a core, each with a BLAS of one thread; of several teams that work at once, each has a part of the cores.
 
     Threads over tiles, and not threads inside BLAS: OpenBLAS's threaded `syrk` (which ``x @ x.T`` and LAPACK's `potrf` call)
@@ -50,33 +49,35 @@ def team() -> Iterator[Over]:
 
     Examples
     --------
-    >>> with team() as over:
+    >>> with Team() as over:
     ...     list(over(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
-    with ExitStack() as stack:
+
+    def __init__(self) -> None:
+        self._limit: AbstractContextManager[object] = nullcontext()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Over:
+        """Take the threads from BLAS."""
         # Setting what is set already takes as long as a small prediction.
         if any(library.get_num_threads() != 1 for library in _blas_libraries()):
-            stack.enter_context(_libraries().limit(limits=1, user_api="blas"))
-        pools: list[ThreadPoolExecutor] = []
+            self._limit = _libraries().limit(limits=1, user_api="blas")
+        self._limit.__enter__()
+        return self
 
-        def over(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-            waiting = list(tasks)
-            # One task is done here, for starting a thread takes as long as the kernel of a thousand pairs.
-            if len(waiting) < 2:
-                return map(function, waiting)
-            if not pools and (threads := allowed_cores() // (1 + len(_OPEN))) > 1:
-                pools.append(stack.enter_context(_pool(threads)))
-            return pools[0].map(function, waiting) if pools else map(function, waiting)
+    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
+        """Call a function on every task, and yield the results in the order of the tasks."""
+        waiting = list(tasks)
+        # One task is done here, for starting a thread takes as long as the kernel of a thousand pairs.
+        if len(waiting) > 1 and not self._pool and (threads := allowed_cores() // (1 + len(_BUSY))) > 1:
+            self._pool = ThreadPoolExecutor(threads)
+            _BUSY.append(self)
+        return self._pool.map(function, waiting) if self._pool and len(waiting) > 1 else map(function, waiting)
 
-        yield over
-
-
-@contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(threads) as pool:
-        _OPEN.append(pool)
-        try:
-            yield pool
-        finally:
-            _OPEN.remove(pool)
+    def __exit__(self, *_: object) -> None:
+        """Wait for the tasks, and give BLAS its threads back."""
+        if self._pool:
+            self._pool.shutdown()
+            _BUSY.remove(self)
+        self._limit.__exit__(None, None, None)

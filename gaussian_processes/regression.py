@@ -26,7 +26,7 @@ from gaussian_processes.cholesky import (
 )
 from gaussian_processes.kernels import ArcCosine, Centred
 from gaussian_processes.machine import allowed_cores
-from gaussian_processes.parallel import team
+from gaussian_processes.parallel import Team
 
 Array = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ class GramMatrix:
                     y[: columns.stop - columns.start] += block.T @ x[here]
             return below, y
 
-        with team() as over:
+        with Team() as over:
             for below, share in over(part, slices(len(self))):
                 y[below] += share
         return y
@@ -155,7 +155,7 @@ class GaussianProcess:
             for chunk in slices(len(here), CHUNK):
                 np.matmul(self._kernels(here[chunk]), self.weights, out=there[chunk])
 
-        with team() as over:
+        with Team() as over:
             for _ in over(fill, slices(len(points), many)):
                 pass
         return mean
@@ -190,7 +190,7 @@ class GaussianProcess:
             np.matmul(kernel, self.weights, out=mean[rows])
             explained[rows] = squared_norms(factor.half_solve(kernel.T, inside))
 
-        with team() as over:
+        with Team() as over:
             # Every core takes chunks of its own, if there are enough; else all of them share one after the other.
             alone = len(chunks) > 1 and len(chunks) >= allowed_cores()
             outside, inside = (over, map) if alone else (map, over)

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 
 from gaussian_processes.cholesky import TILE, slices
 from gaussian_processes.kernels import ArcCosine, gaps
-from gaussian_processes.parallel import team
+from gaussian_processes.parallel import Team
 from gaussian_processes.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.sphere import project, pull_back
 
@@ -141,7 +141,7 @@ def _climb(prior: Prior, names: Sequence[str], known: Observations) -> tuple[flo
     # Ends when a step gains a row less than 1e-6 nats: of 2,000 rows a likelihood that is 1.002 times as high. Eight steps are
     # usual; a hundred keep a search in many columns, each of whose steps is a factorisation, within minutes.
     options = {"ftol": 1e-6, "maxiter": 100}
-    with team():  # a BLAS of several threads would spend longer on waking them than on the few numbers of a step
+    with Team():  # a BLAS of several threads would spend longer on waking them than on the few numbers of a step
         found = minimize(loss, np.log(np.concatenate(values)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return -found.fun, _with(prior, names, found.x)
 
@@ -192,7 +192,7 @@ def evidence(prior: Prior, known: Observations) -> tuple[float, dict[str, Array]
         slope = prior.kernel.slope_of_gap(gaps(points[rows], points))
         return 2 * (sensitivity[rows] * slope) @ points
 
-    with team() as over:
+    with Team() as over:
         in_points = np.concatenate(list(over(by_points, slices(len(points), TILE))))
     # The term of a point with itself is along its radius, and the pulling back takes that away.
     in_columns = pull_back(known.z * prior.relevance, prior.bias, in_points)

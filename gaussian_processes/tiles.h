@@ -42,35 +42,42 @@ ALWAYS_INLINE void NAMED(tile)(const struct matrices *m, size_t first, size_t co
     }
 }
 
-/* Product of a row and a column alone, of which a register has numbers that stand below each other. */
-ALWAYS_INLINE double NAMED(dot)(const double *a, const double *b, size_t width)
+/* Take from one column, or from none, what `height` rows of a explain of it; if `triangle`, divide by a's diagonal.
+ *
+ * A register has numbers that stand below each other; each row has two sums, so that one may begin before the other has ended.
+ */
+ALWAYS_INLINE void NAMED(rows_of_one)(const struct matrices *m, size_t first, int height, int triangle)
 {
-    lanes sum[SUMS] = {0};
-    double total = 0;
-    size_t j = 0;
-    for (; j + SUMS * LANES <= width; j += SUMS * LANES)
-        for (int k = 0; k < SUMS; k++)
-            sum[k] += *(const lanes *)(a + j + k * LANES) * *(const lanes *)(b + j + k * LANES);
-    for (; j + LANES <= width; j += LANES)
-        sum[0] += *(const lanes *)(a + j) * *(const lanes *)(b + j);
-    for (; j < width; j++)
-        total += a[j] * b[j];
-    for (int k = 1; k < SUMS; k++)
-        sum[0] += sum[k];
-    for (int lane = 0; lane < LANES; lane++)
-        total += sum[0][lane];
-    return total;
+    const double *a = m->a + first * m->stride, *b = m->b;
+    double *c = m->c + first;
+    size_t width = triangle ? first : m->width, j = 0;
+    lanes sum[ROWS_OF_ONE][2] = {0};
+    for (; j + 2 * LANES <= width; j += 2 * LANES)
+        for (int i = 0; i < height; i++)
+            for (int k = 0; k < 2; k++)
+                sum[i][k] += *(const lanes *)(a + i * m->stride + j + k * LANES) * *(const lanes *)(b + j + k * LANES);
+    for (int i = 0; i < height; i++, a += m->stride) {
+        double total = 0;
+        size_t end = triangle ? first + i : width;
+        sum[i][0] += sum[i][1];
+        for (int lane = 0; lane < LANES; lane++)
+            total += sum[i][0][lane];
+        for (size_t k = j; k < end; k++)
+            total += a[k] * b[k];
+        c[i] -= total;
+        if (triangle)
+            c[i] /= a[end];
+    }
 }
 
-/* Do all rows of one column: one after the other, which the processor foresees best. */
+/* Do all rows of one column: several at once, which the processor fetches sooner than one after the other. */
 ALWAYS_INLINE void NAMED(one)(const struct matrices *m, int triangle)
 {
-    for (size_t row = 0; row < m->rows; row++) {
-        const double *a = m->a + row * m->stride;
-        m->c[row] -= NAMED(dot)(a, m->b, triangle ? row : m->width);
-        if (triangle)
-            m->c[row] /= a[row];
-    }
+    size_t row = 0;
+    for (; row + ROWS_OF_ONE <= m->rows; row += ROWS_OF_ONE)
+        NAMED(rows_of_one)(m, row, ROWS_OF_ONE, triangle);
+    for (; row < m->rows; row++)
+        NAMED(rows_of_one)(m, row, 1, triangle);
 }
 
 /* Do all rows and columns: `ROWS` rows of `a`, while they are in the cache, with all columns. */

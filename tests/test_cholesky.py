@@ -1,3 +1,4 @@
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,16 @@ def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, kind,
     np.testing.assert_allclose(half, np.linalg.solve(np.linalg.cholesky(square), y), rtol=0, atol=tolerance)
 
 
+def test_a_copy_of_a_factor_that_was_used_solves_with_its_own_panels():
+    factor = factorise(Dense(positive_definite(5)))
+    expected = factor.half_solve(np.ones((5, 1)))
+
+    other = copy.deepcopy(factor)
+    factor.panels[0][...] = np.nan
+
+    np.testing.assert_array_equal(other.half_solve(np.ones((5, 1))), expected)
+
+
 def test_the_determinant_is_that_of_the_square(square):
     assert factorise(Dense(square)).log_determinant == pytest.approx(np.linalg.slogdet(square)[1], rel=1e-12)
 
@@ -96,7 +107,7 @@ def test_the_number_of_cores_changes_no_bit(monkeypatch):
     for cores in (1, 2, 3):
         monkeypatch.setattr(parallel, "allowed_cores", lambda cores=cores: cores)
         factor = factorise(Dense(square))
-        with parallel.team() as over:
+        with parallel.Team() as over:
             solved = [factor.half_solve(y[:, :columns], over) for columns in (24, 100)]
         parts = [*factor.panels, *solved, factor.inverse_diagonal()]
         results.append(np.concatenate([part.ravel() for part in parts]))

@@ -68,6 +68,28 @@ def test_a_triangle_is_undone_and_its_other_half_not_read(numbers, rows, groups,
     np.testing.assert_allclose(c, solution, rtol=0, atol=1e-12)
 
 
+@every_kind
+@given(rows=st.integers(1, 60), width=st.integers(1, 30), groups=GROUPS, seed=st.integers(0, 1000))
+def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_other_is(numbers, rows, width, groups, seed):
+    rng = np.random.default_rng(seed)
+    triangle = np.tril(rng.uniform(-1, 1, size=(rows, rows)) / 4) + 2 * np.eye(rows)
+    starts = range(0, rows, width)
+    panels = [np.ascontiguousarray(triangle[start:, start : start + width]) for start in starts]
+    c = rng.normal(size=(rows, wide(groups, numbers)))
+    expected = c.copy()
+    for panel in panels:
+        panel.flags.writeable = False
+
+    with registers_of(numbers):
+        for start, panel in zip(starts, panels, strict=True):
+            top, rest = expected[start : start + width], expected[start + width :]
+            narrow.solve_triangular(panel[:width], top)
+            narrow.subtract_product(rest, panel[width:], top)
+        narrow.half_solve(narrow.addresses(panels, width), c)
+
+    np.testing.assert_array_equal(c, expected)
+
+
 @pytest.mark.parametrize("columns", [0, 1, 2, narrow.GROUP, narrow.GROUP + 1, narrow.MOST, narrow.MOST + 1])
 def test_there_is_room_for_every_column_and_what_has_room_is_taken(columns):
     wide = narrow.width(columns, np.float64)
@@ -130,8 +152,23 @@ def test_shapes_that_do_not_fit_are_refused(c, a, b):
         narrow.solve_triangular(np.zeros(a), np.zeros(c))
 
 
+@pytest.mark.parametrize("shapes", [[(5, 3), (2, 3)], [(5, 3)], [(5, 3), (2, 2), (0, 0)], [(5, 2), (3, 2), (1, 1)]])
+def test_panels_that_are_no_triangle_are_refused(shapes):
+    with pytest.raises(ValueError, match=r"give \[\(5, 3\), \(2, 2\)\], contiguous"):
+        narrow.addresses([np.zeros(shape) for shape in shapes], 3)
+
+
+def test_panels_by_columns_and_another_number_of_rows_are_refused():
+    with pytest.raises(ValueError, match="contiguous"):
+        narrow.addresses([np.zeros((2, 3)).T, np.zeros((1, 1))], 2)
+    with pytest.raises(ValueError, match=r"3 and 4 rows; give \(n, n\) and \(n, m\)"):
+        narrow.half_solve(narrow.addresses([np.eye(3)], 3), np.zeros((4, 1)))
+
+
 def test_columns_that_do_not_fill_registers_are_refused():
     columns = np.zeros((3, WIDE + 1))
+    with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
+        narrow.half_solve(narrow.addresses([np.eye(3)], 3), columns)
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
         narrow.subtract_product(columns, np.eye(3), columns)
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from gaussian_processes import parallel
-from gaussian_processes.parallel import team
+from gaussian_processes.parallel import Team
 
 
 @pytest.mark.parametrize("start", ["", "; threading.Thread(target=work).start()"])
@@ -15,7 +15,7 @@ def test_blas_has_one_thread_in_a_team_and_then_its_own_again(start):
 import threading
 from threadpoolctl import threadpool_info
 from gaussian_processes import parallel
-from gaussian_processes.parallel import team
+from gaussian_processes.parallel import Team
 
 def threads():
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
@@ -23,7 +23,7 @@ def threads():
 def work():
     before = threads()
     for _ in range(2):
-        with team():
+        with Team():
             assert set(threads()) == {{1}}, threads()
         assert threads() == before, threads()
     print("done")
@@ -41,21 +41,21 @@ def test_teams_that_work_at_once_share_the_cores(monkeypatch):
     def threads(over):
         return len(set(over(lambda _: (time.sleep(0.05), threading.get_ident())[1], range(8))))
 
-    with team() as first:
+    with Team() as first:
         before = threads(first)
-        with team() as second:
+        with Team() as second:
             beside = threads(second)
-        with team() as third, team() as fourth, team() as fifth:
+        with Team() as third, Team() as fourth, Team() as fifth:
             each = [threads(one) for one in (third, fourth, fifth)]
-    with team() as last:
+    with Team() as last:
         after = threads(last)
 
     assert (before, beside, each, after) == (4, 2, [2, 1, 1], 4)
 
 
 def test_an_error_in_a_task_is_raised_where_the_results_are_read_and_ends_the_team():
-    with pytest.raises(ZeroDivisionError), team() as over:
+    with pytest.raises(ZeroDivisionError), Team() as over:
         list(over(lambda task: 1 / task, [1, 0, 2]))
 
-    with team() as over:
+    with Team() as over:
         assert list(over(abs, [-1, 2])) == [1, 2]

@@ -7,7 +7,7 @@ import numpy as np
 
 from gaussian_processes.cholesky import slices
 from gaussian_processes.machine import allowed_cores
-from gaussian_processes.parallel import team
+from gaussian_processes.parallel import Team
 
 # Values to a chunk: 128 kB an array, which a core's own cache holds.
 CHUNK = 16_384
@@ -24,7 +24,7 @@ def copy(size: int) -> Work:
     shares = slices(len(source), -(-len(source) // allowed_cores()))
 
     def work() -> Tell:
-        with team() as over:
+        with Team() as over:
             list(over(lambda share: np.copyto(target[share], source[share]), shares))
         return lambda: {"bytes": 2 * source.nbytes}
 
@@ -43,7 +43,7 @@ def arccos(values: int) -> Work:
         return times * CHUNK
 
     def work() -> Tell:
-        with team() as over:
+        with Team() as over:
             done = sum(over(repeat, tasks))
         return lambda: {"values": done}
 

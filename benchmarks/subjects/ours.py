@@ -9,7 +9,7 @@ from benchmarks.subjects import problem
 from gaussian_processes import regression
 from gaussian_processes.cholesky import TILE, WIDTH, Memory, slices
 from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.parallel import team
+from gaussian_processes.parallel import Team
 
 Tell = Callable[[], dict[str, Any]]
 Work = Callable[[], Tell]
@@ -54,7 +54,7 @@ def kernel(q: int, l: int, rows: int) -> Work:  # noqa: E741  the literature's l
         return k(points[below], points[columns]).size
 
     def work() -> Tell:
-        with team() as over:
+        with Team() as over:
             values = sum(over(fill, tiles))
         return lambda: {"values": values}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gaussian_processes.cholesky import TILE, slices
 from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.parallel import team
+from gaussian_processes.parallel import Team
 from gaussian_processes.regression import GramMatrix
 from gaussian_processes.sphere import project
 
@@ -72,6 +72,6 @@ def square(matrix: GramMatrix) -> Array:
     def fill(rows: slice) -> None:
         k[rows] = matrix.block(rows, slice(0, len(matrix)))
 
-    with team() as over:
+    with Team() as over:
         list(over(fill, slices(len(matrix), TILE)))
     return k
