@@ -1,7 +1,9 @@
 """How do several predictions become one?"""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -43,7 +45,7 @@ class Ensemble:
     def predict(self, rows: Array) -> tuple[Array, Array]:
         """Mean and variance of the mixture, of shape (m, t)."""
         means, variances = zip(*(member.predict(rows) for member in self.members), strict=True)
-        return mixture(self.weights, np.array(means), np.array(variances))
+        return mixture(self.weights.tolist(), means, variances)
 
 
 def stack(learners: Sequence[Learner], rows: Array, targets: Array, folds: int = 10, seed: int = 0) -> Ensemble:
@@ -112,14 +114,14 @@ def stacking_weights(densities: Array) -> Array:
     return kept
 
 
-def mixture(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
+def mixture(weights: Sequence[float], means: Sequence[Array], variances: Sequence[Array]) -> tuple[Array, Array]:
     """Mean and variance of a mixture.
 
     Parameters
     ----------
-    weights : ndarray of shape (k,)
+    weights : sequence of k float
         Of sum 1.
-    means, variances : ndarray of shape (k, m, t)
+    means, variances : sequence of k ndarray of shape (m, t)
         Of the members.
 
     Returns
@@ -128,10 +130,10 @@ def mixture(weights: Array, means: Array, variances: Array) -> tuple[Array, Arra
         Σ w_i μ_i, and Σ w_i (σ_i² + (μ_i - μ)²).
     """
     mean = average(weights, means)
-    return mean, average(weights, variances + np.square(means - mean))
+    spreads = [own + np.square(other - mean) for own, other in zip(variances, means, strict=True)]
+    return mean, average(weights, spreads)
 
 
-def average(weights: Array, values: Array) -> Array:
-    """Σ w_i v_i, of shape (m, t), for weights of shape (k,) and values of shape (k, m, t)."""
-    sums: Array = np.einsum("k,kmt->mt", weights, values)
-    return sums
+def average(weights: Sequence[float], values: Iterable[Array]) -> Array:
+    """Σ w_i v_i, of the shape of each value."""
+    return reduce(np.add, map(operator.mul, weights, values))

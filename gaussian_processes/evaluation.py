@@ -36,8 +36,7 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
         mean, variance = member.process.leave_one_out(member.features.targets(targets))
         means.append(mean * member.features.target_scale + member.features.target_center)
         variances.append(variance * member.features.target_scale**2)
-    weights = np.array([member.weight for member in model.members])
-    mean, variance = mixture(weights, np.array(means), np.array(variances))
+    mean, variance = mixture([member.weight for member in model.members], means, variances)
     return Prediction(mean, variance, softmax(model.sharpness * mean) if model.schema.labels else None)
 
 

@@ -13,7 +13,7 @@ from gaussian_processes.sphere import project
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# How far from 1 the norm of a row may be under inputs=unit: what is lost where coordinates are written with 6 digits.
+# How far from 1 a norm may be that should be 1: under inputs=unit, what is lost where coordinates are written with 6 digits.
 UNIT_TOLERANCE = 1e-5
 # The level of what is no category.
 NO_LEVEL = -1
@@ -88,11 +88,16 @@ class Features:
 
     def encoded(self, rows: Array) -> Array:
         """Coordinates of shape (n, d), not yet standardised, of rows of shape (n, c); NaN in them is filled in."""
-        coordinates: Array = np.where(np.isnan(rows), self.fill, rows).take(self.source, axis=1)
+        coordinates: Array = rows.take(self.source, axis=1)
+        np.copyto(coordinates, self._filled, where=np.isnan(coordinates))
         indicators = self._indicators
         if indicators.size:
             coordinates[:, indicators] = coordinates[:, indicators] == self.level[indicators]
         return coordinates
+
+    @cached_property
+    def _filled(self) -> Array:
+        return self.fill[self.source]
 
     @cached_property
     def _indicators(self) -> Indices:
@@ -120,21 +125,21 @@ class Features:
         if rows.shape[1] != self.columns:
             found = f"{place(0)} has {rows.shape[1]} feature columns"
             raise UserError(f"{found} and the model was trained on {self.columns}; give exactly {self.columns}")
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             standardized = self.standardized(rows)
-            norms = np.sqrt(np.einsum("ij,ij->i", standardized, standardized))
-        wrong = ~np.isfinite(norms) | np.isinf(rows).any(axis=1)
-        if self.inputs == "unit":
-            wrong |= np.abs(norms - 1) > UNIT_TOLERANCE
-        if self.bias == 0:
-            wrong |= norms == 0
+            points = project(standardized * self.relevance, self.bias)
+            wrong = _are_off(points)
+            if self.inputs == "unit":
+                wrong |= _are_off(standardized)
         if wrong.any():
             row = int(wrong.argmax())
-            raise self._refusal(rows[row], norms[row], place(row))
-        return project(standardized * self.relevance, self.bias)
+            raise self._refusal(rows[row], standardized[row], place(row))
+        return points
 
-    def _refusal(self, row: Array, norm: float, name: str) -> UserError:
+    def _refusal(self, row: Array, standardized: Array, name: str) -> UserError:
         """Say why a row can't be used."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.linalg.norm(standardized)
         for column in np.flatnonzero(np.isinf(row))[:1]:
             return UserError(f"{name}, column {column + 1} is {row[column]}; send finite numbers")
         if not np.isfinite(norm):
@@ -146,6 +151,12 @@ class Features:
     def targets(self, y: Array) -> Array:
         """Targets of shape (n, t) in units of their spread, from their centre."""
         return (y - self.target_center) / self.target_scale
+
+
+def _are_off(points: Array) -> NDArray[np.bool_]:
+    """Which of some rows have not norm 1: where the square of a row was out of floating point's range, projecting it failed."""
+    off: NDArray[np.bool_] = ~(np.abs(np.sqrt(np.vecdot(points, points)) - 1) <= UNIT_TOLERANCE)
+    return off
 
 
 def learn(rows: Array, y: Array, levels: Sequence[int], preparation: Preparation) -> Features:

@@ -127,13 +127,13 @@ class Model:
         """
         if variance and not self.has_variance:
             raise UserError("this model was trained without variance; train again with variance=true to get std or variance")
-        weights = np.array([member.weight for member in self.members])
+        weights = [member.weight for member in self.members]
         spread: Array | None = None
         if variance:
             means, spreads = zip(*(member.mean_and_variance(rows, place) for member in self.members), strict=True)
-            mean, spread = mixture(weights, np.array(means), np.array(spreads))
+            mean, spread = mixture(weights, means, spreads)
         else:
-            mean = average(weights, np.array([member.mean(rows, place) for member in self.members]))
+            mean = average(weights, [member.mean(rows, place) for member in self.members])
         probabilities = softmax(self.sharpness * mean) if self.schema.labels else None
         return Prediction(mean, spread, probabilities)
 

@@ -19,11 +19,11 @@ def project(z: Array, bias: float) -> Array:
     Returns
     -------
     ndarray of shape (n, d + 1)
-        Points of norm 1; rows whose coordinates are all zero come back as NaN.
+        Points of norm 1. Where the square of a row is out of floating point's range NumPy warns, and it comes back as NaN,
+        infinite or zero.
     """
     points = _with_bias(z, bias)
-    with np.errstate(invalid="ignore"):
-        points /= np.sqrt(np.einsum("ij,ij->i", points, points))[:, np.newaxis]
+    points /= np.sqrt(np.vecdot(points, points))[:, np.newaxis]
     return points
 
 
