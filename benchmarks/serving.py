@@ -21,7 +21,7 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from benchmarks import reporting
 from benchmarks.measuring import ROOT
 from benchmarks.servers import sample
 from benchmarks.subjects import problem
+from gaussian_processes.machine import allowed_cores
+from gaussian_processes.parallel import Team
 
 OURS, SAMPLE, HELLO = "ours", "sample", "hello"
 HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.01", "bias": "1", "leave_one_out": "false", "variance": "true"}
@@ -44,6 +46,8 @@ OPERATIONS = 4e10
 # What a process that does nothing takes of a core, its timers included.
 IDLE = 0.05
 START_SECONDS = 120
+# Of the matrices whose product tells how fast a core computes at its best, and how often that and its reading are tried.
+SQUARE, FLOOR_REPETITIONS = 2_000, 7
 
 # Every request is the same; `done` prints what wrk would write for people.
 SCRIPT = """
@@ -156,7 +160,8 @@ def _measure(base: Path, rows: int, arguments: argparse.Namespace) -> str:
             for server in servers
         }
     memory = [(workers, _memory(base, full, workers)) for workers in (1, 4)]
-    return "\n\n".join([_rates(results, arguments.subjects), _ping_table(pings), _memory_table(rows, memory)])
+    tables = [_rates(results, arguments.subjects), _floor_table(rows, arguments.request_rows)]
+    return "\n\n".join([*tables, _ping_table(pings), _memory_table(rows, memory)])
 
 
 def _seconds(point: Point, least: int) -> int:
@@ -300,6 +305,32 @@ def _median(results: Sequence[Result]) -> Result:
 def _shown(result: Result) -> str:
     failed = f"; {result.bad} failed" if result.bad else ""
     return f"{result.rate:.3g} ({result.p50:.3g}, {result.p99:.3g}; {result.work:.2g}){failed}"
+
+
+def _floor_table(rows: int, request_rows: Sequence[int]) -> str:
+    """What no program does sooner that keeps an exact factor in float64: once a request it reads it, and computes with it."""
+    numbers, square, cores = np.ones(rows * (rows + 1) // 2), np.ones((SQUARE, SQUARE)), allowed_cores()
+    reading = min(_best_seconds(np.sum, np.array_split(numbers, parts)) for parts in (1, cores))
+    product = _best_seconds(lambda part: part @ part, [square] * cores) / (2.0 * SQUARE**3 * cores)
+    head = [f"of a request with deviations, {rows:,} rows in the model, on {cores} cores", "at least, ms"]
+    lines = [[f"reading the factor's {numbers.nbytes / 1e6:.3g} MB", f"{1e3 * reading:.3g}"]]
+    for size in request_rows:
+        operations = float(size) * rows**2
+        lines.append(
+            [f"{operations:.0e} operations for {size} rows, as fast as a matrix product's", f"{1e3 * operations * product:.3g}"]
+        )
+    return reporting.markdown(head, lines)
+
+
+def _best_seconds(function: Callable[[np.ndarray], object], parts: Sequence[np.ndarray]) -> float:
+    """Least time of some in which cores call a function, each on a part."""
+    seconds = []
+    with Team() as over:
+        for _ in range(FLOOR_REPETITIONS):
+            begin = time.perf_counter()
+            list(over(function, parts))
+            seconds.append(time.perf_counter() - begin)
+    return min(seconds)
 
 
 def _ping_table(pings: dict[tuple[Point, str], list[float]]) -> str:

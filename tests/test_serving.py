@@ -101,8 +101,11 @@ def post(server, body=ROW, **headers):
 
 def children(process):
     """Processes that a process has started: their command lines by their numbers."""
-    numbers = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return {int(number): Path(f"/proc/{number}/cmdline").read_text() for number in numbers}
+    found = {}
+    for number in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            found[number] = Path(f"/proc/{number}/cmdline").read_text()
+    return found
 
 
 def part(server, name):
