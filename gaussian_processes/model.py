@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 # What a core of 2020 takes: for a row of a request and a training row, every column and every level of the kernel; for an entry
 # of the factor, once to fetch it, and with every row to use it.
-COLUMN_SECONDS, LEVEL_SECONDS = 2e-10, 2.5e-9
+COLUMN_SECONDS, LEVEL_SECONDS = 2e-10, 1.2e-9
 FETCH_SECONDS, ENTRY_SECONDS = 3e-10, 4e-11
 
 

@@ -14,53 +14,71 @@
 #define BLOCK 64
 
 static const double INVERSE_PI = 0.31830988618379067154;
-/* Tangent of π/8, below which `half_turns` takes the arctangent as it is. */
-static const double TANGENT = 0.41421356237309504880;
+/* θ/π = √m A(m) and 1 - k_1 = m - m √m B(m), where m = 1 - cos θ is at most 1: polynomials, coefficients from that of 1 on. They
+ * interpolate A and B, which have no singularity nearer than m = 2, at the Chebyshev nodes of [0, 1], within 8e-17 of either. */
+static const double A[] = {
+    0.45015815807855303, 0.03751317983988008, 0.00844046546388464, 0.0025120432974823598,
+    0.0008547923809992142, 0.0003147212278025862, 0.0001220302122001055, 4.9303473932375846e-05,
+    1.9218498609603548e-05, 1.3268934867512014e-05, -1.1568855652224852e-05, 3.977513565698344e-05,
+    -7.298844485644686e-05, 0.00010999004147684668, -0.0001246230275504505, 0.00010671701100644761,
+    -6.641961767728451e-05, 2.8591608060074715e-05, -7.622411903950459e-06, 9.671532284861643e-07,
+};
+static const double B[] = {
+    0.30010543871903533, 0.015005271935952597, 0.0024115615610460976, 0.0005582318466287261,
+    0.0001554167357869515, 4.841945348910864e-05, 1.6263806339262657e-05, 5.84070847629788e-06,
+    1.857888431389364e-06, 1.7398143778622169e-06, -1.9457839673763177e-06, 4.3081759394265986e-06,
+    -5.713317168339133e-06, 5.894828158021196e-06, -4.290219170809671e-06, 2.153383299693181e-06,
+    -6.609434495385855e-07, 9.759058594307168e-08,
+};
+#define AT(polynomial, x) value(polynomial, sizeof polynomial / sizeof *polynomial, x)
 
-/* Angle over π, from its sine, at least 0, and its cosine, within some 2 roundings. */
-static inline double half_turns(double sine, double cosine)
+/* Value of a polynomial with an even number of coefficients. Odd powers are summed beside even ones, so that neither waits. */
+static inline double value(const double *coefficients, int count, double x)
 {
-    double length = fabs(cosine);
-    int steep = sine > length;
-    double opposite = steep ? length : sine, adjacent = steep ? sine : length;
-    /* atan x = π/4 + atan((x-1)/(x+1)) */
-    int wide = opposite > TANGENT * adjacent;
-    double x = (wide ? opposite - adjacent : opposite) / (wide ? opposite + adjacent : adjacent);
-    /* Interpolates (atan x / x - 1) / x² in x² at the Chebyshev nodes of [0, tan² π/8]; 5e-18 from it, times x², at most. */
-    double z = x * x;
-    double series = -0.019176887119062258989;
-    series = series * z + 0.039231658295587191303;
-    series = series * z - 0.050854497379402598613;
-    series = series * z + 0.058581489128022098816;
-    series = series * z - 0.066645114473819480001;
-    series = series * z + 0.076921831908260865637;
-    series = series * z - 0.090909045781239018905;
-    series = series * z + 0.11111111015256361727;
-    series = series * z - 0.14285714284666542922;
-    series = series * z + 0.19999999999995520678;
-    series = series * z - 0.3333333333333333016;
-    double turns = (x + x * z * series) * INVERSE_PI + (wide ? 0.25 : 0.0);
-    turns = steep ? 0.5 - turns : turns;
-    return cosine < 0 ? 1 - turns : turns;
+    double even = 0, odd = 0, square = x * x;
+#pragma GCC unroll 16
+    for (int k = count - 2; k >= 0; k -= 2) {
+        even = even * square + coefficients[k];
+        odd = odd * square + coefficients[k + 1];
+    }
+    return even + odd * x;
 }
 
-/* Make 1 - t into 1 - k_q(t); leaves sin θ, and 1 - k_{q-1}(t) where q is not 0.
+/* 1 - k_0 = θ/π, from the gap. Beyond the right angle the polynomial has the angle that is missing to π. */
+static inline double zeroth(double gap)
+{
+    double other = 2 - gap, m = gap < other ? gap : other;
+    double turns = sqrt(m) * AT(A, m);
+    return gap < other ? turns : 1 - turns;
+}
+
+/* 1 - k_1, from the gap. Beyond the right angle k_1(t) = k_1(-t) + t, and t = 1 - gap is (m - gap)/2. */
+static inline double first(double gap)
+{
+    double other = 2 - gap, m = gap < other ? gap : other;
+    return m - m * sqrt(m) * AT(B, m) + (gap - m) / 2;
+}
+
+/* Make 1 - t into 1 - k_q(t), and leave 1 - k_{q-1}(t) in `before`, which may be NULL if q is less than 2, and has to be if it is 0.
  *
  * k_0 = 1 - θ/π;  k_1 = t k_0 + sin θ/π;  k_{p+1} = t k_p + p²/((2p-1)(2p+1)) (1-t²) k_{p-1}, which follow from the
  * definition J_p(θ) = (-1)^p (sin θ)^{2p+1} (1/sin θ ∂/∂θ)^p ((π-θ)/sin θ), with k_p = J_p(θ)/J_p(0): Cho & Saul, eq. (4).
  */
-static inline void level(int q, double *gap, double *sine, double *before)
+static inline void level(int q, double *gap, double *before)
 {
+    if (!before) {
+        if (q == 0)
+            for (int i = 0; i < BLOCK; i++)
+                gap[i] = zeroth(gap[i]);
+        else
+            for (int i = 0; i < BLOCK; i++)
+                gap[i] = first(gap[i]);
+        return;
+    }
     double current[BLOCK];
     for (int i = 0; i < BLOCK; i++) {
-        double cosine = 1 - gap[i];
-        sine[i] = sqrt(gap[i] * (2 - gap[i]));
-        before[i] = half_turns(sine[i], cosine);
-        current[i] = cosine * before[i] + gap[i] - INVERSE_PI * sine[i];
-    }
-    if (q == 0) {
-        memcpy(gap, before, sizeof current);
-        return;
+        before[i] = zeroth(gap[i]);
+        current[i] = first(gap[i]);
     }
     for (int p = 1; p < q; p++) {
         double factor = (double)p * p / ((2.0 * p - 1) * (2.0 * p + 1));
@@ -79,32 +97,45 @@ static inline void level(int q, double *gap, double *sine, double *before)
 EACH_PROCESSOR void kernels(double *gap, size_t size, int q, int l)
 {
     /* The last block is filled up, so that a value does not depend on where it stands. */
-    double block[BLOCK] = {0}, sine[BLOCK], before[BLOCK];
+    double block[BLOCK] = {0}, before[BLOCK];
     for (size_t start = 0; start < size; start += BLOCK) {
         size_t count = size - start < BLOCK ? size - start : BLOCK;
         memcpy(block, gap + start, count * sizeof *gap);
         for (int i = 0; i <= l; i++)
-            level(q, block, sine, before);
+            level(q, block, q < 2 ? NULL : before);
         for (size_t i = 0; i < count; i++)
             gap[start + i] = 1 - block[i];
     }
 }
 
-/* Make gaps into derivatives of the kernel in t, in place: the product of the levels' q²/(2q-1) k_{q-1}, or 1/(π sin θ). */
+/* Multiply slopes by those of one level: q²/(2q-1) k_{q-1}, or 1/(π sin θ); and do that level. */
+static inline void slope_and_level(int q, double *gap, double *before, double *slope)
+{
+    if (q == 0) {
+        for (int i = 0; i < BLOCK; i++) {
+            double sine = sqrt(gap[i] * (2 - gap[i]));
+            slope[i] *= sine > 0 ? INVERSE_PI / sine : 0;
+        }
+        level(q, gap, NULL);
+        return;
+    }
+    double factor = q * (double)q / (2.0 * q - 1);
+    level(q, gap, before);
+    for (int i = 0; i < BLOCK; i++)
+        slope[i] *= factor * (1 - before[i]);
+}
+
+/* Make gaps into derivatives of the kernel in t, in place: the product of the levels'. */
 EACH_PROCESSOR void slopes(double *gap, size_t size, int q, int l)
 {
-    double block[BLOCK] = {0}, sine[BLOCK], before[BLOCK], slope[BLOCK];
-    double factor = q * (double)q / (2.0 * q - 1);
+    double block[BLOCK] = {0}, before[BLOCK], slope[BLOCK];
     for (size_t start = 0; start < size; start += BLOCK) {
         size_t count = size - start < BLOCK ? size - start : BLOCK;
         memcpy(block, gap + start, count * sizeof *gap);
         for (int i = 0; i < BLOCK; i++)
             slope[i] = 1;
-        for (int i = 0; i <= l; i++) {
-            level(q, block, sine, before);
-            for (int j = 0; j < BLOCK; j++)
-                slope[j] *= q > 0 ? factor * (1 - before[j]) : sine[j] > 0 ? INVERSE_PI / sine[j] : 0;
-        }
+        for (int i = 0; i <= l; i++)
+            slope_and_level(q, block, before, slope);
         memcpy(gap + start, slope, count * sizeof *gap);
     }
 }

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from functools import cache
+from threading import Lock
 from typing import Protocol, TypeVar
 
-from threadpoolctl import LibController, ThreadpoolController
+from threadpoolctl import ThreadpoolController
 
 from gaussian_processes import blas  # noqa: F401  loads the libraries that lose their threads
 from gaussian_processes.machine import allowed_cores
@@ -28,11 +29,29 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-@cache
-def _blas_libraries() -> list[LibController]:
-    return [library for library in _libraries().lib_controllers if library.user_api == "blas"]
+class _OneThread:
+    """BLAS's one thread, from when the first asks for it until the last no longer does: a process has one setting for all."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._asking = 0
+        self._limit = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._asking:
+                self._limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+            self._asking += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._asking -= 1
+            if not self._asking:
+                self._limit.close()
 
 
+# Whoever is inside has a BLAS of one thread. Entering takes as long as a small prediction if nobody else is there.
+ONE_THREAD = _OneThread()
 # The teams of this process that have threads: one that begins beside others has the fewer for it.
 _BUSY: "list[Team]" = []
 
@@ -44,9 +63,6 @@ class Team:
     crashes above some 15,000 rows on AVX-512 processors. The tiles do not depend on the number of threads, so neither do the
     results, to the last bit.
 
-    A process has one setting of BLAS's threads. Where several teams overlap, as in `serve`, it should be 1 to begin with: the
-    first that ends would give the threads back to the others as well.
-
     Examples
     --------
     >>> with Team() as over:
@@ -55,15 +71,11 @@ class Team:
     """
 
     def __init__(self) -> None:
-        self._limit: AbstractContextManager[object] = nullcontext()
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Over:
         """Take the threads from BLAS."""
-        # Setting what is set already takes as long as a small prediction.
-        if any(library.get_num_threads() != 1 for library in _blas_libraries()):
-            self._limit = _libraries().limit(limits=1, user_api="blas")
-        self._limit.__enter__()
+        ONE_THREAD.__enter__()
         return self
 
     def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
@@ -76,8 +88,8 @@ class Team:
         return self._pool.map(function, waiting) if self._pool and len(waiting) > 1 else map(function, waiting)
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the tasks, and give BLAS its threads back."""
+        """Wait for the tasks, and give BLAS its threads back once no team is left."""
         if self._pool:
             self._pool.shutdown()
             _BUSY.remove(self)
-        self._limit.__exit__(None, None, None)
+        ONE_THREAD.__exit__()

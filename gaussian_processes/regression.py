@@ -40,10 +40,10 @@ RESIDUAL = 1e-10
 # A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
 ITERATIONS = 20
 # New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
-CHUNK = 256
-# Pairs of new points and old whose kernels a core computes at once: for ten milliseconds, of which the threads of a team would
-# take a third of one to start.
-PAIRS = 1 << 21
+CHUNK = 64
+# Pairs of new points and old whose kernels a core computes at once: for one to five milliseconds; the threads of a team take a
+# third of one to start.
+PAIRS = 1 << 19
 
 
 def working_bytes(rows: int, columns: int, cores: int) -> int:
@@ -156,7 +156,7 @@ class GaussianProcess:
                 np.matmul(self._kernels(here[chunk]), self.weights, out=there[chunk])
 
         with Team() as over:
-            for _ in over(fill, slices(len(points), many)):
+            for _ in over(fill, _even_slices(len(points), many)):
                 pass
         return mean
 

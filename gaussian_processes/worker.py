@@ -30,6 +30,7 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.machine import allowed_bytes
 from gaussian_processes.model import Model, Prediction
 from gaussian_processes.models import Models
+from gaussian_processes.parallel import ONE_THREAD
 from gaussian_processes.serving import is_true
 
 Array = NDArray[np.float64]
@@ -206,9 +207,12 @@ class Gathering:
 
     def predict(self, model: Model, rows: Array, variance: bool) -> Prediction:
         """Return what `Model.predict` does, to the last digit or two: sums are taken in another order for several rows."""
-        seconds, most = model.seconds(len(rows), variance), max(PASS_SECONDS, 2 * model.seconds(1, variance))
+        seconds = model.seconds(len(rows), variance)
         # While what is brief is computed, nobody comes in.
-        if seconds > most or (seconds < BRIEF_SECONDS and self._alone()):
+        if seconds < BRIEF_SECONDS and self._alone():
+            return model.predict(rows, variance)
+        most = max(PASS_SECONDS, 2 * model.seconds(1, variance))
+        if seconds > most:
             return _run(model, rows, variance)
         key = id(model), variance
         batch = before = self._latest.get(key)
@@ -281,6 +285,7 @@ def application(body_bytes: int, cores: int) -> "WSGIApplication":
         elsewhere,
         Gathering(DOOR.one_inside).predict,
     )
+    ONE_THREAD.__enter__()  # for good, and not anew with every prediction
     try:
         served = _served(environment, options)
     except UserError as error:

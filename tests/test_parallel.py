@@ -10,7 +10,7 @@ from gaussian_processes.parallel import Team
 
 
 @pytest.mark.parametrize("start", ["", "; threading.Thread(target=work).start()"])
-def test_blas_has_one_thread_in_a_team_and_then_its_own_again(start):
+def test_blas_has_one_thread_until_the_last_team_ends_and_then_its_own_again(start):
     code = f"""
 import threading
 from threadpoolctl import threadpool_info
@@ -24,6 +24,8 @@ def work():
     before = threads()
     for _ in range(2):
         with Team():
+            with Team():
+                assert set(threads()) == {{1}}, threads()
             assert set(threads()) == {{1}}, threads()
         assert threads() == before, threads()
     print("done")
