@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -19,13 +19,15 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         many = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-        self._requests = Counter(
+        requests = Counter(
             "gaussian_processes_requests", "requests that were answered", ["path", "status"], registry=self._registry
         )
-        self._errors = Counter("gaussian_processes_errors", "answers of 400 and above", ["path"], registry=self._registry)
-        self._seconds = Histogram(
+        seconds = Histogram(
             "gaussian_processes_request_seconds", "time to the answer", ["path"], buckets=BUCKETS, registry=self._registry
         )
+        # They are a dozen, and looking them up in there takes as long as counting.
+        self._requests, self._seconds = cache(requests.labels), cache(seconds.labels)
+        self._errors = Counter("gaussian_processes_errors", "answers of 400 and above", ["path"], registry=self._registry)
         self._rows = Counter("gaussian_processes_rows", "rows that were predicted", registry=self._registry)
         self._queue = Gauge(
             "gaussian_processes_queue",
@@ -37,19 +39,14 @@ class Metrics:
 
     def answered(self, path: str, status: int, began: float) -> None:
         """Count a request that began at a time of the monotonic clock."""
-        self._requests.labels(path, str(status)).inc()
-        self._seconds.labels(path).observe(time.monotonic() - began)
+        self._requests(path, status).inc()
+        self._seconds(path).observe(time.monotonic() - began)
         if status >= 400:
             self._errors.labels(path).inc()
 
-    @contextmanager
-    def predicting(self) -> Iterator[None]:
+    def predicting(self) -> AbstractContextManager[None]:
         """Count what is inside as one more prediction in the queue."""
-        self._queue.inc()
-        try:
-            yield
-        finally:
-            self._queue.dec()
+        return self._queue.track_inprogress()
 
     def predicted(self, rows: int) -> None:
         """Count rows."""

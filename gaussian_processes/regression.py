@@ -198,7 +198,7 @@ class GaussianProcess:
                 pass
         # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
         least = max(self.noise + self.jitter, float(np.finfo(factor.kind).eps))
-        return mean, np.outer(np.maximum(total - explained, least), self.signal_variance)
+        return mean, np.maximum(total - explained, least)[:, np.newaxis] * self.signal_variance
 
     def log_evidence(self) -> float:
         """Log marginal likelihood of the observations, summed over the targets: GPML eq. 2.30, at the best a.
