@@ -48,7 +48,7 @@ RUN python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-d
 
 # Bytecode of what `serve` imports, and of nothing else: 8 MB, for which an endpoint need not compile before it answers.
 RUN PYTHONPATH="$(echo /package/lib/python3*/site-packages)" /opt/program/bin/python -c \
-  'import gaussian_processes.serving, gaussian_processes.worker, gunicorn.app.wsgiapp'
+  'import gaussian_processes.serving.main, gaussian_processes.serving.worker, gunicorn.app.wsgiapp'
 
 
 FROM debian:trixie-slim

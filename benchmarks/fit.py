@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.measuring import Measurement, Subject, measure
-from gaussian_processes.cholesky import packed_bytes
+from gaussian_processes.linalg.cholesky import packed_bytes
 
 NEW = 1000
 # Matrices of rows × rows numbers of float64 that a peer was seen to take, and what Python and its libraries take at most:

@@ -7,7 +7,7 @@ import argparse
 
 from benchmarks import reporting
 from benchmarks.measuring import Measurement, Subject, measure
-from gaussian_processes.machine import allowed_cores
+from gaussian_processes.resources import allowed_cores
 
 DEGREES_AND_DEPTHS = ((0, 0), (0, 2), (1, 0), (1, 1), (1, 3), (2, 0), (2, 2), (3, 2), (4, 5))
 # Bytes to copy: far more than a cache holds.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gaussian_processes.machine import allowed_bytes
+from gaussian_processes.resources import allowed_bytes
 
 ROOT = Path(__file__).parents[1]
 # With its kernels for AVX-512, OpenBLAS's threaded syrk crashes, and potrf with it, from somewhere between 15,000 and 20,000

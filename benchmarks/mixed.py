@@ -10,9 +10,9 @@ import numpy as np
 from benchmarks import reporting
 from benchmarks.measuring import Measurement, Subject, measure
 from benchmarks.subjects.problem import COLUMNS
-from gaussian_processes.cholesky import packed_bytes
-from gaussian_processes.machine import allowed_cores
-from gaussian_processes.regression import working_bytes
+from gaussian_processes.gp.regression import working_bytes
+from gaussian_processes.linalg.cholesky import packed_bytes
+from gaussian_processes.resources import allowed_cores
 
 HEAD = (
     "rows",

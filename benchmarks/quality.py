@@ -24,10 +24,11 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from sklearn.model_selection import KFold
 
 from benchmarks import reporting
-from gaussian_processes import features, scores, selection
-from gaussian_processes.features import Preparation
-from gaussian_processes.hyperparameters import Settings
-from gaussian_processes.learning import Learner
+from gaussian_processes.data import preprocessing
+from gaussian_processes.data.preprocessing import Preparation
+from gaussian_processes.gp import marginal_likelihood, scores
+from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.training.trainer import Learner
 
 Array = NDArray[np.float64]
 
@@ -133,9 +134,9 @@ def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
     """Its regressor with a length scale for every column, a signal variance and a noise, from as many starts as ours."""
 
     def method(split: Split) -> tuple[Array, Array, str]:
-        learned = features.learn(split.rows, split.targets, [0] * split.rows.shape[1], Preparation())
+        learned = preprocessing.learn(split.rows, split.targets, [0] * split.rows.shape[1], Preparation())
         kernel = kernels.ConstantKernel() * shape(np.ones(split.rows.shape[1])) + kernels.WhiteKernel()
-        starts = len(selection.STARTS)
+        starts = len(marginal_likelihood.STARTS)
         process = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=starts - 1, random_state=SEED)
         with warnings.catch_warnings():
             # A length scale at its bound is how a column is found to be of no use.

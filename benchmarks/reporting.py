@@ -11,7 +11,7 @@ import scipy.linalg  # noqa: F401  loads the BLAS that is named
 from threadpoolctl import threadpool_info
 
 from benchmarks.measuring import Measurement
-from gaussian_processes.machine import allowed_cores
+from gaussian_processes.resources import allowed_cores
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "gpytorch", "torch")
 NOTHING = "–"

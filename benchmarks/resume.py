@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.subjects import problem
-from gaussian_processes.cholesky import slices
+from gaussian_processes.linalg.cholesky import slices
 
 # Nothing is left to learn, so that the fit is what takes the time; with the factor, all of the fit is in the model.
 HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.01", "bias": "1", "leave_one_out": "false", "variance": "true"}

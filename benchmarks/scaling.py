@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from benchmarks import reporting
 from benchmarks.measuring import Measurement, Subject, measure
 from benchmarks.subjects.problem import COLUMNS
-from gaussian_processes.cholesky import packed_bytes
-from gaussian_processes.machine import allowed_cores
-from gaussian_processes.regression import working_bytes
+from gaussian_processes.gp.regression import working_bytes
+from gaussian_processes.linalg.cholesky import packed_bytes
+from gaussian_processes.resources import allowed_cores
 
 SIZES = (1000, 2000, 4000, 8000, 16000, 32000, 50000)
 # A fit of more rows takes minutes, over which the noise of a machine averages by itself.

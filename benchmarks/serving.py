@@ -31,8 +31,8 @@ from benchmarks import reporting
 from benchmarks.measuring import ROOT
 from benchmarks.servers import sample
 from benchmarks.subjects import problem
-from gaussian_processes.machine import allowed_cores
-from gaussian_processes.parallel import Team
+from gaussian_processes.linalg.parallel import Team
+from gaussian_processes.resources import allowed_cores
 
 OURS, SAMPLE, HELLO = "ours", "sample", "hello"
 HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.01", "bias": "1", "leave_one_out": "false", "variance": "true"}

@@ -28,11 +28,12 @@ from optuna.samplers import BaseSampler
 from sklearn.datasets import load_diabetes, load_iris, load_wine, make_friedman1
 
 from benchmarks import reporting
-from gaussian_processes import features, scores
-from gaussian_processes.features import Preparation
-from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.machine import allowed_cores
-from gaussian_processes.regression import GramMatrix, fit
+from gaussian_processes.data import preprocessing
+from gaussian_processes.data.preprocessing import Preparation
+from gaussian_processes.gp import scores
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.regression import GramMatrix, fit
+from gaussian_processes.resources import allowed_cores
 from gaussian_processes.tuning.space import LOGARITHMIC, Numbers, Space, Value, Words
 from gaussian_processes.tuning.strategies.bayesian import Bayesian
 from gaussian_processes.tuning.strategies.evolution import PAES, Genetic, ParticleSwarm
@@ -72,7 +73,7 @@ class Problem:
         inputs = str(values.get("inputs", self.inputs))
         bias = float(values.get("bias", 0)) if inputs == "sphere" else 0.0
         preparation = Preparation(inputs=inputs, bias=bias)
-        learned = features.learn(self.rows, self.targets, [0] * self.rows.shape[1], preparation)
+        learned = preprocessing.learn(self.rows, self.targets, [0] * self.rows.shape[1], preparation)
         kernel = ArcCosine(int(values["q"]), int(values["l"]))
         process = fit(GramMatrix(kernel, learned.points(self.rows), float(values["noise"])), learned.targets(self.targets))
         if not len(self.new):

@@ -1,4 +1,4 @@
-"""What went wrong that a person can mend?"""
+"""Errors that a caller may catch."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     It becomes the failure file's text with exit code 1, or the body of an HTTP 400. Anything else that is raised is a bug.
     """
+
+
+class BackendBusyError(Exception):
+    """The place can't take or tell anything just now, and will later: throttled, out of reach, or full."""

@@ -41,11 +41,11 @@ finish() {
 # A virtualenv as the lock file says, made anew when that changes.
 install() {
   local python library stale
-  library=(../gaussian_processes/_compiled*.so)
+  library=(../gaussian_processes/_native/_compiled*.so)
   # Older than a source, or not there at all: then `find` says so.
   stale=$(find ../gaussian_processes -name '*.[ch]' -newer "${library[0]}" 2>&1 || true)
   if ! cmp -s ../requirements.lock .venv/requirements.lock || [[ -n $stale ]] ||
-    ! .venv/bin/python -c 'import gaussian_processes.kernels' 2>/dev/null; then
+    ! .venv/bin/python -c 'import gaussian_processes.gp.kernels' 2>/dev/null; then
     python=$(./find_python.sh)
     if ! command -v cc >/dev/null; then
       echo 'demo.sh: a C compiler is needed to install the package; on Debian: apt-get install gcc libc6-dev' >&2

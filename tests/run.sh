@@ -29,7 +29,7 @@ if ! cmp -s requirements.lock .venv/requirements.lock || ! .venv/bin/python -c '
   cp requirements.lock .venv/
 fi
 # Older than a source, or not there at all: then `find` says so.
-library=(gaussian_processes/_compiled*.so)
+library=(gaussian_processes/_native/_compiled*.so)
 stale=$(find gaussian_processes -name '*.[ch]' -newer "${library[0]}" 2>&1 || true)
 if ! cmp -s pyproject.toml .venv/pyproject.toml || [[ -n $stale ]]; then
   echo 'compiling, and adding what the tests need'

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gaussian_processes.hyperparameters import table
+from gaussian_processes.sagemaker.hyperparameters import table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -12,10 +12,13 @@ def test_the_table_of_hyperparameters_is_the_declaration():
     assert f"\n\n{table()}\n\n" in README
 
 
-def test_every_room_is_on_the_map():
+def test_every_folder_is_on_the_map():
     words = set(README.split("```")[-2].split())
+    package = ROOT / "gaussian_processes"
+    names = {path.name for path in package.glob("[!_]*.py")}
+    names |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
 
-    assert {path.stem for path in (ROOT / "gaussian_processes").glob("*.py")} - {"__init__"} <= words
+    assert names <= words
 
 
 def test_the_example_of_an_ensemble_runs():

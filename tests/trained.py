@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from gaussian_processes import training
-from gaussian_processes.schema import Column, Schema
+from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.training import main
 
 COLUMNS = 3
 
@@ -24,7 +24,7 @@ def train(base, rows, **hyperparameters):
     )
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SAGEMAKER_BASE_DIR", str(base))
-        assert training.main([]) == 0
+        assert main.main([]) == 0
     return base
 
 

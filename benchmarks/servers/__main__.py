@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.servers import sample
-from gaussian_processes import serving
+from gaussian_processes.serving import main as serving
 
 
 def main() -> int:

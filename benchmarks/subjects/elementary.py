@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from gaussian_processes.cholesky import slices
-from gaussian_processes.machine import allowed_cores
-from gaussian_processes.parallel import Team
+from gaussian_processes.linalg.cholesky import slices
+from gaussian_processes.linalg.parallel import Team
+from gaussian_processes.resources import allowed_cores
 
 # Values to a chunk: 128 kB an array, which a core's own cache holds.
 CHUNK = 16_384

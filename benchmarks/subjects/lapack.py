@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import blas, lapack
 
 from benchmarks.subjects import problem
-from gaussian_processes.cholesky import Factor, factorise, slices
+from gaussian_processes.linalg.cholesky import Factor, factorise, slices
 
 Tell = Callable[[], dict[str, Any]]
 Work = Callable[[], Tell]

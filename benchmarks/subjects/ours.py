@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.subjects import problem
-from gaussian_processes import regression
-from gaussian_processes.cholesky import TILE, WIDTH, Memory, slices
-from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.parallel import Team
+from gaussian_processes.gp import regression
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.linalg.cholesky import TILE, WIDTH, Memory, slices
+from gaussian_processes.linalg.parallel import Team
 
 Tell = Callable[[], dict[str, Any]]
 Work = Callable[[], Tell]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.cholesky import TILE, slices
-from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.parallel import Team
-from gaussian_processes.regression import GramMatrix
-from gaussian_processes.sphere import project
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.regression import GramMatrix
+from gaussian_processes.gp.sphere import project
+from gaussian_processes.linalg.cholesky import TILE, slices
+from gaussian_processes.linalg.parallel import Team
 
 Array = NDArray[np.float64]
 

@@ -12,17 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gaussian_processes.errors import UserError
-from gaussian_processes.tuning import amt, declaration, deployment, jobfile, report, results
+from gaussian_processes.errors import BackendBusyError, UserError
+from gaussian_processes.tuning import algorithm_specification, amt, deployment, jobfile, report, results
+from gaussian_processes.tuning.backends import Place
+from gaussian_processes.tuning.backends.docker import Containers
+from gaussian_processes.tuning.backends.local import Processes
+from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.jobfile import Changes
-from gaussian_processes.tuning.places import BusyError, Place
-from gaussian_processes.tuning.places.containers import Containers
-from gaussian_processes.tuning.places.processes import Processes
-from gaussian_processes.tuning.places.sagemaker import TrainingJobs
 from gaussian_processes.tuning.progress import Progress
 from gaussian_processes.tuning.results import Results
-from gaussian_processes.tuning.runner import InterruptedSearchError, Search
+from gaussian_processes.tuning.tuner import InterruptedSearchError, Search
 
 # Where searches go unless --out says so.
 FOLDER = Path("tuning")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    except BusyError as error:
+    except BackendBusyError as error:
         print(f"{error}; try again later", file=sys.stderr)
         return 1
     except (InterruptedSearchError, KeyboardInterrupt) as error:
@@ -186,7 +186,7 @@ def _deploy(asked: argparse.Namespace) -> None:
 
 
 def _algorithm(asked: argparse.Namespace) -> None:
-    print(json.dumps(declaration.algorithm(asked.image), indent=2))
+    print(json.dumps(algorithm_specification.algorithm(asked.image), indent=2))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gaussian_processes.errors import BackendBusyError
 from gaussian_processes.tuning import aws, jobfile, results, shapes
 from gaussian_processes.tuning.job import TuningJob
-from gaussian_processes.tuning.places import BusyError
 from gaussian_processes.tuning.results import Results, Row
 
 ENDED = {"Completed", "Failed", "Stopped", "DeleteFailed"}
@@ -34,7 +34,7 @@ def follow(name: str, watch: Callable[[Results, int], None]) -> Results:
             watch(found, details.get("TrainingJobStatusCounters", {}).get("InProgress", 0))
             if details["HyperParameterTuningJobStatus"] in ENDED:
                 return results_of(name)
-        except BusyError:
+        except BackendBusyError:
             pass  # the next look will tell
         time.sleep(INTERVAL_SECONDS)
 
@@ -84,7 +84,7 @@ def _patiently(name: str) -> Mapping[str, Any]:
             with aws.patience():
                 found: Mapping[str, Any] = aws.client("sagemaker").describe_training_job(TrainingJobName=name)
                 return found
-        except BusyError:
+        except BackendBusyError:
             time.sleep(1)
 
 

@@ -18,8 +18,7 @@ from botocore.exceptions import (
     NoRegionError,
 )
 
-from gaussian_processes.errors import UserError
-from gaussian_processes.tuning.places import BusyError
+from gaussian_processes.errors import BackendBusyError, UserError
 
 # SageMaker's quotas are a few requests a second, shared by the account: boto3's own four attempts are soon used up.
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 8})
@@ -43,7 +42,7 @@ def patience() -> Iterator[None]:
 
     Raises
     ------
-    BusyError
+    BackendBusyError
         If the same call may succeed later.
     UserError
         If AWS refused it, in AWS's words.
@@ -53,12 +52,12 @@ def patience() -> Iterator[None]:
     except ClientError as error:
         details = error.response["Error"]
         if details["Code"] in PASSING:
-            raise BusyError(f"{details['Code']}: {details['Message']}") from error
+            raise BackendBusyError(f"{details['Code']}: {details['Message']}") from error
         raise UserError(f"AWS refused {error.operation_name} ({details['Code']}): {details['Message']}") from error
     except NoCredentialsError as error:
         raise UserError("there are no AWS credentials; configure them, or run on process or docker") from error
     except (EndpointConnectionError, HTTPClientError) as error:
-        raise BusyError(f"AWS is out of reach: {error}") from error
+        raise BackendBusyError(f"AWS is out of reach: {error}") from error
     except BotoCoreError as error:
         raise UserError(f"AWS was not called: {error}") from error
 

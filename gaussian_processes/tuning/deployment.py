@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gaussian_processes.errors import UserError
+from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
+from gaussian_processes.tuning.backends import COMPLETED, RUNNING, Place, Report
+from gaussian_processes.tuning.backends.docker import Containers, docker, image
+from gaussian_processes.tuning.backends.local import Processes
+from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
 from gaussian_processes.tuning.job import TuningJob
-from gaussian_processes.tuning.places import COMPLETED, RUNNING, BusyError, Place, Report
-from gaussian_processes.tuning.places.containers import Containers, docker, image
-from gaussian_processes.tuning.places.processes import Processes
-from gaussian_processes.tuning.places.sagemaker import TrainingJobs
 from gaussian_processes.tuning.results import Results, Row
 
-SERVE = (sys.executable, "-c", "import sys; from gaussian_processes.serving import main; sys.exit(main([]))")
+SERVE = (sys.executable, "-c", "import sys; from gaussian_processes.serving.main import main; sys.exit(main([]))")
 MODEL = "model.tar.gz"
 INTERVAL_SECONDS = 15.0
 
@@ -86,7 +86,7 @@ def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
 def _ended(place: Place, name: str) -> Report:
     """Report of a training job at its end, which is waited for."""
     while True:
-        with suppress(BusyError):  # the next look will tell
+        with suppress(BackendBusyError):  # the next look will tell
             report = place.poll([name])[name]
             if report.state != RUNNING:
                 return report

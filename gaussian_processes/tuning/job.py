@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaussian_processes import hyperparameters
+from gaussian_processes.sagemaker import hyperparameters
 from gaussian_processes.tuning.space import LINEAR, LOGARITHMIC, Numbers, Range, Space, Words
 
 # Those of AMT's strategies that have rules of their own.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaussian_processes import hyperparameters
 from gaussian_processes.errors import UserError
+from gaussian_processes.sagemaker import hyperparameters
 from gaussian_processes.tuning import shapes
 from gaussian_processes.tuning.job import FILE, GRID, HYPERBAND, TuningJob, of_request, ranges
 from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Words, text

@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.tuning.places import FAILED, RUNNING
+from gaussian_processes.tuning.backends import FAILED, RUNNING
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import text
 

@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.tuning.places import FAILED
+from gaussian_processes.tuning.backends import FAILED
 from gaussian_processes.tuning.results import Results, records
 from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Range
 

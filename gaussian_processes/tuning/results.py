@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import jobfile
+from gaussian_processes.tuning.backends import COMPLETED, STOPPED
 from gaussian_processes.tuning.job import Objective, TuningJob
-from gaussian_processes.tuning.places import COMPLETED, STOPPED
 from gaussian_processes.tuning.space import Space, Value, text
 
 JOB, TABLE = "job.json", "trials.csv"

@@ -90,10 +90,10 @@ def test_a_missing_model_ends_the_container_with_a_sentence(start):
 
 
 def test_sigterm_answers_the_requests_in_flight(job, train, serve):
-    folder = job({"q": "1", "noise": "0.1", "bias": "1"}, train=post.table(2_000, seed=4))
+    folder = job({"q": "1", "noise": "0.1", "bias": "1"}, train=post.table(3_000, seed=4))
     train(folder)
     container = serve(folder / "model")
-    # Each deviation is a triangular solve of 2,000 rows: together seconds of work, of the 20 that a request is given.
+    # Each deviation is a triangular solve of 3,000 rows: together seconds of work, of the 20 that a request is given.
     rows = 20_000
 
     with ThreadPoolExecutor() as pool:

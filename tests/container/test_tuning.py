@@ -18,9 +18,9 @@ from tuning.sagemaker import Server, Service, aws_at, storage
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, deployment, jobfile, results
-from gaussian_processes.tuning.places.containers import LABEL, Containers
-from gaussian_processes.tuning.places.sagemaker import TrainingJobs
-from gaussian_processes.tuning.runner import Search
+from gaussian_processes.tuning.backends.docker import LABEL, Containers
+from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
+from gaussian_processes.tuning.tuner import Search
 
 POST = ROOT / "examples/tuning/gp_post.json"
 

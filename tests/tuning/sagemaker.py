@@ -20,9 +20,9 @@ from botocore.validate import ParamValidator
 from moto.server import ThreadedMotoServer
 
 from gaussian_processes.tuning import aws, jobfile
+from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, Place, Report
+from gaussian_processes.tuning.backends.local import Processes
 from gaussian_processes.tuning.job import TuningJob
-from gaussian_processes.tuning.places import COMPLETED, FAILED, RUNNING, Place, Report
-from gaussian_processes.tuning.places.processes import Processes
 from gaussian_processes.tuning.shapes import request_shape
 
 # A page of a listing: small, so that every listing has several.

@@ -14,8 +14,8 @@ import pytest
 import requests
 from tuning.toys import request
 
-from gaussian_processes.hyperparameters import HYPERPARAMETERS
-from gaussian_processes.tuning import __main__, declaration, jobfile, results, shapes
+from gaussian_processes.sagemaker.hyperparameters import HYPERPARAMETERS
+from gaussian_processes.tuning import __main__, algorithm_specification, jobfile, results, shapes
 
 ROOT = Path(__file__).parents[2]
 POST = ROOT / "examples/tuning/gp_post.json"
@@ -149,7 +149,7 @@ def test_the_algorithm_is_what_create_algorithm_takes(capsys):
 
 
 def test_the_declared_ranges_are_a_tuning_jobs(tmp_path):
-    asked = request(ParameterRanges=declaration.parameter_ranges())
+    asked = request(ParameterRanges=algorithm_specification.parameter_ranges())
     asked["TrainingJobDefinition"]["StaticHyperParameters"] = {}
 
     job = jobfile.check(asked, tmp_path, "amt")

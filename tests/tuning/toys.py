@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from gaussian_processes.tuning import jobfile
-from gaussian_processes.tuning.places.processes import Processes
+from gaussian_processes.tuning.backends.local import Processes
 from gaussian_processes.tuning.results import Results
-from gaussian_processes.tuning.runner import Search
+from gaussian_processes.tuning.tuner import Search
 
 # Reads what SageMaker would give it, and prints what `train` would: a bowl over log10(noise) and log10(bias).
 PROGRAM = """

@@ -9,10 +9,10 @@ from optuna.samplers import BaseSampler
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning.job import TuningJob
+from gaussian_processes.tuning.strategies.base import Strategy
 from gaussian_processes.tuning.strategies.bayesian import Bayesian
 from gaussian_processes.tuning.strategies.evolution import PAES, Genetic, ParticleSwarm
 from gaussian_processes.tuning.strategies.plain import Grid, Random
-from gaussian_processes.tuning.strategies.proposing import Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "random": Random,

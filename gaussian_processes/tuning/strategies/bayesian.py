@@ -15,12 +15,12 @@ from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc, rankdata
 
-from gaussian_processes import selection
-from gaussian_processes.kernels import ArcCosine
-from gaussian_processes.regression import GaussianProcess, GramMatrix, fit
-from gaussian_processes.selection import Observations, Prior
+from gaussian_processes.gp import marginal_likelihood
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.marginal_likelihood import Observations, Prior
+from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.tuning.space import Space, Value, Words
-from gaussian_processes.tuning.strategies.proposing import Past, Strategy
+from gaussian_processes.tuning.strategies.base import Past, Strategy
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -212,7 +212,7 @@ def _prior(kernel: ArcCosine, z: Array, y: Array, owners: Indices) -> tuple[floa
     known = Observations(z, y, np.ones(len(z)))
 
     def loss(logs: Array) -> tuple[float, Array]:
-        value, gradient = selection.evidence(prior(logs), known)
+        value, gradient = marginal_likelihood.evidence(prior(logs), known)
         away = (logs - middle) / spread
         slope = np.concatenate([gradient["noise"], gradient["bias"], np.bincount(owners, gradient["relevance"])])
         return away @ away / 2 - value, away / spread - slope

@@ -11,7 +11,7 @@ from typing import Any
 import inspyred
 
 from gaussian_processes.tuning.space import Space, Value
-from gaussian_processes.tuning.strategies.proposing import Known, Past, Strategy
+from gaussian_processes.tuning.strategies.base import Known, Past, Strategy
 
 Genes = list[float]
 

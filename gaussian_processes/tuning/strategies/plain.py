@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gaussian_processes.tuning.space import Value, Words
-from gaussian_processes.tuning.strategies.proposing import Past, Strategy
+from gaussian_processes.tuning.strategies.base import Past, Strategy
 
 
 class Random(Strategy):

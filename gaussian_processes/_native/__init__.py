@@ -1,0 +1,1 @@
+"""Compiled routines in C99 and how they are called."""

@@ -1,0 +1,1 @@
+"""Data: files to tables, tables to arrays, columns to features."""

@@ -1,0 +1,315 @@
+"""Which rows of a table teach, or score, what?"""
+
+import difflib
+import reprlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussian_processes.data.readers import Cells, Table
+from gaussian_processes.data.schema import UNKNOWN, Column, Label, Schema, number, word
+from gaussian_processes.errors import UserError
+from gaussian_processes.sagemaker.hyperparameters import Settings
+
+Array = NDArray[np.float64]
+
+# In fewer rows than these each may well be of a class of its own.
+FEW = 20
+# A category of more levels has hardly a row for each, and each is a column of its own: it is a name, and no category.
+LEVELS = 1_000
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows with what is known about them.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, c)
+        Numbers, and positions of levels; NaN where a value is missing.
+    targets : ndarray of shape (n, t)
+        What is to be predicted; in classification the positions of the labels.
+    weights : ndarray of shape (n,)
+        w; the noise of a row is σ²/w.
+    place : callable
+        What a person calls row i.
+    notes : sequence of str
+        One sentence for everything that was put in the place of something else.
+    """
+
+    rows: Array
+    targets: Array
+    weights: Array
+    place: Callable[[int], str]
+    notes: Sequence[str] = field(default=())
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def take(self, indices: NDArray[np.intp]) -> "Examples":
+        """Return some of them."""
+        return Examples(
+            self.rows[indices], self.targets[indices], self.weights[indices], lambda row: self.place(int(indices[row]))
+        )
+
+
+def learn(table: Table, settings: Settings) -> Schema:
+    """Learn from the training table which column is what.
+
+    Parameters
+    ----------
+    table : Table
+    settings : Settings
+        Of them `target`, `label_size`, `features`, `ignore`, `categories`, `weights`, `task`, `missing`, `unknown_category`.
+
+    Raises
+    ------
+    UserError
+        If a column is not there or is to be two things, nothing is left to predict from, a column holds numbers and words, or a
+        category has too many levels.
+    """
+    targets = _find(table, settings.target, "target") or list(range(settings.label_size or table.label_size or 1))
+    weights, ignored = _find(table, settings.weights, "weights"), _find(table, settings.ignore, "ignore")
+    features = _find(table, settings.features, "features")
+    categories = _find(table, settings.categories, "categories")
+    taken = {"target": targets, "weights": weights, "ignore": ignored}
+    _check_roles(table, taken | {"features": features})
+    spoken_for = {position for positions in taken.values() for position in positions}
+    features = features or [position for position in range(table.width) if position not in spoken_for]
+    if not features or max(targets) >= table.width:
+        raise UserError(
+            f"{table.files} has {table.width} column(s), but {len(targets)} are targets and a feature at least is needed:"
+            " separate columns by commas"
+        )
+    labels = _labels(table, targets, settings.task)
+    return Schema(
+        named=table.names is not None,
+        width=table.width,
+        features=tuple(_column(table, position, position in categories) for position in features),
+        targets=tuple(Column(table.name(position), position) for position in targets),
+        labels=labels,
+        ignored=tuple(table.name(position) for position in range(table.width) if position not in {*features, *targets}),
+        weights=Column(table.name(weights[0]), weights[0]) if weights else None,
+        missing=settings.missing,
+        unknown_category=settings.unknown_category,
+    )
+
+
+def read(table: Table, schema: Schema) -> Examples:
+    """Read the rows of a table as a schema says.
+
+    Parameters
+    ----------
+    table : Table
+        Its columns are found by their names, or, where it or the schema has none, by their positions.
+    schema : Schema
+
+    Raises
+    ------
+    UserError
+        With file, row and column, if a column is not there, or a cell is none that the column may have.
+    """
+    notes: list[str] = []
+    rows = np.empty((len(table), len(schema.features)))
+    for index, column in enumerate(schema.features):
+        position = _position(table, schema, column)
+        if column.levels is None:
+            if schema.missing == "error":
+                _check_present(table, position, "correct or remove the row, or set missing=mean")
+            rows[:, index] = _numbers(table, position, f"but cells of {table.call(position)} are finite numbers")
+        else:
+            rows[:, index] = _codes(table, position, column, schema, notes)
+    counts = np.isnan(rows).sum(axis=0).tolist()
+    if any(counts):
+        where = ", ".join(f"{count:,} of {schema.describe(index)}" for index, count in enumerate(counts) if count)
+        notes.append(
+            f"missing cells of {table.files} are filled in, numbers by the mean, categories by no level: {where[:300]}"
+        )
+    if schema.named != (table.names is not None):
+        notes.append(f"either the training files or {table.files} name their columns, not both: they are matched by position")
+    return Examples(rows, _targets(table, schema), _weights(table, schema), table.place, notes)
+
+
+def _find(table: Table, asked: Sequence[str], hyperparameter: str) -> list[int]:
+    """Positions of the columns that a hyperparameter names, by name or by 0-based position."""
+    return [_position_of(table, one, hyperparameter) for one in asked]
+
+
+def _position_of(table: Table, asked: str, hyperparameter: str) -> int:
+    names = table.names or ()
+    if asked in names:
+        return names.index(asked)
+    if asked.isdecimal() and int(asked) < table.width:
+        return int(asked)
+    near = difflib.get_close_matches(asked, names, n=1)
+    guess = f": correct it to {near[0]}" if near else ""
+    there = ", ".join(names)[:300] if names else f"numbered from 0 to {table.width - 1}, without names"
+    raise UserError(f"hyperparameter {hyperparameter} names column {reprlib.repr(asked)}, but the columns are {there}{guess}")
+
+
+def _check_roles(table: Table, roles: dict[str, list[int]]) -> None:
+    names = list(roles)
+    for index, one in enumerate(names):
+        for other in names[index + 1 :]:
+            for position in sorted({*roles[one]} & {*roles[other]}):
+                raise UserError(f"{table.call(position)} is named in {one} and in {other}: name it in one of them")
+
+
+def _column(table: Table, position: int, category: bool) -> Column:
+    """Describe a feature, with the levels if it is a category."""
+    cells = table.columns[position]
+    if cells.dtype != object and not category:
+        return Column(table.name(position), position)
+    if not category:
+        _check_mixture(table, position)
+    levels = sorted({word(cell) for cell in _known(cells)})
+    if len(levels) > LEVELS:
+        raise UserError(
+            f"{table.call(position)} has {len(levels):,} different words, too many for a category (at most {LEVELS:,}):"
+            " name it in ignore"
+        )
+    return Column(table.name(position), position, tuple(levels))
+
+
+def _check_mixture(table: Table, position: int) -> None:
+    """Refuse a column of numbers in which a word was written by mistake."""
+    cells = [None if cell is None else str(cell) for cell in table.columns[position]]
+    numeric = [row for row, cell in enumerate(cells) if cell is not None and number(cell) is not None]
+    if numeric and len(numeric) < sum(cell is not None for cell in cells):
+        row = next(row for row, cell in enumerate(cells) if cell is not None and number(cell) is None)
+        raise UserError(
+            f"{table.at(row, position)} is {reprlib.repr(cells[row])}, but other cells of that column are numbers (as"
+            f" {cells[numeric[0]]} in {table.place(numeric[0])}): correct or remove the row, or name the column in categories"
+        )
+
+
+def _labels(table: Table, targets: Sequence[int], task: str) -> tuple[Label, ...]:
+    """Classes; none in regression."""
+    words = [position for position in targets if table.columns[position].dtype == object]
+    if task == "regression" or (task == "auto" and not words):
+        return ()
+    if len(targets) > 1:
+        called = ", ".join(map(table.name, targets))
+        raise UserError(f"the targets are {called}, but classification has one: name one in target, or set task=regression")
+    cells = table.columns[targets[0]]
+    for row in np.flatnonzero(np.isinf(cells))[:1] if not words else ():
+        raise UserError(f"{table.at(row, targets[0])} is {cells[row]}, but classes are finite numbers or words: correct it")
+    if words:
+        if task == "auto":
+            _check_mixture(table, targets[0])
+        labels: list[Label] = sorted({word(cell) for cell in _known(cells)})
+    else:
+        labels = [_plain(value) for value in np.unique(_known(cells)).tolist()]
+    if len(labels) > len(cells) / 2 and len(cells) > FEW:
+        raise UserError(
+            f"{table.call(targets[0])} has {len(labels):,} classes in {len(cells):,} rows, too few of each to learn from:"
+            " correct target, write its numbers without separators, or set task=regression"
+        )
+    if not 2 <= len(labels) <= LEVELS:
+        raise UserError(
+            f"{table.call(targets[0])} has {len(labels):,} classes, but classification takes 2 to {LEVELS:,}:"
+            " correct target, or set task=regression"
+        )
+    return tuple(labels)
+
+
+def _plain(value: float) -> float:
+    """Whole numbers as such: a label 3.0 is written 3."""
+    return int(value) if float(value).is_integer() else value
+
+
+def _known(cells: Cells) -> Cells:
+    """Cells that are not missing."""
+    return cells[np.array([cell is not None for cell in cells], bool)] if cells.dtype == object else cells[~np.isnan(cells)]
+
+
+def _position(table: Table, schema: Schema, column: Column) -> int:
+    if schema.named and table.names is not None:
+        if column.name not in table.names:
+            raise UserError(
+                f"{table.files} has no column {reprlib.repr(column.name)}, which training had: give it the same columns"
+            )
+        return table.names.index(column.name)
+    if schema.width != table.width:
+        raise UserError(
+            f"{table.files} has {table.width} columns, but training has {schema.width}: give all channels the same columns"
+        )
+    return column.position
+
+
+def _numbers(table: Table, position: int, rule: str) -> Array:
+    """Cells of a column of numbers; NaN where they are missing."""
+    cells = table.columns[position]
+    if cells.dtype == object:
+        _check_mixture(table, position)
+        row = next((row for row, cell in enumerate(cells) if cell is not None), 0)
+        raise UserError(f"{table.at(row, position)} is {reprlib.repr(cells[row])}, {rule}: correct or remove the row")
+    for row in np.flatnonzero(np.isinf(cells))[:1]:
+        raise UserError(f"{table.at(row, position)} is {cells[row]}, {rule}: correct or remove the row")
+    return np.asarray(cells, float)
+
+
+def _check_present(table: Table, position: int, remedy: str) -> None:
+    cells = table.columns[position]
+    absent = (
+        [row for row, cell in enumerate(cells) if cell is None] if cells.dtype == object else np.flatnonzero(np.isnan(cells))
+    )
+    for row in absent[:1]:
+        raise UserError(f"{table.at(int(row), position)} is empty, but every row needs a value: {remedy}")
+
+
+def _codes(table: Table, position: int, column: Column, schema: Schema, notes: list[str]) -> Array:
+    """Positions of the levels of a category."""
+    if schema.missing == "error":
+        _check_present(table, position, "correct or remove the row, or set missing=mean")
+    cells = table.columns[position]
+    codes = np.array([np.nan if cell is None else column.code(cell) for cell in cells.tolist()], float)
+    unknown = np.flatnonzero(codes == UNKNOWN)
+    for row in unknown[:1]:
+        sentence = f"{table.at(row, position)} is {_shown(cells[row])}, which training did not have"
+        if len(unknown) == len(cells) > 1:
+            raise UserError(f"{sentence}, and so are all cells of that column: check that it is the column of training")
+        if schema.unknown_category == "error":
+            raise UserError(f"{sentence}: correct or remove the row, or set unknown_category=zeros")
+        notes.append(f"{sentence}; it and {len(unknown) - 1} more such cells count as none of the levels")
+    return codes
+
+
+def _shown(cell: Label) -> str:
+    return reprlib.repr(cell) if isinstance(cell, str) else word(cell)
+
+
+def _targets(table: Table, schema: Schema) -> Array:
+    positions = [_position(table, schema, column) for column in schema.targets]
+    for position in positions:
+        _check_present(table, position, "correct or remove the row")
+    if not schema.labels:
+        rule = "but targets are finite numbers (or words, under task=classification)"
+        return np.column_stack([_numbers(table, position, rule) for position in positions])
+    known = {word(label): code for code, label in enumerate(schema.labels)}
+    cells = table.columns[positions[0]]
+    for row, cell in enumerate(cells):
+        if word(cell) not in known:
+            raise UserError(
+                f"{table.at(row, positions[0])} is {reprlib.repr(cell)}, a class that training did not have: remove the row, or"
+                " give training rows of that class"
+            )
+    return np.array([[known[word(cell)]] for cell in cells], float)
+
+
+def _weights(table: Table, schema: Schema) -> Array:
+    """w of every row: 1 where there is no such column."""
+    column = schema.weights
+    if column is None or (schema.named and table.names is not None and column.name not in table.names):
+        return np.ones(len(table))
+    position = _position(table, schema, column)
+    _check_present(table, position, "correct or remove the row")
+    weights = _numbers(table, position, "but weights are positive numbers")
+    for row in np.flatnonzero(weights <= 0)[:1]:
+        raise UserError(
+            f"{table.at(row, position)} is {weights[row]:g}, but weights are positive numbers: correct or remove the row"
+        )
+    return weights

@@ -1,0 +1,141 @@
+"""How alike are two points of the unit sphere?
+
+The arc-cosine kernels of Cho & Saul [1]_, normalised to 1 at equal points and composed `l` times beyond the first.
+
+References
+----------
+.. [1] Y. Cho and L. K. Saul, "Kernel Methods for Deep Learning", NIPS 2009.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussian_processes.gp import pairwise
+from gaussian_processes.gp.pairwise import View
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ArcCosine:
+    """The kernel k_{q,l}: the arc-cosine kernel of degree q, composed l times with itself.
+
+    Parameters
+    ----------
+    q : int
+        Degree, at least 0: 0 gives rough functions, each further degree smoother ones.
+    l : int
+        Compositions beyond the first, at least 0.
+
+    Examples
+    --------
+    >>> kernel = ArcCosine(q=0, l=0)
+    >>> kernel(np.eye(2), np.eye(2))
+    array([[1. , 0.5],
+           [0.5, 1. ]])
+    """
+
+    q: int = 1
+    l: int = 1  # noqa: E741  the literature's own letter, and the hyperparameter's
+
+    def __post_init__(self) -> None:
+        """Refuse what is no degree or no depth."""
+        for name, value in (("q", self.q), ("l", self.l)):
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} is {value!r}, but it must be a whole number, 0 or more")
+
+    def __call__(self, a: Array, b: Array) -> Array:
+        """Kernel of every row of `a` and every row of `b`.
+
+        Parameters
+        ----------
+        a : ndarray of shape (n, d)
+        b : ndarray of shape (m, d)
+            Points of norm 1, one per row.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            Values in [0, 1]; exactly 1 where two rows are equal.
+        """
+        return self.of_gap(gaps(a, b))
+
+    def of_gap(self, gap: Array) -> Array:
+        """Make gaps into kernels, in place: of points whose cosine is ``t = 1 - gap``, in [0, 1], increasing with t.
+
+        Every level maps a gap to a gap, so that values next to 1 lose no digits on the way down. A rounding of the gap grows
+        by at most the slope at t = 1, q²/(2q-1), at every level: the absolute error is about 1e-15 for q ≤ 3 and l ≤ 5, 1e-13
+        for q = 4 and l = 20, and 1e-10 for q = 10 and l = 20. To that rounding the values never decrease.
+
+        Parameters
+        ----------
+        gap : ndarray, contiguous
+            In [0, 2]; holds the kernels afterwards, and is returned.
+        """
+        pairwise.kernels(gap, self.q, self.l)
+        return gap
+
+    def slope_of_gap(self, gap: Array) -> Array:
+        """Make gaps into derivatives of the kernel in t, in place, with ``t = 1 - gap``.
+
+        For q = 0 it is infinite at t = 1 and t = -1; there it is given as 0, since what multiplies it (the derivative of a
+        distance that stays zero) is zero as well.
+
+        Parameters
+        ----------
+        gap : ndarray, contiguous
+            In [0, 2]; holds the derivatives afterwards, and is returned.
+
+        Notes
+        -----
+        dk_q/dt = q²/(2q-1) k_{q-1}, from d J_q/dt = q² J_{q-1}; dk_0/dt = 1/(π √(1-t²)); the chain rule along the levels.
+        """
+        pairwise.slopes(gap, self.q, self.l)
+        return gap
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Points of the sphere with what their distances from others are made of.
+
+    A large bias crowds all points together; from their middle they are as far apart as they can be, and the subtraction of
+    ‖a - b‖² = ‖a‖² + ‖b‖² - 2 a·b loses the fewest digits.
+
+    Parameters
+    ----------
+    middle : ndarray of shape (d,)
+    view : View
+        Of m points, from there.
+    """
+
+    middle: Array
+    view: View
+
+    @classmethod
+    def of(cls, points: Array) -> "Centred":
+        """See points from their middle."""
+        middle = points.mean(axis=0)
+        return cls(middle, View.of(points, middle))
+
+    def gaps(self, others: Array) -> Array:
+        """One minus the cosine, for every one of some other points and every one of these.
+
+        Parameters
+        ----------
+        others : ndarray of shape (n, d)
+            Points of norm 1, one per row.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            In [0, 2]; 0 exactly where two points are equal.
+        """
+        # On the unit sphere 1 - cos θ = ‖a - b‖²/2.
+        return pairwise.gaps(View.of(others, self.middle), self.view)
+
+
+def gaps(a: Array, b: Array) -> Array:
+    """One minus the cosine, for every row of `a` and every row of `b`: see `Centred.gaps`."""
+    return Centred.of(b).gaps(a)

@@ -1,0 +1,1 @@
+"""Linear algebra: BLAS, Cholesky factorisation by panels, few right-hand sides, threads."""

@@ -1,0 +1,1 @@
+"""The fitted model, its artifact and its description."""

@@ -1,0 +1,100 @@
+"""How is the service described to programs?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gaussian_processes.serving.formats import DECODERS, ENCODERS
+
+# OpenAPI's own version: 3.0 is what every tool reads.
+VERSION = "3.0.3"
+TEXT = {"text/plain": {"schema": {"type": "string"}}}
+NUMBER = {"type": "number"}
+JSON = "application/json"
+# What a request for predictions may get besides an answer.
+REFUSALS = {
+    "204": "the body was empty",
+    "400": "a row can't be read or used; the sentence names row and column",
+    "406": "no type that is accepted is written here",
+    "413": "the body is too large",
+    "415": "the content type is not read here",
+    "500": "a fault of the program's own",
+}
+
+
+def description(many: bool) -> dict[str, Any]:
+    """OpenAPI document, as JSON can hold it; `many` is for a multi-model endpoint."""
+    invocation = "/models/{model_name}/invoke" if many else "/invocations"
+    paths: dict[str, Any] = {
+        "/ping": {"get": _operation("whether the models answer", {"200": "they do"}, {})},
+        "/metrics": {"get": _operation("counters for Prometheus", {"200": "in its text format"}, TEXT)},
+        "/execution-parameters": {
+            "get": _operation("how batch transform should send its requests", {"200": "parameters"}, _object({}))
+        },
+        "/openapi.json": {"get": _operation("this document", {"200": "in JSON"}, _object({}))},
+        invocation: {"post": _invocation()},
+    }
+    if many:
+        paths |= _models()
+        for path in paths:
+            if "{model_name}" in path:
+                paths[path]["parameters"] = [
+                    {"name": "model_name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+                ]
+    return {"openapi": VERSION, "info": {"title": "Gaussian processes", "version": "1"}, "paths": paths}
+
+
+def _invocation() -> dict[str, Any]:
+    row = {"oneOf": [{"type": "array", "items": {}}, {"type": "object"}]}
+    rows = {
+        "oneOf": [
+            {"type": "object", "properties": {"instances": {"type": "array", "items": row}}},
+            {"type": "array", "items": row},
+        ]
+    }
+    text = {"schema": {"type": "string"}}
+    body = {media_type: {"schema": rows} if media_type == JSON else text for media_type in DECODERS}
+    answer = {media_type: {"schema": {"type": "object"}} if media_type == JSON else text for media_type in ENCODERS}
+    return {
+        "summary": "predict the rows of the body",
+        "parameters": [
+            {"name": "X-Amzn-SageMaker-Custom-Attributes", "in": "header", "schema": {"type": "string"}},
+        ],
+        "requestBody": {"required": True, "content": body},
+        "responses": {
+            "200": {"description": "a line, or an object, for every row", "content": answer},
+            **{code: {"description": words, "content": TEXT if code != "204" else {}} for code, words in REFUSALS.items()},
+            "404": {"description": "there is no such model", "content": TEXT},
+        },
+    }
+
+
+def _models() -> dict[str, Any]:
+    model = {"type": "object", "properties": {"modelName": {"type": "string"}, "modelUrl": {"type": "string"}}}
+    listed = {"models": {"type": "array", "items": model}, "nextPageToken": {"type": "string"}}
+    asked = {"type": "object", "required": ["model_name", "url"], "properties": {"model_name": {}, "url": {}}}
+    refused = {"400": "there is no model to be used", "409": "it is loaded already", "507": "memory does not suffice"}
+    return {
+        "/models": {
+            "get": {
+                **_operation("the models that are loaded", {"200": "a page of them"}, _object(listed)),
+                "parameters": [{"name": "next_page_token", "in": "query", "schema": {"type": "string"}}],
+            },
+            "post": {
+                **_operation("load a model", {"200": "it is loaded", **refused}, {}),
+                "requestBody": {"required": True, "content": {JSON: {"schema": asked}}},
+            },
+        },
+        "/models/{model_name}": {
+            "get": _operation("where a model came from", {"200": "its folder", "404": "it is not loaded"}, {}),
+            "delete": _operation("unload a model", {"200": "it is gone", "404": "it was not loaded"}, {}),
+        },
+    }
+
+
+def _operation(summary: str, answers: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, Any]:
+    responses = {code: {"description": words, **({"content": content} if content else {})} for code, words in answers.items()}
+    return {"summary": summary, "responses": responses}
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {JSON: {"schema": {"type": "object", "properties": dict(properties)}}}

@@ -1,0 +1,358 @@
+"""How does a training job go from its channels to a model?"""
+
+import argparse
+import csv
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+
+import numpy as np
+
+from gaussian_processes.data import dataset, readers
+from gaussian_processes.data.dataset import Examples
+from gaussian_processes.data.readers import Table
+from gaussian_processes.data.schema import Schema
+from gaussian_processes.errors import UserError
+from gaussian_processes.files import atomic_write, format_bytes
+from gaussian_processes.gp import marginal_likelihood
+from gaussian_processes.gp.ensembles import split
+from gaussian_processes.linalg.cholesky import WIDTH
+from gaussian_processes.model import artifact
+from gaussian_processes.model.model import Model, Prediction
+from gaussian_processes.sagemaker import environment, hyperparameters
+from gaussian_processes.sagemaker.environment import Channel, Job
+from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.training import evaluation
+from gaussian_processes.training.checkpoints import Checkpoint
+from gaussian_processes.training.trainer import Choice, Teacher
+
+DESCRIPTION = """\
+Train a Gaussian process on the files of the channel `train` (CSV, JSON Lines, NPY or
+Parquet; the target is the first column unless `target` names another), score it on
+`validation` and `test` where there are any, and leave it in /opt/ml/model.
+SAGEMAKER_BASE_DIR names another folder than /opt/ml.
+
+Hyperparameters, in /opt/ml/input/config/hyperparameters.json:
+"""
+# Rows of the smallest part of them that is trained on: with less the targets may all be alike.
+FEWEST = 20
+# Often enough to see that a long fit moves, seldom enough for a log that is kept.
+PROGRESS_SECONDS = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the files under the base folder say; return the exit code."""
+    parser = argparse.ArgumentParser(
+        "train", description=DESCRIPTION + hyperparameters.usage(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args(arguments)
+    base, steps = environment.base_folder(os.environ), environment.Steps()
+    return environment.run(lambda: train(environment.read(base), steps), environment.failure_file(base), steps)
+
+
+def train(job: Job, steps: environment.Steps) -> None:
+    """Train, score and save one model; a signal to stop waits for the panel that is under way."""
+    began = time.monotonic()
+    settings = hyperparameters.parse(job.hyperparameters)
+    for folder in (job.model, job.output_data):
+        _check_writable(folder)
+    schema, data = _data(job, settings)
+    with TemporaryDirectory(prefix="panels-") as scratch:
+        checkpoint = _checkpoint(job, Path(scratch), steps, _ingredients(settings, schema, data))
+        teacher = Teacher(settings, schema, data.get("validation"), _say, Progress)
+        teacher.check(*data.values())
+        _stages(teacher, data, checkpoint)
+        found = _cross_validation(teacher, data, checkpoint, job) if settings.k_fold else {}
+        comparing = time.monotonic()
+        choice = teacher.choose(data["train"], checkpoint)
+        compared = time.monotonic()
+        _compared(choice, settings, min(len(data["train"]), marginal_likelihood.ROWS), job)
+        model = teacher.condition(choice, data["train"], checkpoint)
+        found |= _training_scores(teacher, model, data["train"])
+        for name in ("validation", "test"):
+            if name in data:
+                found |= _scores(name, model, data[name], job.output_data)
+        if "validation" not in data and not settings.k_fold:
+            _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one, or k_fold")
+        members = _members(model, data) if len(model.members) > 1 else []
+        _save(model, settings, {**found, **({"members": members} if members else {})}, job)
+        checkpoint.remove()
+    _say(
+        _share("comparing candidates" if len(choice.trials) > 1 else "learning", compared - comparing, time.monotonic() - began)
+    )
+
+
+def _share(what: str, seconds: float, total: float) -> str:
+    return f"{what} took {seconds:.1f} of the job's {total:.1f} seconds ({seconds / total:.0%})"
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse, before hours are spent, a folder that the model could not be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to ({error.strerror}); mount it writable for this user") from error
+
+
+def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
+    """What the columns mean, and the examples of every channel."""
+    if settings.select == "validation" and "validation" not in job.channels:
+        raise UserError("hyperparameter select is validation, but there is no such channel: give one, or set select to loo")
+    read = {name: _read(name, channel, settings) for name, channel in job.channels.items()}
+    schema = dataset.learn(read["train"], settings)
+    data = {name: dataset.read(table, schema) for name, table in read.items()}
+    for notes in (part.notes for part in data.values()):
+        for note in notes:
+            _say(note)
+    _remark(schema, data["train"])
+    if settings.stages > 1 and "validation" not in data:
+        raise UserError(
+            f"hyperparameter stages is {settings.stages}, but there is no validation channel to print the metrics of: give one,"
+            " or leave stages out"
+        )
+    if settings.k_fold > len(data["train"]):
+        rows = len(data["train"])
+        raise UserError(f"hyperparameter k_fold is {settings.k_fold}, but there are {rows} training rows: set it to less")
+    return schema, data
+
+
+def _read(name: str, channel: Channel, settings: Settings) -> Table:
+    table = readers.read(channel, settings.header)
+    for note in table.notes:
+        _say(note)
+    _say(f"{name}: {len(table):,} rows of {table.width} columns, from {len(table.origins)} file(s)")
+    return table
+
+
+def _remark(schema: Schema, known: Examples) -> None:
+    """Say how the columns were understood, and what of the training rows a person may not have meant."""
+    what = f"{len(schema.labels)} classes ({', '.join(map(str, schema.labels))[:200]})" if schema.labels else "numbers"
+    names = ", ".join(column.name for column in schema.targets) if schema.named else f"{len(schema.targets)} column(s)"
+    _say(f"target: {names}, {what}; features: {len(schema.features)} columns")
+    for code, count in enumerate(np.bincount(known.targets[:, 0].astype(int)).tolist() if schema.labels else ()):
+        if count == 1:
+            _say(f"class {schema.labels[code]} has one row: is it a mistake in writing another?")
+    for index, column in enumerate(schema.features):
+        if column.levels is not None:
+            levels = ", ".join(column.levels)[:200]
+            _say(f"feature {schema.describe(index)} is a category of {len(column.levels)} levels: {levels}")
+            if len(column.levels) > len(known) / 2 and len(known) > 2:
+                _say(
+                    f"{schema.describe(index)} has hardly a row a level: if it is a name or a date, put it into ignore, or make"
+                    " numbers of it"
+                )
+    rows = known.rows
+    for index in np.flatnonzero((rows == rows[0]).all(axis=0)).tolist():
+        _say(f"feature {schema.describe(index)} is constant, so it does not matter to predictions")
+    for column, values in zip(schema.targets, known.targets.T, strict=True):
+        if len(values) > 1 and (values == values[0]).all():
+            raise UserError(
+                f"every target is {values[0]:.6g}, so there is nothing to learn; check that the target is column"
+                f" {column.position + 1}"
+            )
+    if duplicates := len(rows) - len(np.unique(rows, axis=0)):
+        _say(f"{duplicates:,} training rows have the features of another, which flatters leave-one-out scores")
+
+
+def _checkpoint(job: Job, scratch: Path, steps: environment.Steps, ingredients: Sequence[bytes]) -> Checkpoint:
+    """Checkpoint of this host and job, or a folder that does not outlive the process."""
+    if job.checkpoints is None:
+        return Checkpoint(scratch)
+    root = Checkpoint(job.checkpoints / f"gaussian-process-{job.current_host}", steps, lasting=True)
+    checkpoint, sentence = root.of_job(*ingredients)
+    _say(sentence)
+    return checkpoint
+
+
+def _ingredients(settings: Settings, schema: Schema, data: Mapping[str, Examples]) -> Sequence[bytes]:
+    """What a model is made of."""
+    # Other versions compute other last digits, which would not be those of the panels that are there.
+    versions = [WIDTH, *map(version, artifact.LIBRARIES)]
+    taught = [data[name] for name in data if name in {"train", settings.select}]
+    arrays = [array for known in taught for array in (known.rows, known.targets, known.weights)]
+    words = repr(([array.shape for array in arrays], schema, settings, versions))
+    return *(array.tobytes() for array in arrays), words.encode()
+
+
+def _stages(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint) -> None:
+    """Print the validation metrics of models of growing parts of the rows, the last of which is the job's own."""
+    known, settings = data["train"], teacher.settings
+    order = np.random.default_rng(settings.seed).permutation(len(known))
+    apprentice = replace(teacher, say=_ignore)
+    for stage in range(1, settings.stages):
+        size = max(len(known) >> (settings.stages - stage), min(FEWEST, len(known)))
+        model = apprentice.fit(known.take(np.sort(order[:size])), checkpoint.part(f"stage-{stage}"))
+        _say(f"stage {stage} of {settings.stages}: {size:,} rows")
+        validation = data["validation"]
+        _reported(
+            {
+                f"validation:{score}": value
+                for score, value in evaluation.scored(validation.targets, evaluation.predict(model, validation)).items()
+            }
+        )
+
+
+def _cross_validation(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint, job: Job) -> dict[str, float]:
+    """Scores over all rows, each predicted by a model that has not seen its fold."""
+    known, count = data["train"], teacher.settings.k_fold
+    apprentice, fold_of = replace(teacher, say=_ignore), np.empty(len(known), int)
+    parts: list[Prediction] = []
+    folds = split(len(known), count, teacher.settings.seed)
+    for number, left_out in enumerate(folds, 1):
+        taught = known.take(np.setdiff1d(np.arange(len(known)), left_out))
+        part = checkpoint.part(f"fold-{number}")
+        parts.append(evaluation.predict(apprentice.fit(taught, part), known.take(left_out)))
+        fold_of[left_out] = number
+        _say(
+            f"fold {number} of {count}: {len(left_out)} rows, {_listed(evaluation.scored(known.targets[left_out], parts[-1]))}"
+        )
+    whole = evaluation.joined(folds, parts)
+    path = job.output_data / "out_of_fold.csv"
+    evaluation.write(path, teacher.schema, known.targets, whole, {"fold": fold_of.tolist()})
+    found = evaluation.scored(known.targets, whole)
+    # A regular expression for validation:… finds these as well: what it is to find in the end is printed last.
+    names = ("cross_validation",) if "validation" in data else ("cross_validation", "validation")
+    return _reported({f"{name}:{score}": value for name in names for score, value in found.items()})
+
+
+def _compared(choice: Choice, settings: Settings, rows: int, job: Job) -> None:
+    """Print and keep what the candidates have come to."""
+    lines = [
+        {
+            "scaling": trial.scaling,
+            "q": trial.prior.kernel.q,
+            "l": trial.prior.kernel.l,
+            "noise": trial.prior.noise,
+            "bias": trial.prior.bias,
+            "log_evidence": trial.log_evidence,
+            "LOO_NLPD": trial.loo_nlpd,
+            **({} if trial.validation_error is None else {"validation": trial.validation_error}),
+            "weight": weight,
+        }
+        for trial, weight in zip(choice.trials, choice.weights, strict=True)
+    ]
+    atomic_write(job.output_data / "candidates.csv", lambda path: _write_lines(path, lines))
+    if len(lines) > 1:
+        by = {"none": f"the best by {settings.select}", "mean": "all alike", "stack": "blended by stacking"}[settings.ensemble]
+        _say(f"{len(lines)} candidates, compared on {rows:,} rows; chosen: {by}")
+        cells = [[f"{value:.6g}" if isinstance(value, float) else str(value) for value in line.values()] for line in lines]
+        for row in ([*lines[0]], *cells):
+            _say("".join(f"{cell:>14}" for cell in row))
+
+
+def _write_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _training_scores(teacher: Teacher, model: Model, known: Examples) -> dict[str, float]:
+    """Log evidence, and leave-one-out scores if they are wanted, in the units of the target."""
+    wanted, most = teacher.settings.leave_one_out, hyperparameters.LEAVE_ONE_OUT_ROWS
+    evidences = [
+        member.process.log_evidence() - len(known) * float(np.log(member.features.target_scale).sum())
+        for member in model.members
+    ]
+    weights = [member.weight for member in model.members]
+    found = {"train:log_evidence": float(np.dot(weights, evidences))}
+    if wanted is None and len(known) > most:
+        _say(f"leave-one-out scores are left out beyond {most:,} rows; leave_one_out=true computes them")
+    elif wanted is not False:
+        prediction = evaluation.leave_one_out(model, teacher.targets(known))
+        said = evaluation.scored(known.targets, prediction)
+        found |= {f"train:LOO_{name}": said[name] for name in said if name not in {"MAE", "R2"}}
+    return _reported(found)
+
+
+def _scores(name: str, model: Model, known: Examples, folder: Path) -> dict[str, float]:
+    """Scores on the rows of a channel; the predictions go into a file."""
+    prediction = evaluation.predict(model, known)
+    evaluation.write(folder / f"{name}_predictions.csv", model.schema, known.targets, prediction)
+    for target, said in evaluation.by_target(model.schema, known.targets, prediction).items():
+        _say(f"{name} of {target}: {_listed(said)}")
+    return _reported({f"{name}:{score}": value for score, value in evaluation.scored(known.targets, prediction).items()})
+
+
+def _members(model: Model, data: Mapping[str, Examples]) -> list[dict[str, float]]:
+    """Every member of an ensemble with its own scores on the channels beside the training rows."""
+    described = []
+    for member in model.members:
+        alone = replace(model, members=(replace(member, weight=1.0),))
+        kernel = member.process.kernel
+        described.append({"q": kernel.q, "l": kernel.l, "weight": member.weight})
+        for name in data.keys() - {"train"}:
+            own = evaluation.scored(data[name].targets, evaluation.predict(alone, data[name]))
+            described[-1] |= {f"{name}:{score}": value for score, value in own.items()}
+    return described
+
+
+def _listed(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in found.items())
+
+
+def _reported(found: Mapping[str, float]) -> dict[str, float]:
+    for name, value in found.items():
+        environment.report(name, value)
+    return dict(found)
+
+
+def _save(model: Model, settings: Settings, found: Mapping[str, object], job: Job) -> None:
+    """Write the model and its metrics; without the factors if they are not wanted."""
+    factors = [member.process.factor for member in model.members]
+    size = sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
+    kept = size <= hyperparameters.FACTOR_BYTES if settings.variance is None else settings.variance
+    if kept:
+        _say(f"the model keeps its factor ({format_bytes(size)}), which standard deviations are predicted from")
+    else:
+        _say(f"the model leaves out its factor ({format_bytes(size)}): it predicts means only; variance=true keeps it")
+        without = [replace(member, process=replace(member.process, factor=None)) for member in model.members]
+        model = replace(model, members=tuple(without))
+    asked = {name: "auto" if value is None else value for name, value in asdict(settings).items()}
+    artifact.save(model, job.model, {"hyperparameters": asked, "scores": found})
+    text = json.dumps(found, indent=2) + "\n"
+    atomic_write(job.output_data / "metrics.json", lambda path: path.write_text(text))
+    _say(f"the model is in {job.model}")
+
+
+def _ignore(_: str) -> None:
+    """Say nothing."""
+
+
+@dataclass
+class Progress:
+    """Says how far a factorisation is, every now and then."""
+
+    began: float | None = None
+    said: float = 0.0
+    before: float = 0.0
+    latest: float = 0.0
+
+    def __call__(self, done: float, total: float) -> None:
+        """Take note of the operations done, and print a line if the last one is long ago."""
+        now = time.monotonic()
+        if self.began is None or done < self.latest:  # with a larger jitter it begins again
+            self.began, self.said, self.before = now, now, done
+        self.latest = done
+        if now - self.said >= PROGRESS_SECONDS:
+            rate = (done - self.before) / (now - self.began)
+            left = (total - done) / rate
+            _say(f"factorising: {done / total:.0%} done at {rate / 1e9:.0f} GFLOP/s, {_duration(left)} left")
+            self.said = now
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _say(sentence: str) -> None:
+    """Print at once: a log is read while the job runs."""
+    print(sentence, flush=True)

@@ -1,0 +1,100 @@
+"""Where do the panels of a factor go, and in which precision?
+
+Into memory where they fit, in float64 if that fits; into files where they do not, or where they are to outlive the process.
+"""
+
+import shutil
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.files import format_bytes
+from gaussian_processes.gp.regression import working_bytes
+from gaussian_processes.linalg.cholesky import Memory, Store, packed_bytes
+from gaussian_processes.resources import allowed_bytes, allowed_cores
+from gaussian_processes.training.checkpoints import Checkpoint
+
+# The types that each precision may store the factor in, the best first.
+KINDS = {"auto": ("float64", "float32"), "float64": ("float64",), "mixed": ("float32",)}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Stores for the factor of one fit, whatever stands on the diagonal of its matrix.
+
+    Parameters
+    ----------
+    kind : str
+        float64 or float32.
+    size : int
+        Bytes that the factor takes.
+    checkpoint : Checkpoint
+        Where files go.
+    in_files : bool
+        Whether the panels are files, or in memory.
+    """
+
+    kind: str
+    size: int
+    checkpoint: Checkpoint
+    in_files: bool
+
+    def __call__(self, diagonal: float) -> Store:
+        """Return the store of the matrix with that diagonal."""
+        kind = np.dtype(self.kind)
+        return self.checkpoint.panels(diagonal, kind) if self.in_files else Memory(kind)
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        place = f"files in {self.checkpoint.folder}" if self.in_files else "memory"
+        return f"the factor takes {format_bytes(self.size)} of {self.kind}, in {place}"
+
+
+def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> Storage:
+    """Choose precision and place for the factor of a fit, before anything is allocated.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the training data.
+    precision : str
+        `auto`, `float64` or `mixed`.
+    checkpoint : Checkpoint
+        Where files go: if it is lasting, in any case.
+
+    Raises
+    ------
+    UserError
+        If memory does not suffice to work in, or the disk to keep the panels on, with the sizes and the remedies.
+    """
+    (rows, columns), memory, cores = shape, allowed_bytes(), allowed_cores()
+    working = working_bytes(rows, columns, cores)
+    if working > memory:
+        fitting = bisect_right(range(rows), memory, key=lambda size: working_bytes(size, columns, cores)) - 1
+        raise UserError(
+            f"{rows:,} rows need {format_bytes(working)} of memory to work in and {format_bytes(memory)} are free;"
+            f" use an instance with more memory, or {max(fitting, 0):,} rows"
+        )
+    sizes = {kind: packed_bytes(rows, kind) for kind in KINDS[precision]}
+    fitting_kinds = [kind for kind, size in sizes.items() if working + size <= memory]
+    kind = [*fitting_kinds, *reversed(sizes)][0]
+    in_files = checkpoint.lasting or not fitting_kinds
+    if in_files:
+        _check_disk(rows, kind, checkpoint)
+    return Storage(kind, sizes[kind], checkpoint, in_files)
+
+
+def _check_disk(rows: int, kind: str, checkpoint: Checkpoint) -> None:
+    """Refuse what does not fit on the disk, where panels of this type that are there already need no room."""
+    folder = checkpoint.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = packed_bytes(rows, kind)
+    free = shutil.disk_usage(folder).free + checkpoint.kept_bytes(np.dtype(kind))
+    if needed > free:
+        fitting = bisect_right(range(rows), free, key=lambda size: packed_bytes(size, kind)) - 1
+        raise UserError(
+            f"the factor of {rows:,} rows needs {format_bytes(needed)} in {kind} and {folder} has room for"
+            f" {format_bytes(free)}; use an instance with more memory or a larger volume, or {fitting:,} rows"
+        )

@@ -1,0 +1,368 @@
+"""How do examples become a model?
+
+Candidates of kernel and scaling, each with the noise, bias and relevance of its highest evidence, are compared on a sample;
+those that are chosen are conditioned on all examples.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from gaussian_processes.data import preprocessing
+from gaussian_processes.data.dataset import Examples
+from gaussian_processes.data.preprocessing import Features, Preparation
+from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.errors import UserError
+from gaussian_processes.gp import marginal_likelihood, scores
+from gaussian_processes.gp.ensembles import stacking_weights
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.marginal_likelihood import Observations, Prior
+from gaussian_processes.gp.regression import RESIDUAL, GaussianProcess, GramMatrix, fit
+from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progress, slices
+from gaussian_processes.model.model import Member, Model, softmax
+from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.training.checkpoints import Checkpoint
+from gaussian_processes.training.storage import Storage, choose
+
+Array = NDArray[np.float64]
+Say = Callable[[str], None]
+
+# Candidates that are refined on all rows of the sample: what few rows say of the others suffices to see that they are worse.
+LEADERS = 3
+# Between probabilities that hardly differ, and those that only the largest mean decides.
+SHARPNESS = (0.1, 1000.0)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one candidate has come to on the sample.
+
+    Parameters
+    ----------
+    scaling : str
+    prior : Prior
+    log_evidence : float
+        Of the sample's targets in their units.
+    loo_nlpd : float
+        Mean negative log density of every row of the sample, predicted from all others.
+    validation_error : float or None
+        On the validation rows, predicted from the sample: RMSE, or log loss in classification.
+    """
+
+    scaling: str
+    prior: Prior
+    log_evidence: float
+    loo_nlpd: float
+    validation_error: float | None
+
+    def score(self, criterion: str) -> float:
+        """What a criterion makes of it: the higher, the better."""
+        return {"evidence": self.log_evidence, "loo": -self.loo_nlpd, "validation": -(self.validation_error or 0.0)}[criterion]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A trial, and what else is known of it while others are judged.
+
+    Parameters
+    ----------
+    trial : Trial
+    densities : ndarray of shape (n,)
+        Log density of every row of the sample, predicted from all others.
+    means : ndarray of shape (n, t)
+        Mean of every row, likewise.
+    learned : Features
+    known : Observations
+        What it was conditioned on.
+    """
+
+    trial: Trial
+    densities: Array
+    means: Array
+    learned: Features
+    known: Observations
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Candidates, how much each counts in the model, and how sharp its probabilities are."""
+
+    trials: Sequence[Trial]
+    weights: Sequence[float]
+    sharpness: float
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Makes models of examples, as a job's settings say.
+
+    Parameters
+    ----------
+    settings : Settings
+    schema : Schema
+    validation : Examples, optional
+        What ``select=validation`` compares on.
+    say : callable
+        Told, in sentences, what a person may want to know.
+    progress : callable
+        Makes what is told how far a factorisation is.
+    """
+
+    settings: Settings
+    schema: Schema
+    validation: Examples | None
+    say: Say
+    progress: Callable[[], Progress | None]
+
+    def choose(self, examples: Examples, checkpoint: Checkpoint) -> Choice:
+        """Compare the candidates on a sample of the examples, or recall what an earlier run has chosen."""
+        noted = checkpoint.recall("choice")
+        if noted is None:
+            noted = _written(self._compare(examples))
+            checkpoint.note("choice", noted)
+        return _read(noted)
+
+    def fit(self, examples: Examples, checkpoint: Checkpoint) -> Model:
+        """Choose and condition."""
+        return self.condition(self.choose(examples, checkpoint), examples, checkpoint)
+
+    def condition(self, choice: Choice, examples: Examples, checkpoint: Checkpoint) -> Model:
+        """Condition the candidates that count on all examples."""
+        members = []
+        for index, (trial, weight) in enumerate(zip(choice.trials, choice.weights, strict=True)):
+            if weight:
+                self._remark(trial, weight, min(len(examples), marginal_likelihood.ROWS))
+                prior, learned = trial.prior, self._features(examples, trial.scaling)
+                learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
+                process = self._process(prior, learned, examples, checkpoint.part(f"member-{index}"))
+                members.append(Member(learned, process, weight))
+        return Model(self.schema, tuple(members), choice.sharpness)
+
+    def _remark(self, trial: Trial, weight: float, rows: int) -> None:
+        """Say what a candidate is, and what in it a person may want to change."""
+        prior, names = trial.prior, self.learned_names
+        share = f"; {weight:.1%} of the model" if weight < 1 else ""
+        origin = f"; {', '.join(names)} of the highest log evidence on {rows:,} rows" if names else ""
+        self.say(
+            f"kernel q={prior.kernel.q}, l={prior.kernel.l}; noise={prior.noise:.6g}, bias={prior.bias:.6g}{origin}{share}"
+        )
+        for name in marginal_likelihood.at_bounds(prior, names):
+            low, high = marginal_likelihood.BOUNDS[name]
+            self.say(f"{name} is at the end of its range, {low:g} to {high:g}")
+        if "relevance" in names:
+            self.say(f"relevance={', '.join(f'{weight:.3g}' for weight in prior.relevance)}")
+
+    def check(self, *parts: Examples) -> None:
+        """Refuse, before hours are spent, rows that the first of some examples leads to expect no points of."""
+        learned = self._features(parts[0], "columns")
+        for examples in parts:
+            learned.points(examples.rows, examples.place)
+
+    def targets(self, examples: Examples) -> Array:
+        """Targets to regress on, of shape (n, t): in classification the indicators of the classes."""
+        if not self.schema.labels:
+            return examples.targets
+        indicators: Array = (examples.targets == np.arange(len(self.schema.labels))).astype(float)
+        return indicators
+
+    def _features(self, examples: Examples, scaling: str) -> Features:
+        settings = self.settings
+        # A bias that is still to be found is positive; so is the 1 that stands for it here.
+        bias = 1.0 if settings.bias is None else settings.bias
+        preparation = Preparation(settings.inputs, scaling, settings.targets_are_standardized, bias)
+        return preprocessing.learn(examples.rows, self.targets(examples), self.schema.levels, preparation)
+
+    def _compare(self, examples: Examples) -> Choice:
+        """Judge every candidate on a sample, refine those that lead, and weigh all."""
+        size = min(len(examples), marginal_likelihood.ROWS)
+        indices = np.sort(np.random.default_rng(self.settings.seed).choice(len(examples), size, replace=False))
+        sample = examples.take(indices)
+        verdicts = [self._judge(*candidate, sample) for candidate in self._candidates(examples, sample)]
+        ranking = sorted(range(len(verdicts)), key=lambda index: -verdicts[index].trial.score(self.settings.select))
+        for index in ranking[:LEADERS] if size > marginal_likelihood.FEW_ROWS and self.learned_names else ():
+            trial, learned, known = verdicts[index].trial, verdicts[index].learned, verdicts[index].known
+            prior = marginal_likelihood.learn(trial.prior, self.learned_names, known, trial.prior)
+            verdicts[index] = self._judge(trial.scaling, prior, learned, known, sample)
+        trials = [verdict.trial for verdict in verdicts]
+        weights = self._weights(trials, np.column_stack([verdict.densities for verdict in verdicts]))
+        blended = np.tensordot(weights, np.array([verdict.means for verdict in verdicts]), axes=1)
+        return Choice(trials, weights.tolist(), _sharpness(blended, sample) if self.schema.labels else 0.0)
+
+    def _candidates(self, examples: Examples, sample: Examples) -> Iterator[tuple[str, Prior, Features, Observations]]:
+        """Every scaling and kernel, with what few rows of the sample say of its other parameters."""
+        settings, names = self.settings, self.learned_names
+        for scaling in ("columns", "overall") if settings.scaling == "auto" else (settings.scaling,):
+            learned = self._features(examples, scaling)
+            known = Observations(learned.standardized(sample.rows), learned.targets(self.targets(sample)), sample.weights)
+            if names and not known.few().y.any():
+                raise UserError(f"the targets of the rows that were drawn are all 0; set another seed, or {names[0]}")
+            for q in settings.q:
+                start = None
+                for depth in settings.l:
+                    prior = Prior(ArcCosine(q, depth), settings.noise or 0.0, learned.bias, learned.relevance)
+                    # The best of one depth is near the best of the next, which is found from there in a few steps.
+                    start = marginal_likelihood.learn_roughly(prior, names, known, start)
+                    yield scaling, start, learned, known
+
+    def _judge(self, scaling: str, prior: Prior, learned: Features, known: Observations, sample: Examples) -> "Verdict":
+        """Condition a candidate on the sample, and see how it does there."""
+        process, scale = known.condition(prior), learned.target_scale
+        mean, variance = process.leave_one_out(known.y)
+        mean, variance = mean * scale + learned.target_center, variance * scale**2
+        densities = scores.log_densities(self.targets(sample), mean, np.maximum(variance, np.finfo(float).tiny))
+        evidence = process.log_evidence() - len(sample) * float(np.log(scale).sum())
+        error = None
+        if self.validation is not None and self.settings.select == "validation":
+            here = replace(learned, bias=prior.bias, relevance=prior.relevance)
+            sharpness = _sharpness(mean, sample) if self.schema.labels else 0.0
+            error = self._error(Member(here, process).mean(self.validation.rows), sharpness)
+        return Verdict(Trial(scaling, prior, evidence, -float(densities.mean()), error), densities, mean, learned, known)
+
+    def _error(self, mean: Array, sharpness: float) -> float:
+        """RMSE on the validation rows, or the log loss of classes."""
+        assert self.validation is not None  # noqa: S101  whoever asks has looked
+        if self.schema.labels:
+            return scores.log_loss(self.validation.targets[:, 0], softmax(sharpness * mean))
+        return scores.rmse(self.validation.targets, mean)
+
+    def _weights(self, trials: Sequence[Trial], densities: Array) -> Array:
+        """How much each candidate counts, in all 1."""
+        if self.settings.ensemble == "stack":
+            return stacking_weights(densities)
+        if self.settings.ensemble == "mean":
+            return np.full(len(trials), 1 / len(trials))
+        best = int(np.argmax([trial.score(self.settings.select) for trial in trials]))
+        alone: Array = np.eye(1, len(trials), best)[0]
+        return alone
+
+    @property
+    def learned_names(self) -> list[str]:
+        """Parameters of a prior that are left to be found."""
+        names = [name for name in ("noise", "bias") if getattr(self.settings, name) is None]
+        return [*names, "relevance"] if self.settings.relevance == "auto" else names
+
+    def _process(self, prior: Prior, learned: Features, examples: Examples, checkpoint: Checkpoint) -> GaussianProcess:
+        """Condition a prior on all examples, in the precision and place that an earlier run has chosen, if there was one."""
+        # What fits into memory may differ when the job is started again; the panels that are there are of the first choice.
+        noted = checkpoint.recall("storage") or {"precision": self.settings.precision}
+        matrix = GramMatrix(prior.kernel, learned.points(examples.rows, examples.place), prior.noise, examples.weights)
+        storage = choose(matrix.points.shape, noted["precision"], checkpoint)
+        checkpoint.note("storage", {"precision": "mixed" if storage.kind == "float32" else "float64"})
+        process = self._conditioned(matrix, learned.targets(self.targets(examples)), storage)
+        for column, target in enumerate(self.schema.targets if not self.schema.labels else ()):
+            noise, signal = (np.sqrt(process.signal_variance[column] * part) for part in (prior.noise, 1))
+            scale = learned.target_scale[column]
+            of = f"the units of {target.name}" if len(self.schema.targets) > 1 else "the target's units"
+            self.say(f"in {of}: standard deviation of the noise {noise * scale:.6g}, of the function {signal * scale:.6g}")
+        return process
+
+    def _conditioned(self, matrix: GramMatrix, targets: Array, storage: Storage) -> GaussianProcess:
+        """Condition on the observations, and say how it went."""
+        say = self.say
+        say(str(storage))
+        if finished := len(storage(matrix.noise).finished()):
+            say(f"{finished} of its {len(slices(len(matrix)))} panels are there already")
+        process = None
+        try:
+            process = fit(matrix, targets, storage, self.progress())
+        except NotPositiveDefiniteError as error:
+            say(f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken")
+        if process is None:  # not within `except`, where the traceback holds on to the factor that has failed
+            storage.checkpoint.note("storage", {"precision": "float64"})
+            return self._conditioned(matrix, targets, choose(matrix.points.shape, "float64", storage.checkpoint))
+        if process.iterations:
+            say(f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}")
+            say(f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise, 1e-6)):.0e}")
+        if process.jitter:
+            say(
+                f"the matrix is not positive definite with noise {matrix.noise:g}: {process.jitter:g} was added to its diagonal"
+            )
+        return process
+
+
+def _sharpness(mean: Array, sample: Examples) -> float:
+    """What the means of classes are multiplied by for the softmax of the smallest log loss.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n, k)
+        Of the indicators, each row predicted from all others: so the probabilities are right for rows that were not seen.
+    sample : Examples
+
+    Notes
+    -----
+    Temperature scaling: C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. The loss is convex
+    in the sharpness, the inverse of the temperature.
+    """
+    found = minimize_scalar(
+        lambda log: scores.log_loss(sample.targets[:, 0], softmax(np.exp(log) * mean)),
+        bounds=np.log(SHARPNESS),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def _written(choice: Choice) -> dict[str, Any]:
+    """Choice as JSON can hold it."""
+    trials = [asdict(trial) | {"relevance": trial.prior.relevance.tolist()} for trial in choice.trials]
+    for trial in trials:
+        trial["prior"].pop("relevance")
+    return {"trials": trials, "weights": list(choice.weights), "sharpness": choice.sharpness}
+
+
+def _read(noted: Mapping[str, Any]) -> Choice:
+    trials = []
+    for trial in noted["trials"]:
+        prior = {**trial["prior"], "kernel": ArcCosine(**trial["prior"]["kernel"]), "relevance": np.array(trial["relevance"])}
+        rest = {name: value for name, value in trial.items() if name not in {"prior", "relevance"}}
+        trials.append(Trial(prior=Prior(**prior), **rest))
+    return Choice(trials, noted["weights"], noted["sharpness"])
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Training for arrays of numbers, as `ensembles.stack` takes it beside learners of one's own.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of regression.
+
+    Examples
+    --------
+    >>> x = np.linspace(0, 1, 20)[:, np.newaxis]
+    >>> mean, variance = Learner().fit(x, 2 * x + 1).predict(np.array([[0.5]]))
+    >>> print(mean.round(3))
+    [[2.]]
+    """
+
+    settings: Settings = field(default_factory=Settings)
+
+    def fit(self, rows: Array, targets: Array) -> "Learned":
+        """Learn from rows of shape (n, d) and targets of shape (n, t)."""
+        columns = [Column(str(position), position) for position in range(rows.shape[1] + targets.shape[1])]
+        schema = Schema(False, len(columns), tuple(columns[: rows.shape[1]]), tuple(columns[rows.shape[1] :]))
+        examples = Examples(rows, targets, np.ones(len(rows)), preprocessing.numbered)
+        teacher = Teacher(self.settings, schema, None, lambda _: None, lambda: None)
+        with TemporaryDirectory(prefix="panels-") as scratch:
+            checkpoint = Checkpoint(Path(scratch))
+            return Learned(teacher.fit(examples, checkpoint))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model for arrays of numbers."""
+
+    model: Model
+
+    def predict(self, rows: Array) -> tuple[Array, Array]:
+        """Mean and variance, of shape (m, t), for rows of shape (m, d)."""
+        prediction = self.model.predict(rows, variance=True)
+        assert prediction.variance is not None  # noqa: S101  it was asked for
+        return prediction.mean, prediction.variance

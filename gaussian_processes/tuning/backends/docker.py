@@ -1,0 +1,158 @@
+"""How do training jobs run as containers of the image, on this machine's Docker engine?"""
+
+import json
+import subprocess
+import time
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.resources import allowed_cores
+from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPPED, Report, folders
+from gaussian_processes.tuning.job import TuningJob
+
+# A container says by this label which folder's search it belongs to.
+LABEL = "gaussian-processes.tuning"
+# What Docker writes for a time that has not come.
+NEVER = "0001-01-01"
+
+
+class Containers:
+    """Training jobs as containers, each with a folder at /opt/ml and the channels mounted below it.
+
+    Parameters
+    ----------
+    job : TuningJob
+    folder : Path
+        Where those folders go, each under the training job's name.
+
+    Raises
+    ------
+    UserError
+        If no Docker engine answers.
+    """
+
+    interval_seconds = 0.5
+
+    def __init__(self, job: TuningJob, folder: Path) -> None:
+        self._job = job
+        self._folder = folder.resolve()
+        self._image = image(job)
+        self._channels = folders.channels(job, folder / "channels")
+        self._told: dict[str, float] = {}
+        docker("version", remedy="start it, or run on process")
+
+    def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
+        """Start a container, which has its share of the cores."""
+        base = self._folder / name
+        folders.lay_out(base, hyperparameters, self._job)
+        options = ["--detach", "--name", name, "--label", f"{LABEL}={self._folder}", "--user", folders.owner()]
+        options += ["--cpus", f"{allowed_cores() / self._job.limits.parallel:g}", "--volume", f"{base}:/opt/ml"]
+        for channel, source in self._channels.items():
+            (base / "input/data" / channel).mkdir(exist_ok=True)  # or the engine makes it, as root's
+            options += ["--mount", f"type=bind,source={source},target=/opt/ml/input/data/{channel},readonly"]
+        for key, value in self._job.definition.get("Environment", {}).items():
+            options += ["--env", f"{key}={value}"]
+        if self._job.definition.get("EnableNetworkIsolation"):
+            options += ["--network", "none"]
+        try:
+            docker("run", *options, self._image, "train", remedy=f"build the image as {self._image}, or correct TrainingImage")
+        except UserError:
+            _remove(name)  # one that could not be started is there nevertheless
+            raise
+
+    def poll(self, names: Collection[str]) -> Mapping[str, Report]:
+        """Look at all containers in one call; one that has ended is removed."""
+        found = {one["Names"] for one in self._listed()} & set(names)
+        if not found:
+            return {}
+        details = json.loads(docker("inspect", *sorted(found)))
+        return {one["Name"].lstrip("/"): self._report(one["Name"].lstrip("/"), one["State"]) for one in details}
+
+    def stop(self, names: Collection[str]) -> None:
+        """Send SIGTERM, and after the grace that SageMaker gives, SIGKILL."""
+        for one in self._listed():
+            if one["Names"] in names and one["State"] == "running":
+                self._told.setdefault(one["Names"], time.monotonic())
+                _kill(one["Names"], "TERM")
+
+    def _listed(self) -> list[Any]:
+        """Containers of this search, those included that an earlier run of it started."""
+        lines = docker("ps", "--all", "--filter", f"label={LABEL}={self._folder}", "--format", "json")
+        return [json.loads(line) for line in lines.splitlines()]
+
+    def _report(self, name: str, state: Mapping[str, Any]) -> Report:
+        log = docker("logs", name)
+        started, ended = _time(state["StartedAt"]), _time(state["FinishedAt"])
+        if state["Status"] in ("created", "running"):
+            if time.monotonic() - self._told.get(name, time.monotonic()) > folders.GRACE_SECONDS:
+                _kill(name, "KILL")
+            return Report(RUNNING, log, started)
+        base, status = self._folder / name, int(state["ExitCode"])
+        (base / folders.LOG).write_text(log)
+        docker("rm", "--volumes", name)
+        end = COMPLETED if status == 0 else STOPPED if name in self._told else FAILED
+        reason = folders.failure(base, status, log) if end == FAILED else ""
+        if state.get("OOMKilled"):
+            reason = "the engine ended it because memory ran out; give the engine more, or run fewer jobs in parallel"
+        return Report(end, log, started, ended, reason, folders.model(base))
+
+
+def image(job: TuningJob) -> str:
+    """Image that a job names.
+
+    Raises
+    ------
+    UserError
+        If it names an algorithm instead.
+    """
+    found: str | None = job.definition["AlgorithmSpecification"].get("TrainingImage")
+    if found is None:
+        raise UserError("AlgorithmSpecification names no TrainingImage, which Docker needs; give the image's name")
+    return found
+
+
+def docker(*words: str, remedy: str = "see what the engine says") -> str:
+    """What a command of Docker's prints, stderr among it.
+
+    Raises
+    ------
+    UserError
+        If it fails, with its last line.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603  the words are ours
+            ["docker", *words],  # noqa: S607  whichever is on the path
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+            start_new_session=True,  # Ctrl-C in a terminal is for the search, which stops its containers in good order
+        )
+    except FileNotFoundError as error:
+        raise UserError("there is no docker command here; install Docker, or run on process") from error
+    if done.returncode:
+        reason = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise UserError(f"docker {words[0]} failed ({reason}); {remedy}")
+    return done.stdout
+
+
+def _kill(name: str, signal: str) -> None:
+    # It may end by itself just before.
+    subprocess.run(["docker", "kill", "--signal", signal, name], capture_output=True, check=False)  # noqa: S603, S607
+
+
+def _remove(name: str) -> None:
+    # There may be none.
+    subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)  # noqa: S603, S607
+
+
+def _time(text: str) -> datetime | None:
+    """Time as Docker writes it, with nanoseconds that Python's parser does not take."""
+    if text.startswith(NEVER):
+        return None
+    whole, _, rest = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{rest[:6].ljust(6, '0')}+00:00")

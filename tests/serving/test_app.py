@@ -1,0 +1,569 @@
+"""What is answered over HTTP: bytes in, bytes out, with a real model."""
+
+import gzip
+import io
+import json
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from prometheus_client.parser import text_string_to_metric_families
+from scipy.stats import norm
+from trained import COLUMNS, plain, train
+
+from gaussian_processes.data.schema import Schema
+from gaussian_processes.errors import UserError
+from gaussian_processes.model import artifact
+from gaussian_processes.model.model import Member, Prediction
+from gaussian_processes.serving import app
+from gaussian_processes.serving.app import ATTRIBUTES, Options, create_app
+from gaussian_processes.serving.registry import Models
+from gaussian_processes.training import main
+
+CSV, JSON = {"Content-Type": "text/csv"}, {"Content-Type": "application/json"}
+ROWS = np.random.default_rng(73).normal(size=(7, COLUMNS))
+BODY = "".join(",".join(map(repr, row)) + "\n" for row in ROWS.tolist())
+LIMIT = 2**20
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return artifact.load(train(tmp_path_factory.mktemp("base"), rows=30) / "model")
+
+
+@pytest.fixture(scope="module")
+def client(model):
+    return create_app(model, Options(body_bytes=LIMIT)).test_client()
+
+
+def asked(client, body=BODY, **headers):
+    return client.post("/invocations", data=body, headers={"Content-Type": "text/csv", **headers})
+
+
+def refused(answer, status):
+    """The sentence of a refusal."""
+    assert answer.status_code == status
+    assert answer.content_type == "text/plain; charset=utf-8"
+    assert len(answer.text) < 2048
+    assert answer.text.count("\n") == 1
+    return answer.text.removesuffix("\n")
+
+
+def columns(answer):
+    assert answer.status_code == 200, answer.text
+    assert answer.content_type == "text/csv"
+    return np.array([line.split(",") for line in answer.text.splitlines()], dtype=float)
+
+
+def test_ping_is_answered_with_nothing(client):
+    answer = client.get("/ping")
+
+    assert (answer.status_code, answer.data) == (200, b"")
+
+
+def test_csv_is_answered_with_the_mean_of_every_row(client, model):
+    np.testing.assert_array_equal(columns(asked(client)), model.predict(ROWS).mean)
+
+
+def test_json_is_answered_in_json_where_that_is_asked_for(client, model):
+    body = json.dumps({"instances": [{"features": row} for row in ROWS.tolist()]})
+
+    answer = client.post("/invocations", data=body, headers={**JSON, "Accept": "application/json"})
+
+    assert answer.content_type == "application/json"
+    assert answer.get_json() == {"predictions": [{"score": mean} for [mean] in model.predict(ROWS).mean.tolist()]}
+
+
+def test_json_is_answered_in_csv_where_nothing_is_asked_for(client, model):
+    answer = client.post("/invocations", data=json.dumps({"instances": ROWS.tolist()}), headers=JSON)
+
+    np.testing.assert_array_equal(columns(answer), model.predict(ROWS).mean)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "output=mean,std",
+        "output = mean, std",
+        "trace=17;output=mean,std",
+        "c000b4f9-df62 output=mean,std",
+        "trace=17,output=mean,std",
+        "output=mean,std,trace=17",
+        "output=mean,std&trace=17",
+        "output=mean,std,mean",
+    ],
+)
+def test_a_request_chooses_its_outputs(client, model, attributes):
+    expected = model.predict(ROWS, variance=True)
+
+    answer = columns(asked(client, **{ATTRIBUTES: attributes}))
+
+    np.testing.assert_array_equal(answer, np.hstack([expected.mean, np.sqrt(expected.variance)]))
+
+
+@pytest.mark.parametrize("attributes", ["", "trace=17", "c000b4f9-df62-4c85", "outputs=none", "no output"])
+def test_attributes_that_mean_something_to_others_are_left_alone(client, attributes):
+    assert columns(asked(client, **{ATTRIBUTES: attributes})).shape == (len(ROWS), 1)
+
+
+def test_json_names_the_outputs_in_the_order_asked_for(client):
+    answer = asked(client, Accept="application/json", **{ATTRIBUTES: "output=variance,std,mean"})
+
+    first = answer.get_json()["predictions"][0]
+    assert list(first) == ["variance", "std", "score"]
+    assert first["std"] == np.sqrt(first["variance"])
+
+
+def test_outputs_have_a_default_that_a_request_replaces(model):
+    client = create_app(model, Options("std,variance")).test_client()
+
+    std, variance = columns(asked(client)).T
+    np.testing.assert_array_equal(std, np.sqrt(variance))
+    assert columns(asked(client, **{ATTRIBUTES: "output=mean"})).shape == (len(ROWS), 1)
+
+
+def test_an_unknown_output_is_refused_with_the_nearest_name(client):
+    sentence = refused(asked(client, **{ATTRIBUTES: "output=mean,stdev"}), 400)
+
+    assert sentence == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance, interval, quantiles'
+
+
+@pytest.mark.parametrize("output", ["std", "variance"])
+def test_a_model_without_variance_refuses_what_needs_it(model, output):
+    member = replace(model.members[0], process=replace(model.members[0].process, factor=None))
+    client = create_app(replace(model, members=(member,))).test_client()
+
+    assert "train again with variance=true" in refused(asked(client, **{ATTRIBUTES: f"output={output}"}), 400)
+    assert columns(asked(client)).shape == (len(ROWS), 1)
+
+
+@pytest.mark.parametrize("body", ["", "\n", " \r\n\n"])
+@pytest.mark.parametrize("headers", [CSV, JSON, {}])
+def test_an_empty_body_has_an_empty_answer(client, body, headers):
+    answer = client.post("/invocations", data=body, headers=headers)
+
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert "Content-Length" not in answer.headers
+
+
+def test_a_bad_value_is_refused_by_row_and_column(client):
+    sentence = refused(asked(client, "1,2,3\n1,2,abc\n"), 400)
+
+    assert sentence == 'row 2, column 3 of the request is "abc", not a finite number; send numbers only'
+
+
+@pytest.mark.parametrize(("row", "width"), [("1,2", 2), ("1,2,3,4", 4)])
+def test_exactly_the_trained_columns_are_taken(client, row, width):
+    assert f"row 1 of the request is {width} wide and the model was trained on 3 columns" in refused(asked(client, row), 400)
+
+
+@pytest.mark.parametrize("content_type", [None, "application/octet-stream", "application/x-www-form-urlencoded"])
+def test_another_content_type_is_refused_with_those_there_are(client, content_type):
+    answer = client.post("/invocations", data=b"1,2,3", content_type=content_type)
+
+    assert "send text/csv, application/json, application/jsonlines, application/x-npy, " in refused(answer, 415)
+
+
+def test_an_accept_that_nothing_meets_is_refused_before_the_body_is_looked_at(client):
+    assert "text/csv, application/json, application/jsonlines or application/x-npy" in refused(
+        asked(client, "no, numbers", Accept="image/png"), 406
+    )
+
+
+def test_a_body_over_the_limit_is_refused_with_the_limit(client):
+    row = b"1.0,2.0,3.0\n"
+    body = row * (LIMIT // len(row))
+
+    assert asked(client, body).status_code == 200
+    assert refused(asked(client, body + row), 413) == "the body is larger than 1 MB; send fewer rows at a time"
+
+
+@pytest.mark.parametrize("path", ["/", "/pingfoo", "/invocations/", "/models"])
+def test_another_path_is_not_found(client, path):
+    assert refused(client.get(path), 404) == f"there is no {path}; GET /openapi.json has what there is"
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), [("GET", "/invocations", "POST"), ("POST", "/ping", "GET")])
+def test_another_method_is_not_allowed(client, method, path, allowed):
+    answer = client.open(path, method=method)
+
+    assert refused(answer, 405) == f"{path} does not take {method}; GET /openapi.json has what it takes"
+    assert allowed in answer.headers["Allow"]
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """A model with a bug."""
+
+    answer: float | None = None
+    schema: Schema = field(default_factory=lambda: plain(COLUMNS))
+    has_variance: bool = True
+    members: tuple[Member, ...] = ()
+
+    def predict(self, rows, variance=False):
+        if self.answer is None:
+            raise RuntimeError("the sphere is flat")
+        return Prediction(np.full((len(rows), 1), self.answer), None)
+
+
+def test_a_bug_is_a_sentence_for_the_client_and_a_traceback_for_the_log(caplog):
+    answer = asked(create_app(Faulty()).test_client())
+
+    assert "log" in refused(answer, 500)
+    assert "Traceback" in caplog.text
+    assert "RuntimeError: the sphere is flat" in caplog.text
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_never_sent(number):
+    answer = asked(create_app(Faulty(number)).test_client())
+
+    assert refused(answer, 400).startswith(f"the mean of row 1 is {number}")
+
+
+def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(model):
+    used = []
+
+    def in_a_thread(call):
+        outcome = []
+
+        def run():
+            try:
+                outcome.append(call())
+            except Exception as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        used.append(thread)
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
+
+    client = create_app(model, Options(elsewhere=in_a_thread)).test_client()
+
+    assert columns(asked(client, BODY * 1_000)).shape == (len(ROWS) * 1_000, 1)
+    refused(asked(client, "a,b,c\n" * 20_000), 400)
+    assert len(used) == 2
+    client.get("/ping")
+    asked(client, Accept="image/png")
+    assert len(used) == 2
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """Client and model of two classes, of a column of numbers and one of words."""
+    base = tmp_path_factory.mktemp("classes")
+    data, config = base / "input/data/train/data.csv", base / "input/config/hyperparameters.json"
+    for path in (data, config):
+        path.parent.mkdir(parents=True)
+    rng = np.random.default_rng(75)
+    lines = [
+        f"{'yes' if x > (kind == 'b') else 'no'},{x},{kind}" for x, kind in zip(rng.normal(size=80), "ab" * 40, strict=True)
+    ]
+    data.write_text("\n".join(["answer,x,kind", *lines]))
+    config.write_text(json.dumps({"q": "1", "l": "1", "noise": "0.1", "bias": "1"}))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SAGEMAKER_BASE_DIR", str(base))
+        assert main.main([]) == 0
+    model = artifact.load(base / "model")
+    return create_app(model).test_client(), model
+
+
+def test_classes_are_answered_by_their_label(classifier):
+    client, _ = classifier
+
+    assert asked(client, "3,a\n-3,b\n").text == "yes\nno\n"
+    assert asked(client, "kind,x\na,3\n").text == "yes\n"
+
+
+def test_classes_have_probabilities_in_xgboost_s_words(classifier):
+    client, model = classifier
+    attributes = {ATTRIBUTES: "output=predicted_label,probability,probabilities,labels"}
+
+    answer = asked(client, '[{"x": 0.5, "kind": "a"}]', Accept="application/json", **attributes | JSON)
+
+    [record] = answer.get_json()["predictions"]
+    expected = model.predict(np.array([[0.5, 0.0]])).probabilities[0].tolist()
+    assert record == {
+        "predicted_label": "yes",
+        "probability": max(expected),
+        "probabilities": expected,
+        "labels": ["no", "yes"],
+    }
+    assert asked(client, "0.5,a", **attributes).text == f'yes,{max(expected)!r},"{expected}","[""no"", ""yes""]"\n'
+
+
+def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(classifier, client):
+    sentence = refused(asked(classifier[0], "3,a", **{ATTRIBUTES: "output=mean"}), 400)
+
+    assert sentence == '"mean" is not an output; the outputs are predicted_label, probability, probabilities, labels'
+    assert "the outputs are mean, std, variance, interval, quantiles" in refused(
+        asked(client, **{ATTRIBUTES: "output=probability"}), 400
+    )
+
+
+def test_a_level_that_training_did_not_have_is_said_once(classifier, caplog):
+    client = create_app(classifier[1]).test_client()
+
+    assert asked(client, "3,c\n").text == asked(client, "3,d\n").text == "yes\n"
+
+    assert [record.message for record in caplog.records] == [
+        "column 2 (kind) holds a level that training did not have; such cells count as none of the levels"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "names"),
+    [
+        ("interval=0.8", ["score", "interval"]),
+        ("output=interval;interval=0.8", ["interval"]),
+        ("output=std,interval=0.8", ["std", "interval"]),
+        ("output=mean,quantiles;quantiles=0.1,0.9", ["score", "quantiles"]),
+        ("quantiles=0.1,0.9,output=std", ["std", "quantiles"]),
+    ],
+)
+def test_intervals_and_quantiles_are_those_of_the_normal_distribution(client, model, attributes, names):
+    expected = model.predict(ROWS, variance=True)
+    mean, std = expected.mean[:, 0], np.sqrt(expected.variance[:, 0])
+
+    records = asked(client, Accept="application/json", **{ATTRIBUTES: attributes}).get_json()["predictions"]
+
+    assert list(records[0]) == names
+    ends = np.array([record[names[-1]] for record in records])
+    np.testing.assert_allclose(ends, norm.ppf([[0.1, 0.9]], mean[:, np.newaxis], std[:, np.newaxis]), rtol=1e-12)
+
+
+def test_an_interval_is_two_cells_of_csv(client):
+    assert columns(asked(client, **{ATTRIBUTES: "output=mean,interval"})).shape == (len(ROWS), 3)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "interval=0",
+        "interval=1",
+        "interval=0.5,0.6",
+        "quantiles=",
+        "quantiles=nan",
+        "interval=x",
+        "interval=0.9999999999999999",
+    ],
+)
+def test_what_is_no_probability_is_refused(client, attributes):
+    assert "send probabilities between 0 and 1, such as " in refused(asked(client, **{ATTRIBUTES: attributes}), 400)
+
+
+def test_a_setting_names_outputs_with_their_levels(model):
+    client = create_app(model, Options("mean,interval=0.5")).test_client()
+
+    assert columns(asked(client)).shape == (len(ROWS), 3)
+
+
+def test_a_setting_may_be_a_level_alone(model):
+    client = create_app(model, Options("interval=0.5")).test_client()
+
+    assert columns(asked(client)).shape == (len(ROWS), 3)
+
+
+def test_half_a_letter_is_refused_as_any_word(client):
+    answer = client.post("/invocations", data=b'[["\\ud800", 1, 2]]', headers=JSON)
+
+    assert "not a finite number" in refused(answer, 400)
+
+
+def test_what_is_accepted_has_a_default(model):
+    client = create_app(model, Options(accept="application/jsonlines")).test_client()
+
+    assert asked(client).content_type == "application/jsonlines"
+    assert asked(client, Accept="text/csv").content_type == "text/csv"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1", "utf-16"])
+def test_text_may_be_written_in_any_charset(classifier, charset):
+    answer = classifier[0].post("/invocations", data="3,ä\n".encode(charset), content_type=f"text/csv; charset={charset}")
+
+    assert answer.text == "yes\n"
+
+
+@pytest.mark.parametrize(("charset", "status"), [("klingon", 415), ("ascii", 400)])
+def test_a_charset_that_is_none_or_is_wrong_is_refused(classifier, charset, status):
+    answer = classifier[0].post("/invocations", data="3,ä\n".encode(), content_type=f"text/csv; charset={charset}")
+
+    assert charset in refused(answer, status)
+
+
+def test_what_is_compressed_is_refused_unopened(client):
+    sentence = refused(asked(client, gzip.compress(b"1,2,3\n" * 1000), **{"Content-Encoding": "gzip"}), 415)
+
+    assert sentence == "Content-Encoding is gzip; send the body as it is, uncompressed"
+
+
+def test_batch_transform_is_told_how_to_send(model):
+    client = create_app(model, Options(transforms={"MaxPayloadInMB": 25})).test_client()
+
+    assert client.get("/execution-parameters").get_json() == {"MaxPayloadInMB": 25}
+
+
+@pytest.mark.parametrize("said", [{"QUERY_STRING": "output=std"}, {"PATH_INFO": "//invocations"}])
+def test_a_query_is_not_read_and_a_slash_too_many_is_none(client, said):
+    answer = client.post("/invocations", data=BODY, headers=CSV, environ_overrides=said)
+
+    assert (answer.status_code, answer.content_type, answer.data) == (200, "text/csv", asked(client).data)
+
+
+def test_a_body_without_a_length_is_read_to_its_end_or_to_the_limit(client):
+    def chunked(body):
+        return client.post(
+            "/invocations", input_stream=io.BytesIO(body), headers=CSV, environ_base={"wsgi.input_terminated": True}
+        )
+
+    assert chunked(BODY.encode()).data == asked(client).data
+    assert "larger than 1 MB" in refused(chunked(BODY.encode() * 100_000), 413)
+
+
+@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 200), ("GET", 405), ("HEAD", 405), ("PUT", 405)])
+def test_what_is_no_post_is_told_what_is(client, method, status):
+    answer = client.open("/invocations", method=method)
+
+    assert answer.status_code == status
+    assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
+def test_prometheus_counts_the_seconds_of_a_request_that_fails(model):
+    def fail(*_):
+        time.sleep(0.05)
+        raise UserError("no")
+
+    client = create_app(model, Options(predict=fail)).test_client()
+    refused(asked(client), 400)
+
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+    (seconds,) = (s.value for s in families["gaussian_processes_request_seconds"].samples if s.name.endswith("_sum"))
+    assert seconds >= 0.05
+
+
+def test_prometheus_counts_requests_errors_rows_and_seconds(model):
+    client = create_app(model).test_client()
+    asked(client)
+    asked(client, "a,b,c")
+    client.get("/ping")
+
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+
+    requests = {tuple(sample.labels.values()): sample.value for sample in families["gaussian_processes_requests"].samples}
+    assert requests[("/invocations", "200")] == requests[("/invocations", "400")] == 1
+    assert ("/ping", "200") not in requests
+    assert families["gaussian_processes_rows"].samples[0].value == len(ROWS)
+    assert families["gaussian_processes_errors"].samples[0].value == 1
+    assert families["gaussian_processes_queue"].samples[0].value == 0
+    counts = [s.value for s in families["gaussian_processes_request_seconds"].samples if s.name.endswith("_count")]
+    assert counts == [2]
+
+
+@pytest.fixture
+def many(tmp_path_factory):
+    """Client of a multi-model endpoint, and the folders of two models."""
+    folders = [train(tmp_path_factory.mktemp("base"), rows=rows) / "model" for rows in (20, 30)]
+    return create_app(Models(10_000_000)).test_client(), folders
+
+
+def load(client, name, folder):
+    return client.post("/models", json={"model_name": name, "url": str(folder)})
+
+
+def test_models_are_loaded_listed_asked_and_unloaded(many):
+    client, folders = many
+    for name, folder in zip(("a", "b/c"), folders, strict=True):
+        assert load(client, name, folder).status_code == 200
+
+    assert client.get("/models").get_json() == {
+        "models": [{"modelName": name, "modelUrl": str(folder)} for name, folder in zip(("a", "b/c"), folders, strict=True)]
+    }
+    for name, folder in zip(("a", "b%2Fc"), folders, strict=True):
+        answer = client.post(f"/models/{name}/invoke", data=BODY, headers=CSV)
+        np.testing.assert_array_equal(columns(answer), artifact.load(folder).predict(ROWS).mean)
+    assert client.get("/models/a").get_json() == {"modelName": "a", "modelUrl": str(folders[0])}
+    assert client.delete("/models/a").status_code == 200
+    for answer in (
+        client.get("/models/a"),
+        client.delete("/models/a"),
+        client.post("/models/a/invoke", data=BODY, headers=CSV),
+    ):
+        assert refused(answer, 404) == "there is no model a; load it with POST /models"
+    assert client.get("/ping").status_code == 200
+
+
+def test_a_model_is_loaded_once_and_only_where_there_is_room(many):
+    client, folders = many
+    # Predicting keeps a copy of the points.
+    size = sum(path.stat().st_size for path in [*folders[0].iterdir(), folders[0] / "points-0.npy"])
+    small = create_app(Models(size)).test_client()
+
+    assert load(client, "a", folders[0]).status_code == 200
+    assert "is loaded already" in refused(load(client, "a", folders[0]), 409)
+    assert load(small, "a", folders[0]).status_code == 200
+    assert "unload others first" in refused(load(small, "b", folders[1]), 507)
+    small.delete("/models/a")
+    assert "unload others first" in refused(load(small, "b", folders[1]), 507)
+    assert load(small, "a", folders[0]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_", [None, [], {"model_name": "a"}, {"model_name": 1, "url": "x"}, {"model_name": "", "url": "x"}]
+)
+def test_a_request_to_load_nothing_is_refused(many, request_):
+    assert "does not read as" in refused(many[0].post("/models", json=request_), 400)
+
+
+def test_a_folder_without_a_model_is_refused(many, tmp_path):
+    assert "model.json is missing" in refused(load(many[0], "a", tmp_path), 400)
+
+
+def test_models_that_are_unloaded_leave_memory(many):
+    client, folders = many
+
+    def mapped():
+        return str(folders[0]) in Path("/proc/self/maps").read_text()
+
+    load(client, "a", folders[0])
+    assert mapped()
+    client.delete("/models/a")
+
+    assert not mapped()
+
+
+def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
+    client, folders = many
+    monkeypatch.setattr(app, "PAGE", 2)
+    for name in "abc":
+        load(client, name, folders[0])
+
+    first = client.get("/models").get_json()
+    second = client.get(f"/models?next_page_token={first['nextPageToken']}").get_json()
+
+    assert [model["modelName"] for model in first["models"] + second["models"]] == ["a", "b", "c"]
+    assert "nextPageToken" not in second
+
+
+@pytest.mark.parametrize("serve", ["one", "many"])
+def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, model, serve):
+    application = create_app(model if serve == "one" else Models(10_000_000), Options(body_bytes=LIMIT))
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", application)
+
+    for operation in schema.get_all_operations():
+        case_strategy = operation.ok().as_strategy()
+
+        @given(case_strategy)
+        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        def check_one(case):
+            answer = case.call()
+            assert answer.status_code < 500
+
+        check_one()

@@ -1,0 +1,437 @@
+"""The program `serve`, as processes on a real port."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from trained import COLUMNS, train
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.model import artifact
+from gaussian_processes.serving import main
+
+PROGRAM = [sys.executable, "-c", "import sys; from gaussian_processes.serving.main import main; sys.exit(main())"]
+CSV, BOTH = {"Content-Type": "text/csv"}, {"X-Amzn-SageMaker-Custom-Attributes": "output=mean,std"}
+ROW = "0.5,-1.5,2.5\n"
+PATIENCE = 0.05  # seconds that `/ping` may take
+FRONTS = [
+    pytest.param(True, id="nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="this machine has no nginx")),
+    pytest.param(False, id="gunicorn"),
+]
+
+Server = namedtuple("Server", "process url out err")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A base folder whose model answers in a moment."""
+    return train(tmp_path_factory.mktemp("small"), rows=30)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A base folder whose model takes a second for the deviations of some thousand rows."""
+    return train(tmp_path_factory.mktemp("large"), rows=2_000)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def environment(base, nginx, **variables):
+    path = os.environ["PATH"] if nginx else str(Path(sys.executable).parent)
+    return {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "PATH": path, **variables}
+
+
+@contextlib.contextmanager
+def serve(base, nginx=True, **variables):
+    """Run `serve` until the block ends, from when it is ready."""
+    port = free_port()
+    variables["SAGEMAKER_BIND_TO_PORT"] = str(port)
+    folder = base.parent / f"log-{port}"
+    folder.mkdir()
+    with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
+        process = subprocess.Popen(
+            PROGRAM, env=environment(base, nginx, **variables), stdout=out, stderr=err, start_new_session=True
+        )
+    server = Server(process, f"http://127.0.0.1:{port}", folder / "out", folder / "err")
+    try:
+        assert set(statuses_until_ready(server)) == {200}, server.err.read_text()
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def statuses_until_ready(server):
+    """Statuses of the pings that are answered from the start on, up to the first five."""
+    statuses = []
+    while len(statuses) < 5 and server.process.poll() is None:
+        with contextlib.suppress(requests.ConnectionError):
+            statuses.append(requests.get(f"{server.url}/ping", timeout=5).status_code)
+        time.sleep(0.01)
+    return statuses
+
+
+def ended(base, nginx=True, **variables):
+    """Run `serve` to its end; the exit code, and what it has said on stderr."""
+    run = subprocess.run(
+        PROGRAM, env=environment(base, nginx, **variables), capture_output=True, text=True, timeout=30, check=False
+    )
+    return run.returncode, run.stderr
+
+
+def post(server, body=ROW, **headers):
+    return requests.post(f"{server.url}/invocations", body, headers={**CSV, **headers}, timeout=60)
+
+
+def children(process):
+    """Processes that a process has started: their command lines by their numbers."""
+    found = {}
+    for number in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            found[number] = Path(f"/proc/{number}/cmdline").read_text()
+    return found
+
+
+def part(server, name):
+    (number,) = (number for number, command in children(server.process.pid).items() if name in command)
+    return number
+
+
+def workers(server):
+    return list(children(part(server, "gunicorn")))
+
+
+def many_rows(rows):
+    return "".join(",".join(map(repr, row)) + "\n" for row in np.random.default_rng(74).normal(size=(rows, COLUMNS)).tolist())
+
+
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_a_model_is_served_to_the_limits_of_a_body(small, nginx):
+    model = artifact.load(small / "model")
+    expected = model.predict(np.array([[0.5, -1.5, 2.5]]), variance=True)
+
+    with serve(small, nginx, SAGEMAKER_MAX_PAYLOAD_IN_MB="1", SAGEMAKER_INFERENCE_OUTPUT="std") as server:
+        std = post(server)
+        both = post(server, Accept="application/json", **BOTH)
+        full = post(server, ROW * (2**20 // len(ROW)))
+        over = post(server, ROW * (2**20 // len(ROW) + 1))
+        bad = post(server, "1,2,abc")
+        empty = post(server, "")
+    code = server.process.returncode
+    out, err = server.out.read_text(), server.err.read_text()
+
+    assert (std.status_code, float(std.text)) == (200, np.sqrt(expected.variance[0, 0]))
+    assert both.json() == {"predictions": [{"score": expected.mean[0, 0], "std": np.sqrt(expected.variance[0, 0])}]}
+    assert full.text.count("\n") == 2**20 // len(ROW)
+    assert (over.status_code, over.text) == (413, "the body is larger than 1 MB; send fewer rows at a time\n")
+    assert (bad.status_code, bad.text.split(" is ")[0]) == (400, "row 1, column 3 of the request")
+    assert (empty.status_code, empty.text) == (204, "")
+    assert code == 0
+    assert "Traceback" not in err
+    assert ("without nginx" in err) != nginx
+    assert out.count('"path": "/invocations", "status": 200') == 3
+    assert "ping" not in out + err
+
+
+def test_a_long_prediction_holds_up_neither_ping_nor_other_requests(large):
+    rows = 40_000
+    body = many_rows(rows)
+
+    # Of more cores the prediction would make short work.
+    with serve(large, MODEL_SERVER_WORKERS="1", OMP_NUM_THREADS="2") as server, ThreadPoolExecutor() as pool:
+        start = time.perf_counter()
+        long = pool.submit(post, server, body, **BOTH)
+        pings, others = [], []
+        while not long.done():
+            pings.append(requests.get(f"{server.url}/ping", timeout=60).elapsed.total_seconds())
+            others.append(post(server).elapsed.total_seconds())
+        seconds = time.perf_counter() - start
+
+    assert long.result().text.count("\n") == rows
+    assert seconds > 1
+    # One in ten may be late for what else this machine does; behind the prediction it would wait for seconds.
+    assert np.quantile(pings, 0.9) < PATIENCE
+    assert max(pings) < seconds / 2
+    assert max(others) < seconds / 2
+    assert len(others) > 10
+
+
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_sigterm_answers_what_is_in_flight_refuses_what_is_new_and_ends_with_0(large, nginx):
+    rows = 25_000
+    body = many_rows(rows)
+    with serve(large, nginx, OMP_NUM_THREADS="1") as server, ThreadPoolExecutor() as pool:
+        long = pool.submit(post, server, body, **BOTH)
+        time.sleep(0.5)  # the request has arrived, and is not yet answered
+        assert not long.done()
+
+        server.process.terminate()
+        time.sleep(1.2)  # gunicorn looks once a second
+        with pytest.raises(requests.ConnectionError):
+            post(server)
+        start = time.perf_counter()
+        code = server.process.wait(25)
+
+    assert time.perf_counter() - start < 25
+    assert long.result().text.count("\n") == rows
+    assert code == 0
+
+
+def test_ctrl_c_ends_it_with_0(small):
+    with serve(small) as server:
+        # A terminal sends the signal to every process of the group.
+        os.killpg(os.getpgid(server.process.pid), signal.SIGINT)
+        code = server.process.wait(10)
+
+    assert code == 0
+    assert server.err.read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "nginx"), [pytest.param("nginx", *FRONTS[0].values, marks=FRONTS[0].marks), ("gunicorn", False)]
+)
+def test_the_death_of_a_part_is_the_end_of_all(small, name, nginx):
+    with serve(small, nginx) as server:
+        others = [number for number in children(server.process.pid) if number != part(server, name)]
+        os.kill(part(server, name), signal.SIGKILL)
+        code = server.process.wait(10)
+
+    assert code == 1
+    assert server.err.read_text().endswith(f"{name} ended with signal 9, and serving ends with it\n")
+    assert not any(Path(f"/proc/{number}").exists() for number in others)
+
+
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_workers_that_die_are_replaced_and_connections_to_them_forgotten(small, nginx):
+    with serve(small, nginx) as server:
+        assert post(server).status_code == 200
+        before = workers(server)
+        for number in before:
+            os.kill(number, signal.SIGKILL)
+        for _ in range(100):
+            if len(workers(server)) == len(before) and not {*before} & {*workers(server)}:
+                break
+            time.sleep(0.05)
+
+        assert post(server).status_code == 200
+        assert not {*before} & {*workers(server)}
+
+
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_a_connection_that_a_client_keeps_does_not_keep_serving_from_its_end(small, nginx):
+    with serve(small, nginx) as server, requests.Session() as session:
+        assert session.post(f"{server.url}/invocations", ROW, headers=CSV, timeout=60).status_code == 200
+        server.process.terminate()
+
+        assert server.process.wait(main.DRAIN_SECONDS / 2) == 0
+
+
+def test_the_lines_of_many_requests_do_not_run_into_each_other(small):
+    with serve(small, nginx=False, PYTHONUNBUFFERED="1") as server, ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: post(server), range(400)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert [json.loads(line)["status"] for line in server.out.read_text().splitlines()] == [200] * len(answers)
+
+
+def test_workers_share_one_copy_of_the_model(large):
+    cores = str(len(os.sched_getaffinity(0)))
+    with serve(large, nginx=False, MODEL_SERVER_WORKERS=cores) as server:
+        post(server, many_rows(1_000), **BOTH)
+        maps = [Path(f"/proc/{number}/smaps").read_text() for number in workers(server)]
+
+    assert len(maps) == int(cores)
+    for text in maps:
+        factor = text[text.index("factor-0.npy") :].partition("VmFlags")[0]
+        # A page of a worker's own would be anonymous; these are the file's.
+        assert re.search(r"^Anonymous: +0 kB$", factor, re.MULTILINE)
+
+
+def test_a_model_among_strangers_in_a_read_only_folder_is_served(small, tmp_path):
+    shutil.copytree(small / "model", tmp_path / "model")
+    (tmp_path / "model/model.tar.gz").write_bytes(b"a stranger")
+    for path in (tmp_path / "model").iterdir():
+        path.chmod(0o444)
+    (tmp_path / "model").chmod(0o555)
+
+    with serve(tmp_path, nginx=False) as server:
+        assert post(server).status_code == 200
+
+
+def test_a_missing_model_ends_it_at_the_start_with_a_sentence(tmp_path):
+    code, said = ended(tmp_path)
+
+    assert code == 1
+    assert said.count("\n") == 1
+    assert str(tmp_path / "model") in said
+
+
+def test_a_broken_model_ends_it_at_the_start_with_a_sentence(small, tmp_path):
+    shutil.copytree(small / "model", tmp_path / "model")
+    description = json.loads((tmp_path / "model/model.json").read_text())
+    (tmp_path / "model" / next(iter(description["sha256"]))).write_bytes(b"broken")
+
+    code, said = ended(tmp_path)
+
+    assert code == 1
+    assert said.count("\n") == 1
+    assert "checksum" in said
+
+
+def test_an_unknown_output_ends_it_at_the_start_with_a_sentence(small):
+    code, said = ended(small, SAGEMAKER_INFERENCE_OUTPUT="mean,stdev")
+
+    assert code == 1
+    assert said == (
+        'SAGEMAKER_INFERENCE_OUTPUT=mean,stdev: "stdev" is not an output, did you mean "std"; '
+        "the outputs are mean, std, variance, interval, quantiles\n"
+    )
+
+
+def test_a_number_that_is_none_ends_it_at_the_start_with_a_sentence(small):
+    code, said = ended(small, MODEL_SERVER_WORKERS="two")
+
+    assert code == 1
+    assert said == 'MODEL_SERVER_WORKERS is "two"; it must be a whole number, 1 or more\n'
+
+
+def test_a_port_that_is_taken_ends_it(small):
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))  # noqa: S104  # as `serve` does
+        listener.listen()
+        code, said = ended(small, SAGEMAKER_BIND_TO_PORT=str(listener.getsockname()[1]))
+
+    assert code == 1
+    assert "in use" in said
+
+
+@pytest.mark.parametrize("cores", range(1, 66))
+def test_a_worker_has_its_share_of_the_cores_but_two_where_there_are_two(cores):
+    for wanted in ({}, {"MODEL_SERVER_WORKERS": "3"}, {"MODEL_SERVER_WORKERS": "1000"}):
+        limits = main.read_limits(wanted, cores)
+
+        assert 1 <= limits.workers <= limits.cores == cores
+        assert min(cores, 2) <= limits.threads <= cores
+        assert limits.threads == 2 or limits.workers * limits.threads <= cores
+
+
+def test_the_environment_sets_the_limits():
+    limits = main.read_limits(
+        {
+            "SAGEMAKER_BIND_TO_PORT": "7777",
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": "100",
+            "MODEL_SERVER_WORKERS": "3",
+            "MODEL_SERVER_TIMEOUT": "60",
+        },
+        cores=8,
+    )
+
+    assert limits == main.Limits(port=7777, cores=8, workers=3, threads=2, request_seconds=60, body_megabytes=100, log_level=20)
+
+
+def test_limits_have_defaults():
+    limits = main.read_limits({}, cores=16)
+
+    assert limits == main.Limits(
+        port=8080, cores=16, workers=4, threads=4, request_seconds=3600, body_megabytes=25, log_level=20
+    )
+
+
+def test_more_workers_than_cores_are_not_started_and_that_is_said(capsys):
+    limits = main.read_limits({"MODEL_SERVER_WORKERS": "8"}, cores=2)
+
+    assert (limits.workers, limits.threads) == (2, 2)
+    assert "MODEL_SERVER_WORKERS is 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SAGEMAKER_BIND_TO_PORT", "MODEL_SERVER_WORKERS", "MODEL_SERVER_TIMEOUT"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
+def test_a_limit_that_makes_no_sense_is_refused_with_its_name(name, value):
+    with pytest.raises(UserError, match=f'{name} is "{value}"'):
+        main.read_limits({name: value}, cores=2)
+
+
+def test_help_explains_the_environment(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main.main(["--help"])
+
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for name in ("SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_INFERENCE_OUTPUT", "MODEL_SERVER_WORKERS", "/invocations"):
+        assert name in text
+
+
+def test_every_request_but_pings_is_a_line_of_json(small):
+    with serve(small) as server:
+        post(server, ROW * 3, **{"X-Amzn-SageMaker-Inference-Id": "mine"})
+        post(server, "1,2,abc")
+    lines = [json.loads(line) for line in server.out.read_text().splitlines()]
+
+    assert [(line["method"], line["path"], line["status"], line["rows"]) for line in lines] == [
+        ("POST", "/invocations", 200, 3),
+        ("POST", "/invocations", 400, None),
+    ]
+    assert lines[0]["request_id"] == "mine"
+    assert len(lines[1]["request_id"]) == 32
+    assert all(0 < line["milliseconds"] < 10_000 for line in lines)
+
+
+def test_requests_are_silent_above_info(small):
+    with serve(small, SAGEMAKER_CONTAINER_LOG_LEVEL="30") as server:
+        post(server)
+
+    assert server.out.read_text() == ""
+
+
+def test_counters_are_those_of_all_workers(small):
+    with serve(small, MODEL_SERVER_WORKERS="2", OMP_NUM_THREADS="2") as server:
+        for _ in range(20):
+            post(server, ROW * 2)
+        text = requests.get(f"{server.url}/metrics", timeout=5).text
+
+    assert re.search(r"^gaussian_processes_rows_total 40.0$", text, re.MULTILINE)
+
+
+def test_batch_transform_is_told_what_fits(small):
+    with serve(small, SAGEMAKER_BATCH="True", SAGEMAKER_MAX_PAYLOAD_IN_MB="60") as server:
+        parameters = requests.get(f"{server.url}/execution-parameters", timeout=5).json()
+
+    assert parameters == {"MaxConcurrentTransforms": 1, "BatchStrategy": "MultiRecord", "MaxPayloadInMB": 60}
+
+
+def test_an_endpoint_of_many_models_starts_empty_and_takes_them(small, large, tmp_path):
+    (tmp_path / "base").mkdir()
+    with serve(tmp_path / "base", SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_WORKERS="2") as server:
+        for name, base in (("small", small), ("large", large)):
+            asked = {"model_name": name, "url": str(base / "model")}
+            assert requests.post(f"{server.url}/models", json=asked, timeout=30).status_code == 200
+        again = requests.post(f"{server.url}/models", json=asked, timeout=30)
+        listed = requests.get(f"{server.url}/models", timeout=5).json()["models"]
+        answers = [
+            requests.post(f"{server.url}/models/{name}/invoke", ROW, headers=CSV, timeout=30) for name in ("small", "large")
+        ]
+        gone = requests.delete(f"{server.url}/models/small", timeout=5)
+        missing = requests.post(f"{server.url}/models/small/invoke", ROW, headers=CSV, timeout=5)
+
+    assert again.status_code == 409
+    assert [model["modelName"] for model in listed] == ["small", "large"]
+    for base, answer in zip((small, large), answers, strict=True):
+        assert float(answer.text) == artifact.load(base / "model").predict(np.array([[0.5, -1.5, 2.5]])).mean[0, 0]
+    assert (gone.status_code, missing.status_code) == (200, 404)

@@ -1,0 +1,292 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.files import create_memmap
+from gaussian_processes.gp import marginal_likelihood
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.regression import GramMatrix, fit
+from gaussian_processes.linalg.cholesky import WIDTH, Memory, factorise
+from gaussian_processes.training import main, storage, trainer
+from gaussian_processes.training.checkpoints import Checkpoint, PanelFiles
+
+
+def matrix(rows=2 * WIDTH + 100):
+    points = np.random.default_rng(61).normal(size=(rows, 3))
+    return GramMatrix(ArcCosine(1, 1), points / np.linalg.norm(points, axis=1, keepdims=True), 0.1)
+
+
+def files(folder, kind=np.float64):
+    return Checkpoint(folder, lasting=True).panels(0.1, kind)
+
+
+class Counting:
+    """A matrix that counts the columns it is asked for."""
+
+    def __init__(self, wrapped):
+        self.wrapped, self.columns = wrapped, set()
+
+    def __len__(self):
+        return len(self.wrapped)
+
+    def block(self, rows, columns):
+        self.columns |= set(range(columns.start, columns.stop))
+        return self.wrapped.block(rows, columns)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_panels_in_files_are_those_in_memory(tmp_path, kind):
+    in_files, in_memory = factorise(matrix(), files(tmp_path, kind)), factorise(matrix(), Memory(kind))
+
+    for one, other in zip(in_files.panels, in_memory.panels, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("left", [0, 1, 2, 3])
+def test_what_is_finished_is_not_computed_again_and_the_rest_is_the_same(tmp_path, left):
+    whole = factorise(matrix(), files(tmp_path))
+    for index in range(left, 3):
+        (files(tmp_path).folder / f"{index:05}.npy").unlink()
+    counting, seen = Counting(matrix()), []
+
+    again = factorise(counting, files(tmp_path), progress=lambda done, total: seen.append(done / total))
+
+    assert counting.columns == set(range(left * WIDTH, len(counting)))
+    assert not seen or seen[-1] == pytest.approx(1)
+    for one, other in zip(again.panels, whole.panels, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", None])
+def test_a_file_that_is_cut_off_does_not_count_nor_do_those_after_it(tmp_path, content):
+    factorise(matrix(), files(tmp_path))
+    path = files(tmp_path).folder / "00001.npy"
+    path.write_bytes(path.read_bytes()[:-8] if content is None else content)
+
+    assert len(files(tmp_path).finished()) == 1
+
+
+def test_a_panel_that_fails_leaves_no_file_of_its_name(tmp_path):
+    store = files(tmp_path)
+
+    with pytest.raises(ZeroDivisionError), store.panel(0, (3, 2)) as panel:
+        panel[0, 0] = 1 / 0
+
+    assert store.finished() == []
+    assert [path.suffix for path in store.folder.iterdir()] == [".sagemaker-ignore"]
+
+
+def test_a_panel_is_worked_on_within_the_context_that_a_signal_waits_for(tmp_path):
+    events = []
+
+    class Recorded:
+        def __enter__(self):
+            events.append("in")
+
+        def __exit__(self, *error):
+            events.append((tmp_path / "00000.npy").exists())
+
+    with PanelFiles(tmp_path, np.float64, Recorded(), lasting=True).panel(0, (3, 2)):
+        events.append("work")
+
+    assert events == ["in", "work", True]
+
+
+def test_a_checkpoint_is_of_one_job(tmp_path):
+    root = Checkpoint(tmp_path / "host", lasting=True)
+    first, sentence = root.of_job(b"data", b"settings")
+    assert "are kept in" in sentence
+    first.note("prior", {"noise": 0.1 + 0.2})
+
+    again, sentence = root.of_job(b"data", b"settings")
+    assert "goes on from there" in sentence
+    assert again.recall("prior") == {"noise": 0.1 + 0.2}
+    assert again.recall("another") is None
+
+    other, sentence = root.of_job(b"dat", b"asettings")
+    assert "the job starts over" in sentence
+    assert other.recall("prior") is None
+
+
+def test_what_another_job_has_left_is_not_taken_even_if_it_comes_back(tmp_path):
+    root = Checkpoint(tmp_path, lasting=True)
+    theirs = root.of_job(b"their data")[0]
+    with theirs.panels(0.1, np.float64).panel(0, (3, 2)):
+        pass
+    kept = {path: path.read_bytes() for path in theirs.folder.rglob("*.npy")}
+
+    ours = root.of_job(b"our data")[0]
+    for path, content in kept.items():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+
+    assert kept
+    assert ours.panels(0.1, np.float64).finished() == []
+
+
+def test_files_that_need_not_last_have_no_name_and_go_with_the_process(tmp_path):
+    store = Checkpoint(tmp_path).panels(0.1, np.float64)
+
+    with store.panel(0, (3, 2)) as panel:
+        panel[...] = 7
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    assert (panel == 7).all()
+
+
+def test_the_panels_of_a_trial_that_fails_are_removed(tmp_path):
+    points = np.tile(np.eye(3), (300, 1))
+    checkpoint = Checkpoint(tmp_path, lasting=True)
+
+    process = fit(GramMatrix(ArcCosine(1, 0), points, 0.0), points, lambda diagonal: checkpoint.panels(diagonal, np.float64))
+
+    assert process.jitter > 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"float64-{process.jitter!r}"]
+
+
+def test_a_full_disk_is_a_sentence(tmp_path):
+    rows = shutil.disk_usage(tmp_path).total // 8
+
+    with pytest.raises(UserError, match=r"has no room for [\d.]+ GB \(.*\); use a larger volume"):
+        create_memmap(tmp_path / "too-large.npy", np.float64, (rows,))
+
+    assert not list(tmp_path.iterdir())
+
+
+# --- the program
+
+
+ROWS = 6 * WIDTH + 50
+
+
+@pytest.fixture
+def base(tmp_path):
+    rng = np.random.default_rng(62)
+    x = rng.normal(size=(ROWS, 4))
+    folders = [tmp_path / "input/config", tmp_path / "input/data/train", tmp_path / "checkpoints"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    np.savetxt(tmp_path / "input/data/train/rows.csv", np.column_stack([np.sin(x).sum(axis=1), x]), delimiter=",", fmt="%.17g")
+    configure(tmp_path)
+    (tmp_path / "input/config/checkpointconfig.json").write_text(json.dumps({"LocalPath": str(tmp_path / "checkpoints")}))
+    return tmp_path
+
+
+def configure(base, **hyperparameters):
+    text = json.dumps({"q": "1", "l": "1", "noise": "0.01", "bias": "2", "leave_one_out": "false", **hyperparameters})
+    (base / "input/config/hyperparameters.json").write_text(text)
+
+
+def start(base):
+    code = "import sys; from gaussian_processes.training.main import main; sys.exit(main([]))"
+    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(base)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(base):
+    process = start(base)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def panels(base):
+    return sorted(base.glob("checkpoints/*/*/member-0/float64-*/*.npy"))
+
+
+def stop_when(process, base, count, number):
+    """Send a signal once `count` panels are there."""
+    deadline = time.monotonic() + 60
+    while len(panels(base)) < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(number)
+    return process.communicate(timeout=60)[0]
+
+
+def model(base):
+    return {path.name: path.read_bytes() for path in (base / "model").iterdir()}
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_job_that_is_killed_goes_on_and_ends_with_the_same_model_bit_for_bit(base, count):
+    finish(base)
+    expected = model(base)
+    process = start(base)
+    stop_when(process, base, count, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in panels(base)}
+
+    output = finish(base)
+
+    assert "goes on from there" in output
+    assert f"{len(kept)} of its 7 panels are there already" in output
+    assert model(base) == expected
+    assert not list(base.glob("checkpoints/*/*"))
+
+
+def test_a_signal_to_stop_lets_the_panel_that_is_under_way_be_finished(base):
+    process = start(base)
+
+    output = stop_when(process, base, 2, signal.SIGTERM)
+
+    assert process.returncode == 143
+    assert "stopped by SIGTERM" in output
+    assert len(panels(base)) >= 2
+    assert not list(base.glob("model/*"))
+    assert f"{len(panels(base))} of its 7 panels are there already" in finish(base)
+
+
+def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
+    configure(base, bias="auto")
+    monkeypatch.setattr(marginal_likelihood, "ROWS", 100)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(trainer, "fit", lambda *given: 1 / 0)
+        assert main.main([]) == 1
+    monkeypatch.setattr(marginal_likelihood, "learn", lambda *given: 1 / 0)
+
+    assert main.main([]) == 0
+
+    assert json.loads((base / "model/model.json").read_text())["members"][0]["features"]["bias"] > 0
+
+
+@pytest.mark.parametrize(("first", "then", "kind"), [(10, 1, "float64"), (1, 10, "float32")])
+def test_a_job_goes_on_in_the_precision_that_it_began_with(base, monkeypatch, capsys, first, then, kind):
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
+    working = storage.working_bytes(ROWS, 4, storage.allowed_cores())
+    monkeypatch.setattr(storage, "allowed_bytes", lambda: working + first * 8 * ROWS**2 // 3)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(trainer, "fit", lambda *given: 1 / 0)
+        assert main.main([]) == 1
+    monkeypatch.setattr(storage, "allowed_bytes", lambda: working + then * 8 * ROWS**2 // 3)
+
+    assert main.main([]) == 0
+
+    assert f"of {kind}, in files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["data", "hyperparameters"])
+def test_a_job_of_other_data_or_hyperparameters_starts_over_and_says_so(base, change):
+    stop_when(start(base), base, 2, signal.SIGKILL)
+    if change == "data":
+        path = base / "input/data/train/rows.csv"
+        path.write_text(path.read_text().replace("1", "2", 1))
+    else:
+        configure(base, l="2")
+
+    output = finish(base)
+
+    assert "is of other data or hyperparameters: the job starts over" in output
+    assert "are there already" not in output
