@@ -16,9 +16,15 @@ COPIED = 1 << 30
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser("python -m benchmarks.kernel", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=8192, help="whose pairs make the values (default 8192)")
-    parser.add_argument("--repetitions", type=int, default=5, help="of every subject, interleaved (default 5)")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.kernel", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--rows", type=int, default=8192, help="whose pairs make the values (default 8192)"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=5, help="of every subject, interleaved (default 5)"
+    )
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
     copy, arccos, *kernels = measure(
@@ -26,16 +32,33 @@ def main() -> None:
             Subject("copy", "elementary:copy", {"size": COPIED}),
             Subject("NumPy's arccos", "elementary:arccos", {"values": arguments.rows**2}),
             *[
-                Subject(f"kernel q={degree}, l={depth}", "ours:kernel", {"q": degree, "l": depth, "rows": arguments.rows})
+                Subject(
+                    f"kernel q={degree}, l={depth}",
+                    "ours:kernel",
+                    {"q": degree, "l": depth, "rows": arguments.rows},
+                )
                 for degree, depth in DEGREES_AND_DEPTHS
             ],
         ],
         arguments.repetitions,
     )
     bandwidth = copy.found["bytes"] / copy.seconds
-    print(f"\nA copy of {COPIED / 2**30:.0f} GiB on all cores reads and writes {bandwidth / 1e9:.1f} GB/s.\n")
-    head = ["of 17 columns", "seconds", "million values/s", "ns/value/core", "of arccos", "written, of the copy's bandwidth"]
-    print(reporting.markdown(head, [_row(measurement, arccos, bandwidth) for measurement in [arccos, *kernels]]))
+    print(
+        f"\nA copy of {COPIED / 2**30:.0f} GiB on all cores reads and writes {bandwidth / 1e9:.1f} GB/s.\n"
+    )
+    head = [
+        "of 17 columns",
+        "seconds",
+        "million values/s",
+        "ns/value/core",
+        "of arccos",
+        "written, of the copy's bandwidth",
+    ]
+    print(
+        reporting.markdown(
+            head, [_row(measurement, arccos, bandwidth) for measurement in [arccos, *kernels]]
+        )
+    )
 
 
 def _row(measurement: Measurement, arccos: Measurement, bandwidth: float) -> list[str]:

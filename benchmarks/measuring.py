@@ -87,7 +87,11 @@ class Measurement:
     def label(self) -> str:
         """Name in the table."""
         coretype = self.subject.coretype
-        return f"{self.subject.label} (OPENBLAS_CORETYPE={coretype})" if coretype else self.subject.label
+        return (
+            f"{self.subject.label} (OPENBLAS_CORETYPE={coretype})"
+            if coretype
+            else self.subject.label
+        )
 
     @property
     def succeeded(self) -> bool:
@@ -134,7 +138,11 @@ def measure(subjects: Sequence[Subject], repetitions: int) -> list[Measurement]:
     for measurement in measurements:
         measurement.repeat()
     if any(measurement.crashed for measurement in measurements):
-        again = [measurement.subject for measurement in measurements if measurement.crashed or measurement.subject.compared]
+        again = [
+            measurement.subject
+            for measurement in measurements
+            if measurement.crashed or measurement.subject.compared
+        ]
         passing = [Measurement(replace(subject, coretype=PASSING_CORETYPE)) for subject in again]
         for measurement in passing:
             measurement.repeat()
@@ -155,10 +163,23 @@ def run(subject: Subject) -> Run:
     """
     free = allowed_bytes()
     if subject.bytes_needed > free:
-        raise FailedError(f"skipped: it takes about {subject.bytes_needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free")
-    environment = {**os.environ, **({"OPENBLAS_CORETYPE": subject.coretype} if subject.coretype else {})}
-    command = [sys.executable, "-m", "benchmarks.subjects", subject.work, json.dumps(subject.arguments)]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        raise FailedError(
+            f"skipped: it takes about {subject.bytes_needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
+        )
+    environment = {
+        **os.environ,
+        **({"OPENBLAS_CORETYPE": subject.coretype} if subject.coretype else {}),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.subjects",
+        subject.work,
+        json.dumps(subject.arguments),
+    ]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     if ended.returncode < 0:
         raise CrashedError(f"crashed: {signal.Signals(-ended.returncode).name}")
     if ended.returncode:

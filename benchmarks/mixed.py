@@ -28,13 +28,22 @@ HEAD = (
 
 def main() -> None:
     """Measure, and print the table; means are in standard deviations of the targets."""
-    parser = argparse.ArgumentParser("python -m benchmarks.mixed", description=__doc__.splitlines()[0])
-    parser.add_argument("rows", type=int, nargs="*", default=[8000, 20000], help="sizes (default 8000 20000)")
-    parser.add_argument("--repetitions", type=int, default=3, help="of every subject, interleaved (default 3)")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.mixed", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "rows", type=int, nargs="*", default=[8000, 20000], help="sizes (default 8000 20000)"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=3, help="of every subject, interleaved (default 3)"
+    )
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
     rows = [
-        _row(rows, *measure([_subject(rows, "float64"), _subject(rows, "float32")], arguments.repetitions))
+        _row(
+            rows,
+            *measure([_subject(rows, "float64"), _subject(rows, "float32")], arguments.repetitions),
+        )
         for rows in arguments.rows
     ]
     print("\n" + reporting.markdown(HEAD, rows))
@@ -46,7 +55,12 @@ def _subject(rows: int, kind: str) -> Subject:
 
 
 def _row(rows: int, float64: Measurement, mixed: Measurement) -> list[str]:
-    cells = [f"{rows:,}", reporting.seconds(float64), reporting.seconds(mixed), reporting.ratio(mixed, float64)]
+    cells = [
+        f"{rows:,}",
+        reporting.seconds(float64),
+        reporting.seconds(mixed),
+        reporting.ratio(mixed, float64),
+    ]
     cells += [reporting.squares(float64, rows), reporting.squares(mixed, rows)]
     if not (float64.succeeded and mixed.succeeded):
         return [*cells, reporting.NOTHING, reporting.NOTHING]

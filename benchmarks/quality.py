@@ -68,19 +68,37 @@ Method = Callable[[Split], tuple[Array, Array, str]]
 
 def main() -> None:
     """Measure, and print the tables."""
-    parser = argparse.ArgumentParser("python -m benchmarks.quality", description=__doc__.splitlines()[0])
-    parser.add_argument("--uci", type=Path, metavar="DIR", help="folder of data sets with their splits")
-    parser.add_argument("--splits", type=int, default=20, help="of every data set, at most (default 20)")
-    parser.add_argument("--peers", action="store_true", help="run scikit-learn on the data sets of DIR too, which takes longer")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.quality", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--uci", type=Path, metavar="DIR", help="folder of data sets with their splits"
+    )
+    parser.add_argument(
+        "--splits", type=int, default=20, help="of every data set, at most (default 20)"
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="run scikit-learn on the data sets of DIR too, which takes longer",
+    )
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
     _report("diabetes, 5 folds", _diabetes(), {**OURS, **PEERS})
-    folders = sorted(path.parent for path in arguments.uci.glob("*/data.txt")) if arguments.uci else []
+    folders = (
+        sorted(path.parent for path in arguments.uci.glob("*/data.txt")) if arguments.uci else []
+    )
     for folder in folders:
         splits = _uci(folder, arguments.splits)
-        _report(f"{folder.name}, {len(splits)} splits", splits, {**OURS, **(PEERS if arguments.peers else {})})
+        _report(
+            f"{folder.name}, {len(splits)} splits",
+            splits,
+            {**OURS, **(PEERS if arguments.peers else {})},
+        )
         for source, figures in zip(
-            ("PBP, 2015", "dropout, 2016", "dropout, 2018"), PUBLISHED.get(folder.name, ()), strict=False
+            ("PBP, 2015", "dropout, 2016", "dropout, 2018"),
+            PUBLISHED.get(folder.name, ()),
+            strict=False,
         ):
             print(f"| published: {source}, 20 splits | {figures.replace(' / ', ' | ')} | | |")
 
@@ -89,7 +107,10 @@ def _report(title: str, splits: Sequence[Split], methods: Mapping[str, Method]) 
     """Print a table of a line a method."""
     rows, columns = splits[0].rows.shape
     print(f"\n{rows} training rows of {columns} columns:\n")
-    lines = [_line(name, [_score(name, method, split) for split in splits]) for name, method in methods.items()]
+    lines = [
+        _line(name, [_score(name, method, split) for split in splits])
+        for name, method in methods.items()
+    ]
     head = [title, "RMSE", "log-likelihood", "seconds a split", "chosen"]
     print(reporting.markdown(head, lines), flush=True)
 
@@ -115,7 +136,9 @@ def _score(name: str, method: Method, split: Split) -> Score:
     began = time.perf_counter()
     mean, variance, choice = method(split)
     seconds = time.perf_counter() - began
-    return Score(scores.rmse(split.truth, mean), -scores.nlpd(split.truth, mean, variance), seconds, choice)
+    return Score(
+        scores.rmse(split.truth, mean), -scores.nlpd(split.truth, mean, variance), seconds, choice
+    )
 
 
 def _ours(**settings: Any) -> Method:
@@ -124,7 +147,11 @@ def _ours(**settings: Any) -> Method:
     def method(split: Split) -> tuple[Array, Array, str]:
         learned = Learner(Settings(**settings)).fit(split.rows, split.targets)
         kernels = [member.process.kernel for member in learned.model.members]
-        named = f"q={kernels[0].q}, l={kernels[0].l}" if len(kernels) == 1 else f"{len(kernels)} kernels"
+        named = (
+            f"q={kernels[0].q}, l={kernels[0].l}"
+            if len(kernels) == 1
+            else f"{len(kernels)} kernels"
+        )
         return *learned.predict(split.new), named
 
     return method
@@ -134,10 +161,16 @@ def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
     """Its regressor with a length scale for every column, a signal variance and a noise, from as many starts as ours."""
 
     def method(split: Split) -> tuple[Array, Array, str]:
-        learned = preprocessing.learn(split.rows, split.targets, [0] * split.rows.shape[1], Preparation())
-        kernel = kernels.ConstantKernel() * shape(np.ones(split.rows.shape[1])) + kernels.WhiteKernel()
+        learned = preprocessing.learn(
+            split.rows, split.targets, [0] * split.rows.shape[1], Preparation()
+        )
+        kernel = (
+            kernels.ConstantKernel() * shape(np.ones(split.rows.shape[1])) + kernels.WhiteKernel()
+        )
         starts = len(marginal_likelihood.STARTS)
-        process = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=starts - 1, random_state=SEED)
+        process = GaussianProcessRegressor(
+            kernel, normalize_y=True, n_restarts_optimizer=starts - 1, random_state=SEED
+        )
         with warnings.catch_warnings():
             # A length scale at its bound is how a column is found to be of no use.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -155,7 +188,9 @@ OURS = {
 }
 PEERS = {
     "scikit-learn, RBF with ARD": _scikit_learn(kernels.RBF),
-    "scikit-learn, Matérn-5/2 with ARD": _scikit_learn(lambda lengths: kernels.Matern(lengths, nu=2.5)),
+    "scikit-learn, Matérn-5/2 with ARD": _scikit_learn(
+        lambda lengths: kernels.Matern(lengths, nu=2.5)
+    ),
 }
 
 
@@ -164,15 +199,24 @@ def _diabetes() -> list[Split]:
     rows, targets = load_diabetes(return_X_y=True, scaled=False)
     order = np.random.default_rng(SEED).permutation(len(rows))
     rows, targets = rows[order], targets[order, np.newaxis]
-    return [Split(rows[kept], targets[kept], rows[left], targets[left]) for kept, left in KFold(5).split(rows)]
+    return [
+        Split(rows[kept], targets[kept], rows[left], targets[left])
+        for kept, left in KFold(5).split(rows)
+    ]
 
 
 def _uci(folder: Path, most: int) -> list[Split]:
     """Splits of a folder, in their order."""
     data = np.loadtxt(folder / "data.txt")
-    rows, targets = data[:, _indices(folder / "index_features.txt")], data[:, _indices(folder / "index_target.txt")]
+    rows, targets = (
+        data[:, _indices(folder / "index_features.txt")],
+        data[:, _indices(folder / "index_target.txt")],
+    )
     splits = min(most, len(list(folder.glob("index_train_*.txt"))))
-    parts = [[_indices(folder / f"index_{part}_{split}.txt") for part in ("train", "test")] for split in range(splits)]
+    parts = [
+        [_indices(folder / f"index_{part}_{split}.txt") for part in ("train", "test")]
+        for split in range(splits)
+    ]
     return [Split(rows[kept], targets[kept], rows[left], targets[left]) for kept, left in parts]
 
 

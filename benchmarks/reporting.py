@@ -19,7 +19,10 @@ NOTHING = "–"
 
 def machine() -> str:
     """Sentence that names the machine, the libraries, and how busy it was."""
-    model, memory = _field("/proc/cpuinfo", "model name"), int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024
+    model, memory = (
+        _field("/proc/cpuinfo", "model name"),
+        int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024,
+    )
     libraries = ", ".join([f"Python {platform.python_version()}", *_blas(), *_versions()])
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -39,7 +42,11 @@ def seconds(measurement: Measurement) -> str:
     if not measurement.succeeded:
         return str(measurement.failure)
     median, (least, most) = measurement.seconds, measurement.spread
-    return f"{median:.3g} ({least:.3g} to {most:.3g})" if len(measurement.runs) > 1 else f"{median:.3g}"
+    return (
+        f"{median:.3g} ({least:.3g} to {most:.3g})"
+        if len(measurement.runs) > 1
+        else f"{median:.3g}"
+    )
 
 
 def ratio(measurement: Measurement, reference: Measurement | None) -> str:
@@ -62,13 +69,18 @@ def squares(measurement: Measurement, rows: int) -> str:
 def _field(path: str, name: str) -> str:
     """First value of a field in one of the kernel's files of lines ``name : value``."""
     lines = Path(path).read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), f"unknown {name}")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith(name)),
+        f"unknown {name}",
+    )
 
 
 def _blas() -> list[str]:
     """OpenBLAS's versions, NumPy's and SciPy's, and the processor that each takes this one for."""
     found = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
-    return sorted({f"OpenBLAS {library['version']} ({library['architecture']})" for library in found})
+    return sorted(
+        {f"OpenBLAS {library['version']} ({library['architecture']})" for library in found}
+    )
 
 
 def _versions() -> list[str]:

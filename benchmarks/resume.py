@@ -26,7 +26,14 @@ from benchmarks.subjects import problem
 from gaussian_processes.linalg.cholesky import slices
 
 # Nothing is left to learn, so that the fit is what takes the time; with the factor, all of the fit is in the model.
-HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.01", "bias": "1", "leave_one_out": "false", "variance": "true"}
+HYPERPARAMETERS = {
+    "q": "1",
+    "l": "1",
+    "noise": "0.01",
+    "bias": "1",
+    "leave_one_out": "false",
+    "variance": "true",
+}
 # How often it is looked whether a panel is there, and the process: rarely enough to leave the processor to the job.
 LOOK_SECONDS = 0.01
 
@@ -41,16 +48,24 @@ class Part:
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser("python -m benchmarks.resume", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.resume", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--rows", type=int, default=16000, help="training rows (default 16000)")
-    parser.add_argument("--folder", type=Path, help="where to work; it takes 17 × rows² bytes (4.4 GB)")
-    parser.add_argument("--repetitions", type=int, default=3, help="of every run, interleaved (default 3)")
+    parser.add_argument(
+        "--folder", type=Path, help="where to work; it takes 17 × rows² bytes (4.4 GB)"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=3, help="of every run, interleaved (default 3)"
+    )
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
     rounds = [_round(arguments.rows, arguments.folder) for _ in range(arguments.repetitions)]
     print("\n" + _table(arguments.rows, [parts for parts, _ in rounds]))
     equal = all(len({json.dumps(checksums) for checksums in found}) == 1 for _, found in rounds)
-    print(f"\nThe three models of every repetition are {'equal to the last bit' if equal else 'NOT EQUAL'}.")
+    print(
+        f"\nThe three models of every repetition are {'equal to the last bit' if equal else 'NOT EQUAL'}."
+    )
     sys.exit(not equal)
 
 
@@ -63,7 +78,10 @@ def _round(rows: int, folder: Path | None) -> tuple[list[Part], list[Any]]:
         _prepare(kept, rows, checkpoints=True)
         _prepare(killed, rows, checkpoints=True)
         parts = [_train(plain), _train(kept), _train(killed, panels=half), _train(killed)]
-        return parts, [json.loads((base / "model/model.json").read_text())["sha256"] for base in (plain, kept, killed)]
+        return parts, [
+            json.loads((base / "model/model.json").read_text())["sha256"]
+            for base in (plain, kept, killed)
+        ]
 
 
 def _prepare(base: Path, rows: int, checkpoints: bool) -> None:
@@ -77,14 +95,29 @@ def _prepare(base: Path, rows: int, checkpoints: bool) -> None:
     np.savetxt(data / "data.csv", np.column_stack([y, x]), delimiter=",")
     (config / "hyperparameters.json").write_text(json.dumps(HYPERPARAMETERS))
     if checkpoints:
-        (config / "checkpointconfig.json").write_text(json.dumps({"LocalPath": str(base / "checkpoints")}))
+        (config / "checkpointconfig.json").write_text(
+            json.dumps({"LocalPath": str(base / "checkpoints")})
+        )
 
 
 def _train(base: Path, panels: int = 0) -> Part:
     """Run `train` to its end, or kill it as soon as some panels are finished."""
-    log = (os.POSIX_SPAWN_OPEN, 1, str(base / "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    program, environment = f"{sysconfig.get_path('scripts')}/train", {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
-    print(f"train in {base}{f', killed after {panels} panels' if panels else ''} …", file=sys.stderr, flush=True)
+    log = (
+        os.POSIX_SPAWN_OPEN,
+        1,
+        str(base / "log.txt"),
+        os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+        0o600,
+    )
+    program, environment = (
+        f"{sysconfig.get_path('scripts')}/train",
+        {**os.environ, "SAGEMAKER_BASE_DIR": str(base)},
+    )
+    print(
+        f"train in {base}{f', killed after {panels} panels' if panels else ''} …",
+        file=sys.stderr,
+        flush=True,
+    )
     began = time.perf_counter()
     process = os.posix_spawn(program, [program], environment, file_actions=[log])
     if panels:
@@ -94,7 +127,9 @@ def _train(base: Path, panels: int = 0) -> Part:
     seconds = time.perf_counter() - began
     expected = -signal.SIGKILL if panels else 0
     if (code := os.waitstatus_to_exitcode(status)) != expected:
-        raise RuntimeError(f"train in {base} ended with {code} and not {expected}; with 0 for {expected}, take more rows")
+        raise RuntimeError(
+            f"train in {base} ended with {code} and not {expected}; with 0 for {expected}, take more rows"
+        )
     return Part(seconds, used.ru_maxrss * 1024)
 
 
@@ -108,7 +143,10 @@ def _await_panels(base: Path, panels: int, process: int) -> None:
 
 def _table(rows: int, rounds: list[list[Part]]) -> str:
     plain, kept, killed, again = (
-        Part(statistics.median(part.seconds for part in parts), int(statistics.median(part.peak_bytes for part in parts)))
+        Part(
+            statistics.median(part.seconds for part in parts),
+            int(statistics.median(part.peak_bytes for part in parts)),
+        )
         for parts in zip(*rounds, strict=True)
     )
     both = Part(killed.seconds + again.seconds, max(killed.peak_bytes, again.peak_bytes))
@@ -124,7 +162,12 @@ def _table(rows: int, rounds: list[list[Part]]) -> str:
     return reporting.markdown(
         head,
         [
-            [label, f"{part.seconds:.1f}", f"{part.seconds / kept.seconds:.2f}", f"{part.peak_bytes / 1e9:.2f}"]
+            [
+                label,
+                f"{part.seconds:.1f}",
+                f"{part.seconds / kept.seconds:.2f}",
+                f"{part.peak_bytes / 1e9:.2f}",
+            ]
             for label, part in lines.items()
         ],
     )

@@ -19,13 +19,24 @@ from benchmarks import reporting
 from benchmarks.subjects import problem
 
 DEGREES, DEPTHS = range(5), range(4)
-HEAD = ("rows", "20 jobs, seconds", "one job, seconds", "one of 20 jobs", "of which comparing", "the same kernel is best")
+HEAD = (
+    "rows",
+    "20 jobs, seconds",
+    "one job, seconds",
+    "one of 20 jobs",
+    "of which comparing",
+    "the same kernel is best",
+)
 
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser("python -m benchmarks.selection", description=__doc__.splitlines()[0])
-    parser.add_argument("rows", type=int, nargs="*", default=[500, 2000, 8000], help="sizes (default 500 2000 8000)")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.selection", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "rows", type=int, nargs="*", default=[500, 2000, 8000], help="sizes (default 500 2000 8000)"
+    )
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
     print("\n" + reporting.markdown(HEAD, [_row(rows) for rows in arguments.rows]))
@@ -39,7 +50,13 @@ def _row(rows: int) -> list[str]:
         seconds, _, comparing, chosen = _train(base, "0-4", "0-3")
     best = max(singles, key=lambda kernel: singles[kernel][1])
     together = sum(single[0] for single in singles.values())
-    cells = [f"{rows:,}", f"{together:.1f}", f"{seconds:.1f}", f"{seconds / together:.2f}", f"{comparing:.0%}"]
+    cells = [
+        f"{rows:,}",
+        f"{together:.1f}",
+        f"{seconds:.1f}",
+        f"{seconds / together:.2f}",
+        f"{comparing:.0%}",
+    ]
     return [*cells, "yes" if best == chosen else f"no: {best} alone, {chosen} together"]
 
 
@@ -62,7 +79,11 @@ def _train(base: Path, q: object, depth: object) -> tuple[float, float, float, t
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
     began = time.perf_counter()
     done = subprocess.run(
-        [f"{sysconfig.get_path('scripts')}/train"], env=environment, check=True, capture_output=True, text=True
+        [f"{sysconfig.get_path('scripts')}/train"],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     seconds = time.perf_counter() - began
     comparing = float(done.stdout.rsplit(" took ", 1)[1].split()[0])

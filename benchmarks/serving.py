@@ -35,7 +35,14 @@ from gaussian_processes.linalg.parallel import Team
 from gaussian_processes.resources import allowed_cores
 
 OURS, SAMPLE, HELLO = "ours", "sample", "hello"
-HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.01", "bias": "1", "leave_one_out": "false", "variance": "true"}
+HYPERPARAMETERS = {
+    "q": "1",
+    "l": "1",
+    "noise": "0.01",
+    "bias": "1",
+    "leave_one_out": "false",
+    "variance": "true",
+}
 # The latency of 64 connections to two synchronous workers that take a second each.
 WRK_TIMEOUT_SECONDS = 60
 # How often a ping is sent while the load runs: two hundred of them in the 4 s of a point are enough for a 99th percentile.
@@ -99,18 +106,40 @@ class Server:
 
 def main() -> None:
     """Measure, and print the tables."""
-    parser = argparse.ArgumentParser("python -m benchmarks.serving", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10000], help="of the models (default 1000 10000)")
-    parser.add_argument("--request-rows", type=int, nargs="+", default=[1, 100], help="of a request (default 1 100)")
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64], help="at once (default 1 8 64)")
-    parser.add_argument("--outputs", nargs="+", default=["mean", "mean,std"], help="default mean mean,std")
-    parser.add_argument("--subjects", nargs="+", default=[OURS, SAMPLE, HELLO], help="default ours sample hello")
-    parser.add_argument("--seconds", type=int, default=4, help="of every point and repetition, at least (default 4)")
-    parser.add_argument("--repetitions", type=int, default=2, help="of every point, interleaved (default 2)")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.serving", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="+",
+        default=[1000, 10000],
+        help="of the models (default 1000 10000)",
+    )
+    parser.add_argument(
+        "--request-rows", type=int, nargs="+", default=[1, 100], help="of a request (default 1 100)"
+    )
+    parser.add_argument(
+        "--connections", type=int, nargs="+", default=[1, 8, 64], help="at once (default 1 8 64)"
+    )
+    parser.add_argument(
+        "--outputs", nargs="+", default=["mean", "mean,std"], help="default mean mean,std"
+    )
+    parser.add_argument(
+        "--subjects", nargs="+", default=[OURS, SAMPLE, HELLO], help="default ours sample hello"
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=4, help="of every point and repetition, at least (default 4)"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=2, help="of every point, interleaved (default 2)"
+    )
     arguments = parser.parse_args()
     for program in ("wrk", "nginx"):
         if not shutil.which(program):
-            sys.exit(f"{program} is missing; install it, on Debian with `apt-get install {program}`")
+            sys.exit(
+                f"{program} is missing; install it, on Debian with `apt-get install {program}`"
+            )
     print(reporting.machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="serving-") as folder:
         for rows in arguments.rows:
@@ -130,7 +159,12 @@ def _prepare(base: Path, rows: int) -> None:
     np.savetxt(data / "data.csv", np.column_stack([y, x]), delimiter=",")
     (config / "hyperparameters.json").write_text(json.dumps(HYPERPARAMETERS))
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
-    subprocess.run([f"{sysconfig.get_path('scripts')}/train"], env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [f"{sysconfig.get_path('scripts')}/train"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     sample.train(base, x, y)
 
 
@@ -145,15 +179,26 @@ def _measure(base: Path, rows: int, arguments: argparse.Namespace) -> str:
     results: dict[tuple[Point, str], list[Result]] = {}
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(_serving(subject, base)) for subject in arguments.subjects]
-        for point, server in [(point, server) for _ in range(arguments.repetitions) for point in points for server in servers]:
+        for point, server in [
+            (point, server)
+            for _ in range(arguments.repetitions)
+            for point in points
+            for server in servers
+        ]:
             # A word takes as long whatever was asked for.
-            asked = replace(point, outputs=arguments.outputs[0]) if server.subject == HELLO else point
+            asked = (
+                replace(point, outputs=arguments.outputs[0]) if server.subject == HELLO else point
+            )
             if server.subject != HELLO or asked == point:
                 results.setdefault((point, server.subject), []).append(
                     _load(server, point, _seconds(point, arguments.seconds), base)
                 )
-        full = Point(rows, max(arguments.request_rows), arguments.outputs[-1], max(arguments.connections))
-        small = replace(full, request_rows=min(arguments.request_rows), outputs=arguments.outputs[0])
+        full = Point(
+            rows, max(arguments.request_rows), arguments.outputs[-1], max(arguments.connections)
+        )
+        small = replace(
+            full, request_rows=min(arguments.request_rows), outputs=arguments.outputs[0]
+        )
         pings = {
             (point, server.subject): _pings(server, point, 2 * arguments.seconds, base)
             for point in (small, full)
@@ -166,7 +211,9 @@ def _measure(base: Path, rows: int, arguments: argparse.Namespace) -> str:
 
 def _seconds(point: Point, least: int) -> int:
     """How long to load a subject: until the slowest has answered every connection about twice."""
-    operations = 0 if point.outputs == "mean" else point.connections * point.request_rows * point.rows**2
+    operations = (
+        0 if point.outputs == "mean" else point.connections * point.request_rows * point.rows**2
+    )
     return max(least, round(2 * operations / OPERATIONS))
 
 
@@ -176,7 +223,16 @@ def _serving(subject: str, base: Path, workers: int = 0) -> Iterator[Server]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.servers", subject, str(port), str(base), "--workers", str(workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.servers",
+        subject,
+        str(port),
+        str(base),
+        "--workers",
+        str(workers),
+    ]
     with (base / f"{subject}.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     server = Server(subject, port, process)
@@ -184,7 +240,9 @@ def _serving(subject: str, base: Path, workers: int = 0) -> Iterator[Server]:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{subject} does not answer: {(base / f'{subject}.log').read_text()[-1000:]}")
+                raise RuntimeError(
+                    f"{subject} does not answer: {(base / f'{subject}.log').read_text()[-1000:]}"
+                )
             time.sleep(0.1)
         yield server
     finally:
@@ -212,16 +270,27 @@ def _load(server: Server, point: Point, seconds: float, base: Path) -> Result:
     _await_idle(server)
     script = base / f"{server.subject}.lua"
     rng = np.random.default_rng(8)
-    body = "".join(",".join(map(repr, row)) + "\n" for row in rng.normal(size=(point.request_rows, problem.COLUMNS)).tolist())
+    body = "".join(
+        ",".join(map(repr, row)) + "\n"
+        for row in rng.normal(size=(point.request_rows, problem.COLUMNS)).tolist()
+    )
     script.write_text(SCRIPT % (point.outputs, json.dumps(body)))
     command = ["wrk", "--threads=1", f"--connections={point.connections}", f"--duration={seconds}s"]
-    command += [f"--timeout={WRK_TIMEOUT_SECONDS}s", f"--script={script}", f"http://127.0.0.1:{server.port}"]
+    command += [
+        f"--timeout={WRK_TIMEOUT_SECONDS}s",
+        f"--script={script}",
+        f"http://127.0.0.1:{server.port}",
+    ]
     begin = _processor_seconds(server)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     work = 1e3 * (_processor_seconds(server) - begin)
     found = json.loads(done.stdout.splitlines()[-1])
     return Result(
-        found["requests"] / found["seconds"], found["p50"], found["p99"], work / max(found["requests"], 1), found["bad"]
+        found["requests"] / found["seconds"],
+        found["p50"],
+        found["p99"],
+        work / max(found["requests"], 1),
+        found["bad"],
     )
 
 
@@ -242,7 +311,9 @@ def _pings(server: Server, point: Point, seconds: float, base: Path) -> list[flo
     taken = []
     while load.is_alive():
         begin = time.perf_counter()
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WRK_TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", server.port, timeout=WRK_TIMEOUT_SECONDS
+        )
         _ping(connection)
         connection.close()
         taken.append(1e3 * (time.perf_counter() - begin))
@@ -268,7 +339,9 @@ def _processor_seconds(server: Server) -> float:
     ticks = 0
     for process in _tree(server.process.pid):
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime and stime: fields 14 and 15 of proc(5), 3 to the bracket
+        ticks += int(fields[11]) + int(
+            fields[12]
+        )  # utime and stime: fields 14 and 15 of proc(5), 3 to the bracket
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -280,25 +353,41 @@ def _proportional_bytes(process: int) -> int:
 
 def _rates(results: dict[tuple[Point, str], list[Result]], subjects: Sequence[str]) -> str:
     """One line a point: requests a second and latencies of every subject, and ours against the others."""
-    head = ["model, request, connections", *(f"{subject}: requests/s (p50, p99 ms; work ms)" for subject in subjects)]
+    head = [
+        "model, request, connections",
+        *(f"{subject}: requests/s (p50, p99 ms; work ms)" for subject in subjects),
+    ]
     head += [f"ours / {subject}" for subject in subjects if subject != OURS]
     lines = []
     for point in dict.fromkeys(point for point, _ in results):
         found = {subject: _median(results[_of(point, subject, results)]) for subject in subjects}
         label = f"{point.rows:,} rows, {point.request_rows} of {point.outputs}, {point.connections}"
-        ratios = [f"{found[OURS].rate / found[other].rate:.2f}" for other in subjects if other != OURS and OURS in found]
+        ratios = [
+            f"{found[OURS].rate / found[other].rate:.2f}"
+            for other in subjects
+            if other != OURS and OURS in found
+        ]
         lines.append([label, *(_shown(result) for result in found.values()), *ratios])
     return reporting.markdown(head, lines)
 
 
-def _of(point: Point, subject: str, results: dict[tuple[Point, str], list[Result]]) -> tuple[Point, str]:
+def _of(
+    point: Point, subject: str, results: dict[tuple[Point, str], list[Result]]
+) -> tuple[Point, str]:
     """Where the result of a point is: that of a word does not depend on the outputs."""
-    same = [(other, who) for other, who in results if who == subject and replace(other, outputs=point.outputs) == point]
+    same = [
+        (other, who)
+        for other, who in results
+        if who == subject and replace(other, outputs=point.outputs) == point
+    ]
     return (point, subject) if (point, subject) in results else same[0]
 
 
 def _median(results: Sequence[Result]) -> Result:
-    median = {name: statistics.median(getattr(result, name) for result in results) for name in ("rate", "p50", "p99", "work")}
+    median = {
+        name: statistics.median(getattr(result, name) for result in results)
+        for name in ("rate", "p50", "p99", "work")
+    }
     return Result(**median, bad=sum(result.bad for result in results))
 
 
@@ -309,15 +398,25 @@ def _shown(result: Result) -> str:
 
 def _floor_table(rows: int, request_rows: Sequence[int]) -> str:
     """What no program does sooner that keeps an exact factor in float64: once a request it reads it, and computes with it."""
-    numbers, square, cores = np.ones(rows * (rows + 1) // 2), np.ones((SQUARE, SQUARE)), allowed_cores()
+    numbers, square, cores = (
+        np.ones(rows * (rows + 1) // 2),
+        np.ones((SQUARE, SQUARE)),
+        allowed_cores(),
+    )
     reading = min(_best_seconds(np.sum, np.array_split(numbers, parts)) for parts in (1, cores))
     product = _best_seconds(lambda part: part @ part, [square] * cores) / (2.0 * SQUARE**3 * cores)
-    head = [f"of a request with deviations, {rows:,} rows in the model, on {cores} cores", "at least, ms"]
+    head = [
+        f"of a request with deviations, {rows:,} rows in the model, on {cores} cores",
+        "at least, ms",
+    ]
     lines = [[f"reading the factor's {numbers.nbytes / 1e6:.3g} MB", f"{1e3 * reading:.3g}"]]
     for size in request_rows:
         operations = float(size) * rows**2
         lines.append(
-            [f"{operations:.0e} operations for {size} rows, as fast as a matrix product's", f"{1e3 * operations * product:.3g}"]
+            [
+                f"{operations:.0e} operations for {size} rows, as fast as a matrix product's",
+                f"{1e3 * operations * product:.3g}",
+            ]
         )
     return reporting.markdown(head, lines)
 
@@ -353,7 +452,11 @@ def _ping_table(pings: dict[tuple[Point, str], list[float]]) -> str:
 def _memory_table(rows: int, memory: Sequence[tuple[int, float]]) -> str:
     head = [f"workers, {rows:,} rows in the model", "PSS of all processes, MB", "of one"]
     return reporting.markdown(
-        head, [[str(workers), f"{pss / 1e6:.0f}", f"{pss / memory[0][1]:.2f}"] for workers, pss in memory]
+        head,
+        [
+            [str(workers), f"{pss / 1e6:.0f}", f"{pss / memory[0][1]:.2f}"]
+            for workers, pss in memory
+        ],
     )
 
 

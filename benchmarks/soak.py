@@ -26,12 +26,18 @@ from benchmarks.subjects import problem
 ROWS = 1_000
 LOOK_SECONDS = 1.0
 CSV = {"Content-Type": "text/csv"}
-BOTH = {**CSV, "X-Amzn-SageMaker-Custom-Attributes": "output=mean,std", "Accept": "application/json"}
+BOTH = {
+    **CSV,
+    "X-Amzn-SageMaker-Custom-Attributes": "output=mean,std",
+    "Accept": "application/json",
+}
 
 
 def main() -> None:
     """Send requests, and print what memory did."""
-    parser = argparse.ArgumentParser("python -m benchmarks.soak", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.soak", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--minutes", type=float, default=5, help="how long (default 5)")
     parser.add_argument("--clients", type=int, default=8, help="how many at once (default 8)")
     arguments = parser.parse_args()
@@ -40,7 +46,12 @@ def main() -> None:
         base = Path(folder) / "opt_ml"
         _prepare(base, ROWS)
         with _serving("ours", base) as server:
-            statuses, held = _soak(server.process, f"http://127.0.0.1:{server.port}", 60 * arguments.minutes, arguments.clients)
+            statuses, held = _soak(
+                server.process,
+                f"http://127.0.0.1:{server.port}",
+                60 * arguments.minutes,
+                arguments.clients,
+            )
     print("\n" + _table(statuses, held))
 
 
@@ -64,29 +75,54 @@ def _soak(
 
 def _send(url: str, statuses: Counter[int], over: threading.Event) -> None:
     rng = np.random.default_rng(10)
-    table = "".join(",".join(map(str, row)) + "\n" for row in rng.normal(size=(1_000, problem.COLUMNS)))
+    table = "".join(
+        ",".join(map(str, row)) + "\n" for row in rng.normal(size=(1_000, problem.COLUMNS))
+    )
     row = table.partition("\n")[0]
-    requested = [(row, CSV), (table, BOTH), ("1,x\n", CSV), ('{"instances": [', {"Content-Type": "application/json"})]
+    requested = [
+        (row, CSV),
+        (table, BOTH),
+        ("1,x\n", CSV),
+        ('{"instances": [', {"Content-Type": "application/json"}),
+    ]
     session = requests.Session()
     for body, headers in itertools.cycle(requested):
         if over.is_set():
             return
-        statuses[session.post(f"{url}/invocations", body, headers=headers, timeout=600).status_code] += 1
+        statuses[
+            session.post(f"{url}/invocations", body, headers=headers, timeout=600).status_code
+        ] += 1
         statuses[session.get(f"{url}/ping", timeout=600).status_code] += 1
 
 
 def _resident_bytes(process: int) -> int:
     """RSS without what is mapped from files, which several processes share and the kernel may take back."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    fields = dict(
+        line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines()
+    )
     return int(fields["RssAnon"].split()[0]) * 1024
 
 
 def _table(statuses: Counter[int], held: list[tuple[float, int, int]]) -> str:
     seconds, requested, size = np.array(held[len(held) // 2 :], dtype=float).T
-    by_hour, by_request = (np.polyfit(along, size, 1)[0] for along in (seconds / 3600, requested / 1000))
+    by_hour, by_request = (
+        np.polyfit(along, size, 1)[0] for along in (seconds / 3600, requested / 1000)
+    )
     answers = ", ".join(f"{count:,} of {status}" for status, count in sorted(statuses.items()))
-    head = ["requests", "memory half-way, MB", "at the end, MB", "slope, MB an hour", "slope, kB per 1,000 requests"]
-    row = [answers, f"{size[0] / 1e6:.1f}", f"{size[-1] / 1e6:.1f}", f"{by_hour / 1e6:+.1f}", f"{by_request / 1e3:+.1f}"]
+    head = [
+        "requests",
+        "memory half-way, MB",
+        "at the end, MB",
+        "slope, MB an hour",
+        "slope, kB per 1,000 requests",
+    ]
+    row = [
+        answers,
+        f"{size[0] / 1e6:.1f}",
+        f"{size[-1] / 1e6:.1f}",
+        f"{by_hour / 1e6:+.1f}",
+        f"{by_request / 1e3:+.1f}",
+    ]
     return reporting.markdown(head, [row])
 
 

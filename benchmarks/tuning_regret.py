@@ -73,9 +73,14 @@ class Problem:
         inputs = str(values.get("inputs", self.inputs))
         bias = float(values.get("bias", 0)) if inputs == "sphere" else 0.0
         preparation = Preparation(inputs=inputs, bias=bias)
-        learned = preprocessing.learn(self.rows, self.targets, [0] * self.rows.shape[1], preparation)
+        learned = preprocessing.learn(
+            self.rows, self.targets, [0] * self.rows.shape[1], preparation
+        )
         kernel = ArcCosine(int(values["q"]), int(values["l"]))
-        process = fit(GramMatrix(kernel, learned.points(self.rows), float(values["noise"])), learned.targets(self.targets))
+        process = fit(
+            GramMatrix(kernel, learned.points(self.rows), float(values["noise"])),
+            learned.targets(self.targets),
+        )
         if not len(self.new):
             mean, _ = process.leave_one_out(learned.targets(self.targets))
             return scores.rmse(self.targets, mean * learned.target_scale + learned.target_center)
@@ -115,14 +120,24 @@ def _friedman() -> Problem:
 def _split(rows: Array, targets: Array, size: int, space: Space) -> Problem:
     order = np.random.default_rng(SEED).permutation(len(rows))
     first, rest = order[:size], order[size:]
-    return Problem(rows[first], targets[first, np.newaxis], rows[rest], targets[rest, np.newaxis], space)
+    return Problem(
+        rows[first], targets[first, np.newaxis], rows[rest], targets[rest, np.newaxis], space
+    )
 
 
-PROBLEMS = {"the GP post's": _post, "diabetes": _diabetes, "iris": _iris, "wine": _wine, "Friedman's": _friedman}
+PROBLEMS = {
+    "the GP post's": _post,
+    "diabetes": _diabetes,
+    "iris": _iris,
+    "wine": _wine,
+    "Friedman's": _friedman,
+}
 STRATEGIES: dict[str, Callable[[Space, int], BaseSampler]] = {
     "Bayesian": Bayesian,
     "Optuna's TPE": lambda _, seed: optuna.samplers.TPESampler(seed=seed),
-    "Optuna's TPE, univariate": lambda _, seed: optuna.samplers.TPESampler(seed=seed, multivariate=False),
+    "Optuna's TPE, univariate": lambda _, seed: optuna.samplers.TPESampler(
+        seed=seed, multivariate=False
+    ),
     "Random": Random,
     "Genetic": Genetic,
     "ParticleSwarm": ParticleSwarm,
@@ -175,12 +190,32 @@ def _values(entry: Numbers | Words) -> Sequence[Value]:
 
 def main() -> None:
     """Measure, and print a table for every objective and one for all."""
-    parser = argparse.ArgumentParser("python -m benchmarks.tuning_regret", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20, help="searches of every strategy (default 20)")
-    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them (default 0)")
-    parser.add_argument("--jobs", type=int, default=30, help="training jobs of a search (default 30)")
-    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4], help="training jobs at a time (default 1 4)")
-    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="which (default all)")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.tuning_regret", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=20, help="searches of every strategy (default 20)"
+    )
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="seed of the first of them (default 0)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=30, help="training jobs of a search (default 30)"
+    )
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        nargs="+",
+        default=[1, 4],
+        help="training jobs at a time (default 1 4)",
+    )
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        choices=STRATEGIES,
+        default=list(STRATEGIES),
+        help="which (default all)",
+    )
     asked = parser.parse_args()
     print(reporting.machine(), flush=True)
     found: dict[str, RelativeRegrets] = {}
@@ -201,19 +236,33 @@ def _measured(
     grid = pool.submit(best_of_grid, name)
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     bests = {
-        (strategy, parallel): [min(one) for one in pool.map(partial(search, name, strategy, asked.jobs, parallel), seeds)]
+        (strategy, parallel): [
+            min(one)
+            for one in pool.map(partial(search, name, strategy, asked.jobs, parallel), seeds)
+        ]
         for strategy in asked.strategies
         for parallel in asked.parallel
     }
     return min(grid.result(), *(min(ones) for ones in bests.values())), bests
 
 
-def _report(name: str, asked: argparse.Namespace, best: float, bests: Mapping[tuple[str, int], Sequence[float]]) -> None:
+def _report(
+    name: str,
+    asked: argparse.Namespace,
+    best: float,
+    bests: Mapping[tuple[str, int], Sequence[float]],
+) -> None:
     what = f"regret of the RMSE after {asked.jobs} training jobs, whose best is {best:.5g}"
     print(f"\n{name} data: {what}; {asked.seeds} seeds from {asked.first_seed}\n")
     head = [name, *(f"{parallel} at a time: median, mean (worst)" for parallel in asked.parallel)]
     lines = [
-        [strategy, *(_regret([one - best for one in bests[strategy, parallel]]) for parallel in asked.parallel)]
+        [
+            strategy,
+            *(
+                _regret([one - best for one in bests[strategy, parallel]])
+                for parallel in asked.parallel
+            ),
+        ]
         for strategy in asked.strategies
     ]
     print(reporting.markdown(head, lines), flush=True)
@@ -224,7 +273,9 @@ def _regret(regrets: Sequence[float]) -> str:
 
 
 def _summary(asked: argparse.Namespace, found: Mapping[str, RelativeRegrets]) -> None:
-    print(f"\nHow many times smaller than Random's regret is, after {asked.jobs} training jobs; {asked.seeds} seeds\n")
+    print(
+        f"\nHow many times smaller than Random's regret is, after {asked.jobs} training jobs; {asked.seeds} seeds\n"
+    )
     head = ["strategy", "jobs at a time", *found, "all (two standard errors)"]
     lines = [
         [strategy, f"{parallel}", *_times_smaller(strategy, parallel, found)]
@@ -238,14 +289,20 @@ def _times_smaller(strategy: str, parallel: int, found: Mapping[str, RelativeReg
     """Cells of a line of the summary."""
     logs = np.array(
         [
-            np.log(np.maximum(regrets["Random", parallel], NEGLIGIBLE) / np.maximum(regrets[strategy, parallel], NEGLIGIBLE))
+            np.log(
+                np.maximum(regrets["Random", parallel], NEGLIGIBLE)
+                / np.maximum(regrets[strategy, parallel], NEGLIGIBLE)
+            )
             for regrets in found.values()
         ]
     )
     by_seed = logs.mean(axis=0)  # the same seeds for every objective
     error = by_seed.std(ddof=1) / np.sqrt(len(by_seed))
     low, middle, high = np.exp(by_seed.mean() + error * np.array([-2, 0, 2]))
-    return [*(f"{one:.2g}" for one in np.exp(logs.mean(axis=1))), f"{middle:.2g} ({low:.2g} to {high:.2g})"]
+    return [
+        *(f"{one:.2g}" for one in np.exp(logs.mean(axis=1))),
+        f"{middle:.2g} ({low:.2g} to {high:.2g})",
+    ]
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ def create_memmap(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.me
     except OSError as error:
         size = format_bytes(path.stat().st_size)
         path.unlink()
-        raise UserError(f"{path.parent} has no room for {size} ({error.strerror}); use a larger volume") from error
+        raise UserError(
+            f"{path.parent} has no room for {size} ({error.strerror}); use a larger volume"
+        ) from error
     return file
 
 

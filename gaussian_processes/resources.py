@@ -42,7 +42,12 @@ def _quota(cgroup: Path) -> list[int]:
 def _memory_left(cgroup: Path) -> list[int]:
     for folder, limit, usage, cache in (
         (cgroup, "memory.max", "memory.current", "inactive_file"),
-        (cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        (
+            cgroup / "memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
     ):
         words = _words(folder / limit)
         if words and words[0].isdecimal():

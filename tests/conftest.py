@@ -9,5 +9,7 @@ from hypothesis import settings
 # The oracles are imported by their name, whichever way pytest imports the tests.
 sys.path.insert(0, str(Path(__file__).parent))
 # A deadline is a timed test, and derandomised runs fail for a change of the code alone; the nightly look is one's own.
-settings.register_profile("steady", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=50)
+settings.register_profile(
+    "steady", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=50
+)
 settings.load_profile("steady")

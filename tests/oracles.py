@@ -49,7 +49,9 @@ def gram(degree, depth, a, b):
 
     def value(u, v):
         # The cosine of equal rows rounds to a little less than 1, and a chain of q = 0 takes square roots of what is missing.
-        return composed(degree, depth, mpf(1) if u == v else sum(x * y for x, y in zip(u, v, strict=True)))
+        return composed(
+            degree, depth, mpf(1) if u == v else sum(x * y for x, y in zip(u, v, strict=True))
+        )
 
     first, second = [unit(row) for row in a], [unit(row) for row in b]
     return mp.matrix([[value(u, v) for v in second] for u in first])

@@ -10,7 +10,9 @@ LINTER = [sys.executable, "-c", "from importlinter.cli import lint_imports_comma
 
 
 def test_the_contracts_between_the_folders_are_kept():
-    answer = subprocess.run([*LINTER, "--no-cache"], cwd=ROOT, check=False, capture_output=True, text=True)
+    answer = subprocess.run(
+        [*LINTER, "--no-cache"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "0 broken" in answer.stdout
@@ -18,7 +20,9 @@ def test_the_contracts_between_the_folders_are_kept():
 
 def test_nothing_unpickles():
     for path in PACKAGE.rglob("*.py"):
-        assert "pickle" not in path.read_text().replace("never pickle", "").replace("allow_pickle=False", ""), path
+        assert "pickle" not in path.read_text().replace("never pickle", "").replace(
+            "allow_pickle=False", ""
+        ), path
 
 
 def test_serving_starts_without_pandas():
@@ -26,6 +30,8 @@ def test_serving_starts_without_pandas():
         "import sys, gaussian_processes.serving.main, gaussian_processes.serving.worker;"
         " sys.exit(str(sorted(sys.modules.keys() & {'pandas', 'scipy.optimize', 'scipy.sparse'})))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
 
     assert answer.stderr.strip() == "[]"

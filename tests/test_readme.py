@@ -22,7 +22,9 @@ def test_every_folder_is_on_the_map():
 
 
 def test_the_example_of_an_ensemble_runs():
-    (example,) = [block for block in README.split("```python\n") if block.startswith("import numpy")]
+    (example,) = [
+        block for block in README.split("```python\n") if block.startswith("import numpy")
+    ]
     names = {}
 
     exec(example.partition("```")[0], names)  # noqa: S102  it is ours

@@ -18,9 +18,20 @@ def train(base, rows, **hyperparameters):
     data, config = base / "input/data/train/data.csv", base / "input/config/hyperparameters.json"
     for path in (data, config):
         path.parent.mkdir(parents=True)
-    np.savetxt(data, np.column_stack([x @ [1.5, 5.2, -1] + rng.normal(size=rows), x]), delimiter=",")
+    np.savetxt(
+        data, np.column_stack([x @ [1.5, 5.2, -1] + rng.normal(size=rows), x]), delimiter=","
+    )
     config.write_text(
-        json.dumps({"q": "1", "l": "1", "noise": "0.1", "bias": "2", "leave_one_out": "false", **hyperparameters})
+        json.dumps(
+            {
+                "q": "1",
+                "l": "1",
+                "noise": "0.1",
+                "bias": "2",
+                "leave_one_out": "false",
+                **hyperparameters,
+            }
+        )
     )
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SAGEMAKER_BASE_DIR", str(base))

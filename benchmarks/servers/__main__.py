@@ -18,11 +18,16 @@ def main() -> int:
     parser.add_argument("subject", choices=["ours", "hello", "sample"])
     parser.add_argument("port", type=int)
     parser.add_argument("folder", type=Path, help="what stands for /opt/ml")
-    parser.add_argument("--workers", type=int, default=0, help="as if the machine had as many cores")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="as if the machine had as many cores"
+    )
     arguments = parser.parse_args()
     if arguments.subject == "sample":
         return sample.serve(arguments.folder, arguments.port)
-    os.environ |= {"SAGEMAKER_BASE_DIR": str(arguments.folder), "SAGEMAKER_BIND_TO_PORT": str(arguments.port)}
+    os.environ |= {
+        "SAGEMAKER_BASE_DIR": str(arguments.folder),
+        "SAGEMAKER_BIND_TO_PORT": str(arguments.port),
+    }
     if arguments.subject == "hello":
         # The same processes, limits and nginx, with another application in them.
         serving.APPLICATION = "benchmarks.servers.hello:application"

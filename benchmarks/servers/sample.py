@@ -57,7 +57,9 @@ http {
 
 def train(folder: Path, rows: np.ndarray, targets: np.ndarray) -> None:
     """Fit a process, with scikit-learn's usual kernel and nothing to learn, and leave it as a pickle."""
-    process = GaussianProcessRegressor(RBF(4.0), alpha=0.01, optimizer=None, copy_X_train=False).fit(rows, targets)
+    process = GaussianProcessRegressor(
+        RBF(4.0), alpha=0.01, optimizer=None, copy_X_train=False
+    ).fit(rows, targets)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "model.pkl").open("wb") as file:
         pickle.dump(process, file)
@@ -68,7 +70,17 @@ def serve(folder: Path, port: int) -> int:
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(NGINX.substitute(folder=folder, port=port, user=user))
     workers = str(multiprocessing.cpu_count())
-    flags = ["--timeout", "60", "-k", "sync", "-b", f"unix:{folder}/gunicorn.sock", "-w", workers, "--no-control-socket"]
+    flags = [
+        "--timeout",
+        "60",
+        "-k",
+        "sync",
+        "-b",
+        f"unix:{folder}/gunicorn.sock",
+        "-w",
+        workers,
+        "--no-control-socket",
+    ]
     environment = {**os.environ, "MODEL_PATH": str(folder / "model.pkl")}
     nginx = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")], start_new_session=True)
     # Sessions of their own, as ours have: Linux may share the processor out among sessions.
@@ -104,18 +116,26 @@ def application() -> flask.Flask:
 
     @app.get("/ping")
     def ping() -> flask.Response:
-        return flask.Response(response="\n", status=200 if ScoringService.get_model() else 404, mimetype="application/json")
+        return flask.Response(
+            response="\n",
+            status=200 if ScoringService.get_model() else 404,
+            mimetype="application/json",
+        )
 
     @app.post("/invocations")
     def invocations() -> flask.Response:
         if flask.request.content_type != "text/csv":
-            return flask.Response(response="This predictor only supports CSV data", status=415, mimetype="text/plain")
+            return flask.Response(
+                response="This predictor only supports CSV data", status=415, mimetype="text/plain"
+            )
         data = pd.read_csv(io.StringIO(flask.request.data.decode("utf-8")), header=None)
         print(f"Invoked with {data.shape[0]} records")
         both = "std" in flask.request.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")
         found = ScoringService.get_model().predict(data.to_numpy(), return_std=both)
         out = io.StringIO()
-        pd.DataFrame(np.column_stack(found) if both else found).to_csv(out, header=False, index=False)
+        pd.DataFrame(np.column_stack(found) if both else found).to_csv(
+            out, header=False, index=False
+        )
         return flask.Response(response=out.getvalue(), status=200, mimetype="text/csv")
 
     return app

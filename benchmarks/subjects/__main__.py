@@ -30,7 +30,16 @@ def main() -> None:
     start_bytes, began = memory("VmRSS"), time.perf_counter()
     tell = work()
     seconds, peak_bytes = time.perf_counter() - began, memory("VmHWM")
-    print(json.dumps({"seconds": seconds, "start_bytes": start_bytes, "peak_bytes": peak_bytes, "found": tell()}))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "start_bytes": start_bytes,
+                "peak_bytes": peak_bytes,
+                "found": tell(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

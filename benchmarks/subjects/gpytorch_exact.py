@@ -18,15 +18,23 @@ Work = Callable[[], Tell]
 class ArcCosine(gpytorch.kernels.Kernel):
     """`problem.KERNEL`, with nothing to learn."""
 
-    def forward(self, x1: torch.Tensor, x2: torch.Tensor, diag: bool = False, **_: object) -> torch.Tensor:
+    def forward(
+        self, x1: torch.Tensor, x2: torch.Tensor, diag: bool = False, **_: object
+    ) -> torch.Tensor:
         """Return the kernel of two sets of points."""
-        return torch.ones(x1.shape[:-1], dtype=x1.dtype) if diag else problem.closed_form(torch, x1 @ x2.mT)
+        return (
+            torch.ones(x1.shape[:-1], dtype=x1.dtype)
+            if diag
+            else problem.closed_form(torch, x1 @ x2.mT)
+        )
 
 
 class Exact(gpytorch.models.ExactGP):
     """Process of mean 0."""
 
-    def __init__(self, points: torch.Tensor, targets: torch.Tensor, likelihood: GaussianLikelihood) -> None:
+    def __init__(
+        self, points: torch.Tensor, targets: torch.Tensor, likelihood: GaussianLikelihood
+    ) -> None:
         super().__init__(points, targets, likelihood)
         self.mean, self.kernel = gpytorch.means.ZeroMean(), ArcCosine()
 
@@ -81,8 +89,12 @@ def predict(rows: int, new: int) -> Work:
 def _model(rows: int, new: int = 1000) -> tuple[Exact, torch.Tensor]:
     task = problem.make(rows, new)
     likelihood = GaussianLikelihood().double()
-    likelihood.noise = torch.tensor(problem.NOISE, dtype=torch.float64)  # a float would be rounded to float32
-    return Exact(torch.tensor(task.points), torch.tensor(task.targets.ravel()), likelihood).double(), torch.tensor(task.new)
+    likelihood.noise = torch.tensor(
+        problem.NOISE, dtype=torch.float64
+    )  # a float would be rounded to float32
+    return Exact(
+        torch.tensor(task.points), torch.tensor(task.targets.ravel()), likelihood
+    ).double(), torch.tensor(task.new)
 
 
 def _evidence(model: Exact) -> float:
@@ -112,6 +124,8 @@ def _predicted(model: Exact, new: torch.Tensor) -> dict[str, Any]:
 @contextmanager
 def _by_cholesky(rows: int) -> Iterator[None]:
     """Neither gradients nor conjugate gradients: what is asked for is the exact value alone."""
-    exactly = gpytorch.settings.fast_computations(covar_root_decomposition=False, log_prob=False, solves=False)
+    exactly = gpytorch.settings.fast_computations(
+        covar_root_decomposition=False, log_prob=False, solves=False
+    )
     with torch.no_grad(), exactly, gpytorch.settings.max_cholesky_size(rows + 1):
         yield

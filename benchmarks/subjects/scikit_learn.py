@@ -60,4 +60,6 @@ def predict(rows: int, new: int) -> Work:
 
 def _process() -> GaussianProcessRegressor:
     # Without a copy of the training rows, and without an optimizer: the best that can be asked of it.
-    return GaussianProcessRegressor(ArcCosine(), alpha=problem.NOISE, optimizer=None, copy_X_train=False)
+    return GaussianProcessRegressor(
+        ArcCosine(), alpha=problem.NOISE, optimizer=None, copy_X_train=False
+    )

@@ -39,7 +39,10 @@ def iris() -> None:
     found = load_iris()
     head = ["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width", "Species"]
     names = found.target_names[found.target]
-    lines = [",".join([*(f"{number:g}" for number in row), name]) for row, name in zip(found.data, names, strict=True)]
+    lines = [
+        ",".join([*(f"{number:g}" for number in row), name])
+        for row, name in zip(found.data, names, strict=True)
+    ]
     held = np.arange(len(lines)) % 5 == 4
     for part, chosen in (("train", ~held), ("validation", held)):
         _write(f"iris/{part}/iris.csv", [",".join(head), *np.array(lines)[chosen]])
@@ -49,7 +52,10 @@ def _in_parts(name: str, table: np.ndarray, form: str, compress: bool = False) -
     order = np.random.default_rng(SEED).permutation(len(table))
     held = np.arange(len(table)) % 5 == 4
     for part, chosen in (("train", ~held), ("validation", held)):
-        _write(f"{name}/{part}/{name}.csv{'.gz' if compress else ''}", _lines(table[order][chosen], form))
+        _write(
+            f"{name}/{part}/{name}.csv{'.gz' if compress else ''}",
+            _lines(table[order][chosen], form),
+        )
 
 
 def _lines(table: np.ndarray, form: str) -> list[str]:

@@ -20,7 +20,18 @@ _NUMBERS, _SIZE, _INTEGER, _NUMBER = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_
 _PARAMETERS = {
     "kernels": [_NUMBERS, _SIZE, _INTEGER, _INTEGER],
     "slopes": [_NUMBERS, _SIZE, _INTEGER, _INTEGER],
-    "complete": [_NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _NUMBER, _NUMBER],
+    "complete": [
+        _NUMBERS,
+        _NUMBERS,
+        _NUMBERS,
+        _NUMBERS,
+        _NUMBERS,
+        _SIZE,
+        _SIZE,
+        _SIZE,
+        _NUMBER,
+        _NUMBER,
+    ],
     "subtract_product": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _SIZE, _INTEGER],
     "solve_triangular": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _INTEGER],
     "half_solve": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _INTEGER],
@@ -31,7 +42,9 @@ _PARAMETERS = {
 def _load() -> ctypes.CDLL:
     found = find_spec("gaussian_processes._native._compiled")
     if found is None or found.origin is None:
-        raise ImportError("gaussian_processes is not compiled; install it with pip, which needs a C compiler")
+        raise ImportError(
+            "gaussian_processes is not compiled; install it with pip, which needs a C compiler"
+        )
     library = ctypes.CDLL(found.origin)
     for name, parameters in _PARAMETERS.items():
         getattr(library, name).argtypes = parameters
@@ -50,7 +63,9 @@ def read(array: Array) -> int:
         If it is not of float64, or the numbers of a row are not one after the other.
     """
     if array.dtype != np.float64 or (array.size and array.strides[-1] != array.itemsize):
-        raise ValueError(f"an array of {array.dtype} and strides {array.strides} has no rows of float64; copy it")
+        raise ValueError(
+            f"an array of {array.dtype} and strides {array.strides} has no rows of float64; copy it"
+        )
     return _address(array) if array.flags.carray else array.ctypes.data
 
 
@@ -63,7 +78,9 @@ def written(array: Array) -> int:
         If it is not of float64, its numbers are not one after the other, or may not be written to.
     """
     if array.dtype != np.float64 or not array.flags.carray:
-        raise ValueError(f"an array of {array.dtype} and strides {array.strides} is no row of float64 to write to; copy it")
+        raise ValueError(
+            f"an array of {array.dtype} and strides {array.strides} is no row of float64 to write to; copy it"
+        )
     return _address(array)
 
 

@@ -52,7 +52,10 @@ class Examples:
     def take(self, indices: NDArray[np.intp]) -> "Examples":
         """Return some of them."""
         return Examples(
-            self.rows[indices], self.targets[indices], self.weights[indices], lambda row: self.place(int(indices[row]))
+            self.rows[indices],
+            self.targets[indices],
+            self.weights[indices],
+            lambda row: self.place(int(indices[row])),
         )
 
 
@@ -71,14 +74,21 @@ def learn(table: Table, settings: Settings) -> Schema:
         If a column is not there or is to be two things, nothing is left to predict from, a column holds numbers and words, or a
         category has too many levels.
     """
-    targets = _find(table, settings.target, "target") or list(range(settings.label_size or table.label_size or 1))
-    weights, ignored = _find(table, settings.weights, "weights"), _find(table, settings.ignore, "ignore")
+    targets = _find(table, settings.target, "target") or list(
+        range(settings.label_size or table.label_size or 1)
+    )
+    weights, ignored = (
+        _find(table, settings.weights, "weights"),
+        _find(table, settings.ignore, "ignore"),
+    )
     features = _find(table, settings.features, "features")
     categories = _find(table, settings.categories, "categories")
     taken = {"target": targets, "weights": weights, "ignore": ignored}
     _check_roles(table, taken | {"features": features})
     spoken_for = {position for positions in taken.values() for position in positions}
-    features = features or [position for position in range(table.width) if position not in spoken_for]
+    features = features or [
+        position for position in range(table.width) if position not in spoken_for
+    ]
     if not features or max(targets) >= table.width:
         raise UserError(
             f"{table.files} has {table.width} column(s), but {len(targets)} are targets and a feature at least is needed:"
@@ -91,7 +101,11 @@ def learn(table: Table, settings: Settings) -> Schema:
         features=tuple(_column(table, position, position in categories) for position in features),
         targets=tuple(Column(table.name(position), position) for position in targets),
         labels=labels,
-        ignored=tuple(table.name(position) for position in range(table.width) if position not in {*features, *targets}),
+        ignored=tuple(
+            table.name(position)
+            for position in range(table.width)
+            if position not in {*features, *targets}
+        ),
         weights=Column(table.name(weights[0]), weights[0]) if weights else None,
         missing=settings.missing,
         unknown_category=settings.unknown_category,
@@ -119,17 +133,23 @@ def read(table: Table, schema: Schema) -> Examples:
         if column.levels is None:
             if schema.missing == "error":
                 _check_present(table, position, "correct or remove the row, or set missing=mean")
-            rows[:, index] = _numbers(table, position, f"but cells of {table.call(position)} are finite numbers")
+            rows[:, index] = _numbers(
+                table, position, f"but cells of {table.call(position)} are finite numbers"
+            )
         else:
             rows[:, index] = _codes(table, position, column, schema, notes)
     counts = np.isnan(rows).sum(axis=0).tolist()
     if any(counts):
-        where = ", ".join(f"{count:,} of {schema.describe(index)}" for index, count in enumerate(counts) if count)
+        where = ", ".join(
+            f"{count:,} of {schema.describe(index)}" for index, count in enumerate(counts) if count
+        )
         notes.append(
             f"missing cells of {table.files} are filled in, numbers by the mean, categories by no level: {where[:300]}"
         )
     if schema.named != (table.names is not None):
-        notes.append(f"either the training files or {table.files} name their columns, not both: they are matched by position")
+        notes.append(
+            f"either the training files or {table.files} name their columns, not both: they are matched by position"
+        )
     return Examples(rows, _targets(table, schema), _weights(table, schema), table.place, notes)
 
 
@@ -146,8 +166,12 @@ def _position_of(table: Table, asked: str, hyperparameter: str) -> int:
         return int(asked)
     near = difflib.get_close_matches(asked, names, n=1)
     guess = f": correct it to {near[0]}" if near else ""
-    there = ", ".join(names)[:300] if names else f"numbered from 0 to {table.width - 1}, without names"
-    raise UserError(f"hyperparameter {hyperparameter} names column {reprlib.repr(asked)}, but the columns are {there}{guess}")
+    there = (
+        ", ".join(names)[:300] if names else f"numbered from 0 to {table.width - 1}, without names"
+    )
+    raise UserError(
+        f"hyperparameter {hyperparameter} names column {reprlib.repr(asked)}, but the columns are {there}{guess}"
+    )
 
 
 def _check_roles(table: Table, roles: dict[str, list[int]]) -> None:
@@ -155,7 +179,9 @@ def _check_roles(table: Table, roles: dict[str, list[int]]) -> None:
     for index, one in enumerate(names):
         for other in names[index + 1 :]:
             for position in sorted({*roles[one]} & {*roles[other]}):
-                raise UserError(f"{table.call(position)} is named in {one} and in {other}: name it in one of them")
+                raise UserError(
+                    f"{table.call(position)} is named in {one} and in {other}: name it in one of them"
+                )
 
 
 def _column(table: Table, position: int, category: bool) -> Column:
@@ -177,9 +203,13 @@ def _column(table: Table, position: int, category: bool) -> Column:
 def _check_mixture(table: Table, position: int) -> None:
     """Refuse a column of numbers in which a word was written by mistake."""
     cells = [None if cell is None else str(cell) for cell in table.columns[position]]
-    numeric = [row for row, cell in enumerate(cells) if cell is not None and number(cell) is not None]
+    numeric = [
+        row for row, cell in enumerate(cells) if cell is not None and number(cell) is not None
+    ]
     if numeric and len(numeric) < sum(cell is not None for cell in cells):
-        row = next(row for row, cell in enumerate(cells) if cell is not None and number(cell) is None)
+        row = next(
+            row for row, cell in enumerate(cells) if cell is not None and number(cell) is None
+        )
         raise UserError(
             f"{table.at(row, position)} is {reprlib.repr(cells[row])}, but other cells of that column are numbers (as"
             f" {cells[numeric[0]]} in {table.place(numeric[0])}): correct or remove the row, or name the column in categories"
@@ -193,10 +223,14 @@ def _labels(table: Table, targets: Sequence[int], task: str) -> tuple[Label, ...
         return ()
     if len(targets) > 1:
         called = ", ".join(map(table.name, targets))
-        raise UserError(f"the targets are {called}, but classification has one: name one in target, or set task=regression")
+        raise UserError(
+            f"the targets are {called}, but classification has one: name one in target, or set task=regression"
+        )
     cells = table.columns[targets[0]]
     for row in np.flatnonzero(np.isinf(cells))[:1] if not words else ():
-        raise UserError(f"{table.at(row, targets[0])} is {cells[row]}, but classes are finite numbers or words: correct it")
+        raise UserError(
+            f"{table.at(row, targets[0])} is {cells[row]}, but classes are finite numbers or words: correct it"
+        )
     if words:
         if task == "auto":
             _check_mixture(table, targets[0])
@@ -223,7 +257,11 @@ def _plain(value: float) -> float:
 
 def _known(cells: Cells) -> Cells:
     """Cells that are not missing."""
-    return cells[np.array([cell is not None for cell in cells], bool)] if cells.dtype == object else cells[~np.isnan(cells)]
+    return (
+        cells[np.array([cell is not None for cell in cells], bool)]
+        if cells.dtype == object
+        else cells[~np.isnan(cells)]
+    )
 
 
 def _position(table: Table, schema: Schema, column: Column) -> int:
@@ -246,19 +284,27 @@ def _numbers(table: Table, position: int, rule: str) -> Array:
     if cells.dtype == object:
         _check_mixture(table, position)
         row = next((row for row, cell in enumerate(cells) if cell is not None), 0)
-        raise UserError(f"{table.at(row, position)} is {reprlib.repr(cells[row])}, {rule}: correct or remove the row")
+        raise UserError(
+            f"{table.at(row, position)} is {reprlib.repr(cells[row])}, {rule}: correct or remove the row"
+        )
     for row in np.flatnonzero(np.isinf(cells))[:1]:
-        raise UserError(f"{table.at(row, position)} is {cells[row]}, {rule}: correct or remove the row")
+        raise UserError(
+            f"{table.at(row, position)} is {cells[row]}, {rule}: correct or remove the row"
+        )
     return np.asarray(cells, float)
 
 
 def _check_present(table: Table, position: int, remedy: str) -> None:
     cells = table.columns[position]
     absent = (
-        [row for row, cell in enumerate(cells) if cell is None] if cells.dtype == object else np.flatnonzero(np.isnan(cells))
+        [row for row, cell in enumerate(cells) if cell is None]
+        if cells.dtype == object
+        else np.flatnonzero(np.isnan(cells))
     )
     for row in absent[:1]:
-        raise UserError(f"{table.at(int(row), position)} is empty, but every row needs a value: {remedy}")
+        raise UserError(
+            f"{table.at(int(row), position)} is empty, but every row needs a value: {remedy}"
+        )
 
 
 def _codes(table: Table, position: int, column: Column, schema: Schema, notes: list[str]) -> Array:
@@ -266,15 +312,21 @@ def _codes(table: Table, position: int, column: Column, schema: Schema, notes: l
     if schema.missing == "error":
         _check_present(table, position, "correct or remove the row, or set missing=mean")
     cells = table.columns[position]
-    codes = np.array([np.nan if cell is None else column.code(cell) for cell in cells.tolist()], float)
+    codes = np.array(
+        [np.nan if cell is None else column.code(cell) for cell in cells.tolist()], float
+    )
     unknown = np.flatnonzero(codes == UNKNOWN)
     for row in unknown[:1]:
         sentence = f"{table.at(row, position)} is {_shown(cells[row])}, which training did not have"
         if len(unknown) == len(cells) > 1:
-            raise UserError(f"{sentence}, and so are all cells of that column: check that it is the column of training")
+            raise UserError(
+                f"{sentence}, and so are all cells of that column: check that it is the column of training"
+            )
         if schema.unknown_category == "error":
             raise UserError(f"{sentence}: correct or remove the row, or set unknown_category=zeros")
-        notes.append(f"{sentence}; it and {len(unknown) - 1} more such cells count as none of the levels")
+        notes.append(
+            f"{sentence}; it and {len(unknown) - 1} more such cells count as none of the levels"
+        )
     return codes
 
 
@@ -303,7 +355,9 @@ def _targets(table: Table, schema: Schema) -> Array:
 def _weights(table: Table, schema: Schema) -> Array:
     """w of every row: 1 where there is no such column."""
     column = schema.weights
-    if column is None or (schema.named and table.names is not None and column.name not in table.names):
+    if column is None or (
+        schema.named and table.names is not None and column.name not in table.names
+    ):
         return np.ones(len(table))
     position = _position(table, schema, column)
     _check_present(table, position, "correct or remove the row")

@@ -124,7 +124,9 @@ class Features:
         """
         if rows.shape[1] != self.columns:
             found = f"{place(0)} has {rows.shape[1]} feature columns"
-            raise UserError(f"{found} and the model was trained on {self.columns}; give exactly {self.columns}")
+            raise UserError(
+                f"{found} and the model was trained on {self.columns}; give exactly {self.columns}"
+            )
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             standardized = self.standardized(rows)
             points = project(standardized * self.relevance, self.bias)
@@ -143,10 +145,16 @@ class Features:
         for column in np.flatnonzero(np.isinf(row))[:1]:
             return UserError(f"{name}, column {column + 1} is {row[column]}; send finite numbers")
         if not np.isfinite(norm):
-            return UserError(f"{name} holds {np.nanmax(np.abs(row)):.3g}, which is too large to compute with; correct it")
+            return UserError(
+                f"{name} holds {np.nanmax(np.abs(row)):.3g}, which is too large to compute with; correct it"
+            )
         if self.inputs == "unit":
-            return UserError(f"{name} has norm {norm:.6g}, and inputs=unit takes norm 1; use inputs=normalize")
-        return UserError(f"{name} has norm 0 and so no direction; drop the row, or use inputs=sphere with a bias")
+            return UserError(
+                f"{name} has norm {norm:.6g}, and inputs=unit takes norm 1; use inputs=normalize"
+            )
+        return UserError(
+            f"{name} has norm 0 and so no direction; drop the row, or use inputs=sphere with a bias"
+        )
 
     def targets(self, y: Array) -> Array:
         """Targets of shape (n, t) in units of their spread, from their centre."""
@@ -177,21 +185,48 @@ def learn(rows: Array, y: Array, levels: Sequence[int], preparation: Preparation
         If the targets are all alike, or numbers are too large or too small to be squared.
     """
     if len(y) == 1 and preparation.standardize_targets:
-        raise UserError("there is one training row, and nothing to learn from less than two; give more rows")
-    center, scale = _standardization(y) if preparation.standardize_targets else (np.zeros(y.shape[1]), np.ones(y.shape[1]))
+        raise UserError(
+            "there is one training row, and nothing to learn from less than two; give more rows"
+        )
+    center, scale = (
+        _standardization(y)
+        if preparation.standardize_targets
+        else (np.zeros(y.shape[1]), np.ones(y.shape[1]))
+    )
     if not ((y - center) / scale).any():
-        raise UserError(f"every target is {y[0, 0]:.6g}, so there is nothing to learn; check that the target is column 1")
+        raise UserError(
+            f"every target is {y[0, 0]:.6g}, so there is nothing to learn; check that the target is column 1"
+        )
     source = np.repeat(np.arange(len(levels)), np.maximum(levels, 1))
-    level = np.concatenate([np.arange(count) if count else [NO_LEVEL] for count in levels]).astype(np.intp)
+    level = np.concatenate([np.arange(count) if count else [NO_LEVEL] for count in levels]).astype(
+        np.intp
+    )
     none, one = np.zeros(len(source)), np.ones(len(source))
-    raw = Features(preparation.inputs, source, level, _fill(rows, levels), none, one, one, preparation.bias, center, scale)
-    return _scaled(raw, raw.encoded(rows), preparation.scaling) if preparation.inputs == "sphere" else raw
+    raw = Features(
+        preparation.inputs,
+        source,
+        level,
+        _fill(rows, levels),
+        none,
+        one,
+        one,
+        preparation.bias,
+        center,
+        scale,
+    )
+    return (
+        _scaled(raw, raw.encoded(rows), preparation.scaling)
+        if preparation.inputs == "sphere"
+        else raw
+    )
 
 
 def _fill(rows: Array, levels: Sequence[int]) -> Array:
     """Mean of what is there of every column, and no level of a category."""
     there = ~np.isnan(rows)
-    with np.errstate(over="ignore"):  # numbers that are too large are refused where they are squared
+    with np.errstate(
+        over="ignore"
+    ):  # numbers that are too large are refused where they are squared
         mean = np.where(there, rows, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
     return np.where(np.array(levels) > 0, float(NO_LEVEL), mean)
 
@@ -221,6 +256,8 @@ def _standardization(columns: Array) -> tuple[Array, Array]:
         scale = np.sqrt(np.square(columns - center).mean(axis=0))
     for column in np.flatnonzero(~np.isfinite(scale) | (scale == 0) & ~constant)[:1]:
         largest = np.abs(columns[:, column]).max()
-        raise UserError(f"the square of {largest:.3g} is out of floating point's range; give such numbers in other units")
+        raise UserError(
+            f"the square of {largest:.3g} is out of floating point's range; give such numbers in other units"
+        )
     scale[constant] = 1.0
     return center, scale

@@ -19,7 +19,9 @@ UNKNOWN = -1.0
 # Words for a cell that nobody has filled in.
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
 # Python's own float() would also take "1_000" and the digits of other scripts.
-NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)\s*", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(
+    r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)\s*", re.ASCII | re.IGNORECASE
+)
 
 
 def number(cell: str) -> float | None:
@@ -129,13 +131,19 @@ class Schema:
         positions = {name: position for position, name in enumerate(names)}
         known = [column.name for column in self.features]
         if len(positions) < len(names):
-            raise UserError(f"a column name stands there twice ({', '.join(names)[:200]}); give every column a name of its own")
+            raise UserError(
+                f"a column name stands there twice ({', '.join(names)[:200]}); give every column a name of its own"
+            )
         for name in known:
             if name not in positions:
-                raise UserError(f"column {reprlib.repr(name)} is missing; send {', '.join(known)[:400]}")
+                raise UserError(
+                    f"column {reprlib.repr(name)} is missing; send {', '.join(known)[:400]}"
+                )
         for name in (name for name in names if name not in {*known, *self.ignored}):
             if name in {column.name for column in self.targets}:
-                raise UserError(f"column {reprlib.repr(name)} is what the model predicts; leave it out of the request")
+                raise UserError(
+                    f"column {reprlib.repr(name)} is what the model predicts; leave it out of the request"
+                )
             raise UserError(
                 f"column {reprlib.repr(name)} is not one the model was trained on; send {', '.join(known)[:400]},"
                 " or train with the others in ignore"

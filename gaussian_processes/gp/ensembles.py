@@ -48,7 +48,9 @@ class Ensemble:
         return mixture(self.weights.tolist(), means, variances)
 
 
-def stack(learners: Sequence[Learner], rows: Array, targets: Array, folds: int = 10, seed: int = 0) -> Ensemble:
+def stack(
+    learners: Sequence[Learner], rows: Array, targets: Array, folds: int = 10, seed: int = 0
+) -> Ensemble:
     """Blend learners by the weights that predict best what each had not seen.
 
     Parameters
@@ -74,7 +76,9 @@ def stack(learners: Sequence[Learner], rows: Array, targets: Array, folds: int =
             densities[left_out, column] = log_densities(targets[left_out], mean, variance)
     weights = stacking_weights(densities)
     counting = np.flatnonzero(weights)
-    return Ensemble([learners[column].fit(rows, targets) for column in counting.tolist()], weights[counting])
+    return Ensemble(
+        [learners[column].fit(rows, targets) for column in counting.tolist()], weights[counting]
+    )
 
 
 def split(size: int, folds: int, seed: int) -> list[Indices]:
@@ -114,7 +118,9 @@ def stacking_weights(densities: Array) -> Array:
     return kept
 
 
-def mixture(weights: Sequence[float], means: Sequence[Array], variances: Sequence[Array]) -> tuple[Array, Array]:
+def mixture(
+    weights: Sequence[float], means: Sequence[Array], variances: Sequence[Array]
+) -> tuple[Array, Array]:
     """Mean and variance of a mixture.
 
     Parameters

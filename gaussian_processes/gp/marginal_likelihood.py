@@ -88,10 +88,14 @@ class Observations:
 
     def condition(self, prior: Prior) -> GaussianProcess:
         """Condition a prior on them."""
-        return fit(GramMatrix(prior.kernel, prior.points(self.z), prior.noise, self.weights), self.y)
+        return fit(
+            GramMatrix(prior.kernel, prior.points(self.z), prior.noise, self.weights), self.y
+        )
 
 
-def learn(prior: Prior, names: Sequence[str], known: Observations, start: Prior | None = None) -> Prior:
+def learn(
+    prior: Prior, names: Sequence[str], known: Observations, start: Prior | None = None
+) -> Prior:
     """Maximise the log evidence in some of the parameters of a prior.
 
     Parameters
@@ -113,7 +117,10 @@ def learn(prior: Prior, names: Sequence[str], known: Observations, start: Prior 
     scalars = [name for name in names if name != "relevance"]
     if scalars:
         starts = [{name: getattr(start, name) for name in scalars}] if start else STARTS
-        climbs = (_climb(_with(prior, scalars, np.log([one[name] for name in scalars])), scalars, known) for one in starts)
+        climbs = (
+            _climb(_with(prior, scalars, np.log([one[name] for name in scalars])), scalars, known)
+            for one in starts
+        )
         prior = max(climbs, key=lambda climb: climb[0])[1]
     if "relevance" in names:
         prior = replace(prior, relevance=start.relevance if start else prior.relevance)
@@ -121,7 +128,9 @@ def learn(prior: Prior, names: Sequence[str], known: Observations, start: Prior 
     return prior
 
 
-def learn_roughly(prior: Prior, names: Sequence[str], known: Observations, start: Prior | None = None) -> Prior:
+def learn_roughly(
+    prior: Prior, names: Sequence[str], known: Observations, start: Prior | None = None
+) -> Prior:
     """Learn, as `learn` does, from `FEW_ROWS` of the observations: the start of a search on all of them."""
     found = learn(prior, names, known.few(), start)
     if "noise" in names and len(known.z) > FEW_ROWS:
@@ -134,22 +143,37 @@ def _climb(prior: Prior, names: Sequence[str], known: Observations) -> tuple[flo
 
     def loss(logs: Array) -> tuple[float, Array]:
         value, gradient = evidence(_with(prior, names, logs), known)
-        return -value / len(known.z), -np.concatenate([gradient[name] for name in names]) / len(known.z)
+        return -value / len(known.z), -np.concatenate([gradient[name] for name in names]) / len(
+            known.z
+        )
 
     values = [np.atleast_1d(getattr(prior, name)) for name in names]
-    bounds = [np.log(BOUNDS[name]) for name, value in zip(names, values, strict=True) for _ in value]
+    bounds = [
+        np.log(BOUNDS[name]) for name, value in zip(names, values, strict=True) for _ in value
+    ]
     # Ends when a step gains a row less than 1e-6 nats: of 2,000 rows a likelihood that is 1.002 times as high. Eight steps are
     # usual; a hundred keep a search in many columns, each of whose steps is a factorisation, within minutes.
     options = {"ftol": 1e-6, "maxiter": 100}
     with Team():  # a BLAS of several threads would spend longer on waking them than on the few numbers of a step
-        found = minimize(loss, np.log(np.concatenate(values)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        found = minimize(
+            loss,
+            np.log(np.concatenate(values)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options=options,
+        )
     return -found.fun, _with(prior, names, found.x)
 
 
 def at_bounds(prior: Prior, names: Sequence[str]) -> list[str]:
     """Those of the scalar parameters that the search would have taken further, had it been allowed to."""
     logs = {name: np.log(getattr(prior, name)) for name in names if name != "relevance"}
-    return [name for name, log in logs.items() if np.isclose(log, np.log(BOUNDS[name]), rtol=0, atol=1e-6).any()]
+    return [
+        name
+        for name, log in logs.items()
+        if np.isclose(log, np.log(BOUNDS[name]), rtol=0, atol=1e-6).any()
+    ]
 
 
 def _with(prior: Prior, names: Sequence[str], logs: Array) -> Prior:

@@ -255,7 +255,10 @@ def in_memory(diagonal: float) -> Store:  # noqa: ARG001  the same for every dia
 
 
 def fit(
-    matrix: GramMatrix, targets: Array, stores: Callable[[float], Store] = in_memory, progress: Progress | None = None
+    matrix: GramMatrix,
+    targets: Array,
+    stores: Callable[[float], Store] = in_memory,
+    progress: Progress | None = None,
 ) -> GaussianProcess:
     """Condition a Gaussian process on observations.
 
@@ -293,10 +296,25 @@ def fit(
             if store.kind == np.float32:
                 raise
             continue
-        weights, iterations = refine(jittered, factor, targets) if store.kind == np.float32 else (factor.solve(targets), 0)
+        weights, iterations = (
+            refine(jittered, factor, targets)
+            if store.kind == np.float32
+            else (factor.solve(targets), 0)
+        )
         variance = (targets * weights).sum(axis=0) / len(targets)
-        return GaussianProcess(matrix.kernel, matrix.noise, jitter, matrix.points, weights, variance, factor, iterations)
-    raise ValueError(f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal; are there NaN among the points?")
+        return GaussianProcess(
+            matrix.kernel,
+            matrix.noise,
+            jitter,
+            matrix.points,
+            weights,
+            variance,
+            factor,
+            iterations,
+        )
+    raise ValueError(
+        f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal; are there NaN among the points?"
+    )
 
 
 def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, int]:

@@ -49,5 +49,7 @@ def log_loss(codes: Array, probabilities: Array) -> float:
 
 def log_densities(targets: Array, mean: Array, variance: Array) -> Array:
     """Log density of every row's targets under independent normal distributions, of shape (m,)."""
-    logs: Array = -(np.log(2 * np.pi * variance) + np.square(targets - mean) / variance).sum(axis=1) / 2
+    logs: Array = (
+        -(np.log(2 * np.pi * variance) + np.square(targets - mean) / variance).sum(axis=1) / 2
+    )
     return logs

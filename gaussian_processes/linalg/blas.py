@@ -36,7 +36,9 @@ def subtract_product(c: Array, a: Array, b: Array) -> None:
         If the types differ.
     """
     if not a.dtype == b.dtype == c.dtype:
-        raise ValueError(f"a product of {a.dtype} and {b.dtype} can't be taken from {c.dtype}; convert them to one type")
+        raise ValueError(
+            f"a product of {a.dtype} and {b.dtype} can't be taken from {c.dtype}; convert them to one type"
+        )
     (rows, inner), columns = a.shape, b.shape[1]
     if columns <= FEW and rows and inner:
         for j in range(columns):

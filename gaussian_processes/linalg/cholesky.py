@@ -94,11 +94,15 @@ def slices(size: int, length: int = WIDTH) -> list[slice]:
 
 def packed_bytes(size: int, kind: DTypeLike = np.float64) -> int:
     """Memory of the factor of `size` rows, in bytes: little more than half of a square."""
-    numbers: int = sum((size - columns.start) * (columns.stop - columns.start) for columns in slices(size))
+    numbers: int = sum(
+        (size - columns.start) * (columns.stop - columns.start) for columns in slices(size)
+    )
     return int(numbers * np.dtype(kind).itemsize)
 
 
-def factorise(matrix: Matrix, store: Store | None = None, progress: Progress | None = None) -> "Factor":
+def factorise(
+    matrix: Matrix, store: Store | None = None, progress: Progress | None = None
+) -> "Factor":
     """Cholesky factor L of a symmetric positive definite matrix M = L Lᵀ.
 
     Parameters
@@ -130,7 +134,9 @@ def factorise(matrix: Matrix, store: Store | None = None, progress: Progress | N
     total, done = sum(work), sum(work[: len(panels)])
     with Team() as over:
         for columns in slices(size)[len(panels) :]:
-            with store.panel(len(panels), (size - columns.start, columns.stop - columns.start)) as panel:
+            with store.panel(
+                len(panels), (size - columns.start, columns.stop - columns.start)
+            ) as panel:
                 for rows in _fill(panel, columns, matrix, panels, over):
                     done += _operations(rows, columns)
                     if progress:
@@ -147,7 +153,9 @@ def _operations(rows: int, columns: slice) -> float:
     return 2.0 * rows * width * (before + width / 2)
 
 
-def _fill(panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], over: Over) -> Iterator[int]:
+def _fill(
+    panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], over: Over
+) -> Iterator[int]:
     """Columns of the matrix less what the panels before have explained of them; yields the rows that each tile has."""
 
     def fill(rows: slice) -> int:
@@ -169,12 +177,22 @@ def _finish(panel: Array, columns: slice, over: Over) -> None:
     failed_minor = blas.factorise(diagonal)
     if failed_minor:
         row = columns.start + failed_minor
-        raise NotPositiveDefiniteError(f"row {row} is, up to rounding, a combination of the rows before it")
-    for _ in over(lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE)):
+        raise NotPositiveDefiniteError(
+            f"row {row} is, up to rounding, a combination of the rows before it"
+        )
+    for _ in over(
+        lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE)
+    ):
         pass
 
 
-def _subtract(routine: Callable[[Array, Array, Array], None], rest: Array, below: Array, top: Array, over: Over) -> None:
+def _subtract(
+    routine: Callable[[Array, Array, Array], None],
+    rest: Array,
+    below: Array,
+    top: Array,
+    over: Over,
+) -> None:
     """Take from the rest of a right-hand side what its top explains of it."""
     rows = max(FEWEST, int(SHARE / _products(1, top)))
     for _ in over(lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)):
@@ -236,7 +254,9 @@ class Factor:
     @property
     def log_determinant(self) -> float:
         """log |M| = 2 Σ log L_ii."""
-        return 2 * sum(float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels)
+        return 2 * sum(
+            float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels
+        )
 
     def half_solve(self, y: Array, over: Over = map) -> Array:
         """L⁻¹ y, of shape (n, m) for y of that shape, whose rows may stand apart; `over` shares the work among cores."""
@@ -262,7 +282,9 @@ class Factor:
     def inverse_diagonal(self) -> Array:
         """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
         with Team() as over:
-            norms = over(lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE))
+            norms = over(
+                lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE)
+            )
             return np.concatenate(list(norms))
 
     def inverse(self) -> Array:
@@ -270,7 +292,9 @@ class Factor:
         inverse = np.empty((len(self), len(self)), self.kind)
         blocks = slices(len(self), TILE)
         with Team() as over:
-            lower = dict(zip([columns.start for columns in blocks], over(self._inverse, blocks), strict=True))
+            lower = dict(
+                zip([columns.start for columns in blocks], over(self._inverse, blocks), strict=True)
+            )
 
             def product(pair: tuple[slice, slice]) -> None:
                 rows, columns = pair
@@ -294,6 +318,9 @@ class Factor:
             if columns.stop > start:
                 begun = max(start - columns.start, 0)
                 diagonal, below = _split(panel[begun:, begun:])
-                top, rest = x[columns.start + begun - start : columns.stop - start], x[columns.stop - start :]
+                top, rest = (
+                    x[columns.start + begun - start : columns.stop - start],
+                    x[columns.stop - start :],
+                )
                 routines.solve_triangular(diagonal, top)
                 _subtract(routines.subtract_product, rest, below, top, over)

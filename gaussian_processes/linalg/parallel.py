@@ -19,7 +19,9 @@ Result = TypeVar("Result")
 class Over(Protocol):
     """Call a function on every task, several at a time, and yield the results in the order of the tasks."""
 
-    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
+    def __call__(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], /
+    ) -> Iterator[Result]:
         """Return the results, in the order of the tasks."""
 
 
@@ -78,14 +80,24 @@ class Team:
         ONE_THREAD.__enter__()
         return self
 
-    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
+    def __call__(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], /
+    ) -> Iterator[Result]:
         """Call a function on every task, and yield the results in the order of the tasks."""
         waiting = list(tasks)
         # One task is done here, for starting a thread takes as long as the kernel of a thousand pairs.
-        if len(waiting) > 1 and not self._pool and (threads := allowed_cores() // (1 + len(_BUSY))) > 1:
+        if (
+            len(waiting) > 1
+            and not self._pool
+            and (threads := allowed_cores() // (1 + len(_BUSY))) > 1
+        ):
             self._pool = ThreadPoolExecutor(threads)
             _BUSY.append(self)
-        return self._pool.map(function, waiting) if self._pool and len(waiting) > 1 else map(function, waiting)
+        return (
+            self._pool.map(function, waiting)
+            if self._pool and len(waiting) > 1
+            else map(function, waiting)
+        )
 
     def __exit__(self, *_: object) -> None:
         """Wait for the tasks, and give BLAS its threads back once no team is left."""

@@ -66,9 +66,13 @@ def subtract_product(c: Array, a: Array, b: Array) -> None:
     """
     (rows, columns), (inner, _) = c.shape, b.shape
     if a.shape != (rows, inner) or b.shape != (inner, columns):
-        raise ValueError(f"c, a and b have shapes {c.shape}, {a.shape} and {b.shape}; give (n, m), (n, k) and (k, m)")
+        raise ValueError(
+            f"c, a and b have shapes {c.shape}, {a.shape} and {b.shape}; give (n, m), (n, k) and (k, m)"
+        )
     if not b.flags.c_contiguous:
-        raise ValueError(f"the rows of b are not one after the other, its strides are {b.strides}; copy it")
+        raise ValueError(
+            f"the rows of b are not one after the other, its strides are {b.strides}; copy it"
+        )
     _check_columns(columns)
     LIBRARY.subtract_product(written(c), read(a), read(b), rows, inner, _stride(a), columns, GROUP)
 
@@ -90,7 +94,9 @@ def solve_triangular(triangle: Array, c: Array) -> None:
     """
     rows, columns = c.shape
     if triangle.shape != (rows, rows):
-        raise ValueError(f"triangle and c have shapes {triangle.shape} and {c.shape}; give (n, n) and (n, m)")
+        raise ValueError(
+            f"triangle and c have shapes {triangle.shape} and {c.shape}; give (n, n) and (n, m)"
+        )
     _check_columns(columns)
     LIBRARY.solve_triangular(written(c), read(triangle), rows, _stride(triangle), columns, GROUP)
 
@@ -112,8 +118,12 @@ def addresses(panels: Sequence[Array], width: int) -> Addresses:
     """
     rows = len(panels[0])
     shapes = [(rows - start, min(width, rows - start)) for start in range(0, rows, width)]
-    if [panel.shape for panel in panels] != shapes or not all(panel.flags.c_contiguous for panel in panels):
-        raise ValueError(f"there are panels of shapes {[panel.shape for panel in panels]}; give {shapes}, contiguous")
+    if [panel.shape for panel in panels] != shapes or not all(
+        panel.flags.c_contiguous for panel in panels
+    ):
+        raise ValueError(
+            f"there are panels of shapes {[panel.shape for panel in panels]}; give {shapes}, contiguous"
+        )
     return Addresses(rows, width, pointers([read(panel) for panel in panels]))
 
 
@@ -134,7 +144,9 @@ def half_solve(triangle: Addresses, c: Array) -> None:
     """
     rows, columns = c.shape
     if rows != triangle.rows:
-        raise ValueError(f"triangle and c have {triangle.rows} and {rows} rows; give (n, n) and (n, m)")
+        raise ValueError(
+            f"triangle and c have {triangle.rows} and {rows} rows; give (n, n) and (n, m)"
+        )
     _check_columns(columns)
     LIBRARY.half_solve(written(c), triangle.pointers, rows, triangle.width, columns, GROUP)
 

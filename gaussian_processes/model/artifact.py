@@ -54,7 +54,10 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
     checksums = {}
     for index, member in enumerate(model.members):
         process = member.process
-        arrays: dict[str, tuple[Array, ...]] = {"points": (process.points,), "weights": (process.weights,)}
+        arrays: dict[str, tuple[Array, ...]] = {
+            "points": (process.points,),
+            "weights": (process.weights,),
+        }
         if process.factor is not None:
             arrays["factor"] = process.factor.panels
         for name, parts in arrays.items():
@@ -81,7 +84,9 @@ def _described(member: Member) -> dict[str, Any]:
     process = member.process
     return {
         "weight": member.weight,
-        "features": {name: np.asarray(value).tolist() for name, value in asdict(member.features).items()},
+        "features": {
+            name: np.asarray(value).tolist() for name, value in asdict(member.features).items()
+        },
         "kernel": asdict(process.kernel),
         "noise": process.noise,
         "jitter": process.jitter,
@@ -101,9 +106,13 @@ def load(folder: Path) -> Model:
     try:
         return _model(folder, read(folder))
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; {folder} must hold what `train` has written there") from error
+        raise UserError(
+            f"{error.filename} is missing; {folder} must hold what `train` has written there"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} can't be used ({type(error).__name__}: {error}); train the model again") from error
+        raise UserError(
+            f"{path} can't be used ({type(error).__name__}: {error}); train the model again"
+        ) from error
 
 
 def read(folder: Path) -> Record:
@@ -118,12 +127,21 @@ def _model(folder: Path, description: Record) -> Model:
             f"{folder}/model.json is of format {description['format']} and this program reads {FORMAT}; train again"
         )
     if description["panel_width"] != WIDTH:
-        raise ValueError(f"its factor has panels of {description['panel_width']} columns, and this program's have {WIDTH}")
+        raise ValueError(
+            f"its factor has panels of {description['panel_width']} columns, and this program's have {WIDTH}"
+        )
     for name, checksum in description["sha256"].items():
         if not NAME.fullmatch(name) or _checksum(folder / name) != checksum:
-            raise UserError(f"{folder / name} is not what was saved: its checksum differs; copy the model again")
-    arrays = {name: np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False)) for name in description["sha256"]}
-    members = [_member(index, member, arrays) for index, member in enumerate(description["members"])]
+            raise UserError(
+                f"{folder / name} is not what was saved: its checksum differs; copy the model again"
+            )
+    arrays = {
+        name: np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
+        for name in description["sha256"]
+    }
+    members = [
+        _member(index, member, arrays) for index, member in enumerate(description["members"])
+    ]
     return Model(_schema(description["schema"]), tuple(members), float(description["sharpness"]))
 
 
@@ -141,7 +159,9 @@ def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) 
     learned = member["features"]
     kinds = {"inputs": str, "bias": float, "source": np.intp, "level": np.intp}
     values = {
-        name: kinds[name](value) if name in {"inputs", "bias"} else np.array(value, kinds.get(name, float))
+        name: kinds[name](value)
+        if name in {"inputs", "bias"}
+        else np.array(value, kinds.get(name, float))
         for name, value in learned.items()
     }
     return Member(Features(**values), process, float(member["weight"]))
@@ -163,7 +183,9 @@ def _schema(described: Mapping[str, Any]) -> Schema:
 
 def _column(described: Mapping[str, Any]) -> Column:
     levels = described["levels"]
-    return Column(described["name"], described["position"], None if levels is None else tuple(levels))
+    return Column(
+        described["name"], described["position"], None if levels is None else tuple(levels)
+    )
 
 
 def _panels(packed: Array, size: int) -> Iterable[Array]:

@@ -20,9 +20,17 @@ from gaussian_processes.sagemaker import environment
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a model; return the exit code."""
-    parser = argparse.ArgumentParser("describe", description="Print what a trained model is and how good it was.")
+    parser = argparse.ArgumentParser(
+        "describe", description="Print what a trained model is and how good it was."
+    )
     usual = environment.base_folder(os.environ) / "model"
-    parser.add_argument("folder", type=Path, nargs="?", default=usual, help=f"what `train` has written (default {usual})")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=usual,
+        help=f"what `train` has written (default {usual})",
+    )
     folder = parser.parse_args(arguments).folder
     try:
         model, record = artifact.load(folder), artifact.read(folder)
@@ -43,16 +51,24 @@ def _lines(model: Model, record: artifact.Record) -> Iterator[str]:
         yield f"classes: {', '.join(map(str, schema.labels))}; probabilities: softmax of {model.sharpness:.4g} times the means"
     yield f"features: {len(schema.features)} columns, in this order in a request"
     for index, column in enumerate(schema.features):
-        yield f"  {schema.describe(index)}: " + ("numbers" if column.levels is None else f"one of {', '.join(column.levels)}")
+        yield f"  {schema.describe(index)}: " + (
+            "numbers" if column.levels is None else f"one of {', '.join(column.levels)}"
+        )
     if schema.ignored:
         yield f"ignored: {', '.join(schema.ignored)}"
     for member in model.members:
         yield from _member(model, member)
-    yield "standard deviations: " + ("yes" if model.has_variance else "no, it was trained with variance=false or is too large")
+    yield "standard deviations: " + (
+        "yes" if model.has_variance else "no, it was trained with variance=false or is too large"
+    )
     for name, value in record["scores"].items():
         if isinstance(value, float):
             yield f"{name}: {value:.6g}"
-    asked = {name: value for name, value in record["hyperparameters"].items() if value not in ("auto", [], "none")}
+    asked = {
+        name: value
+        for name, value in record["hyperparameters"].items()
+        if value not in ("auto", [], "none")
+    }
     yield "hyperparameters: " + ", ".join(f"{name}={value}" for name, value in asked.items())
 
 
@@ -62,7 +78,9 @@ def _member(model: Model, member: Member) -> Iterator[str]:
     yield f"kernel: arc-cosine q={process.kernel.q}, l={process.kernel.l}{share}"
     jitter = f" (and {process.jitter:g} of jitter)" if process.jitter else ""
     yield f"  inputs={learned.inputs}, bias={learned.bias:.6g}, noise={process.noise:.6g}{jitter}"
-    for column, signal in zip(model.schema.targets, process.signal_variance * learned.target_scale**2, strict=False):
+    for column, signal in zip(
+        model.schema.targets, process.signal_variance * learned.target_scale**2, strict=False
+    ):
         if not model.schema.labels:
             noise = np.sqrt(signal * process.noise)
             yield f"  {column.name}: standard deviation of the noise {noise:.6g}, of the function {np.sqrt(signal):.6g}"
@@ -71,9 +89,15 @@ def _member(model: Model, member: Member) -> Iterator[str]:
 
 
 def _relevance(model: Model, learned: Features) -> Iterator[str]:
-    for source, level, weight in zip(learned.source.tolist(), learned.level.tolist(), learned.relevance, strict=True):
+    for source, level, weight in zip(
+        learned.source.tolist(), learned.level.tolist(), learned.relevance, strict=True
+    ):
         column = model.schema.features[source]
-        name = column.name if level == NO_LEVEL or column.levels is None else f"{column.name}={column.levels[level]}"
+        name = (
+            column.name
+            if level == NO_LEVEL or column.levels is None
+            else f"{column.name}={column.levels[level]}"
+        )
         yield f"{name} {weight:.3g}"
 
 

@@ -40,7 +40,10 @@ class Prediction:
 
     def of(self, rows: slice) -> "Prediction":
         """Return the prediction of some of the rows."""
-        parts = (None if values is None else values[rows] for values in (self.mean, self.variance, self.probabilities))
+        parts = (
+            None if values is None else values[rows]
+            for values in (self.mean, self.variance, self.probabilities)
+        )
         return Prediction(*parts)  # type: ignore[arg-type]  # the mean is never None
 
 
@@ -65,7 +68,9 @@ class Member:
         points = self.features.points(rows, place)
         return self.process.mean(points) * self.features.target_scale + self.features.target_center
 
-    def mean_and_variance(self, rows: Array, place: Callable[[int], str] = numbered) -> tuple[Array, Array]:
+    def mean_and_variance(
+        self, rows: Array, place: Callable[[int], str] = numbered
+    ) -> tuple[Array, Array]:
         """Mean and variance at rows of shape (m, c), each of shape (m, t)."""
         mean, variance = self.process.mean_and_variance(self.features.points(rows, place))
         return (
@@ -108,7 +113,9 @@ class Model:
                 seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)
         return seconds
 
-    def predict(self, rows: Array, variance: bool = False, place: Callable[[int], str] = numbered) -> Prediction:
+    def predict(
+        self, rows: Array, variance: bool = False, place: Callable[[int], str] = numbered
+    ) -> Prediction:
         """Predict the targets of some rows.
 
         Parameters
@@ -126,11 +133,15 @@ class Model:
             If a row can't be used (the message names row and column), or the variance is wanted of a model without.
         """
         if variance and not self.has_variance:
-            raise UserError("this model was trained without variance; train again with variance=true to get std or variance")
+            raise UserError(
+                "this model was trained without variance; train again with variance=true to get std or variance"
+            )
         weights = [member.weight for member in self.members]
         spread: Array | None = None
         if variance:
-            means, spreads = zip(*(member.mean_and_variance(rows, place) for member in self.members), strict=True)
+            means, spreads = zip(
+                *(member.mean_and_variance(rows, place) for member in self.members), strict=True
+            )
             mean, spread = mixture(weights, means, spreads)
         else:
             mean = average(weights, [member.mean(rows, place) for member in self.members])

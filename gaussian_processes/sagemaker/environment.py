@@ -116,7 +116,9 @@ def report(name: str, value: float) -> None:
     validation:RMSE=0.00001;
     """
     if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}, which SageMaker takes for no metric at all: compute it from finite numbers")
+        raise ValueError(
+            f"{name} is {value}, which SageMaker takes for no metric at all: compute it from finite numbers"
+        )
     print(f"{name}={Decimal(repr(float(value))):f};", flush=True)
 
 
@@ -175,7 +177,10 @@ def run(job: Callable[[], None], failure: Path, steps: Steps | None = None) -> i
         except UserError as error:
             _leave(str(error), failure)
         except MemoryError as error:
-            _leave(f"memory ran out ({error}); use an instance with more memory, or fewer rows", failure)
+            _leave(
+                f"memory ran out ({error}); use an instance with more memory, or fewer rows",
+                failure,
+            )
         except Exception as error:
             _leave(_bug(error), failure)
         else:
@@ -195,7 +200,9 @@ def _stopped_by(failure: Path, steps: Steps, *signals: signal.Signals) -> Iterat
     os.set_blocking(woken, False)
     before = {number: signal.signal(number, _nothing) for number in signals}
     previous = signal.set_wakeup_fd(woken)
-    watcher = threading.Thread(target=_watch, args=(wake, failure, steps, signals), name="signals", daemon=True)
+    watcher = threading.Thread(
+        target=_watch, args=(wake, failure, steps, signals), name="signals", daemon=True
+    )
     watcher.start()
     try:
         yield
@@ -268,13 +275,18 @@ def _object(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}): correct it or remove it") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a JSON object, but holds a {type(content).__name__}: correct it or remove it")
+        raise UserError(
+            f"{path} must hold a JSON object, but holds a {type(content).__name__}: correct it or remove it"
+        )
     return content
 
 
 def _strings(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
     """Hyperparameters as SageMaker would send them; what a person wrote without quotes, as its JSON text."""
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in hyperparameters.items()}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in hyperparameters.items()
+    }
 
 
 def _one_host(hosts: tuple[str, ...]) -> tuple[str, ...]:
@@ -297,8 +309,14 @@ def _channels(declared: Mapping[str, Any], data: Path) -> dict[str, Channel]:
         )
     for name in sorted(given.keys() - set().union(*found.values())):
         print(f"channel {name} is ignored: only train, validation and test are read", flush=True)
-    return {ours: _channel(names[0], given[names[0]] or {}, data) for ours, names in found.items() if names}
+    return {
+        ours: _channel(names[0], given[names[0]] or {}, data)
+        for ours, names in found.items()
+        if names
+    }
 
 
 def _channel(name: str, settings: Mapping[str, str], data: Path) -> Channel:
-    return Channel(name, data / name, settings.get("ContentType"), settings.get("TrainingInputMode", "File"))
+    return Channel(
+        name, data / name, settings.get("ContentType"), settings.get("TrainingInputMode", "File")
+    )

@@ -47,7 +47,11 @@ class Number:
             raise ValueError
         # A whole number is not read as a float, which would round a large seed.
         value = int(text) if self.whole and text.isdigit() else float(text)
-        if not self.least <= value <= self.greatest or value == math.inf or (self.whole and value % 1):
+        if (
+            not self.least <= value <= self.greatest
+            or value == math.inf
+            or (self.whole and value % 1)
+        ):
             raise ValueError
         return int(value) if self.whole else value
 
@@ -83,7 +87,9 @@ class Several:
     @property
     def rule(self) -> str:
         """What it takes, in words that follow "must be"."""
-        return f"auto, or whole numbers {_interval(self.least, self.greatest)}, such as 1, 0,2 or 0-3"
+        return (
+            f"auto, or whole numbers {_interval(self.least, self.greatest)}, such as 1, 0,2 or 0-3"
+        )
 
     def read(self, text: str) -> tuple[int, ...]:
         """Return the numbers that a list, a range, or a list of both names, each once; ValueError if it breaks the rule."""
@@ -94,7 +100,11 @@ class Several:
 
     def _span(self, text: str) -> range:
         kind = Number(self.least, self.greatest, whole=True)
-        ends = [kind.read(end.strip()) for end in text.split("-")] if re.search(r"\d\s*-", text) else [kind.read(text)]
+        ends = (
+            [kind.read(end.strip()) for end in text.split("-")]
+            if re.search(r"\d\s*-", text)
+            else [kind.read(text)]
+        )
         first, last = (int(end or 0) for end in (ends[0], ends[-1]))
         if len(ends) > 2 or first > last:
             raise ValueError
@@ -110,7 +120,11 @@ class Columns:
     @property
     def rule(self) -> str:
         """What it takes, in words that follow "must be"."""
-        return "the name or 0-based position of a column" if self.most == 1 else "names or 0-based positions of columns"
+        return (
+            "the name or 0-based position of a column"
+            if self.most == 1
+            else "names or 0-based positions of columns"
+        )
 
     def read(self, text: str) -> tuple[str, ...]:
         """Return the names and positions of a list; ValueError if it breaks the rule."""
@@ -150,7 +164,9 @@ class Hyperparameter:
     tuning: Range | None = None
 
 
-def _declared(kind: Number | Word | Several | Columns, default: str, meaning: str, tuning: Range | None = None) -> Any:
+def _declared(
+    kind: Number | Word | Several | Columns, default: str, meaning: str, tuning: Range | None = None
+) -> Any:
     """Declare a field of `Settings`, which takes its default from the declaration."""
     entry = {"kind": kind, "default": default, "meaning": meaning, "tuning": tuning}
     return field(default=kind.read(default), metadata=entry)
@@ -168,7 +184,9 @@ class Settings:
     """What a job asks for, checked; None where it leaves the choice to the program (`auto`)."""
 
     q: tuple[int, ...] = _declared(
-        Several(0, 10, usual=4),  # beyond, the kernel is next to 0 for most pairs, and its rounding grows
+        Several(
+            0, 10, usual=4
+        ),  # beyond, the kernel is next to 0 for most pairs, and its rounding grows
         default="auto",
         tuning=Range(0, 4, "Linear"),
         meaning="degrees of the arc-cosine kernel to choose from: 0 gives rough functions, each further degree smoother ones;"
@@ -321,7 +339,11 @@ class Settings:
     @property
     def targets_are_standardized(self) -> bool:
         """Whether targets are centred and scaled: `auto` keeps the post's formulas to the letter where they are asked for."""
-        return self.inputs != "normalize" if self.standardize_targets is None else self.standardize_targets
+        return (
+            self.inputs != "normalize"
+            if self.standardize_targets is None
+            else self.standardize_targets
+        )
 
 
 HYPERPARAMETERS = tuple(Hyperparameter(entry.name, **entry.metadata) for entry in fields(Settings))
@@ -384,7 +406,11 @@ def _known(name: str) -> Hyperparameter:
     if name in entries:
         return entries[name]
     nearest = difflib.get_close_matches(name.strip().lower(), entries, n=1)
-    remedy = f"correct it to {nearest[0]}, or remove it" if nearest else f"remove it, or use one of {', '.join(entries)}"
+    remedy = (
+        f"correct it to {nearest[0]}, or remove it"
+        if nearest
+        else f"remove it, or use one of {', '.join(entries)}"
+    )
     raise UserError(f"hyperparameter {reprlib.repr(name)} is unknown: {remedy}")
 
 
@@ -422,7 +448,9 @@ def _consistent(settings: Settings) -> Settings:
         "relevance": settings.relevance == "auto",
         "scaling": settings.scaling != "columns",
     }
-    for name in (name for name, asked in on_the_sphere.items() if asked and settings.inputs != "sphere"):
+    for name in (
+        name for name, asked in on_the_sphere.items() if asked and settings.inputs != "sphere"
+    ):
         raise UserError(
             f"hyperparameter {name} is {getattr(settings, name)} and inputs is {settings.inputs}, but only inputs=sphere has a"
             f" {name}: leave {name} out, or set inputs to sphere"
@@ -433,7 +461,9 @@ def _consistent(settings: Settings) -> Settings:
             " predict: leave one out"
         )
     if settings.k_fold == 1:
-        raise UserError("hyperparameter k_fold is 1, but a fold is predicted from the others: set it to 2 or more, or to 0")
+        raise UserError(
+            "hyperparameter k_fold is 1, but a fold is predicted from the others: set it to 2 or more, or to 0"
+        )
     return settings if settings.inputs == "sphere" else replace(settings, bias=0.0)
 
 

@@ -20,7 +20,12 @@ from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.serving import formats, openapi, outputs, prometheus
 from gaussian_processes.serving.formats import Encoder
 from gaussian_processes.serving.outputs import Question
-from gaussian_processes.serving.registry import AlreadyLoadedError, Models, NoRoomError, NotLoadedError
+from gaussian_processes.serving.registry import (
+    AlreadyLoadedError,
+    Models,
+    NoRoomError,
+    NotLoadedError,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -32,7 +37,11 @@ INVOCATIONS = "/invocations"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 ATTRIBUTES_VARIABLE = f"HTTP_{ATTRIBUTES.upper().replace('-', '_')}"  # as WSGI has it
 # What a request's environment is given for the log, the counters and Flask: how many rows, since when, and why it has failed.
-ROWS, BEGAN, FAILURE = "gaussian_processes.rows", "gaussian_processes.began", "gaussian_processes.failure"
+ROWS, BEGAN, FAILURE = (
+    "gaussian_processes.rows",
+    "gaussian_processes.began",
+    "gaussian_processes.failure",
+)
 # What is done in the thread that takes requests in, because handing it to another costs half a millisecond and more when all
 # are busy: what takes a few times as long at most.
 BRIEF_SECONDS = 1e-3
@@ -169,19 +178,28 @@ class Endpoint:
         """Answer a request with a model; what `environ` has is as WSGI (PEP 3333) says."""
         encoder = formats.encoder(environ.get("HTTP_ACCEPT") or self.options.accept)
         attributes = environ.get(ATTRIBUTES_VARIABLE, "")
-        questions = outputs.asked_for(attributes, model) or outputs.usual(self.options.outputs, model)
+        questions = outputs.asked_for(attributes, model) or outputs.usual(
+            self.options.outputs, model
+        )
         _check_plain(environ.get("HTTP_CONTENT_ENCODING", ""))
         body = get_input_stream(environ, max_content_length=self.options.body_bytes).read()
         if not body or body.isspace():
             return Answer()
         with self.counters.predicting():
-            answer, rows = self._predicted(model, body, environ.get("CONTENT_TYPE"), encoder, questions)
+            answer, rows = self._predicted(
+                model, body, environ.get("CONTENT_TYPE"), encoder, questions
+            )
         self.counters.predicted(rows)
         environ[ROWS] = rows
         return Answer(answer, encoder.media_type)
 
     def _predicted(
-        self, model: Model, body: bytes, content_type: str | None, encoder: Encoder, questions: tuple[Question, ...]
+        self,
+        model: Model,
+        body: bytes,
+        content_type: str | None,
+        encoder: Encoder,
+        questions: tuple[Question, ...],
     ) -> tuple[bytes, int]:
         """Body of the answer, and how many rows it is of."""
         variance = outputs.need_variance(questions, model)
@@ -208,7 +226,11 @@ class Endpoint:
     def _unknown(self, schema: Schema, rows: Array) -> Iterator[str]:
         """Sentences on the columns in which a level that training did not have comes for the first time."""
         for index, levels in enumerate(schema.levels):
-            if levels and (id(schema), index) not in self.mentioned and (rows[:, index] == UNKNOWN).any():
+            if (
+                levels
+                and (id(schema), index) not in self.mentioned
+                and (rows[:, index] == UNKNOWN).any()
+            ):
                 self.mentioned.add((id(schema), index))
                 column = schema.describe(index)
                 yield f"{column} holds a level that training did not have; such cells count as none of the levels"
@@ -218,7 +240,9 @@ def _serve_one(app: Flask, model: Model, endpoint: Endpoint) -> None:
     """Add the route of predictions, and a way past Flask, which takes as long for a request as a small prediction does."""
     flask = app.wsgi_app
 
-    def answer_past_flask(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def answer_past_flask(
+        environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != INVOCATIONS or environ["REQUEST_METHOD"] != "POST":
             return flask(environ, start_response)
         environ[BEGAN] = time.monotonic()
@@ -247,9 +271,13 @@ def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
     @app.post("/models")
     def load() -> Response:
         asked = request.get_json(force=True, silent=True)
-        name, url = (asked.get(key) if isinstance(asked, dict) else None for key in ("model_name", "url"))
+        name, url = (
+            asked.get(key) if isinstance(asked, dict) else None for key in ("model_name", "url")
+        )
         if not (isinstance(name, str) and name and isinstance(url, str) and url):
-            raise UserError('the request does not read as {"model_name": "…", "url": "/opt/ml/models/…/model"}')
+            raise UserError(
+                'the request does not read as {"model_name": "…", "url": "/opt/ml/models/…/model"}'
+            )
 
         endpoint.options.elsewhere(lambda: models.load(name, url))
         return _json({"modelName": name, "modelUrl": url})
@@ -258,9 +286,13 @@ def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
     def listed() -> Response:
         start = request.args.get("next_page_token", "0")
         first = int(start) if start.isdecimal() else 0
-        every = [{"modelName": name, "modelUrl": loaded.url} for name, loaded in models.all().items()]
+        every = [
+            {"modelName": name, "modelUrl": loaded.url} for name, loaded in models.all().items()
+        ]
         page = {"models": every[first : first + PAGE]}
-        return _json({**page, "nextPageToken": str(first + PAGE)} if first + PAGE < len(every) else page)
+        return _json(
+            {**page, "nextPageToken": str(first + PAGE)} if first + PAGE < len(every) else page
+        )
 
     @app.get("/models/<path:name>")
     def shown(name: str) -> Response:
@@ -295,7 +327,9 @@ def _count(app: Flask, counters: prometheus.Metrics) -> None:
 def _check_plain(encoding: str) -> None:
     """Refuse what is compressed: a few kilobytes could unfold to the whole of memory."""
     if encoding.strip().lower() not in {"", "identity"}:
-        raise formats.UnsupportedMediaTypeError(f"Content-Encoding is {encoding[:60]}; send the body as it is, uncompressed")
+        raise formats.UnsupportedMediaTypeError(
+            f"Content-Encoding is {encoding[:60]}; send the body as it is, uncompressed"
+        )
 
 
 def _response(answer: Answer) -> Response:
@@ -330,5 +364,7 @@ def _reason(error: HTTPException) -> str:
 
 
 def _sentence(text: str, status: int) -> Response:
-    body = f"{text[:LONGEST]}\n".encode(errors="backslashreplace")  # half a surrogate pair, which JSON can hold
+    body = f"{text[:LONGEST]}\n".encode(
+        errors="backslashreplace"
+    )  # half a surrogate pair, which JSON can hold
     return Response(body, status, content_type="text/plain; charset=utf-8")

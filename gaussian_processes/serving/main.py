@@ -100,7 +100,9 @@ def read_limits(environment: Mapping[str, str], cores: int) -> Limits:
     4
     """
     # Models that are loaded are known to the process that has loaded them, so with many models there is one.
-    workers = 1 if is_true(environment.get("SAGEMAKER_MULTI_MODEL", "")) else _workers(environment, cores)
+    workers = (
+        1 if is_true(environment.get("SAGEMAKER_MULTI_MODEL", "")) else _workers(environment, cores)
+    )
     # Each its share of the cores; but two where there are two, or a large request that comes alone would leave one idle.
     threads = max(cores // workers, min(cores, 2))
     return Limits(
@@ -110,7 +112,13 @@ def read_limits(environment: Mapping[str, str], cores: int) -> Limits:
         threads=threads,
         request_seconds=_whole(environment, "MODEL_SERVER_TIMEOUT", 3600, least=1),
         body_megabytes=_whole(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, least=0),
-        log_level=_whole(environment, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, least=0, most=logging.CRITICAL),
+        log_level=_whole(
+            environment,
+            "SAGEMAKER_CONTAINER_LOG_LEVEL",
+            logging.INFO,
+            least=0,
+            most=logging.CRITICAL,
+        ),
     )
 
 
@@ -118,7 +126,9 @@ def _workers(environment: Mapping[str, str], cores: int) -> int:
     # About as many workers as each has threads, and rather more: small requests want workers, a large one wants threads.
     asked = _whole(environment, "MODEL_SERVER_WORKERS", math.isqrt(cores - 1) + 1, least=1)
     if asked > cores:
-        _say(f"MODEL_SERVER_WORKERS is {asked}, more than the cores allowed here; {cores} are started")
+        _say(
+            f"MODEL_SERVER_WORKERS is {asked}, more than the cores allowed here; {cores} are started"
+        )
     return min(asked, cores)
 
 
@@ -127,7 +137,9 @@ def is_true(text: str) -> bool:
     return text.strip().lower() in {"true", "1"}
 
 
-def _whole(environment: Mapping[str, str], name: str, default: int, least: int, most: float = math.inf) -> int:
+def _whole(
+    environment: Mapping[str, str], name: str, default: int, least: int, most: float = math.inf
+) -> int:
     text = environment.get(name, "").strip() or str(default)
     if not (text.isdecimal() and least <= int(text) <= most):
         rule = f"{least} or more" if most == math.inf else f"from {least} to {most}"
@@ -137,7 +149,9 @@ def _whole(environment: Mapping[str, str], name: str, default: int, least: int, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop; return the exit code."""
-    parser = argparse.ArgumentParser("serve", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "serve", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.parse_args(arguments)
     try:
         return _serve(read_limits(os.environ, allowed_cores()))
@@ -163,10 +177,18 @@ def _serve(limits: Limits) -> int:
             f"--bind=unix:{folder}/pings.sock",
             f"--keep-alive={KEEP_SECONDS}",
         ]
-        children = [_gunicorn(limits, Path(folder), behind_nginx if nginx else [f"--bind=0.0.0.0:{limits.port}"])]
+        children = [
+            _gunicorn(
+                limits, Path(folder), behind_nginx if nginx else [f"--bind=0.0.0.0:{limits.port}"]
+            )
+        ]
         try:
             # nginx listens only once a worker answers, so that no request finds it with nobody behind.
-            ended = _watch(children, told, lambda: _answers(f"{folder}/gunicorn.sock" if nginx else limits.port))
+            ended = _watch(
+                children,
+                told,
+                lambda: _answers(f"{folder}/gunicorn.sock" if nginx else limits.port),
+            )
             starting = ended is not None
             if ended is None and not told:
                 _announce(limits, nginx)
@@ -211,17 +233,31 @@ def _gunicorn(limits: Limits, folder: Path, listening: Sequence[str]) -> Child:
     threads["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "metrics")
     # Every thread that predicts would keep freed memory of its own: a worker of 8 has 30 MB less with one store for all.
     threads["MALLOC_ARENA_MAX"] = os.environ.get("MALLOC_ARENA_MAX", "1")
-    command = [sys.executable, "-m", "gunicorn", "--preload", "--no-control-socket", *flags, application]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--preload",
+        "--no-control-socket",
+        *flags,
+        application,
+    ]
     return Child("gunicorn", _start(command, os.environ | threads), signal.SIGTERM)
 
 
 def _nginx(program: str, limits: Limits, folder: Path) -> Child:
     # As root nginx would change to another user, which fails where that right was taken from the container.
     user = "user root;" if os.geteuid() == 0 else ""
-    template = Template(resources.files("gaussian_processes.serving").joinpath("nginx.conf").read_text())
+    template = Template(
+        resources.files("gaussian_processes.serving").joinpath("nginx.conf").read_text()
+    )
     configuration = folder / "nginx.conf"
     configuration.write_text(template.substitute(asdict(limits), folder=folder, user=user))
-    return Child("nginx", _start([program, "-e", "stderr", "-c", str(configuration)], os.environ), signal.SIGQUIT)
+    return Child(
+        "nginx",
+        _start([program, "-e", "stderr", "-c", str(configuration)], os.environ),
+        signal.SIGQUIT,
+    )
 
 
 def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -229,7 +265,9 @@ def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Pop
     return subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603  # nothing of it is a request's
 
 
-def _watch(children: Sequence[Child], told: Sequence[int], ready: Callable[[], bool] = lambda: False) -> Child | None:
+def _watch(
+    children: Sequence[Child], told: Sequence[int], ready: Callable[[], bool] = lambda: False
+) -> Child | None:
     """Wait for a child to end, and return it; None as soon as this process is told to stop, or what is waited for is so."""
     while not told:
         for child in children:
@@ -269,8 +307,14 @@ def _stop(children: Sequence[Child], seconds: float) -> None:
 
 
 def _announce(limits: Limits, nginx: str | None) -> None:
-    where = "behind nginx" if nginx else "without nginx, which this machine does not have: gunicorn listens itself"
-    _say(f"serving on port {limits.port}, {where}; workers: {limits.workers}, threads of each: {limits.threads}")
+    where = (
+        "behind nginx"
+        if nginx
+        else "without nginx, which this machine does not have: gunicorn listens itself"
+    )
+    _say(
+        f"serving on port {limits.port}, {where}; workers: {limits.workers}, threads of each: {limits.threads}"
+    )
 
 
 def _exit_code(ended: Child | None, starting: bool) -> int:
@@ -280,7 +324,9 @@ def _exit_code(ended: Child | None, starting: bool) -> int:
     code = ended.process.returncode
     # With 1 ends a program that could not begin, such as gunicorn without a model; it has said why.
     if not (starting and code == 1):
-        _say(f"{ended.name} ended with {f'exit code {code}' if code >= 0 else f'signal {-code}'}, and serving ends with it")
+        _say(
+            f"{ended.name} ended with {f'exit code {code}' if code >= 0 else f'signal {-code}'}, and serving ends with it"
+        )
     return 1
 
 

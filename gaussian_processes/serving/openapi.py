@@ -26,9 +26,13 @@ def description(many: bool) -> dict[str, Any]:
     invocation = "/models/{model_name}/invoke" if many else "/invocations"
     paths: dict[str, Any] = {
         "/ping": {"get": _operation("whether the models answer", {"200": "they do"}, {})},
-        "/metrics": {"get": _operation("counters for Prometheus", {"200": "in its text format"}, TEXT)},
+        "/metrics": {
+            "get": _operation("counters for Prometheus", {"200": "in its text format"}, TEXT)
+        },
         "/execution-parameters": {
-            "get": _operation("how batch transform should send its requests", {"200": "parameters"}, _object({}))
+            "get": _operation(
+                "how batch transform should send its requests", {"200": "parameters"}, _object({})
+            )
         },
         "/openapi.json": {"get": _operation("this document", {"200": "in JSON"}, _object({}))},
         invocation: {"post": _invocation()},
@@ -38,9 +42,18 @@ def description(many: bool) -> dict[str, Any]:
         for path in paths:
             if "{model_name}" in path:
                 paths[path]["parameters"] = [
-                    {"name": "model_name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+                    {
+                        "name": "model_name",
+                        "in": "path",
+                        "required": True,
+                        "schema": {"type": "string", "minLength": 1},
+                    }
                 ]
-    return {"openapi": VERSION, "info": {"title": "Gaussian processes", "version": "1"}, "paths": paths}
+    return {
+        "openapi": VERSION,
+        "info": {"title": "Gaussian processes", "version": "1"},
+        "paths": paths,
+    }
 
 
 def _invocation() -> dict[str, Any]:
@@ -53,31 +66,56 @@ def _invocation() -> dict[str, Any]:
     }
     text = {"schema": {"type": "string"}}
     body = {media_type: {"schema": rows} if media_type == JSON else text for media_type in DECODERS}
-    answer = {media_type: {"schema": {"type": "object"}} if media_type == JSON else text for media_type in ENCODERS}
+    answer = {
+        media_type: {"schema": {"type": "object"}} if media_type == JSON else text
+        for media_type in ENCODERS
+    }
     return {
         "summary": "predict the rows of the body",
         "parameters": [
-            {"name": "X-Amzn-SageMaker-Custom-Attributes", "in": "header", "schema": {"type": "string"}},
+            {
+                "name": "X-Amzn-SageMaker-Custom-Attributes",
+                "in": "header",
+                "schema": {"type": "string"},
+            },
         ],
         "requestBody": {"required": True, "content": body},
         "responses": {
             "200": {"description": "a line, or an object, for every row", "content": answer},
-            **{code: {"description": words, "content": TEXT if code != "204" else {}} for code, words in REFUSALS.items()},
+            **{
+                code: {"description": words, "content": TEXT if code != "204" else {}}
+                for code, words in REFUSALS.items()
+            },
             "404": {"description": "there is no such model", "content": TEXT},
         },
     }
 
 
 def _models() -> dict[str, Any]:
-    model = {"type": "object", "properties": {"modelName": {"type": "string"}, "modelUrl": {"type": "string"}}}
+    model = {
+        "type": "object",
+        "properties": {"modelName": {"type": "string"}, "modelUrl": {"type": "string"}},
+    }
     listed = {"models": {"type": "array", "items": model}, "nextPageToken": {"type": "string"}}
-    asked = {"type": "object", "required": ["model_name", "url"], "properties": {"model_name": {}, "url": {}}}
-    refused = {"400": "there is no model to be used", "409": "it is loaded already", "507": "memory does not suffice"}
+    asked = {
+        "type": "object",
+        "required": ["model_name", "url"],
+        "properties": {"model_name": {}, "url": {}},
+    }
+    refused = {
+        "400": "there is no model to be used",
+        "409": "it is loaded already",
+        "507": "memory does not suffice",
+    }
     return {
         "/models": {
             "get": {
-                **_operation("the models that are loaded", {"200": "a page of them"}, _object(listed)),
-                "parameters": [{"name": "next_page_token", "in": "query", "schema": {"type": "string"}}],
+                **_operation(
+                    "the models that are loaded", {"200": "a page of them"}, _object(listed)
+                ),
+                "parameters": [
+                    {"name": "next_page_token", "in": "query", "schema": {"type": "string"}}
+                ],
             },
             "post": {
                 **_operation("load a model", {"200": "it is loaded", **refused}, {}),
@@ -85,14 +123,23 @@ def _models() -> dict[str, Any]:
             },
         },
         "/models/{model_name}": {
-            "get": _operation("where a model came from", {"200": "its folder", "404": "it is not loaded"}, {}),
-            "delete": _operation("unload a model", {"200": "it is gone", "404": "it was not loaded"}, {}),
+            "get": _operation(
+                "where a model came from", {"200": "its folder", "404": "it is not loaded"}, {}
+            ),
+            "delete": _operation(
+                "unload a model", {"200": "it is gone", "404": "it was not loaded"}, {}
+            ),
         },
     }
 
 
-def _operation(summary: str, answers: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, Any]:
-    responses = {code: {"description": words, **({"content": content} if content else {})} for code, words in answers.items()}
+def _operation(
+    summary: str, answers: Mapping[str, str], content: Mapping[str, Any]
+) -> dict[str, Any]:
+    responses = {
+        code: {"description": words, **({"content": content} if content else {})}
+        for code, words in answers.items()
+    }
     return {"summary": summary, "responses": responses}
 
 

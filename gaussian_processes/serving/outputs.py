@@ -71,7 +71,10 @@ def _quantiles(_: Model, prediction: Prediction, levels: Levels) -> Output:
 
 
 def _label(model: Model, prediction: Prediction, _: Levels) -> Output:
-    return [model.schema.labels[code] for code in _there(prediction.probabilities).argmax(axis=1).tolist()]
+    return [
+        model.schema.labels[code]
+        for code in _there(prediction.probabilities).argmax(axis=1).tolist()
+    ]
 
 
 def _probability(_: Model, prediction: Prediction, __: Levels) -> Output:
@@ -143,10 +146,17 @@ def _questions(text: str, classes: bool, has_variance: bool) -> tuple[Question, 
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             guess = f', did you mean "{near[0]}"' if near else ""
-            raise UserError(f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(known)}')
+            raise UserError(
+                f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(known)}'
+            )
         if known[name].needs_variance and not has_variance:
-            raise UserError(f"{name} needs the variance, and this model was trained without; train again with variance=true")
-    return tuple(Question(name, levels.get(name, known[name].levels)) for name in dict.fromkeys([*names, *levels]))
+            raise UserError(
+                f"{name} needs the variance, and this model was trained without; train again with variance=true"
+            )
+    return tuple(
+        Question(name, levels.get(name, known[name].levels))
+        for name in dict.fromkeys([*names, *levels])
+    )
 
 
 def usual(text: str, model: Model) -> tuple[Question, ...]:
@@ -167,7 +177,9 @@ def need_variance(questions: Sequence[Question], model: Model) -> bool:
     return any(known[question.name].needs_variance for question in questions)
 
 
-def answers(questions: Sequence[Question], model: Model, prediction: Prediction) -> dict[str, Output]:
+def answers(
+    questions: Sequence[Question], model: Model, prediction: Prediction
+) -> dict[str, Output]:
     """Answer every question about some rows, by its name; the prediction has variances if the questions need them.
 
     Raises
@@ -179,8 +191,13 @@ def answers(questions: Sequence[Question], model: Model, prediction: Prediction)
     for what, values in (("mean", prediction.mean), ("variance", prediction.variance)):
         if values is not None and not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
-            raise UserError(f"the {what} of row {row + 1} is {values[row, column]}; its numbers are too large to compute with")
-    return {question.name: known[question.name].answer(model, prediction, question.levels) for question in questions}
+            raise UserError(
+                f"the {what} of row {row + 1} is {values[row, column]}; its numbers are too large to compute with"
+            )
+    return {
+        question.name: known[question.name].answer(model, prediction, question.levels)
+        for question in questions
+    }
 
 
 def _levels(name: str, text: str) -> Levels:
@@ -188,9 +205,15 @@ def _levels(name: str, text: str) -> Levels:
         levels = tuple(float(part) for part in text.split(","))
     except ValueError:
         levels = ()
-    if not levels or not all(level > 0 and (1 + level) / 2 < 1 for level in levels) or (name == "interval" and len(levels) > 1):
+    if (
+        not levels
+        or not all(level > 0 and (1 + level) / 2 < 1 for level in levels)
+        or (name == "interval" and len(levels) > 1)
+    ):
         form = "0.9" if name == "interval" else "0.05,0.5,0.95"
-        raise UserError(f'{name} is "{text[:60]}"; send probabilities between 0 and 1, such as {name}={form}')
+        raise UserError(
+            f'{name} is "{text[:60]}"; send probabilities between 0 and 1, such as {name}={form}'
+        )
     return levels
 
 

@@ -6,10 +6,35 @@ from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
 
 # From a quarter of what a single row takes to the hour that a request of batch transform may.
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
+BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    600,
+    3600,
+)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -20,15 +45,29 @@ class Metrics:
         self._registry = CollectorRegistry()
         many = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         requests = Counter(
-            "gaussian_processes_requests", "requests that were answered", ["path", "status"], registry=self._registry
+            "gaussian_processes_requests",
+            "requests that were answered",
+            ["path", "status"],
+            registry=self._registry,
         )
         seconds = Histogram(
-            "gaussian_processes_request_seconds", "time to the answer", ["path"], buckets=BUCKETS, registry=self._registry
+            "gaussian_processes_request_seconds",
+            "time to the answer",
+            ["path"],
+            buckets=BUCKETS,
+            registry=self._registry,
         )
         # They are a dozen, and looking them up in there takes as long as counting.
         self._requests, self._seconds = cache(requests.labels), cache(seconds.labels)
-        self._errors = Counter("gaussian_processes_errors", "answers of 400 and above", ["path"], registry=self._registry)
-        self._rows = Counter("gaussian_processes_rows", "rows that were predicted", registry=self._registry)
+        self._errors = Counter(
+            "gaussian_processes_errors",
+            "answers of 400 and above",
+            ["path"],
+            registry=self._registry,
+        )
+        self._rows = Counter(
+            "gaussian_processes_rows", "rows that were predicted", registry=self._registry
+        )
         self._queue = Gauge(
             "gaussian_processes_queue",
             "predictions that are under way or wait for a thread",

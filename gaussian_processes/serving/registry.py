@@ -62,8 +62,12 @@ class Models:
         size = sum(path.stat().st_size for path in files if path.is_file())
         with self._changing:
             if name in self._loaded or name in self._loading:
-                raise AlreadyLoadedError(f"model {name[:200]} is loaded already; unload it first, or use another name")
-            held = sum(loaded.size for loaded in self._loaded.values()) + sum(self._loading.values())
+                raise AlreadyLoadedError(
+                    f"model {name[:200]} is loaded already; unload it first, or use another name"
+                )
+            held = sum(loaded.size for loaded in self._loaded.values()) + sum(
+                self._loading.values()
+            )
             if held + size > self._most_bytes:
                 room = format_bytes(max(self._most_bytes - held, 0))
                 raise NoRoomError(

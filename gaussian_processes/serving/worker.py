@@ -96,14 +96,17 @@ class Worker(GeventWorker):  # type: ignore[misc]
         for the mathematics would run on one core. Nothing but gunicorn's sockets needs gevent here.
         """
         self.sockets: list[socket.socket] = [
-            socket.socket(one.FAMILY, socket.SOCK_STREAM, fileno=one.sock.detach()) for one in self.sockets
+            socket.socket(one.FAMILY, socket.SOCK_STREAM, fileno=one.sock.detach())
+            for one in self.sockets
         ]
         sys.setswitchinterval(SWITCH_SECONDS)
         gevent.get_hub().threadpool_size = PREDICTIONS
         for one in self.sockets:
             DOOR.queue.register(one, select.POLLIN)
 
-    def handle_request(self, listener_name: object, req: "Request", sock: socket.socket, addr: object) -> None:
+    def handle_request(
+        self, listener_name: object, req: "Request", sock: socket.socket, addr: object
+    ) -> None:
         """Answer a request, and keep its connection for the next one if there is nothing else to do, and nobody waits.
 
         One client after the other then meets the same worker, whose caches are warm, and wakes no other. Where several come
@@ -121,7 +124,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
 class Log(Logger):  # type: ignore[misc]
     """gunicorn's log: one line of JSON a request, and none every few seconds for the platform's looking."""
 
-    def access(self, resp: "GunicornResponse", req: object, environ: "WSGIEnvironment", request_time: timedelta) -> None:  # noqa: ARG002
+    def access(
+        self,
+        resp: "GunicornResponse",
+        req: object,
+        environ: "WSGIEnvironment",
+        request_time: timedelta,
+    ) -> None:  # noqa: ARG002
         """Write the line of one request."""
         path = environ.get("PATH_INFO")
         if self.cfg.accesslog and path not in {"/ping", "/metrics"}:
@@ -132,7 +141,10 @@ class Log(Logger):  # type: ignore[misc]
                 "status": int(str(resp.status).split()[0]),
                 "rows": environ.get(ROWS),
                 "milliseconds": round(request_time.total_seconds() * 1000, 3),
-                "request_id": next((environ[name] for name in REQUEST_IDS if environ.get(name)), None) or secrets.token_hex(16),
+                "request_id": next(
+                    (environ[name] for name in REQUEST_IDS if environ.get(name)), None
+                )
+                or secrets.token_hex(16),
             }
             # In one piece: the worker beside this one writes to the same place.
             sys.stdout.write(json.dumps(line) + "\n")
@@ -160,7 +172,9 @@ def taking_turns(inner: "WSGIApplication") -> "WSGIApplication":
     def outer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         # What comes in one piece is read at once, and needs no turn.
         if not 0 < int(environ.get("CONTENT_LENGTH") or 0) <= PIECE:
-            environ["wsgi.input"] = Body(environ["wsgi.input"])  # in place: the log reads what the application leaves there
+            environ["wsgi.input"] = Body(
+                environ["wsgi.input"]
+            )  # in place: the log reads what the application leaves there
         return inner(environ, start_response)
 
     return outer
@@ -228,7 +242,9 @@ class Gathering:
         # Of several requests one can't be computed: each hears of its own rows.
         return batch.prediction.of(mine) if batch.prediction else _run(model, rows, variance)
 
-    def _compute(self, key: tuple[int, bool], batch: Batch, before: Batch | None, model: Model) -> None:
+    def _compute(
+        self, key: tuple[int, bool], batch: Batch, before: Batch | None, model: Model
+    ) -> None:
         try:
             if before:
                 before.done.wait()
@@ -328,4 +344,8 @@ def transforms(body_bytes: int, cores: int, batch: str) -> Mapping[str, object]:
     # The SDK's local mode, which says True where the service says true, takes its own spelling alone.
     strategy = "MultiRecord" if batch == "True" else "MULTI_RECORD"
     concurrent = max(1, min(cores, TRANSFORM_MEGABYTES // megabytes))
-    return {"MaxConcurrentTransforms": concurrent, "BatchStrategy": strategy, "MaxPayloadInMB": megabytes}
+    return {
+        "MaxConcurrentTransforms": concurrent,
+        "BatchStrategy": strategy,
+        "MaxPayloadInMB": megabytes,
+    }

@@ -47,9 +47,13 @@ class PanelFiles:
     def finished(self) -> Sequence[Array]:
         """Return the panels that are there, up to the first that is not, read-only."""
         panels: list[Array] = []
-        with suppress(FileNotFoundError, EOFError, ValueError):  # the last two: cut off, on its way to S3 or back
+        with suppress(
+            FileNotFoundError, EOFError, ValueError
+        ):  # the last two: cut off, on its way to S3 or back
             while True:
-                panels.append(np.asarray(np.load(self._path(len(panels)), mmap_mode="r", allow_pickle=False)))
+                panels.append(
+                    np.asarray(np.load(self._path(len(panels)), mmap_mode="r", allow_pickle=False))
+                )
         return panels
 
     @contextmanager
@@ -108,7 +112,10 @@ class Checkpoint:
         if own.folder.is_dir():
             return own, f"the checkpoint in {self.folder} is of this job: it goes on from there"
         if others:
-            return own, f"the checkpoint in {self.folder} is of other data or hyperparameters: the job starts over"
+            return (
+                own,
+                f"the checkpoint in {self.folder} is of other data or hyperparameters: the job starts over",
+            )
         return own, f"finished panels of the factor are kept in {self.folder}"
 
     def part(self, name: str) -> "Checkpoint":
@@ -122,15 +129,21 @@ class Checkpoint:
 
     def note(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep something that JSON can hold."""
-        atomic_write(self.folder / f"{name}.json", lambda path: path.write_text(json.dumps(content)))
+        atomic_write(
+            self.folder / f"{name}.json", lambda path: path.write_text(json.dumps(content))
+        )
 
     def panels(self, diagonal: float, kind: DTypeLike) -> PanelFiles:
         """Store for the panels of a matrix, which differ with what stands on its diagonal and with their type."""
-        return PanelFiles(self.folder / f"{np.dtype(kind).name}-{diagonal!r}", kind, self.unbroken, self.lasting)
+        return PanelFiles(
+            self.folder / f"{np.dtype(kind).name}-{diagonal!r}", kind, self.unbroken, self.lasting
+        )
 
     def kept_bytes(self, kind: DTypeLike) -> int:
         """Bytes of the panels of a type that are there."""
-        return sum(path.stat().st_size for path in self.folder.glob(f"{np.dtype(kind).name}-*/*.npy"))
+        return sum(
+            path.stat().st_size for path in self.folder.glob(f"{np.dtype(kind).name}-*/*.npy")
+        )
 
     def remove(self) -> None:
         """Forget everything."""

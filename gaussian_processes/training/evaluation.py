@@ -38,7 +38,9 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
         means.append(mean * member.features.target_scale + member.features.target_center)
         variances.append(variance * member.features.target_scale**2)
     mean, variance = mixture([member.weight for member in model.members], means, variances)
-    return Prediction(mean, variance, softmax(model.sharpness * mean) if model.schema.labels else None)
+    return Prediction(
+        mean, variance, softmax(model.sharpness * mean) if model.schema.labels else None
+    )
 
 
 def joined(folds: Sequence[Indices], parts: Sequence[Prediction]) -> Prediction:
@@ -50,7 +52,11 @@ def joined(folds: Sequence[Indices], parts: Sequence[Prediction]) -> Prediction:
         return np.concatenate(there)[order] if there else None
 
     mean = np.concatenate([part.mean for part in parts])[order]
-    return Prediction(mean, whole([part.variance for part in parts]), whole([part.probabilities for part in parts]))
+    return Prediction(
+        mean,
+        whole([part.variance for part in parts]),
+        whole([part.probabilities for part in parts]),
+    )
 
 
 def scored(targets: Array, prediction: Prediction) -> dict[str, float]:
@@ -70,18 +76,27 @@ def scored(targets: Array, prediction: Prediction) -> dict[str, float]:
     }
 
 
-def by_target(schema: Schema, targets: Array, prediction: Prediction) -> dict[str, dict[str, float]]:
+def by_target(
+    schema: Schema, targets: Array, prediction: Prediction
+) -> dict[str, dict[str, float]]:
     """Scores of every target by itself, where there are several."""
     if len(schema.targets) == 1 or prediction.variance is None:
         return {}
     return {
-        column.name: scored(targets[:, [index]], Prediction(prediction.mean[:, [index]], prediction.variance[:, [index]]))
+        column.name: scored(
+            targets[:, [index]],
+            Prediction(prediction.mean[:, [index]], prediction.variance[:, [index]]),
+        )
         for index, column in enumerate(schema.targets)
     }
 
 
 def write(
-    path: Path, schema: Schema, targets: Array, prediction: Prediction, extra: Mapping[str, Sequence[object]] | None = None
+    path: Path,
+    schema: Schema,
+    targets: Array,
+    prediction: Prediction,
+    extra: Mapping[str, Sequence[object]] | None = None,
 ) -> None:
     """Write targets and predictions into a file of CSV, whole or not at all; `extra` columns come after the row's number."""
     names = ["row", *(extra or {}), *_names(schema)]
@@ -99,16 +114,34 @@ def write(
 
 def _names(schema: Schema) -> list[str]:
     if schema.labels:
-        return ["target", "predicted_label", "probability", *(f"probability_{label}" for label in schema.labels)]
+        return [
+            "target",
+            "predicted_label",
+            "probability",
+            *(f"probability_{label}" for label in schema.labels),
+        ]
     if len(schema.targets) == 1:
         return ["target", "mean", "std"]
-    return [f"{name}_{column.name}" for column in schema.targets for name in ("target", "mean", "std")]
+    return [
+        f"{name}_{column.name}" for column in schema.targets for name in ("target", "mean", "std")
+    ]
 
 
 def _lines(schema: Schema, targets: Array, prediction: Prediction) -> Iterator[list[object]]:
     if prediction.probabilities is not None:
-        for code, shares in zip(targets[:, 0].astype(int).tolist(), prediction.probabilities, strict=True):
-            yield [schema.labels[code], schema.labels[int(shares.argmax())], float(shares.max()), *shares.tolist()]
+        for code, shares in zip(
+            targets[:, 0].astype(int).tolist(), prediction.probabilities, strict=True
+        ):
+            yield [
+                schema.labels[code],
+                schema.labels[int(shares.argmax())],
+                float(shares.max()),
+                *shares.tolist(),
+            ]
     else:
         assert prediction.variance is not None  # noqa: S101  whoever writes has asked for it
-        yield from np.dstack([targets, prediction.mean, np.sqrt(prediction.variance)]).reshape(len(targets), -1).tolist()
+        yield from (
+            np.dstack([targets, prediction.mean, np.sqrt(prediction.variance)])
+            .reshape(len(targets), -1)
+            .tolist()
+        )

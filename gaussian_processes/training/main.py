@@ -48,11 +48,15 @@ PROGRESS_SECONDS = 10
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the files under the base folder say; return the exit code."""
     parser = argparse.ArgumentParser(
-        "train", description=DESCRIPTION + hyperparameters.usage(), formatter_class=argparse.RawDescriptionHelpFormatter
+        "train",
+        description=DESCRIPTION + hyperparameters.usage(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(arguments)
     base, steps = environment.base_folder(os.environ), environment.Steps()
-    return environment.run(lambda: train(environment.read(base), steps), environment.failure_file(base), steps)
+    return environment.run(
+        lambda: train(environment.read(base), steps), environment.failure_file(base), steps
+    )
 
 
 def train(job: Job, steps: environment.Steps) -> None:
@@ -78,12 +82,18 @@ def train(job: Job, steps: environment.Steps) -> None:
             if name in data:
                 found |= _scores(name, model, data[name], job.output_data)
         if "validation" not in data and not settings.k_fold:
-            _say("there is no validation channel, so no validation metrics are printed; a tuning job needs one, or k_fold")
+            _say(
+                "there is no validation channel, so no validation metrics are printed; a tuning job needs one, or k_fold"
+            )
         members = _members(model, data) if len(model.members) > 1 else []
         _save(model, settings, {**found, **({"members": members} if members else {})}, job)
         checkpoint.remove()
     _say(
-        _share("comparing candidates" if len(choice.trials) > 1 else "learning", compared - comparing, time.monotonic() - began)
+        _share(
+            "comparing candidates" if len(choice.trials) > 1 else "learning",
+            compared - comparing,
+            time.monotonic() - began,
+        )
     )
 
 
@@ -97,13 +107,17 @@ def _check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(f"{folder} can't be written to ({error.strerror}); mount it writable for this user") from error
+        raise UserError(
+            f"{folder} can't be written to ({error.strerror}); mount it writable for this user"
+        ) from error
 
 
 def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
     """What the columns mean, and the examples of every channel."""
     if settings.select == "validation" and "validation" not in job.channels:
-        raise UserError("hyperparameter select is validation, but there is no such channel: give one, or set select to loo")
+        raise UserError(
+            "hyperparameter select is validation, but there is no such channel: give one, or set select to loo"
+        )
     read = {name: _read(name, channel, settings) for name, channel in job.channels.items()}
     schema = dataset.learn(read["train"], settings)
     data = {name: dataset.read(table, schema) for name, table in read.items()}
@@ -118,7 +132,9 @@ def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
         )
     if settings.k_fold > len(data["train"]):
         rows = len(data["train"])
-        raise UserError(f"hyperparameter k_fold is {settings.k_fold}, but there are {rows} training rows: set it to less")
+        raise UserError(
+            f"hyperparameter k_fold is {settings.k_fold}, but there are {rows} training rows: set it to less"
+        )
     return schema, data
 
 
@@ -132,16 +148,28 @@ def _read(name: str, channel: Channel, settings: Settings) -> Table:
 
 def _remark(schema: Schema, known: Examples) -> None:
     """Say how the columns were understood, and what of the training rows a person may not have meant."""
-    what = f"{len(schema.labels)} classes ({', '.join(map(str, schema.labels))[:200]})" if schema.labels else "numbers"
-    names = ", ".join(column.name for column in schema.targets) if schema.named else f"{len(schema.targets)} column(s)"
+    what = (
+        f"{len(schema.labels)} classes ({', '.join(map(str, schema.labels))[:200]})"
+        if schema.labels
+        else "numbers"
+    )
+    names = (
+        ", ".join(column.name for column in schema.targets)
+        if schema.named
+        else f"{len(schema.targets)} column(s)"
+    )
     _say(f"target: {names}, {what}; features: {len(schema.features)} columns")
-    for code, count in enumerate(np.bincount(known.targets[:, 0].astype(int)).tolist() if schema.labels else ()):
+    for code, count in enumerate(
+        np.bincount(known.targets[:, 0].astype(int)).tolist() if schema.labels else ()
+    ):
         if count == 1:
             _say(f"class {schema.labels[code]} has one row: is it a mistake in writing another?")
     for index, column in enumerate(schema.features):
         if column.levels is not None:
             levels = ", ".join(column.levels)[:200]
-            _say(f"feature {schema.describe(index)} is a category of {len(column.levels)} levels: {levels}")
+            _say(
+                f"feature {schema.describe(index)} is a category of {len(column.levels)} levels: {levels}"
+            )
             if len(column.levels) > len(known) / 2 and len(known) > 2:
                 _say(
                     f"{schema.describe(index)} has hardly a row a level: if it is a name or a date, put it into ignore, or make"
@@ -157,10 +185,14 @@ def _remark(schema: Schema, known: Examples) -> None:
                 f" {column.position + 1}"
             )
     if duplicates := len(rows) - len(np.unique(rows, axis=0)):
-        _say(f"{duplicates:,} training rows have the features of another, which flatters leave-one-out scores")
+        _say(
+            f"{duplicates:,} training rows have the features of another, which flatters leave-one-out scores"
+        )
 
 
-def _checkpoint(job: Job, scratch: Path, steps: environment.Steps, ingredients: Sequence[bytes]) -> Checkpoint:
+def _checkpoint(
+    job: Job, scratch: Path, steps: environment.Steps, ingredients: Sequence[bytes]
+) -> Checkpoint:
     """Checkpoint of this host and job, or a folder that does not outlive the process."""
     if job.checkpoints is None:
         return Checkpoint(scratch)
@@ -170,7 +202,9 @@ def _checkpoint(job: Job, scratch: Path, steps: environment.Steps, ingredients: 
     return checkpoint
 
 
-def _ingredients(settings: Settings, schema: Schema, data: Mapping[str, Examples]) -> Sequence[bytes]:
+def _ingredients(
+    settings: Settings, schema: Schema, data: Mapping[str, Examples]
+) -> Sequence[bytes]:
     """What a model is made of."""
     # Other versions compute other last digits, which would not be those of the panels that are there.
     versions = [WIDTH, *map(version, artifact.LIBRARIES)]
@@ -193,12 +227,16 @@ def _stages(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoi
         _reported(
             {
                 f"validation:{score}": value
-                for score, value in evaluation.scored(validation.targets, evaluation.predict(model, validation)).items()
+                for score, value in evaluation.scored(
+                    validation.targets, evaluation.predict(model, validation)
+                ).items()
             }
         )
 
 
-def _cross_validation(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint, job: Job) -> dict[str, float]:
+def _cross_validation(
+    teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint, job: Job
+) -> dict[str, float]:
     """Scores over all rows, each predicted by a model that has not seen its fold."""
     known, count = data["train"], teacher.settings.k_fold
     apprentice, fold_of = replace(teacher, say=_ignore), np.empty(len(known), int)
@@ -239,9 +277,16 @@ def _compared(choice: Choice, settings: Settings, rows: int, job: Job) -> None:
     ]
     atomic_write(job.output_data / "candidates.csv", lambda path: _write_lines(path, lines))
     if len(lines) > 1:
-        by = {"none": f"the best by {settings.select}", "mean": "all alike", "stack": "blended by stacking"}[settings.ensemble]
+        by = {
+            "none": f"the best by {settings.select}",
+            "mean": "all alike",
+            "stack": "blended by stacking",
+        }[settings.ensemble]
         _say(f"{len(lines)} candidates, compared on {rows:,} rows; chosen: {by}")
-        cells = [[f"{value:.6g}" if isinstance(value, float) else str(value) for value in line.values()] for line in lines]
+        cells = [
+            [f"{value:.6g}" if isinstance(value, float) else str(value) for value in line.values()]
+            for line in lines
+        ]
         for row in ([*lines[0]], *cells):
             _say("".join(f"{cell:>14}" for cell in row))
 
@@ -257,13 +302,16 @@ def _training_scores(teacher: Teacher, model: Model, known: Examples) -> dict[st
     """Log evidence, and leave-one-out scores if they are wanted, in the units of the target."""
     wanted, most = teacher.settings.leave_one_out, hyperparameters.LEAVE_ONE_OUT_ROWS
     evidences = [
-        member.process.log_evidence() - len(known) * float(np.log(member.features.target_scale).sum())
+        member.process.log_evidence()
+        - len(known) * float(np.log(member.features.target_scale).sum())
         for member in model.members
     ]
     weights = [member.weight for member in model.members]
     found = {"train:log_evidence": float(np.dot(weights, evidences))}
     if wanted is None and len(known) > most:
-        _say(f"leave-one-out scores are left out beyond {most:,} rows; leave_one_out=true computes them")
+        _say(
+            f"leave-one-out scores are left out beyond {most:,} rows; leave_one_out=true computes them"
+        )
     elif wanted is not False:
         prediction = evaluation.leave_one_out(model, teacher.targets(known))
         said = evaluation.scored(known.targets, prediction)
@@ -277,7 +325,12 @@ def _scores(name: str, model: Model, known: Examples, folder: Path) -> dict[str,
     evaluation.write(folder / f"{name}_predictions.csv", model.schema, known.targets, prediction)
     for target, said in evaluation.by_target(model.schema, known.targets, prediction).items():
         _say(f"{name} of {target}: {_listed(said)}")
-    return _reported({f"{name}:{score}": value for score, value in evaluation.scored(known.targets, prediction).items()})
+    return _reported(
+        {
+            f"{name}:{score}": value
+            for score, value in evaluation.scored(known.targets, prediction).items()
+        }
+    )
 
 
 def _members(model: Model, data: Mapping[str, Examples]) -> list[dict[str, float]]:
@@ -309,10 +362,17 @@ def _save(model: Model, settings: Settings, found: Mapping[str, object], job: Jo
     size = sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
     kept = size <= hyperparameters.FACTOR_BYTES if settings.variance is None else settings.variance
     if kept:
-        _say(f"the model keeps its factor ({format_bytes(size)}), which standard deviations are predicted from")
+        _say(
+            f"the model keeps its factor ({format_bytes(size)}), which standard deviations are predicted from"
+        )
     else:
-        _say(f"the model leaves out its factor ({format_bytes(size)}): it predicts means only; variance=true keeps it")
-        without = [replace(member, process=replace(member.process, factor=None)) for member in model.members]
+        _say(
+            f"the model leaves out its factor ({format_bytes(size)}): it predicts means only; variance=true keeps it"
+        )
+        without = [
+            replace(member, process=replace(member.process, factor=None))
+            for member in model.members
+        ]
         model = replace(model, members=tuple(without))
     asked = {name: "auto" if value is None else value for name, value in asdict(settings).items()}
     artifact.save(model, job.model, {"hyperparameters": asked, "scores": found})
@@ -343,14 +403,22 @@ class Progress:
         if now - self.said >= PROGRESS_SECONDS:
             rate = (done - self.before) / (now - self.began)
             left = (total - done) / rate
-            _say(f"factorising: {done / total:.0%} done at {rate / 1e9:.0f} GFLOP/s, {_duration(left)} left")
+            _say(
+                f"factorising: {done / total:.0%} done at {rate / 1e9:.0f} GFLOP/s, {_duration(left)} left"
+            )
             self.said = now
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {rest} s"
+        if minutes
+        else f"{rest} s"
+    )
 
 
 def _say(sentence: str) -> None:

@@ -72,7 +72,10 @@ def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> St
     (rows, columns), memory, cores = shape, allowed_bytes(), allowed_cores()
     working = working_bytes(rows, columns, cores)
     if working > memory:
-        fitting = bisect_right(range(rows), memory, key=lambda size: working_bytes(size, columns, cores)) - 1
+        fitting = (
+            bisect_right(range(rows), memory, key=lambda size: working_bytes(size, columns, cores))
+            - 1
+        )
         raise UserError(
             f"{rows:,} rows need {format_bytes(working)} of memory to work in and {format_bytes(memory)} are free;"
             f" use an instance with more memory, or {max(fitting, 0):,} rows"

@@ -63,7 +63,11 @@ class Trial:
 
     def score(self, criterion: str) -> float:
         """What a criterion makes of it: the higher, the better."""
-        return {"evidence": self.log_evidence, "loo": -self.loo_nlpd, "validation": -(self.validation_error or 0.0)}[criterion]
+        return {
+            "evidence": self.log_evidence,
+            "loo": -self.loo_nlpd,
+            "validation": -(self.validation_error or 0.0),
+        }[criterion]
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,9 @@ class Teacher:
                 self._remark(trial, weight, min(len(examples), marginal_likelihood.ROWS))
                 prior, learned = trial.prior, self._features(examples, trial.scaling)
                 learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
-                process = self._process(prior, learned, examples, checkpoint.part(f"member-{index}"))
+                process = self._process(
+                    prior, learned, examples, checkpoint.part(f"member-{index}")
+                )
                 members.append(Member(learned, process, weight))
         return Model(self.schema, tuple(members), choice.sharpness)
 
@@ -148,7 +154,9 @@ class Teacher:
         """Say what a candidate is, and what in it a person may want to change."""
         prior, names = trial.prior, self.learned_names
         share = f"; {weight:.1%} of the model" if weight < 1 else ""
-        origin = f"; {', '.join(names)} of the highest log evidence on {rows:,} rows" if names else ""
+        origin = (
+            f"; {', '.join(names)} of the highest log evidence on {rows:,} rows" if names else ""
+        )
         self.say(
             f"kernel q={prior.kernel.q}, l={prior.kernel.l}; noise={prior.noise:.6g}, bias={prior.bias:.6g}{origin}{share}"
         )
@@ -176,53 +184,94 @@ class Teacher:
         # A bias that is still to be found is positive; so is the 1 that stands for it here.
         bias = 1.0 if settings.bias is None else settings.bias
         preparation = Preparation(settings.inputs, scaling, settings.targets_are_standardized, bias)
-        return preprocessing.learn(examples.rows, self.targets(examples), self.schema.levels, preparation)
+        return preprocessing.learn(
+            examples.rows, self.targets(examples), self.schema.levels, preparation
+        )
 
     def _compare(self, examples: Examples) -> Choice:
         """Judge every candidate on a sample, refine those that lead, and weigh all."""
         size = min(len(examples), marginal_likelihood.ROWS)
-        indices = np.sort(np.random.default_rng(self.settings.seed).choice(len(examples), size, replace=False))
+        indices = np.sort(
+            np.random.default_rng(self.settings.seed).choice(len(examples), size, replace=False)
+        )
         sample = examples.take(indices)
-        verdicts = [self._judge(*candidate, sample) for candidate in self._candidates(examples, sample)]
-        ranking = sorted(range(len(verdicts)), key=lambda index: -verdicts[index].trial.score(self.settings.select))
-        for index in ranking[:LEADERS] if size > marginal_likelihood.FEW_ROWS and self.learned_names else ():
-            trial, learned, known = verdicts[index].trial, verdicts[index].learned, verdicts[index].known
+        verdicts = [
+            self._judge(*candidate, sample) for candidate in self._candidates(examples, sample)
+        ]
+        ranking = sorted(
+            range(len(verdicts)),
+            key=lambda index: -verdicts[index].trial.score(self.settings.select),
+        )
+        for index in (
+            ranking[:LEADERS] if size > marginal_likelihood.FEW_ROWS and self.learned_names else ()
+        ):
+            trial, learned, known = (
+                verdicts[index].trial,
+                verdicts[index].learned,
+                verdicts[index].known,
+            )
             prior = marginal_likelihood.learn(trial.prior, self.learned_names, known, trial.prior)
             verdicts[index] = self._judge(trial.scaling, prior, learned, known, sample)
         trials = [verdict.trial for verdict in verdicts]
-        weights = self._weights(trials, np.column_stack([verdict.densities for verdict in verdicts]))
+        weights = self._weights(
+            trials, np.column_stack([verdict.densities for verdict in verdicts])
+        )
         blended = np.tensordot(weights, np.array([verdict.means for verdict in verdicts]), axes=1)
-        return Choice(trials, weights.tolist(), _sharpness(blended, sample) if self.schema.labels else 0.0)
+        return Choice(
+            trials, weights.tolist(), _sharpness(blended, sample) if self.schema.labels else 0.0
+        )
 
-    def _candidates(self, examples: Examples, sample: Examples) -> Iterator[tuple[str, Prior, Features, Observations]]:
+    def _candidates(
+        self, examples: Examples, sample: Examples
+    ) -> Iterator[tuple[str, Prior, Features, Observations]]:
         """Every scaling and kernel, with what few rows of the sample say of its other parameters."""
         settings, names = self.settings, self.learned_names
-        for scaling in ("columns", "overall") if settings.scaling == "auto" else (settings.scaling,):
+        for scaling in (
+            ("columns", "overall") if settings.scaling == "auto" else (settings.scaling,)
+        ):
             learned = self._features(examples, scaling)
-            known = Observations(learned.standardized(sample.rows), learned.targets(self.targets(sample)), sample.weights)
+            known = Observations(
+                learned.standardized(sample.rows),
+                learned.targets(self.targets(sample)),
+                sample.weights,
+            )
             if names and not known.few().y.any():
-                raise UserError(f"the targets of the rows that were drawn are all 0; set another seed, or {names[0]}")
+                raise UserError(
+                    f"the targets of the rows that were drawn are all 0; set another seed, or {names[0]}"
+                )
             for q in settings.q:
                 start = None
                 for depth in settings.l:
-                    prior = Prior(ArcCosine(q, depth), settings.noise or 0.0, learned.bias, learned.relevance)
+                    prior = Prior(
+                        ArcCosine(q, depth), settings.noise or 0.0, learned.bias, learned.relevance
+                    )
                     # The best of one depth is near the best of the next, which is found from there in a few steps.
                     start = marginal_likelihood.learn_roughly(prior, names, known, start)
                     yield scaling, start, learned, known
 
-    def _judge(self, scaling: str, prior: Prior, learned: Features, known: Observations, sample: Examples) -> "Verdict":
+    def _judge(
+        self, scaling: str, prior: Prior, learned: Features, known: Observations, sample: Examples
+    ) -> "Verdict":
         """Condition a candidate on the sample, and see how it does there."""
         process, scale = known.condition(prior), learned.target_scale
         mean, variance = process.leave_one_out(known.y)
         mean, variance = mean * scale + learned.target_center, variance * scale**2
-        densities = scores.log_densities(self.targets(sample), mean, np.maximum(variance, np.finfo(float).tiny))
+        densities = scores.log_densities(
+            self.targets(sample), mean, np.maximum(variance, np.finfo(float).tiny)
+        )
         evidence = process.log_evidence() - len(sample) * float(np.log(scale).sum())
         error = None
         if self.validation is not None and self.settings.select == "validation":
             here = replace(learned, bias=prior.bias, relevance=prior.relevance)
             sharpness = _sharpness(mean, sample) if self.schema.labels else 0.0
             error = self._error(Member(here, process).mean(self.validation.rows), sharpness)
-        return Verdict(Trial(scaling, prior, evidence, -float(densities.mean()), error), densities, mean, learned, known)
+        return Verdict(
+            Trial(scaling, prior, evidence, -float(densities.mean()), error),
+            densities,
+            mean,
+            learned,
+            known,
+        )
 
     def _error(self, mean: Array, sharpness: float) -> float:
         """RMSE on the validation rows, or the log loss of classes."""
@@ -247,19 +296,36 @@ class Teacher:
         names = [name for name in ("noise", "bias") if getattr(self.settings, name) is None]
         return [*names, "relevance"] if self.settings.relevance == "auto" else names
 
-    def _process(self, prior: Prior, learned: Features, examples: Examples, checkpoint: Checkpoint) -> GaussianProcess:
+    def _process(
+        self, prior: Prior, learned: Features, examples: Examples, checkpoint: Checkpoint
+    ) -> GaussianProcess:
         """Condition a prior on all examples, in the precision and place that an earlier run has chosen, if there was one."""
         # What fits into memory may differ when the job is started again; the panels that are there are of the first choice.
         noted = checkpoint.recall("storage") or {"precision": self.settings.precision}
-        matrix = GramMatrix(prior.kernel, learned.points(examples.rows, examples.place), prior.noise, examples.weights)
+        matrix = GramMatrix(
+            prior.kernel,
+            learned.points(examples.rows, examples.place),
+            prior.noise,
+            examples.weights,
+        )
         storage = choose(matrix.points.shape, noted["precision"], checkpoint)
-        checkpoint.note("storage", {"precision": "mixed" if storage.kind == "float32" else "float64"})
+        checkpoint.note(
+            "storage", {"precision": "mixed" if storage.kind == "float32" else "float64"}
+        )
         process = self._conditioned(matrix, learned.targets(self.targets(examples)), storage)
         for column, target in enumerate(self.schema.targets if not self.schema.labels else ()):
-            noise, signal = (np.sqrt(process.signal_variance[column] * part) for part in (prior.noise, 1))
+            noise, signal = (
+                np.sqrt(process.signal_variance[column] * part) for part in (prior.noise, 1)
+            )
             scale = learned.target_scale[column]
-            of = f"the units of {target.name}" if len(self.schema.targets) > 1 else "the target's units"
-            self.say(f"in {of}: standard deviation of the noise {noise * scale:.6g}, of the function {signal * scale:.6g}")
+            of = (
+                f"the units of {target.name}"
+                if len(self.schema.targets) > 1
+                else "the target's units"
+            )
+            self.say(
+                f"in {of}: standard deviation of the noise {noise * scale:.6g}, of the function {signal * scale:.6g}"
+            )
         return process
 
     def _conditioned(self, matrix: GramMatrix, targets: Array, storage: Storage) -> GaussianProcess:
@@ -273,12 +339,20 @@ class Teacher:
             process = fit(matrix, targets, storage, self.progress())
         except NotPositiveDefiniteError as error:
             say(f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken")
-        if process is None:  # not within `except`, where the traceback holds on to the factor that has failed
+        if (
+            process is None
+        ):  # not within `except`, where the traceback holds on to the factor that has failed
             storage.checkpoint.note("storage", {"precision": "float64"})
-            return self._conditioned(matrix, targets, choose(matrix.points.shape, "float64", storage.checkpoint))
+            return self._conditioned(
+                matrix, targets, choose(matrix.points.shape, "float64", storage.checkpoint)
+            )
         if process.iterations:
-            say(f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}")
-            say(f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise, 1e-6)):.0e}")
+            say(
+                f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}"
+            )
+            say(
+                f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise, 1e-6)):.0e}"
+            )
         if process.jitter:
             say(
                 f"the matrix is not positive definite with noise {matrix.noise:g}: {process.jitter:g} was added to its diagonal"
@@ -310,7 +384,9 @@ def _sharpness(mean: Array, sample: Examples) -> float:
 
 def _written(choice: Choice) -> dict[str, Any]:
     """Choice as JSON can hold it."""
-    trials = [asdict(trial) | {"relevance": trial.prior.relevance.tolist()} for trial in choice.trials]
+    trials = [
+        asdict(trial) | {"relevance": trial.prior.relevance.tolist()} for trial in choice.trials
+    ]
     for trial in trials:
         trial["prior"].pop("relevance")
     return {"trials": trials, "weights": list(choice.weights), "sharpness": choice.sharpness}
@@ -319,7 +395,11 @@ def _written(choice: Choice) -> dict[str, Any]:
 def _read(noted: Mapping[str, Any]) -> Choice:
     trials = []
     for trial in noted["trials"]:
-        prior = {**trial["prior"], "kernel": ArcCosine(**trial["prior"]["kernel"]), "relevance": np.array(trial["relevance"])}
+        prior = {
+            **trial["prior"],
+            "kernel": ArcCosine(**trial["prior"]["kernel"]),
+            "relevance": np.array(trial["relevance"]),
+        }
         rest = {name: value for name, value in trial.items() if name not in {"prior", "relevance"}}
         trials.append(Trial(prior=Prior(**prior), **rest))
     return Choice(trials, noted["weights"], noted["sharpness"])
@@ -346,8 +426,12 @@ class Learner:
 
     def fit(self, rows: Array, targets: Array) -> "Learned":
         """Learn from rows of shape (n, d) and targets of shape (n, t)."""
-        columns = [Column(str(position), position) for position in range(rows.shape[1] + targets.shape[1])]
-        schema = Schema(False, len(columns), tuple(columns[: rows.shape[1]]), tuple(columns[rows.shape[1] :]))
+        columns = [
+            Column(str(position), position) for position in range(rows.shape[1] + targets.shape[1])
+        ]
+        schema = Schema(
+            False, len(columns), tuple(columns[: rows.shape[1]]), tuple(columns[rows.shape[1] :])
+        )
         examples = Examples(rows, targets, np.ones(len(rows)), preprocessing.numbered)
         teacher = Teacher(self.settings, schema, None, lambda _: None, lambda: None)
         with TemporaryDirectory(prefix="panels-") as scratch:

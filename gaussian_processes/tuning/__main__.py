@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from gaussian_processes.errors import BackendBusyError, UserError
-from gaussian_processes.tuning import algorithm_specification, amt, deployment, jobfile, report, results
+from gaussian_processes.tuning import (
+    algorithm_specification,
+    amt,
+    deployment,
+    jobfile,
+    report,
+    results,
+)
 from gaussian_processes.tuning.backends import Place
 from gaussian_processes.tuning.backends.docker import Containers
 from gaussian_processes.tuning.backends.local import Processes
@@ -54,28 +61,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m gaussian_processes.tuning", description="Search over training jobs.")
+    parser = argparse.ArgumentParser(
+        "python -m gaussian_processes.tuning", description="Search over training jobs."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = _on_file(commands, _run, "search here, over training jobs in processes, containers or SageMaker")
-    run.add_argument("--on", choices=PLACES, default="process", help="where the training jobs run (default process)")
-    run.add_argument("--strategy", help="instead of the job's: random, grid, bayesian, hyperband, genetic, … or module:Class")
+    run = _on_file(
+        commands, _run, "search here, over training jobs in processes, containers or SageMaker"
+    )
+    run.add_argument(
+        "--on",
+        choices=PLACES,
+        default="process",
+        help="where the training jobs run (default process)",
+    )
+    run.add_argument(
+        "--strategy",
+        help="instead of the job's: random, grid, bayesian, hyperband, genetic, … or module:Class",
+    )
     run.add_argument("--jobs", type=_positive, help="MaxNumberOfTrainingJobs instead of the job's")
-    run.add_argument("--parallel", type=_positive, help="MaxParallelTrainingJobs instead of the job's")
-    run.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default tuning/NAME); one in use goes on")
+    run.add_argument(
+        "--parallel", type=_positive, help="MaxParallelTrainingJobs instead of the job's"
+    )
+    run.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the results (default tuning/NAME); one in use goes on",
+    )
 
     _on_file(commands, _submit, "hand the job to SageMaker's own tuner, and follow it")
     _on_search(commands, _table, "print the table of all training jobs, as CSV")
     pictures = _on_search(commands, _report, "write the pictures: report.html and report.png", "+")
-    pictures.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the first search's folder)")
+    pictures.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: the first search's folder)",
+    )
     _on_search(commands, _best, "print the best hyperparameters, as a training job's JSON")
     deploy = _on_search(commands, _deploy, "serve the best model")
-    deploy.add_argument("--on", choices=PLACES, default="process", help="where to serve (default process)")
-    deploy.add_argument("--port", type=_positive, default=8080, help="of a local endpoint (default 8080)")
-    deploy.add_argument("--train", action="store_true", help="train the best hyperparameters anew, even if there is a model")
+    deploy.add_argument(
+        "--on", choices=PLACES, default="process", help="where to serve (default process)"
+    )
+    deploy.add_argument(
+        "--port", type=_positive, default=8080, help="of a local endpoint (default 8080)"
+    )
+    deploy.add_argument(
+        "--train",
+        action="store_true",
+        help="train the best hyperparameters anew, even if there is a model",
+    )
 
-    algorithm = _command(commands, _algorithm, "print the CreateAlgorithm specification and AMT's ranges")
-    algorithm.add_argument("--image", default="IMAGE_URI", help="the training image's address in ECR")
+    algorithm = _command(
+        commands, _algorithm, "print the CreateAlgorithm specification and AMT's ranges"
+    )
+    algorithm.add_argument(
+        "--image", default="IMAGE_URI", help="the training image's address in ECR"
+    )
     return parser
 
 
@@ -87,11 +130,15 @@ def _command(commands: Commands, do: Do, text: str) -> argparse.ArgumentParser:
 
 def _on_file(commands: Commands, do: Do, text: str) -> argparse.ArgumentParser:
     made = _command(commands, do, text)
-    made.add_argument("job", type=Path, metavar="JOB.json", help="a create_hyper_parameter_tuning_job request")
+    made.add_argument(
+        "job", type=Path, metavar="JOB.json", help="a create_hyper_parameter_tuning_job request"
+    )
     return made
 
 
-def _on_search(commands: Commands, do: Do, text: str, number: str | None = None) -> argparse.ArgumentParser:
+def _on_search(
+    commands: Commands, do: Do, text: str, number: str | None = None
+) -> argparse.ArgumentParser:
     made = _command(commands, do, text)
     what = "a folder of --out, or a job of SageMaker's tuner"
     made.add_argument("search", nargs=number, metavar="DIR_OR_JOB_NAME", help=what)
@@ -109,7 +156,13 @@ def _run(asked: argparse.Namespace) -> None:
     folder = asked.out or FOLDER / job.name
     progress = Progress(min(job.limits.jobs, job.space.size))
     try:
-        search = Search(job, _place(job, asked.on, folder), folder, lambda name: _find(name, folder.parent), progress)
+        search = Search(
+            job,
+            _place(job, asked.on, folder),
+            folder,
+            lambda name: _find(name, folder.parent),
+            progress,
+        )
         found = search.run()
     finally:
         progress.close()
@@ -128,9 +181,13 @@ def _conclude(found: Results, folder: Path) -> None:
     pictures = report.write([found], folder)
     values = " ".join(f"{name}={value}" for name, value in found.best.values.items())
     for objective in found.objectives:
-        print(f"best {objective.metric}={found.best.metrics[objective.metric]:.6g} with {values} ({found.best.name})")
+        print(
+            f"best {objective.metric}={found.best.metrics[objective.metric]:.6g} with {values} ({found.best.name})"
+        )
     if len(found.objectives) > 1:
-        print(f"{len(found.front)} training jobs are best in one way or another; they are in the report")
+        print(
+            f"{len(found.front)} training jobs are best in one way or another; they are in the report"
+        )
     print(f"table: {folder / results.TABLE}; pictures: {', '.join(map(str, pictures))}")
 
 
@@ -142,7 +199,9 @@ def _find(name: str, folder: Path = Path()) -> Results:
     try:
         return amt.results_of(name)
     except UserError as error:
-        raise UserError(f"there is no folder {name}, and SageMaker's tuner has told of no such job: {error}") from error
+        raise UserError(
+            f"there is no folder {name}, and SageMaker's tuner has told of no such job: {error}"
+        ) from error
 
 
 def _submit(asked: argparse.Namespace) -> None:
@@ -181,8 +240,12 @@ def _best(asked: argparse.Namespace) -> None:
 
 
 def _deploy(asked: argparse.Namespace) -> None:
-    folder = next((path for path in (Path(asked.search), FOLDER / asked.search) if path.is_dir()), None)
-    deployment.deploy(_find(asked.search), folder or FOLDER / asked.search, asked.on, asked.port, asked.train)
+    folder = next(
+        (path for path in (Path(asked.search), FOLDER / asked.search) if path.is_dir()), None
+    )
+    deployment.deploy(
+        _find(asked.search), folder or FOLDER / asked.search, asked.on, asked.port, asked.train
+    )
 
 
 def _algorithm(asked: argparse.Namespace) -> None:

@@ -7,7 +7,12 @@ import math
 from typing import Any
 
 from gaussian_processes.sagemaker.environment import CHANNELS, metric_regex
-from gaussian_processes.sagemaker.hyperparameters import HYPERPARAMETERS, Hyperparameter, Number, Word
+from gaussian_processes.sagemaker.hyperparameters import (
+    HYPERPARAMETERS,
+    Hyperparameter,
+    Number,
+    Word,
+)
 
 # What a tuning job may be for, and which way is better.
 OBJECTIVES = {
@@ -44,7 +49,9 @@ def algorithm(image: str) -> dict[str, Any]:
             "SupportedHyperParameters": [_specification(entry) for entry in HYPERPARAMETERS],
             "SupportedTrainingInstanceTypes": INSTANCE_TYPES,
             "SupportsDistributedTraining": False,
-            "MetricDefinitions": [{"Name": name, "Regex": metric_regex(name)} for name in OBJECTIVES],
+            "MetricDefinitions": [
+                {"Name": name, "Regex": metric_regex(name)} for name in OBJECTIVES
+            ],
             "TrainingChannels": [
                 {
                     "Name": name,
@@ -55,7 +62,9 @@ def algorithm(image: str) -> dict[str, Any]:
                 }
                 for name in CHANNELS
             ],
-            "SupportedTuningJobObjectiveMetrics": [{"Type": way, "MetricName": name} for name, way in OBJECTIVES.items()],
+            "SupportedTuningJobObjectiveMetrics": [
+                {"Type": way, "MetricName": name} for name, way in OBJECTIVES.items()
+            ],
         },
         "ParameterRanges": parameter_ranges(),
     }
@@ -63,12 +72,17 @@ def algorithm(image: str) -> dict[str, Any]:
 
 def parameter_ranges() -> dict[str, list[dict[str, str]]]:
     """Ranges that a tuning job is to search unless it knows better."""
-    ranges: dict[str, list[dict[str, str]]] = {"IntegerParameterRanges": [], "ContinuousParameterRanges": []}
+    ranges: dict[str, list[dict[str, str]]] = {
+        "IntegerParameterRanges": [],
+        "ContinuousParameterRanges": [],
+    }
     for entry in HYPERPARAMETERS:
         if entry.tuning:
             ends = {"MinValue": f"{entry.tuning.least:g}", "MaxValue": f"{entry.tuning.greatest:g}"}
             kind = "Integer" if _whole(entry) else "Continuous"
-            ranges[f"{kind}ParameterRanges"].append({"Name": entry.name, **ends, "ScalingType": entry.tuning.scaling})
+            ranges[f"{kind}ParameterRanges"].append(
+                {"Name": entry.name, **ends, "ScalingType": entry.tuning.scaling}
+            )
     return ranges
 
 
@@ -85,10 +99,16 @@ def _specification(entry: Hyperparameter) -> dict[str, Any]:
     if isinstance(entry.kind, Word):
         found |= {
             "Type": "Categorical",
-            "Range": {"CategoricalParameterRangeSpecification": {"Values": list(entry.kind.values)}},
+            "Range": {
+                "CategoricalParameterRangeSpecification": {"Values": list(entry.kind.values)}
+            },
         }
     # One that also takes a word, a list or any number is free text to SageMaker, unless it is there to be tuned.
-    elif isinstance(entry.kind, Number) and not entry.kind.auto and math.isfinite(entry.kind.greatest):
+    elif (
+        isinstance(entry.kind, Number)
+        and not entry.kind.auto
+        and math.isfinite(entry.kind.greatest)
+    ):
         found |= _numbers(entry, entry.kind.least, entry.kind.greatest)
     elif entry.tuning:
         found |= _numbers(entry, entry.tuning.least, entry.tuning.greatest)

@@ -42,7 +42,9 @@ def follow(name: str, watch: Callable[[Results, int], None]) -> Results:
 def description(name: str) -> Mapping[str, Any]:
     """What AMT says of a tuning job."""
     with aws.patience():
-        found: Mapping[str, Any] = aws.client("sagemaker").describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        found: Mapping[str, Any] = aws.client("sagemaker").describe_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=name
+        )
     return found
 
 
@@ -51,9 +53,13 @@ def results_of(name: str) -> Results:
     return _results(name, description(name), _finals(name))
 
 
-def _results(name: str, details: Mapping[str, Any], finals: Mapping[str, Mapping[str, Any]]) -> Results:
+def _results(
+    name: str, details: Mapping[str, Any], finals: Mapping[str, Mapping[str, Any]]
+) -> Results:
     job = _job(details)
-    return results.of_job(job, [_row(job, one, finals.get(one["TrainingJobName"], {})) for one in _summaries(name)])
+    return results.of_job(
+        job, [_row(job, one, finals.get(one["TrainingJobName"], {})) for one in _summaries(name)]
+    )
 
 
 def _summaries(name: str) -> list[Any]:
@@ -82,7 +88,9 @@ def _patiently(name: str) -> Mapping[str, Any]:
     while True:
         try:
             with aws.patience():
-                found: Mapping[str, Any] = aws.client("sagemaker").describe_training_job(TrainingJobName=name)
+                found: Mapping[str, Any] = aws.client("sagemaker").describe_training_job(
+                    TrainingJobName=name
+                )
                 return found
         except BackendBusyError:
             time.sleep(1)
@@ -92,7 +100,9 @@ def _row(job: TuningJob, summary: Mapping[str, Any], details: Mapping[str, Any])
     final = summary.get("FinalHyperParameterTuningJobObjectiveMetric", {})
     tuned = summary["TunedHyperParameters"]
     return Row(
-        values={entry.name: entry.parse(tuned[entry.name]) for entry in job.space if entry.name in tuned},
+        values={
+            entry.name: entry.parse(tuned[entry.name]) for entry in job.space if entry.name in tuned
+        },
         name=summary["TrainingJobName"],
         status=summary["TrainingJobStatus"],
         metrics={

@@ -23,8 +23,21 @@ from gaussian_processes.errors import BackendBusyError, UserError
 # SageMaker's quotas are a few requests a second, shared by the account: boto3's own four attempts are soon used up.
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 8})
 # What is worth trying again later: too many requests, too many instances, or a hiccup.
-PASSING = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "ResourceLimitExceeded"}
-PASSING |= {"InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout", "503", "500"}
+PASSING = {
+    "ThrottlingException",
+    "Throttling",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "ResourceLimitExceeded",
+}
+PASSING |= {
+    "InternalFailure",
+    "InternalServerError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "503",
+    "500",
+}
 
 
 @cache
@@ -33,7 +46,9 @@ def client(service: str) -> Any:
     try:
         return boto3.client(service, config=CONFIG)
     except NoRegionError as error:
-        raise UserError("no AWS region is configured; set AWS_REGION, or run on process or docker") from error
+        raise UserError(
+            "no AWS region is configured; set AWS_REGION, or run on process or docker"
+        ) from error
 
 
 @contextmanager
@@ -53,9 +68,13 @@ def patience() -> Iterator[None]:
         details = error.response["Error"]
         if details["Code"] in PASSING:
             raise BackendBusyError(f"{details['Code']}: {details['Message']}") from error
-        raise UserError(f"AWS refused {error.operation_name} ({details['Code']}): {details['Message']}") from error
+        raise UserError(
+            f"AWS refused {error.operation_name} ({details['Code']}): {details['Message']}"
+        ) from error
     except NoCredentialsError as error:
-        raise UserError("there are no AWS credentials; configure them, or run on process or docker") from error
+        raise UserError(
+            "there are no AWS credentials; configure them, or run on process or docker"
+        ) from error
     except (EndpointConnectionError, HTTPClientError) as error:
         raise BackendBusyError(f"AWS is out of reach: {error}") from error
     except BotoCoreError as error:
@@ -95,13 +114,20 @@ def download(uri: str, folder: Path) -> Path:
     done = folder.with_name(f"{folder.name}.complete")
     if done.exists():
         return folder
-    objects = [one["Key"] for one in pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)]
+    objects = [
+        one["Key"]
+        for one in pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)
+    ]
     keys = [key for key in objects if not key.endswith("/")]
     if not keys:
         raise UserError(f"there is nothing at {uri}; correct the address, or upload the data first")
     for key in keys:
         # A prefix is a folder, a single object, or the beginning of several names.
-        name = key.removeprefix(prefix).lstrip("/") if key.startswith(f"{prefix.rstrip('/')}/") else Path(key).name
+        name = (
+            key.removeprefix(prefix).lstrip("/")
+            if key.startswith(f"{prefix.rstrip('/')}/")
+            else Path(key).name
+        )
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with patience():

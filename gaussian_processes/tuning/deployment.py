@@ -21,7 +21,11 @@ from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import Results, Row
 
-SERVE = (sys.executable, "-c", "import sys; from gaussian_processes.serving.main import main; sys.exit(main([]))")
+SERVE = (
+    sys.executable,
+    "-c",
+    "import sys; from gaussian_processes.serving.main import main; sys.exit(main([]))",
+)
 MODEL = "model.tar.gz"
 INTERVAL_SECONDS = 15.0
 
@@ -43,15 +47,23 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
     folder.mkdir(parents=True, exist_ok=True)
     model = best.model
     if model and not train and not (model.startswith("s3://") or Path(model).is_dir()):
-        print(f"the model of {best.name} is no longer in {model}, so it is trained anew", file=sys.stderr)
+        print(
+            f"the model of {best.name} is no longer in {model}, so it is trained anew",
+            file=sys.stderr,
+        )
         model = ""
     if train or not model:
         model = _trained(found, _job(found, folder, where), folder, where)
     if where == "sagemaker":
-        print(f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}")
+        print(
+            f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}"
+        )
         return
     local = _here(model, folder / "best" / best.name)
-    print(f"the model of {best.name} answers at http://127.0.0.1:{port}/invocations until Ctrl-C", flush=True)
+    print(
+        f"the model of {best.name} answers at http://127.0.0.1:{port}/invocations until Ctrl-C",
+        flush=True,
+    )
     (_serve_container if where == "docker" else _serve_process)(job, local, port)
 
 
@@ -106,7 +118,11 @@ def _here(model: str, folder: Path) -> Path:
 def _serve_process(job: TuningJob, model: Path, port: int) -> None:  # noqa: ARG001  as in a container
     with tempfile.TemporaryDirectory(prefix="deploy-") as base:
         (Path(base) / "model").symlink_to(model.resolve(), target_is_directory=True)
-        environment = {**os.environ, "SAGEMAKER_BASE_DIR": base, "SAGEMAKER_BIND_TO_PORT": str(port)}
+        environment = {
+            **os.environ,
+            "SAGEMAKER_BASE_DIR": base,
+            "SAGEMAKER_BIND_TO_PORT": str(port),
+        }
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         _until_stopped(subprocess.Popen(SERVE, env=environment))  # noqa: S603  the program is ours
 
@@ -114,7 +130,13 @@ def _serve_process(job: TuningJob, model: Path, port: int) -> None:  # noqa: ARG
 def _serve_container(job: TuningJob, model: Path, port: int) -> None:
     mount = f"type=bind,source={model.resolve()},target=/opt/ml/model,readonly"
     options = ["--rm", "--detach", "--publish", f"127.0.0.1:{port}:8080", "--mount", mount]
-    container = docker("run", *options, image(job), "serve", remedy="give another --port, or see what the engine says").strip()
+    container = docker(
+        "run",
+        *options,
+        image(job),
+        "serve",
+        remedy="give another --port, or see what the engine says",
+    ).strip()
     try:
         _until_stopped(subprocess.Popen(["docker", "logs", "--follow", container]))  # noqa: S603, S607
     finally:
@@ -158,7 +180,12 @@ def _endpoint(job: TuningJob, model: str) -> str:
     sagemaker = aws.client("sagemaker")
     name = f"{job.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     instance = job.definition.get("ResourceConfig", {}).get("InstanceType", "ml.m5.large")
-    variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": instance}
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": name,
+        "InitialInstanceCount": 1,
+        "InstanceType": instance,
+    }
     with aws.patience():
         sagemaker.create_model(
             ModelName=name,
@@ -168,10 +195,14 @@ def _endpoint(job: TuningJob, model: str) -> str:
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         known = aws.pages("sagemaker", "list_endpoints", "Endpoints", NameContains=job.name)
         change = (
-            sagemaker.update_endpoint if any(one["EndpointName"] == job.name for one in known) else sagemaker.create_endpoint
+            sagemaker.update_endpoint
+            if any(one["EndpointName"] == job.name for one in known)
+            else sagemaker.create_endpoint
         )
         change(EndpointName=job.name, EndpointConfigName=name)
-        while (status := sagemaker.describe_endpoint(EndpointName=job.name)["EndpointStatus"]) != "InService":
+        while (
+            status := sagemaker.describe_endpoint(EndpointName=job.name)["EndpointStatus"]
+        ) != "InService":
             if status == "Failed":
                 raise UserError(f"endpoint {job.name} failed; its reason is in SageMaker's console")
             time.sleep(INTERVAL_SECONDS)

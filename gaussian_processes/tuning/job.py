@@ -119,12 +119,20 @@ def of_request(request: Mapping[str, Any], folder: Path) -> TuningJob:
         ),
         space=_space(ranges(request)),
         static=definition.get("StaticHyperParameters", {}),
-        metrics={one["Name"]: one["Regex"] for one in definition["AlgorithmSpecification"].get("MetricDefinitions", [])},
+        metrics={
+            one["Name"]: one["Regex"]
+            for one in definition["AlgorithmSpecification"].get("MetricDefinitions", [])
+        },
         limits=_limits(config, definition),
         early_stopping=config.get("TrainingJobEarlyStoppingType", "Off") == "Auto",
-        resources=(resources["MinResource"], resources["MaxResource"]) if len(resources) == 2 else None,
+        resources=(resources["MinResource"], resources["MaxResource"])
+        if len(resources) == 2
+        else None,
         seed=config.get("RandomSeed"),
-        parents=tuple(one["HyperParameterTuningJobName"] for one in warm.get("ParentHyperParameterTuningJobs", [])),
+        parents=tuple(
+            one["HyperParameterTuningJobName"]
+            for one in warm.get("ParentHyperParameterTuningJobs", [])
+        ),
         transfer=warm.get("WarmStartType") == "TransferLearning",
     )
 
@@ -142,13 +150,19 @@ def _limits(config: Mapping[str, Any], definition: Mapping[str, Any]) -> Limits:
         seconds=limits.get("MaxRuntimeInSeconds", math.inf),
         seconds_each=definition["StoppingCondition"].get("MaxRuntimeInSeconds", math.inf),
         target=criteria.get("TargetObjectiveMetricValue"),
-        not_improving=criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving", math.inf),
-        until_converged=criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence") == "Enabled",
+        not_improving=criteria.get("BestObjectiveNotImproving", {}).get(
+            "MaxNumberOfTrainingJobsNotImproving", math.inf
+        ),
+        until_converged=criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence")
+        == "Enabled",
     )
 
 
 def _space(given: Mapping[str, Any]) -> Space:
-    found: list[Range] = [Words(one["Name"], tuple(one["Values"])) for one in given.get("CategoricalParameterRanges", [])]
+    found: list[Range] = [
+        Words(one["Name"], tuple(one["Values"]))
+        for one in given.get("CategoricalParameterRanges", [])
+    ]
     for kind in ("Integer", "Continuous"):
         for one in given.get(f"{kind}ParameterRanges", []):
             least, greatest = float(one["MinValue"]), float(one["MaxValue"])
@@ -160,7 +174,11 @@ def _space(given: Mapping[str, Any]) -> Space:
 
 def _automatic(name: str, least: float, greatest: float) -> str:
     """Scale of a range that says Auto: the declared one, or a logarithmic one for a wide range of positive numbers."""
-    declared = {entry.name: entry.tuning.scaling for entry in hyperparameters.HYPERPARAMETERS if entry.tuning}
+    declared = {
+        entry.name: entry.tuning.scaling
+        for entry in hyperparameters.HYPERPARAMETERS
+        if entry.tuning
+    }
     wide = LOGARITHMIC if least > 0 and greatest / least >= LOGARITHMIC_RATIO else LINEAR
     scaling = declared.get(name, wide)
     return LINEAR if scaling == LOGARITHMIC and least <= 0 else scaling

@@ -88,7 +88,9 @@ def read(path: Path, runner: str, changes: Changes = NO_CHANGES) -> TuningJob:
 def check(request: Any, folder: Path, runner: str, changes: Changes = NO_CHANGES) -> TuningJob:
     """Return the job that a request describes; see `read`."""
     if not isinstance(request, dict):
-        raise UserError(f"the job file holds a {type(request).__name__}, but it must hold a JSON object; correct it")
+        raise UserError(
+            f"the job file holds a {type(request).__name__}, but it must hold a JSON object; correct it"
+        )
     _refuse(_of_shape(request, RUNNERS[runner]))
     request = _changed(request, changes)
     _refuse(_of_shape(request, RUNNERS[runner]))
@@ -122,7 +124,10 @@ def _changed(request: dict[str, Any], changes: Changes) -> dict[str, Any]:
     request = json.loads(json.dumps(request))
     config = request["HyperParameterTuningJobConfig"]
     config["Strategy"] = changes.strategy or config["Strategy"]
-    for name, number in (("MaxNumberOfTrainingJobs", changes.jobs), ("MaxParallelTrainingJobs", changes.parallel)):
+    for name, number in (
+        ("MaxNumberOfTrainingJobs", changes.jobs),
+        ("MaxParallelTrainingJobs", changes.parallel),
+    ):
         if number is not None:
             config["ResourceLimits"][name] = number
     return request
@@ -143,10 +148,16 @@ def _of_shape(request: dict[str, Any], runner: Runner) -> Iterator[str]:
             continue
         if runner.files and path.endswith("S3DataSource.S3Uri") and f"'{FILE}" in complaint:
             continue
-        remedy = "; upload the files and name their s3:// address" if f"'{FILE}" in complaint else ""
+        remedy = (
+            "; upload the files and name their s3:// address" if f"'{FILE}" in complaint else ""
+        )
         yield f"{path or 'the request'} {complaint}{remedy}"
-    if runner.strategies and isinstance(several := _config(request).get("HyperParameterTuningJobObjective"), list):
-        member = shape.members["HyperParameterTuningJobConfig"].members["HyperParameterTuningJobObjective"]
+    if runner.strategies and isinstance(
+        several := _config(request).get("HyperParameterTuningJobObjective"), list
+    ):
+        member = shape.members["HyperParameterTuningJobConfig"].members[
+            "HyperParameterTuningJobObjective"
+        ]
         for position, one in enumerate(several):
             for path, complaint in shapes.violations(member, one, f"{objective}[{position}]"):
                 yield f"{path} {complaint}"
@@ -234,7 +245,10 @@ def _of_metrics(job: TuningJob) -> Iterator[str]:
 
 def _of_hyperparameters(job: TuningJob) -> Iterator[str]:
     """What the training program would refuse, of the static values and of the ends of the ranges."""
-    ends = {one.name: one.words if isinstance(one, Words) else [text(one.value(end)) for end in (0, 1)] for one in job.space}
+    ends = {
+        one.name: one.words if isinstance(one, Words) else [text(one.value(end)) for end in (0, 1)]
+        for one in job.space
+    }
     first = {**job.static, **{name: values[0] for name, values in ends.items()}}
     wrong = list(_refused(first))
     yield from wrong
@@ -288,8 +302,13 @@ def _of_hyperband(job: TuningJob) -> Iterator[str]:
 def _of_limits(job: TuningJob) -> Iterator[str]:
     if job.limits.parallel > job.limits.jobs:
         yield f"MaxParallelTrainingJobs is {job.limits.parallel}, more than the {job.limits.jobs} jobs in all; lower it"
-    if len(job.objectives) > 1 and (job.early_stopping or job.strategy == HYPERBAND or job.limits.target is not None):
+    if len(job.objectives) > 1 and (
+        job.early_stopping or job.strategy == HYPERBAND or job.limits.target is not None
+    ):
         yield "early stopping, Hyperband and a target value need one objective; leave them out, or keep one objective"
     stopping = job.definition["StoppingCondition"]
-    if job.definition.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < job.limits.seconds_each:
+    if (
+        job.definition.get("EnableManagedSpotTraining")
+        and stopping.get("MaxWaitTimeInSeconds", 0) < job.limits.seconds_each
+    ):
         yield "managed spot training needs StoppingCondition.MaxWaitTimeInSeconds, at least MaxRuntimeInSeconds; give it"

@@ -43,9 +43,16 @@ def open_study(job: TuningJob, folder: Path) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _storage(folder / JOURNAL)
     known = [summary.study_name for summary in storage.get_all_studies()]
-    directions = [StudyDirection.MAXIMIZE if objective.maximize else StudyDirection.MINIMIZE for objective in job.objectives]
+    directions = [
+        StudyDirection.MAXIMIZE if objective.maximize else StudyDirection.MINIMIZE
+        for objective in job.objectives
+    ]
     study = optuna.create_study(
-        storage=storage, study_name=job.name, directions=directions, load_if_exists=True, pruner=stopping.pruner(job)
+        storage=storage,
+        study_name=job.name,
+        directions=directions,
+        load_if_exists=True,
+        pruner=stopping.pruner(job),
     )
     if job.name not in known:
         # A search without a seed gets one all the same, so that what was drawn can be drawn again.
@@ -90,7 +97,9 @@ def _keep(job: TuningJob, path: Path) -> None:
             ("HyperParameterTuningJobName",),
         ):
             if _part(before, part) != _part(request, part):
-                raise UserError(f"{path.parent} holds a search with another {part[-1]}; give another folder with --out")
+                raise UserError(
+                    f"{path.parent} holds a search with another {part[-1]}; give another folder with --out"
+                )
     path.write_text(json.dumps(request, indent=2) + "\n")
 
 
@@ -99,7 +108,9 @@ def _absolute(job: TuningJob) -> dict[str, Any]:
     for channel in request["TrainingJobDefinition"].get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource", {})
         if source.get("S3Uri", "").startswith("file://"):
-            source["S3Uri"] = f"file://{(job.folder / source['S3Uri'].removeprefix('file://')).resolve()}"
+            source["S3Uri"] = (
+                f"file://{(job.folder / source['S3Uri'].removeprefix('file://')).resolve()}"
+            )
     return request
 
 
@@ -129,7 +140,10 @@ def row_of(job: TuningJob, trial: FrozenTrial) -> Row | None:
     content = trial.user_attrs.get(ROW)
     if content is None:
         return None
-    times = {end: datetime.fromisoformat(content[end]) if content[end] else None for end in ("started", "ended")}
+    times = {
+        end: datetime.fromisoformat(content[end]) if content[end] else None
+        for end in ("started", "ended")
+    }
     return Row(job.space.loaded(trial.params), **{**content, **times})
 
 
@@ -142,9 +156,13 @@ def rows(job: TuningJob, study: Study) -> list[Row]:
 def finished(study: Study) -> list[FrozenTrial]:
     """Trials that gave their objectives, in the order in which they ended."""
     trials = [
-        one for one in study.get_trials(deepcopy=False) if one.state.is_finished() and one.values and ROW in one.user_attrs
+        one
+        for one in study.get_trials(deepcopy=False)
+        if one.state.is_finished() and one.values and ROW in one.user_attrs
     ]
-    return sorted(trials, key=lambda one: (one.datetime_complete is None, one.datetime_complete, one.number))
+    return sorted(
+        trials, key=lambda one: (one.datetime_complete is None, one.datetime_complete, one.number)
+    )
 
 
 def unfinished(study: Study) -> list[FrozenTrial]:
@@ -167,10 +185,18 @@ def learn_from(study: Study, job: TuningJob, parent: Results) -> int:
         used += 1
         stored = job.space.stored(row.values)
         if not job.transfer:
-            values = [objective.sign * loss for objective, loss in zip(job.objectives, losses, strict=True)]
+            values = [
+                objective.sign * loss
+                for objective, loss in zip(job.objectives, losses, strict=True)
+            ]
             attributes = {PARENT: parent.name}
             study.add_trial(
-                optuna.create_trial(params=stored, distributions=job.space.distributions, values=values, user_attrs=attributes)
+                optuna.create_trial(
+                    params=stored,
+                    distributions=job.space.distributions,
+                    values=values,
+                    user_attrs=attributes,
+                )
             )
         elif used <= job.limits.parallel:
             study.enqueue_trial(stored)

@@ -13,7 +13,9 @@ def values(log: str, regex: str) -> list[float]:
     >>> values("validation:RMSE=3.5;\nvalidation:RMSE=nan;\nvalidation:RMSE=1.2e-05;", "validation:RMSE=(.*?);")
     [3.5, 1.2e-05]
     """
-    return [number for match in re.finditer(regex, log) if (number := _number(match[1])) is not None]
+    return [
+        number for match in re.finditer(regex, log) if (number := _number(match[1])) is not None
+    ]
 
 
 def last(log: str, regexes: Mapping[str, str]) -> dict[str, float]:

@@ -32,7 +32,14 @@ class Progress:
             # Jobs that an earlier run has ended are no measure of this one's speed.
             ended = [row.name for row in results.rows if row.status != RUNNING]
             self.said = set(ended)
-            self.bar = tqdm(total=int(self.jobs), initial=len(ended), unit="job", disable=None, dynamic_ncols=True, leave=False)
+            self.bar = tqdm(
+                total=int(self.jobs),
+                initial=len(ended),
+                unit="job",
+                disable=None,
+                dynamic_ncols=True,
+                leave=False,
+            )
         for row in results.rows:
             if row.status != RUNNING and row.name not in self.said:
                 self.said.add(row.name)
@@ -50,7 +57,11 @@ class Progress:
 def line(results: Results, row: Row) -> str:
     """What came of a training job, in one line."""
     values = " ".join(f"{name}={_short(value)}" for name, value in row.values.items())
-    found = " ".join(f"{one.metric}={row.metrics[one.metric]:.6g}" for one in results.objectives if one.metric in row.metrics)
+    found = " ".join(
+        f"{one.metric}={row.metrics[one.metric]:.6g}"
+        for one in results.objectives
+        if one.metric in row.metrics
+    )
     reason = f" ({row.failure.splitlines()[0]})" if row.failure else ""
     return f"{row.name} {row.status}: {values} → {found or 'no objective'}{reason}"
 

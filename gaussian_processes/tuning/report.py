@@ -21,7 +21,15 @@ WIDTH, HEIGHT = 420, 240
 # Pixels of the picture for each of the page's.
 PICTURE_SCALE = 2
 # A field's name in Vega may hold neither dots nor brackets nor colons; these hold none.
-RUN, ORDER, BEST, STATUS, NAME, FAILED_FIELD, FRONT = "run", "order", "best_so_far", "status", "name", "failed", "front"
+RUN, ORDER, BEST, STATUS, NAME, FAILED_FIELD, FRONT = (
+    "run",
+    "order",
+    "best_so_far",
+    "status",
+    "name",
+    "failed",
+    "front",
+)
 
 
 def write(searches: Sequence[Results], folder: Path) -> list[Path]:
@@ -38,7 +46,9 @@ def write(searches: Sequence[Results], folder: Path) -> list[Path]:
         If they are for different objectives, or none has a training job.
     """
     if len({one.objectives for one in searches}) > 1:
-        raise UserError("these searches are for different objectives, which can't share an axis; report them one by one")
+        raise UserError(
+            "these searches are for different objectives, which can't share an axis; report them one by one"
+        )
     if not any(one.rows for one in searches):
         raise UserError("there is no training job to show yet; run the search first")
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +68,12 @@ def chart(searches: Sequence[Results]) -> Any:
 
 def _charts(searches: Sequence[Results]) -> Any:
     page = _Page(searches)
-    points = [page.over_time(), page.density(), *map(page.against, page.ranges), *([page.pareto()] if page.several else [])]
+    points = [
+        page.over_time(),
+        page.density(),
+        *map(page.against, page.ranges),
+        *([page.pareto()] if page.several else []),
+    ]
     by_search = alt.vconcat(*_pairs(points)).resolve_scale(color="shared")  # and so with one legend
     by_value = [*([page.heat_map()] if page.crossed else []), page.parallel_coordinates()]
     title = alt.TitleParams(
@@ -75,7 +90,10 @@ def _charts(searches: Sequence[Results]) -> Any:
 
 
 def _pairs(charts: Sequence[Any]) -> list[Any]:
-    return [alt.hconcat(*charts[at : at + 2]).resolve_scale(color="shared") for at in range(0, len(charts), 2)]
+    return [
+        alt.hconcat(*charts[at : at + 2]).resolve_scale(color="shared")
+        for at in range(0, len(charts), 2)
+    ]
 
 
 class _Page:
@@ -98,7 +116,9 @@ class _Page:
     @property
     def _extent(self) -> list[float]:
         """Ends of the objective's density, a little beyond those of what was seen."""
-        found = [row[self.objective] for row in self.values if row[self.objective] is not None] or [0.0]
+        found = [row[self.objective] for row in self.values if row[self.objective] is not None] or [
+            0.0
+        ]
         beyond = 0.15 * (max(found) - min(found)) or 1.0
         return [min(found) - beyond, max(found) + beyond]
 
@@ -114,15 +134,25 @@ class _Page:
 
     @property
     def _whole(self) -> list[Range]:
-        whole: list[Range] = [entry for entry in self.ranges if isinstance(entry, Numbers) and entry.whole]
+        whole: list[Range] = [
+            entry for entry in self.ranges if isinstance(entry, Numbers) and entry.whole
+        ]
         return sorted(whole, key=lambda entry: {"q": 0, "l": 1}.get(entry.name, 2))[:2]
 
     def over_time(self) -> Any:
         """The objective of every job as they ended, the best so far, and where jobs failed."""
         # A drag begins within the chart's frame, so that the first and the last job have to stand away from it.
         scale = alt.Scale(zero=False, nice=False, padding=8)
-        x = alt.X(ORDER, type="quantitative", title="training job", scale=scale, axis=alt.Axis(tickMinStep=1))
-        points = self._points(alt.Chart().mark_point(filled=True, size=60), x).add_params(self.brush, self.legend)
+        x = alt.X(
+            ORDER,
+            type="quantitative",
+            title="training job",
+            scale=scale,
+            axis=alt.Axis(tickMinStep=1),
+        )
+        points = self._points(alt.Chart().mark_point(filled=True, size=60), x).add_params(
+            self.brush, self.legend
+        )
         best = (
             alt.Chart()
             .mark_line(interpolate="step-after", strokeDash=[4, 2])
@@ -141,7 +171,10 @@ class _Page:
             .transform_filter(f"datum.{STATUS} == '{FAILED}'")
         )
         # Names of the legend that all charts share answer to a click only if the first layer of the first chart brings it.
-        return _sized(alt.layer(points, best, failed), "Over time: every training job, the best so far, and failures (×)")
+        return _sized(
+            alt.layer(points, best, failed),
+            "Over time: every training job, the best so far, and failures (×)",
+        )
 
     def density(self) -> Any:
         """How often which objective came out."""
@@ -149,9 +182,15 @@ class _Page:
             alt.Chart()
             .transform_filter(f"isValid(datum.{self.objective})")
             .transform_filter(self.brush & self.legend)
-            .transform_density(self.objective, groupby=[RUN], as_=[self.objective, "density"], extent=self._extent)
+            .transform_density(
+                self.objective, groupby=[RUN], as_=[self.objective, "density"], extent=self._extent
+            )
             .mark_area(opacity=0.4)
-            .encode(x=self._axis("x"), y=alt.Y("density", type="quantitative", stack=None), color=self._color)
+            .encode(
+                x=self._axis("x"),
+                y=alt.Y("density", type="quantitative", stack=None),
+                color=self._color,
+            )
         )
         return _sized(drawn, "Density of the objective")
 
@@ -161,20 +200,39 @@ class _Page:
         if isinstance(entry, Numbers):
             logarithmic = entry.scaling in (LOGARITHMIC, REVERSE)
             title = f"1 - {entry.name}" if entry.scaling == REVERSE else entry.name
-            scale = alt.Scale(type="log", padding=8, nice=False) if logarithmic else alt.Scale(zero=False, padding=8)
-            axis = alt.Axis(tickMinStep=1) if entry.whole else alt.Axis(format="~e" if logarithmic else "~g", labelSeparation=6)
+            scale = (
+                alt.Scale(type="log", padding=8, nice=False)
+                if logarithmic
+                else alt.Scale(zero=False, padding=8)
+            )
+            axis = (
+                alt.Axis(tickMinStep=1)
+                if entry.whole
+                else alt.Axis(format="~e" if logarithmic else "~g", labelSeparation=6)
+            )
             x = alt.X(name, type="quantitative", title=title, scale=scale, axis=axis)
         else:
-            x = alt.X(name, type="nominal", title=entry.name, sort=list(entry.words), axis=alt.Axis(labelAngle=0))
+            x = alt.X(
+                name,
+                type="nominal",
+                title=entry.name,
+                sort=list(entry.words),
+                axis=alt.Axis(labelAngle=0),
+            )
         drawn = self._points(alt.Chart().mark_point(filled=True, size=60), x)
-        return _sized(drawn.add_params(self.brush) if isinstance(entry, Numbers) else drawn, f"Against {entry.name}")
+        return _sized(
+            drawn.add_params(self.brush) if isinstance(entry, Numbers) else drawn,
+            f"Against {entry.name}",
+        )
 
     def heat_map(self) -> Any:
         """The best objective of every pair of two whole numbers."""
         first, second = self._whole
         best = "max" if self.objectives[0].maximize else "min"
         axes = {
-            "x": alt.X(_field(first.name), type="ordinal", title=first.name, axis=alt.Axis(labelAngle=0)),
+            "x": alt.X(
+                _field(first.name), type="ordinal", title=first.name, axis=alt.Axis(labelAngle=0)
+            ),
             "y": alt.Y(_field(second.name), type="ordinal", title=second.name, sort="descending"),
         }
         aggregate = (
@@ -182,29 +240,53 @@ class _Page:
             .transform_filter(f"isValid(datum.{self.objective})")
             .transform_filter(self.legend)
             .transform_aggregate(
-                value=f"{best}({self.objective})", jobs="count()", groupby=[_field(first.name), _field(second.name)]
+                value=f"{best}({self.objective})",
+                jobs="count()",
+                groupby=[_field(first.name), _field(second.name)],
             )
         )
         scale = alt.Scale(scheme="viridis", reverse=not self.objectives[0].maximize)
-        color = alt.Color("value", type="quantitative", scale=scale, title=self.objectives[0].metric)
+        color = alt.Color(
+            "value", type="quantitative", scale=scale, title=self.objectives[0].metric
+        )
         squares = aggregate.mark_rect(opacity=0.6).encode(
             **axes, color=color, tooltip=[alt.Tooltip("value", type="quantitative"), "jobs:Q"]
         )
-        numbers = aggregate.mark_text(color="black").encode(**axes, text=alt.Text("value", type="quantitative", format=".4~g"))
-        return _sized(alt.layer(squares, numbers), f"Best of {first.name} × {second.name}").resolve_scale(color="independent")
+        numbers = aggregate.mark_text(color="black").encode(
+            **axes, text=alt.Text("value", type="quantitative", format=".4~g")
+        )
+        return _sized(
+            alt.layer(squares, numbers), f"Best of {first.name} × {second.name}"
+        ).resolve_scale(color="independent")
 
     def pareto(self) -> Any:
         """Two objectives against each other, with the jobs that no other is better than."""
         second = _field(self.objectives[1].metric)
-        y = alt.Y(second, type="quantitative", title=self.objectives[1].metric, scale=alt.Scale(zero=False, padding=8))
-        seen = alt.Chart().transform_filter(f"isValid(datum.{self.objective}) && isValid(datum.{second})")
+        y = alt.Y(
+            second,
+            type="quantitative",
+            title=self.objectives[1].metric,
+            scale=alt.Scale(zero=False, padding=8),
+        )
+        seen = alt.Chart().transform_filter(
+            f"isValid(datum.{self.objective}) && isValid(datum.{second})"
+        )
         points = seen.mark_point(filled=True, size=60).encode(
-            x=self._axis("x"), y=y, color=self._color, opacity=self._opacity, tooltip=self._tooltip([])
+            x=self._axis("x"),
+            y=y,
+            color=self._color,
+            opacity=self._opacity,
+            tooltip=self._tooltip([]),
         )
         front = (
             seen.transform_filter(f"datum.{FRONT}")
             .mark_line(interpolate="step-after", point=alt.OverlayMarkDef(shape="diamond", size=90))
-            .encode(x=self._axis("x"), y=y, color=self._color, order=alt.Order(self.objective, type="quantitative"))
+            .encode(
+                x=self._axis("x"),
+                y=y,
+                color=self._color,
+                order=alt.Order(self.objective, type="quantitative"),
+            )
         )
         return _sized(alt.layer(points, front), "Pareto front")
 
@@ -232,7 +314,10 @@ class _Page:
                     axis=alt.Axis(labelAngle=0, grid=True),
                 ),
                 y=alt.Y(
-                    "position", type="quantitative", title="from least to greatest", axis=alt.Axis(labels=False, ticks=False)
+                    "position",
+                    type="quantitative",
+                    title="from least to greatest",
+                    axis=alt.Axis(labels=False, ticks=False),
                 ),
                 detail=[alt.Detail(NAME, type="nominal"), alt.Detail(RUN, type="nominal")],
                 color=color,
@@ -240,17 +325,27 @@ class _Page:
                 tooltip=self._tooltip([]),
             )
         )
-        return _sized(lines, "Parallel coordinates", width=2 * WIDTH + 80).resolve_scale(color="independent")
+        return _sized(lines, "Parallel coordinates", width=2 * WIDTH + 80).resolve_scale(
+            color="independent"
+        )
 
     def _points(self, marks: Any, x: Any) -> Any:
         return marks.encode(
-            x=x, y=self._axis("y"), color=self._color, opacity=self._opacity, shape=self._shape, tooltip=self._tooltip([])
+            x=x,
+            y=self._axis("y"),
+            color=self._color,
+            opacity=self._opacity,
+            shape=self._shape,
+            tooltip=self._tooltip([]),
         ).transform_filter(f"isValid(datum.{self.objective})")
 
     def _axis(self, which: str) -> Any:
         channel = alt.X if which == "x" else alt.Y
         return channel(
-            self.objective, type="quantitative", title=self.objectives[0].metric, scale=alt.Scale(zero=False, padding=8)
+            self.objective,
+            type="quantitative",
+            title=self.objectives[0].metric,
+            scale=alt.Scale(zero=False, padding=8),
         )
 
     @property
@@ -261,7 +356,9 @@ class _Page:
     def _shape(self) -> Any:
         domain = ["Completed", "Stopped", "InProgress", FAILED]
         return alt.Shape(
-            STATUS, type="nominal", scale=alt.Scale(domain=domain, range=["circle", "triangle", "square", "cross"])
+            STATUS,
+            type="nominal",
+            scale=alt.Scale(domain=domain, range=["circle", "triangle", "square", "cross"]),
         )
 
     @property
@@ -298,7 +395,9 @@ def _shown(name: str) -> str:
 def _rows(search: Results) -> list[dict[str, Any]]:
     """One object for every training job, in the order in which they ended."""
     lines = records(search)
-    order = sorted(range(len(lines)), key=lambda at: (search.rows[at].ended is None, search.rows[at].ended, at))
+    order = sorted(
+        range(len(lines)), key=lambda at: (search.rows[at].ended is None, search.rows[at].ended, at)
+    )
     front = {row.name for row in search.front}
     first = search.objectives[0]
     judged = {row.name for row, _ in search.judged}
@@ -309,7 +408,10 @@ def _rows(search: Results) -> list[dict[str, Any]]:
         if row.name in candidates:
             loss = candidates[row.name][0]
             best = loss if best is None else min(best, loss)
-        shown = [*(entry.name for entry in search.space), *(one.metric for one in search.objectives)]
+        shown = [
+            *(entry.name for entry in search.space),
+            *(one.metric for one in search.objectives),
+        ]
         rows.append(
             {
                 RUN: search.name,
@@ -321,10 +423,18 @@ def _rows(search: Results) -> list[dict[str, Any]]:
                 BEST: None if best is None else first.sign * best,
                 **{_shown(name): _in_words(line.get(name)) for name in shown},
                 **{
-                    _field(one.metric): row.metrics.get(one.metric) if row.name in judged else None for one in search.objectives
+                    _field(one.metric): row.metrics.get(one.metric) if row.name in judged else None
+                    for one in search.objectives
                 },
-                **{_field(entry.name): _drawn(entry, row.values.get(entry.name)) for entry in search.space},
-                **{_at(entry.name): entry.unit(row.values[entry.name]) for entry in search.space if entry.name in row.values},
+                **{
+                    _field(entry.name): _drawn(entry, row.values.get(entry.name))
+                    for entry in search.space
+                },
+                **{
+                    _at(entry.name): entry.unit(row.values[entry.name])
+                    for entry in search.space
+                    if entry.name in row.values
+                },
             }
         )
     return _placed(rows, first.metric)
@@ -335,13 +445,19 @@ def _placed(rows: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
     found = [row[_field(metric)] for row in rows if row[_field(metric)] is not None]
     for row in rows:
         value = row[_field(metric)]
-        row[_at(metric)] = None if value is None else (value - min(found)) / ((max(found) - min(found)) or 1)
+        row[_at(metric)] = (
+            None if value is None else (value - min(found)) / ((max(found) - min(found)) or 1)
+        )
     return rows
 
 
 def _drawn(entry: Range, value: Any) -> Any:
     """Value on an axis: of a reverse logarithm, the distance from 1, on a logarithmic one."""
-    return 1 - value if isinstance(entry, Numbers) and entry.scaling == REVERSE and value is not None else value
+    return (
+        1 - value
+        if isinstance(entry, Numbers) and entry.scaling == REVERSE and value is not None
+        else value
+    )
 
 
 def _in_words(value: Any) -> str:

@@ -64,7 +64,9 @@ class Results:
     def losses(self, row: Row) -> tuple[float, ...] | None:
         """Objectives of a job, signed so that less is better; None if it lacks one."""
         found = [
-            objective.sign * row.metrics[objective.metric] for objective in self.objectives if objective.metric in row.metrics
+            objective.sign * row.metrics[objective.metric]
+            for objective in self.objectives
+            if objective.metric in row.metrics
         ]
         return tuple(found) if len(found) == len(self.objectives) else None
 
@@ -80,13 +82,19 @@ class Results:
 
         Where none did, all that count.
         """
-        return [(row, losses) for row, losses in self.judged if row.status == COMPLETED] or self.judged
+        return [
+            (row, losses) for row, losses in self.judged if row.status == COMPLETED
+        ] or self.judged
 
     @property
     def front(self) -> list[Row]:
         """Candidates than which no other is better in one objective and no worse in the rest; the best first."""
         ranked = sorted(self.candidates, key=lambda pair: pair[1])
-        return [row for row, losses in ranked if not any(_dominates(other, losses) for _, other in ranked)]
+        return [
+            row
+            for row, losses in ranked
+            if not any(_dominates(other, losses) for _, other in ranked)
+        ]
 
     @property
     def best(self) -> Row:
@@ -98,7 +106,9 @@ class Results:
             If no job has given its objective.
         """
         if not self.candidates:
-            raise UserError(f"no training job of {self.name} has given its objective; see the failures in its table")
+            raise UserError(
+                f"no training job of {self.name} has given its objective; see the failures in its table"
+            )
         return self.front[0]
 
     def hyperparameters(self, row: Row) -> dict[str, str]:
@@ -162,7 +172,9 @@ def read(folder: Path) -> Results:
         If there is no search in it.
     """
     if not (folder / JOB).is_file() or not (folder / TABLE).is_file():
-        raise UserError(f"{folder} holds no search: there is no {JOB} or no {TABLE} in it; name the folder of --out")
+        raise UserError(
+            f"{folder} holds no search: there is no {JOB} or no {TABLE} in it; name the folder of --out"
+        )
     request = json.loads((folder / JOB).read_text())
     job = jobfile.check(request, folder, "process")
     with (folder / TABLE).open(newline="") as file:
@@ -176,7 +188,11 @@ def _row(line: Mapping[str, str], space: Space) -> Row:
         values={entry.name: entry.parse(line[entry.name]) for entry in space},
         name=line[NAME],
         status=line[STATUS],
-        metrics={name: float(cell) for name, cell in line.items() if cell and name not in searched | set(COLUMNS)},
+        metrics={
+            name: float(cell)
+            for name, cell in line.items()
+            if cell and name not in searched | set(COLUMNS)
+        },
         started=_time(line[STARTED]),
         ended=_time(line[ENDED]),
         failure=line[FAILURE],

@@ -36,7 +36,9 @@ SHOWN_WORDS = 8
 @cache
 def request_shape(service: str, operation: str) -> Any:
     """Shape of an operation's request, in botocore's model of the service."""
-    return botocore.session.Session().get_service_model(service).operation_model(operation).input_shape
+    return (
+        botocore.session.Session().get_service_model(service).operation_model(operation).input_shape
+    )
 
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -56,7 +58,10 @@ def violations(shape: Any, value: Any, path: str = "") -> Iterator[tuple[str, st
     """
     kind = "map" if shape.type_name == "structure" else shape.type_name
     if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
-        yield path, f"is {_short(value)}, but it must be {CALLED[TYPES[kind]]}{_as_text(value, kind)}"
+        yield (
+            path,
+            f"is {_short(value)}, but it must be {CALLED[TYPES[kind]]}{_as_text(value, kind)}",
+        )
     elif shape.type_name == "structure":
         yield from _of_structure(shape, value, path)
     else:
@@ -83,7 +88,9 @@ def _of_structure(shape: Any, value: Mapping[str, Any], path: str) -> Iterator[t
 
 def _of_limits(limits: Mapping[str, Any], value: Any, path: str) -> Iterator[tuple[str, str]]:
     size, unit = (
-        (value, "") if isinstance(value, int | float) else (len(value), " long" if isinstance(value, str) else " entries")
+        (value, "")
+        if isinstance(value, int | float)
+        else (len(value), " long" if isinstance(value, str) else " entries")
     )
     if "min" in limits and size < limits["min"]:
         yield path, f"is {_short(value)}, but it must be at least {limits['min']}{unit}"
@@ -114,4 +121,6 @@ def _short(value: Any) -> str:
 
 def _words(words: Any) -> str:
     shown = list(words)
-    return ", ".join(shown[:SHOWN_WORDS]) + (f" … ({len(shown)} in all)" if len(shown) > SHOWN_WORDS else "")
+    return ", ".join(shown[:SHOWN_WORDS]) + (
+        f" … ({len(shown)} in all)" if len(shown) > SHOWN_WORDS else ""
+    )

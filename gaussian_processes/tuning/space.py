@@ -9,7 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 Value = int | float | str
 Values = Mapping[str, Value]
@@ -72,7 +77,9 @@ class Numbers:
         if self.scaling == REVERSE:
             return FloatDistribution(1 - self.greatest, 1 - self.least, log=True)
         if self.whole:
-            return IntDistribution(int(self.least), int(self.greatest), log=self.scaling == LOGARITHMIC)
+            return IntDistribution(
+                int(self.least), int(self.greatest), log=self.scaling == LOGARITHMIC
+            )
         return FloatDistribution(self.least, self.greatest, log=self.scaling == LOGARITHMIC)
 
     def stored(self, value: Value) -> Value:

@@ -30,7 +30,9 @@ class Median(BasePruner):
         if step is None:
             return False
         others = [
-            one for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if step in one.intermediate_values
+            one
+            for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if step in one.intermediate_values
         ]
         if len(others) < LEAST_OTHERS or not any((one.last_step or 0) > step for one in others):
             return False
@@ -46,11 +48,15 @@ def _average(trial: FrozenTrial, step: int) -> float:
 def pruner(job: TuningJob) -> BasePruner:
     """What stops a job's trials."""
     if job.strategy == HYPERBAND and job.resources:
-        return HyperbandPruner(min_resource=job.resources[0], max_resource=job.resources[1], reduction_factor=REDUCTION)
+        return HyperbandPruner(
+            min_resource=job.resources[0], max_resource=job.resources[1], reduction_factor=REDUCTION
+        )
     return Median() if job.early_stopping else NopPruner()
 
 
-def reason_to_end(job: TuningJob, losses: Sequence[Sequence[float]], promises: Sequence[float]) -> str:
+def reason_to_end(
+    job: TuningJob, losses: Sequence[Sequence[float]], promises: Sequence[float]
+) -> str:
     """Why a search ends before its last job, or nothing.
 
     Parameters
@@ -62,7 +68,11 @@ def reason_to_end(job: TuningJob, losses: Sequence[Sequence[float]], promises: S
     """
     limits = job.limits
     firsts = [one[0] for one in losses]
-    if limits.target is not None and firsts and min(firsts) <= job.objectives[0].sign * limits.target:
+    if (
+        limits.target is not None
+        and firsts
+        and min(firsts) <= job.objectives[0].sign * limits.target
+    ):
         return f"the target {limits.target:g} is reached"
     since = _since_improvement(firsts)
     if len(job.objectives) == 1 and since >= limits.not_improving:

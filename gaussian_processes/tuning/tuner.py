@@ -116,7 +116,9 @@ class Search:
                 while self._step():
                     if told.wait(self._place.interval_seconds):
                         self._stop_all(INTERRUPTED)
-                        raise InterruptedSearchError(f"stopped; the same command goes on, with what is in {self._folder}")
+                        raise InterruptedSearchError(
+                            f"stopped; the same command goes on, with what is in {self._folder}"
+                        )
             except UserError:
                 self._stop_all("stopped with the search")
                 raise
@@ -149,7 +151,9 @@ class Search:
 
     def _next_attempt(self, trial: Trial, row: Row | None) -> Slot:
         """Begin once more, under a name that says which attempt it is."""
-        attempts = row.name.removeprefix(f"{self._prefix}-").split("-")[1:] or ["1"] if row else ["0"]
+        attempts = (
+            row.name.removeprefix(f"{self._prefix}-").split("-")[1:] or ["1"] if row else ["0"]
+        )
         return self._slot(trial, int(attempts[0]) + 1)
 
     @property
@@ -159,7 +163,15 @@ class Search:
 
     def _slot(self, trial: Trial, attempt: int = 1) -> Slot:
         again = f"-{attempt}" if attempt > 1 else ""
-        return Slot(trial, Row(self.job.space.loaded(trial.params), f"{self._prefix}-{trial.number:03d}{again}", RUNNING, {}))
+        return Slot(
+            trial,
+            Row(
+                self.job.space.loaded(trial.params),
+                f"{self._prefix}-{trial.number:03d}{again}",
+                RUNNING,
+                {},
+            ),
+        )
 
     def _step(self) -> bool:
         """Look at every job, and start others; whether there is more to do."""
@@ -202,7 +214,11 @@ class Search:
     def _strings(self, slot: Slot) -> dict[str, str]:
         values = {name: text(value) for name, value in slot.row.values.items()}
         # AMT tells the program in the same way what it is tuned for.
-        return {**self.job.static, **values, "_tuning_objective_metric": self.job.objectives[0].metric}
+        return {
+            **self.job.static,
+            **values,
+            "_tuning_objective_metric": self.job.objectives[0].metric,
+        }
 
     def _next(self) -> Slot | None:
         """Return a trial with new values; one whose values are known is answered from what is known."""
@@ -223,7 +239,9 @@ class Search:
 
     def _known(self) -> dict[Key, int]:
         """Numbers of the trials that have, or had, a training job, by their values."""
-        trials = [one for one in self.study.get_trials(deepcopy=False) if journal.ROW in one.user_attrs]
+        trials = [
+            one for one in self.study.get_trials(deepcopy=False) if journal.ROW in one.user_attrs
+        ]
         return {tuple(self.job.space.loaded(one.params).values()): one.number for one in trials}
 
     def _answer(self) -> None:
@@ -233,7 +251,11 @@ class Search:
             known = trials[before]
             if known.state.is_finished():
                 failed = known.values is None
-                self.study.tell(trial, None if failed else known.values, TrialState.FAIL if failed else TrialState.COMPLETE)
+                self.study.tell(
+                    trial,
+                    None if failed else known.values,
+                    TrialState.FAIL if failed else TrialState.COMPLETE,
+                )
                 self._followers.remove((trial, before))
 
     def _look(self, name: str, slot: Slot, report: Report) -> None:
@@ -252,7 +274,9 @@ class Search:
             del self._running[name]
             self._end(slot, report)
         elif report.started and _seconds_since(report.started) > self.job.limits.seconds_each:
-            self._tell_to_stop([name], f"it ran longer than MaxRuntimeInSeconds, {self.job.limits.seconds_each:g}")
+            self._tell_to_stop(
+                [name], f"it ran longer than MaxRuntimeInSeconds, {self.job.limits.seconds_each:g}"
+            )
 
     def _count(self, name: str, slot: Slot, report: Report) -> None:
         """Report every new value of the objective, and stop a job that is not worth its end.
@@ -266,7 +290,9 @@ class Search:
             if step not in reported:  # as it is if an earlier attempt got as far
                 slot.trial.report(value, step)
                 if not slot.verdict and step < self._last_step and slot.trial.should_prune():
-                    slot.verdict = f"stopped early after {step} values of {self.job.objectives[0].metric}"
+                    slot.verdict = (
+                        f"stopped early after {step} values of {self.job.objectives[0].metric}"
+                    )
         if slot.verdict and report.state == RUNNING:
             self._tell_to_stop([name], slot.verdict)
 
@@ -292,12 +318,16 @@ class Search:
             model=report.model,
         )
         self._note(slot)
-        self._tell(slot, state, [] if missing else [found[one.metric] for one in self.job.objectives])
+        self._tell(
+            slot, state, [] if missing else [found[one.metric] for one in self.job.objectives]
+        )
         self._answer()
         self._failures = self._failures + 1 if state == FAILED else 0
         self._show()
         if self._failures >= FAILURES_IN_A_ROW:
-            raise UserError(f"{self._failures} training jobs in a row failed, the last one because: {failure}")
+            raise UserError(
+                f"{self._failures} training jobs in a row failed, the last one because: {failure}"
+            )
 
     def _tell(self, slot: Slot, state: str, values: list[float]) -> None:
         """Tell the strategy; what a job has found before it was stopped counts too."""
@@ -305,7 +335,9 @@ class Search:
             self.study.tell(slot.trial, state=TrialState.FAIL)
             return
         if state == STOPPED and len(values) == 1:
-            self.study.tell(slot.trial, state=TrialState.PRUNED)  # its value is the last one that was reported
+            self.study.tell(
+                slot.trial, state=TrialState.PRUNED
+            )  # its value is the last one that was reported
         else:
             self.study.tell(slot.trial, values)
         if self.job.limits.until_converged:
@@ -316,7 +348,10 @@ class Search:
         if time.monotonic() - self._began > self.job.limits.seconds:
             return f"MaxRuntimeInSeconds, {self.job.limits.seconds:g}, is over"
         signs = [one.sign for one in self.job.objectives]
-        losses = [[sign * value for sign, value in zip(signs, one.values, strict=True)] for one in journal.finished(self.study)]
+        losses = [
+            [sign * value for sign, value in zip(signs, one.values, strict=True)]
+            for one in journal.finished(self.study)
+        ]
         return stopping.reason_to_end(self.job, losses, self._promises)
 
     def _tell_to_stop(self, names: list[str], reason: str) -> None:
@@ -336,7 +371,13 @@ class Search:
             for name, report in (self._poll(list(self._running)) or {}).items():
                 if report.state != RUNNING:
                     slot = self._running.pop(name)
-                    slot.row = replace(slot.row, status=STOPPED, started=report.started, ended=report.ended, failure=reason)
+                    slot.row = replace(
+                        slot.row,
+                        status=STOPPED,
+                        started=report.started,
+                        ended=report.ended,
+                        failure=reason,
+                    )
                     self._note(slot)
             time.sleep(self._place.interval_seconds)
         for slot in self._waiting:
@@ -367,7 +408,9 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"another run is using {folder}; wait for its end, or give another folder with --out") from error
+            raise UserError(
+                f"another run is using {folder}; wait for its end, or give another folder with --out"
+            ) from error
         yield
 
 

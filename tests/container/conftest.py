@@ -17,7 +17,10 @@ from container.engine import ROOT, Container, answers, docker, wait_for
 @pytest.fixture(scope="session")
 def engine() -> None:
     """Skip without a Docker engine; but where everything has to be tested, that is a failure."""
-    if not shutil.which("docker") or subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
+    if (
+        not shutil.which("docker")
+        or subprocess.run(["docker", "version"], capture_output=True, check=False).returncode
+    ):
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no Docker engine answers")
 
 
@@ -59,7 +62,9 @@ def serve(start: Callable[..., Container]) -> Callable[..., Container]:
 
     def serve(model: Path, *options: str, port: int = 8080) -> Container:
         mount = f"type=bind,source={model},target=/opt/ml/model,readonly"
-        container = start("serve", options=["--publish", f"127.0.0.1::{port}", "--mount", mount, *options])
+        container = start(
+            "serve", options=["--publish", f"127.0.0.1::{port}", "--mount", mount, *options]
+        )
         wait_for(lambda: answers(container.url(port)), container.log)
         return container
 
@@ -84,7 +89,17 @@ def job(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
     yield make
     # What root wrote in a container may be removed by whoever runs the tests.
     for folder in made:
-        docker("run", "--rm", "--volume", f"{folder}:/opt/ml", image, "chmod", "--recursive", "a+rwX", "/opt/ml")
+        docker(
+            "run",
+            "--rm",
+            "--volume",
+            f"{folder}:/opt/ml",
+            image,
+            "chmod",
+            "--recursive",
+            "a+rwX",
+            "/opt/ml",
+        )
 
 
 @pytest.fixture(scope="session")
@@ -93,13 +108,19 @@ def post_job(job: Callable[..., Path]) -> Callable[..., Path]:
 
     def make(**more: str) -> Path:
         hyperparameters = {"q": "0", "l": "2", "noise": "0.1"} | more
-        return job(hyperparameters, train=post.table(100, seed=1), validation=post.table(50, seed=2))
+        return job(
+            hyperparameters, train=post.table(100, seed=1), validation=post.table(50, seed=2)
+        )
 
     return make
 
 
 @pytest.fixture(scope="session")
-def trained(post_job: Callable[..., Path], train: Callable[..., Container], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(
+    post_job: Callable[..., Path],
+    train: Callable[..., Container],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """What the post's job leaves in /opt/ml, as a copy that is not root's."""
     folder = post_job()
     container = train(folder)

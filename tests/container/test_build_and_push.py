@@ -38,7 +38,9 @@ def registry(engine: None) -> Iterator[str]:
     finally:
         docker("rm", "--force", "--volumes", container.name)
         docker("logout", host)
-        pushed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{host}/gpsagemaker")
+        pushed = docker(
+            "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{host}/gpsagemaker"
+        )
         docker("image", "rm", "--force", *pushed.splitlines())
 
 
@@ -71,9 +73,17 @@ def checkout(tmp_path) -> Path:
     ]
     for name in names:
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "gaussian_processes", tmp_path / "gaussian_processes", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "gaussian_processes",
+        tmp_path / "gaussian_processes",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    for command in (["init", "--quiet"], ["add", "--all"], [*author, "commit", "--quiet", "--message", "Begin"]):
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        [*author, "commit", "--quiet", "--message", "Begin"],
+    ):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     return tmp_path
 
@@ -84,20 +94,26 @@ def push(checkout: Path, *arguments: str, **environment: str) -> subprocess.Comp
         capture_output=True,
         text=True,
         # The aws client is installed beside the Python that runs the tests.
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment,
+        env=os.environ
+        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        | environment,
         timeout=PATIENCE_SECONDS,
         check=False,
     )
 
 
 def commit(checkout: Path) -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
 def manifest(registry: str, tag: str) -> requests.Response:
     url = f"http://{registry}/v2/gpsagemaker/manifests/{tag}"
-    return requests.get(url, auth=CREDENTIALS, headers={"Accept": ", ".join(ALL_MANIFESTS)}, timeout=60)
+    return requests.get(
+        url, auth=CREDENTIALS, headers={"Accept": ", ".join(ALL_MANIFESTS)}, timeout=60
+    )
 
 
 def test_the_image_is_pushed_as_sagemaker_accepts_it(image, registry, aws, checkout):
@@ -108,7 +124,9 @@ def test_the_image_is_pushed_as_sagemaker_accepts_it(image, registry, aws, check
     assert "create-repository" in first.stdout
     assert again.returncode == 0, again.stderr
     assert "create-repository" not in again.stdout
-    tags = requests.get(f"http://{registry}/v2/gpsagemaker/tags/list", auth=CREDENTIALS, timeout=60).json()["tags"]
+    tags = requests.get(
+        f"http://{registry}/v2/gpsagemaker/tags/list", auth=CREDENTIALS, timeout=60
+    ).json()["tags"]
     assert sorted(tags) == sorted(["latest", commit(checkout)[:12]])
     assert {manifest(registry, tag).headers["Content-Type"] for tag in tags} == {DOCKER_MANIFEST}
     assert len({manifest(registry, tag).headers["Docker-Content-Digest"] for tag in tags}) == 1
@@ -118,7 +136,9 @@ class Denial(BaseHTTPRequestHandler):
     """ECR, to somebody who may not look."""
 
     def do_POST(self) -> None:
-        body = b'{"__type": "AccessDeniedException", "message": "you may not describe repositories"}'
+        body = (
+            b'{"__type": "AccessDeniedException", "message": "you may not describe repositories"}'
+        )
         self.send_response(400)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -150,7 +170,11 @@ def test_any_other_answer_of_ecr_stops_before_the_build(aws, denial, checkout):
 
 def test_without_another_word_the_region_is_that_of_aws_configure(aws, denial, checkout, tmp_path):
     (tmp_path / "config").write_text("[default]\nregion = eu-west-3\n")
-    environment = aws | {"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    environment = aws | {
+        "AWS_REGION": "",
+        "AWS_DEFAULT_REGION": "",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+    }
 
     done = push(checkout, "gpsagemaker", AWS_ENDPOINT_URL_ECR=denial, **environment)
 

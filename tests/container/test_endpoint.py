@@ -22,7 +22,9 @@ def numbers(answer: requests.Response) -> np.ndarray:
 
 
 def test_predictions_are_those_of_the_training_job(trained, model, serve):
-    left = np.genfromtxt(trained / "output/data/validation_predictions.csv", delimiter=",", names=True)
+    left = np.genfromtxt(
+        trained / "output/data/validation_predictions.csv", delimiter=",", names=True
+    )
     # SageMaker mounts the model read-only, at times with the archive that it came in.
     (model / "model.tar.gz").write_bytes(b"a stranger")
     container = serve(model, "--read-only", "--tmpfs=/tmp")
@@ -30,7 +32,9 @@ def test_predictions_are_those_of_the_training_job(trained, model, serve):
     body = csv(post.table(50, seed=2)[:, 1:])
     answer = requests.post(f"{container.url()}/invocations", body, headers=ASK_FOR_BOTH, timeout=60)
 
-    np.testing.assert_allclose(numbers(answer), np.column_stack([left["mean"], left["std"]]), rtol=1e-9)
+    np.testing.assert_allclose(
+        numbers(answer), np.column_stack([left["mean"], left["std"]]), rtol=1e-9
+    )
 
 
 def test_an_endpoint_needs_no_network(model, start):
@@ -66,14 +70,20 @@ def test_workers_are_no_more_than_the_cores_allowed(model, serve):
     container = serve(model, "--cpus", "1", "--env", "MODEL_SERVER_WORKERS=2")
 
     processes = container.processes()
-    (master,) = [process for process, parent, command in processes if parent == 1 and "gunicorn" in command]
+    (master,) = [
+        process for process, parent, command in processes if parent == 1 and "gunicorn" in command
+    ]
     assert len([process for process, parent, _ in processes if parent == master]) == 1
 
 
 @pytest.mark.parametrize("name", ["nginx", "gunicorn"])
 def test_the_death_of_a_part_is_the_end_of_the_container(model, serve, name):
     container = serve(model)
-    (victim,) = [process for process, parent, command in container.processes() if parent == 1 and name in command]
+    (victim,) = [
+        process
+        for process, parent, command in container.processes()
+        if parent == 1 and name in command
+    ]
 
     docker("exec", container.name, "bash", "-c", f"kill -KILL {victim}")
 

@@ -26,7 +26,9 @@ CLIENTS = 8
 # one kilobyte lost with each request would be more.
 GROWTH_BYTES = 4_000_000
 
-needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
+needs_two_cores = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores"
+)
 
 
 class Load:
@@ -42,10 +44,17 @@ class Load:
     def _send(self) -> None:
         while not self.over.is_set():
             try:
-                outcome: int | str = requests.post(f"{self.url}/invocations", ROW, headers=CSV, timeout=60).status_code
+                outcome: int | str = requests.post(
+                    f"{self.url}/invocations", ROW, headers=CSV, timeout=60
+                ).status_code
             except requests.RequestException as error:
                 outcome = next(
-                    (word for word in ("refused", "reset by peer", "IncompleteRead") if word in str(error)), str(error)
+                    (
+                        word
+                        for word in ("refused", "reset by peer", "IncompleteRead")
+                        if word in str(error)
+                    ),
+                    str(error),
                 )
             self.outcomes[outcome] += 1
             if outcome == "refused":
@@ -75,7 +84,9 @@ def load(url: str) -> Iterator[Load]:
 
 def workers(container: Container) -> list[int]:
     processes = container.processes()
-    (master,) = [process for process, parent, command in processes if parent == 1 and "gunicorn" in command]
+    (master,) = [
+        process for process, parent, command in processes if parent == 1 and "gunicorn" in command
+    ]
     return [process for process, parent, _ in processes if parent == master]
 
 
@@ -133,7 +144,9 @@ def test_sigterm_under_load_drops_no_request(model, serve):
     assert seconds < 10
     # From then on nobody is let in, and everybody who was has an answer. Who stands in the kernel's queue, not yet let in, when
     # the door is shut finds the connection reset.
-    assert {200, "refused"} <= set(clients.outcomes) <= {200, "refused", "reset by peer"}, clients.outcomes
+    assert {200, "refused"} <= set(clients.outcomes) <= {200, "refused", "reset by peer"}, (
+        clients.outcomes
+    )
     assert clients.outcomes[200] == container.log().count('"path": "/invocations", "status": 200')
 
 
@@ -151,16 +164,32 @@ def with_another_format(model_json: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "damage", "said"),
     [
-        pytest.param("points-0.npy", lambda held: held[: len(held) // 2], "checksum differs", id="truncated"),
-        pytest.param("weights-0.npy", lambda held: held[:-1] + bytes([held[-1] ^ 1]), "checksum differs", id="one bit wrong"),
-        pytest.param("model.json", lambda held: held[: len(held) // 2], "can't be used", id="half a description"),
+        pytest.param(
+            "points-0.npy", lambda held: held[: len(held) // 2], "checksum differs", id="truncated"
+        ),
+        pytest.param(
+            "weights-0.npy",
+            lambda held: held[:-1] + bytes([held[-1] ^ 1]),
+            "checksum differs",
+            id="one bit wrong",
+        ),
+        pytest.param(
+            "model.json",
+            lambda held: held[: len(held) // 2],
+            "can't be used",
+            id="half a description",
+        ),
         pytest.param("model.json", with_another_format, "is of format 99", id="of another version"),
     ],
 )
-def test_a_damaged_model_ends_the_container_with_a_sentence(model, start, tmp_path, name, damage, said):
+def test_a_damaged_model_ends_the_container_with_a_sentence(
+    model, start, tmp_path, name, damage, said
+):
     copy = damaged(model, tmp_path, name, damage)
 
-    container = start("serve", options=["--mount", f"type=bind,source={copy},target=/opt/ml/model,readonly"])
+    container = start(
+        "serve", options=["--mount", f"type=bind,source={copy},target=/opt/ml/model,readonly"]
+    )
 
     assert container.status() == 1
     assert said in container.log()
@@ -170,7 +199,10 @@ def test_a_damaged_model_ends_the_container_with_a_sentence(model, start, tmp_pa
 
 def test_a_body_without_an_end_is_cut_off_at_the_limit(model, serve):
     container = serve(model, "--env", "SAGEMAKER_MAX_PAYLOAD_IN_MB=1")
-    chunk, head = (ROW * 1_000).encode(), "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+    chunk, head = (
+        (ROW * 1_000).encode(),
+        "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n",
+    )
     sent, answer = 0, b""
 
     with connect(inside(container)) as client:
@@ -191,7 +223,9 @@ def test_slow_clients_hold_up_nobody_else(endpoint):
     with ExitStack() as stack:
         slow = [stack.enter_context(connect(endpoint)) for _ in range(100)]
         for client in slow:
-            client.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 9\r\n\r\n0.5,")
+            client.sendall(
+                b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 9\r\n\r\n0.5,"
+            )
         pings = [ping_seconds(endpoint) for _ in range(20)]
         others = [post(endpoint).status_code for _ in range(20)]
         for client in slow:
@@ -221,7 +255,10 @@ def test_a_thousand_idle_connections_hold_up_nobody(endpoint):
 def test_a_body_over_the_limit_is_refused_in_a_sentence(endpoint):
     answer = post(endpoint, ROW * (26 * 2**20 // len(ROW)))
 
-    assert (answer.status_code, answer.text) == (413, "the body is larger than 25 MB; send fewer rows at a time\n")
+    assert (answer.status_code, answer.text) == (
+        413,
+        "the body is larger than 25 MB; send fewer rows at a time\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,11 +270,33 @@ def test_a_body_over_the_limit_is_refused_in_a_sentence(endpoint):
         pytest.param("1e999,1\n", {}, 400, "row 1, column 1", id="1e999"),
         pytest.param(",".join(["1"] * 10_000), {}, 400, "10000 wide", id="10,000 columns"),
         pytest.param("1" * 10**6 + ",1", {}, 400, "row 1, column 1", id="a million digits"),
-        pytest.param('{"instances": ' + "[" * 10**5, {"Content-Type": "application/json"}, 400, "instances", id="deep JSON"),
-        pytest.param('{"a":' * 10**5, {"Content-Type": "application/json"}, 400, "instances", id="deep objects"),
-        pytest.param("[" * 10**5, {"Content-Type": "application/jsonlines"}, 400, "row 1", id="deep line of JSON"),
         pytest.param(
-            gzip.compress(ROW.encode() * 10**7), {"Content-Encoding": "gzip"}, 415, "Content-Encoding is", id="gzip bomb"
+            '{"instances": ' + "[" * 10**5,
+            {"Content-Type": "application/json"},
+            400,
+            "instances",
+            id="deep JSON",
+        ),
+        pytest.param(
+            '{"a":' * 10**5,
+            {"Content-Type": "application/json"},
+            400,
+            "instances",
+            id="deep objects",
+        ),
+        pytest.param(
+            "[" * 10**5,
+            {"Content-Type": "application/jsonlines"},
+            400,
+            "row 1",
+            id="deep line of JSON",
+        ),
+        pytest.param(
+            gzip.compress(ROW.encode() * 10**7),
+            {"Content-Encoding": "gzip"},
+            415,
+            "Content-Encoding is",
+            id="gzip bomb",
         ),
     ],
 )
@@ -270,8 +329,15 @@ def test_memory_stays_flat_over_requests_good_and_bad(model, serve):
     # One worker: of two, one may have its first predictions, and its threads their first memory, long after the other.
     container = serve(model, "--env", "MODEL_SERVER_WORKERS=1")
     url = f"{container.url()}/invocations"
-    table = "".join(f"{a},{b}\n" for a, b in np.random.default_rng(9).normal(size=(2_000, 2)).tolist())
-    bodies = [(ROW, CSV), (table, {**CSV, "X-Amzn-SageMaker-Custom-Attributes": "output=mean,std"}), ("1,x\n", CSV), ("", CSV)]
+    table = "".join(
+        f"{a},{b}\n" for a, b in np.random.default_rng(9).normal(size=(2_000, 2)).tolist()
+    )
+    bodies = [
+        (ROW, CSV),
+        (table, {**CSV, "X-Amzn-SageMaker-Custom-Attributes": "output=mean,std"}),
+        ("1,x\n", CSV),
+        ("", CSV),
+    ]
     session = requests.Session()
 
     def send(seconds: float) -> None:

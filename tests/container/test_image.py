@@ -33,7 +33,19 @@ def test_any_command_is_executed(image, command, answer):
 def test_the_image_holds_nothing_that_running_does_not_need(image):
     no_tool = docker("run", "--rm", image, "bash", "-c", "type -P gcc pip pip3 strip || true")
     no_file = docker(
-        "run", "--rm", image, "find", "/opt/program", "-name", "tests", "-o", "-name", "*.pyi", "-o", "-name", "*.[ch]"
+        "run",
+        "--rm",
+        image,
+        "find",
+        "/opt/program",
+        "-name",
+        "tests",
+        "-o",
+        "-name",
+        "*.pyi",
+        "-o",
+        "-name",
+        "*.[ch]",
     )
 
     assert (no_tool, no_file) == ("", "")

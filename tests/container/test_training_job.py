@@ -16,7 +16,9 @@ def test_the_posts_job_prints_what_its_regex_finds(post_job, train):
     assert container.status() == 0, container.log()
     (found,) = re.findall("validation:RMSE=(.*?);", container.log())
     # Oracle: the predictions that were left in the output, and the measured values that they are for.
-    left = np.genfromtxt(folder / "output/data/validation_predictions.csv", delimiter=",", names=True)
+    left = np.genfromtxt(
+        folder / "output/data/validation_predictions.csv", delimiter=",", names=True
+    )
     measured = post.table(50, seed=2)[:, 0]
     assert float(found) == pytest.approx(np.sqrt(np.mean((left["mean"] - measured) ** 2)), rel=1e-9)
 

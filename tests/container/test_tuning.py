@@ -40,7 +40,9 @@ def job_file(image, tmp_path) -> Path:
 
 def left(folder: Path) -> str:
     """Containers of a search that are still there."""
-    return docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={folder.resolve() / 'trials'}")
+    return docker(
+        "ps", "--all", "--quiet", "--filter", f"label={LABEL}={folder.resolve() / 'trials'}"
+    )
 
 
 def test_containers_find_what_processes_find(job_file, tmp_path, capsys):
@@ -66,7 +68,9 @@ def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_
     place = Containers(job, tmp_path / "trials")
 
     place.start(f"{tmp_path.name}-1", {"q": "-1"})
-    while (report := place.poll([f"{tmp_path.name}-1"])[f"{tmp_path.name}-1"]).state == "InProgress":
+    while (
+        report := place.poll([f"{tmp_path.name}-1"])[f"{tmp_path.name}-1"]
+    ).state == "InProgress":
         time.sleep(0.1)
 
     assert report.state == "Failed"
@@ -76,7 +80,17 @@ def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_
 
 def test_ctrl_c_stops_the_containers(job_file, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "gaussian_processes.tuning", "run", str(job_file), "--on", "docker", "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "gaussian_processes.tuning",
+        "run",
+        str(job_file),
+        "--on",
+        "docker",
+        "--out",
+        str(out),
+    ]
     runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: bool(left(out)), lambda: "no container was started")
 
@@ -92,7 +106,18 @@ def test_ctrl_c_stops_the_containers(job_file, tmp_path):
 def test_what_a_killed_runner_leaves_is_taken_up(job_file, tmp_path):
     """One container ends by itself while nobody looks, and one with its engine, as it were."""
     out = tmp_path / "out"
-    command = ["run", str(job_file), "--on", "docker", "--jobs", "2", "--parallel", "2", "--out", str(out)]
+    command = [
+        "run",
+        str(job_file),
+        "--on",
+        "docker",
+        "--jobs",
+        "2",
+        "--parallel",
+        "2",
+        "--out",
+        str(out),
+    ]
     runner = subprocess.Popen([sys.executable, "-m", "gaussian_processes.tuning", *command])
     wait_for(lambda: len(left(out).split()) == 2, lambda: "two containers were not started")
     runner.kill()
@@ -123,7 +148,9 @@ def test_a_container_that_can_not_start_is_not_left_behind(job_file, tmp_path):
 def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port):
     out = tmp_path / "out"
     job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
-    Search(job, Containers(job, out / "trials"), out, lambda _: pytest.fail("it has no parent")).run()
+    Search(
+        job, Containers(job, out / "trials"), out, lambda _: pytest.fail("it has no parent")
+    ).run()
     command = [
         sys.executable,
         "-m",
@@ -139,7 +166,9 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
     try:
         url = f"http://127.0.0.1:{free_port}"
         wait_for(lambda: answers(url), lambda: "it does not answer")
-        answer = requests.post(f"{url}/invocations", data="0.5,1\n", headers={"Content-Type": "text/csv"}, timeout=10)
+        answer = requests.post(
+            f"{url}/invocations", data="0.5,1\n", headers={"Content-Type": "text/csv"}, timeout=10
+        )
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(60)
@@ -157,9 +186,13 @@ def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
     server = Server(service)
     with (
         storage() as s3,
-        aws_at(s3=s3, sagemaker=server.url, cloudwatch_logs=server.url, sagemaker_runtime=server.url),
+        aws_at(
+            s3=s3, sagemaker=server.url, cloudwatch_logs=server.url, sagemaker_runtime=server.url
+        ),
     ):
-        boto3.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        boto3.client("s3").create_bucket(
+            Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
         yield service
         server.close()
 
@@ -171,31 +204,50 @@ def test_sagemaker_trains_and_serves_the_image(job_file, sagemaker, tmp_path, mo
     definition = asked["TrainingJobDefinition"]
     for channel in definition["InputDataConfig"]:
         source, name = channel["DataSource"]["S3DataSource"], channel["ChannelName"]
-        boto3.client("s3").upload_file(f"{source['S3Uri'].removeprefix('file://')}/rows.csv", "bucket", f"data/{name}/rows.csv")
+        boto3.client("s3").upload_file(
+            f"{source['S3Uri'].removeprefix('file://')}/rows.csv", "bucket", f"data/{name}/rows.csv"
+        )
         source["S3Uri"] = f"s3://bucket/data/{name}"
     job_file.write_text(json.dumps(asked))
 
-    assert __main__.main(["run", str(job_file), "--on", "sagemaker", "--jobs", "3", "--parallel", "2"]) == 0
+    assert (
+        __main__.main(["run", str(job_file), "--on", "sagemaker", "--jobs", "3", "--parallel", "2"])
+        == 0
+    )
     assert __main__.main(["deploy", "gp-post", "--on", "sagemaker"]) == 0
 
     found = results.read(tmp_path / "tuning/gp-post")
     assert [row.status for row in found.rows] == ["Completed"] * 3
     for row in found.rows:
-        printed = json.loads((tmp_path / "sagemaker" / row.name / "output/data/metrics.json").read_text())
+        printed = json.loads(
+            (tmp_path / "sagemaker" / row.name / "output/data/metrics.json").read_text()
+        )
         assert row.metrics["validation:RMSE"] == printed["validation:RMSE"]
         assert row.model == f"s3://bucket/gp-post/{row.name}/output/model.tar.gz"
-    assert sagemaker.endpoints["gp-post"]["model"]["Image"] == definition["AlgorithmSpecification"]["TrainingImage"]
+    assert (
+        sagemaker.endpoints["gp-post"]["model"]["Image"]
+        == definition["AlgorithmSpecification"]["TrainingImage"]
+    )
     assert sagemaker.endpoints["gp-post"]["model"]["ModelDataUrl"] == found.best.model
     assert f"endpoint gp-post serves the model of {found.best.name}" in capsys.readouterr().out
-    answer = boto3.client("sagemaker-runtime").invoke_endpoint(EndpointName="gp-post", ContentType="text/csv", Body=b"0.5,1\n")
+    answer = boto3.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="gp-post", ContentType="text/csv", Body=b"0.5,1\n"
+    )
     # The post's function at this point is 1.5 * 0.5 + 5.2 * 1.
     assert float(answer["Body"].read()) == pytest.approx(5.95, abs=1)
-    assert not docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={tmp_path / 'sagemaker'}")
+    assert not docker(
+        "ps", "--all", "--quiet", "--filter", f"label={LABEL}={tmp_path / 'sagemaker'}"
+    )
 
 
 def test_the_image_has_no_tuner(image):
     listed = docker(
-        "run", "--rm", image, "python", "-c", "import gaussian_processes as g, os; print(*os.listdir(g.__path__[0]))"
+        "run",
+        "--rm",
+        image,
+        "python",
+        "-c",
+        "import gaussian_processes as g, os; print(*os.listdir(g.__path__[0]))",
     )
 
     assert "training.py" in listed.split()

@@ -20,7 +20,10 @@ def table(names=("y", "a", "kind", "w"), name="train/a.csv", **changed):
         "w": [1.0, 2, 1, 4],
         **changed,
     }
-    kept = [np.array(cells, object if any(isinstance(cell, str) for cell in cells) else float) for cells in columns.values()]
+    kept = [
+        np.array(cells, object if any(isinstance(cell, str) for cell in cells) else float)
+        for cells in columns.values()
+    ]
     return Table(tuple(columns) if names else None, tuple(kept), [(name, len(kept[0]))])
 
 
@@ -95,30 +98,54 @@ def test_words_are_classes_unless_it_is_said_otherwise():
 @pytest.mark.parametrize(
     ("given", "changed", "sentence"),
     [
-        ({"target": "z"}, {}, "hyperparameter target names column 'z', but the columns are y, a, kind, w"),
+        (
+            {"target": "z"},
+            {},
+            "hyperparameter target names column 'z', but the columns are y, a, kind, w",
+        ),
         (
             {"ignore": "kin"},
             {},
             "hyperparameter ignore names column 'kin', but the columns are y, a, kind, w: correct it to kind",
         ),
         ({"target": "9"}, {}, "hyperparameter target names column '9'"),
-        ({"target": "a", "ignore": "a"}, {}, "column 2 (a) is named in target and in ignore: name it in one of them"),
+        (
+            {"target": "a", "ignore": "a"},
+            {},
+            "column 2 (a) is named in target and in ignore: name it in one of them",
+        ),
         ({"features": "y"}, {}, "column 1 (y) is named in target and in features"),
-        ({"label_size": "4"}, {}, "train/a.csv has 4 column(s), but 4 are targets and a feature at least is needed"),
+        (
+            {"label_size": "4"},
+            {},
+            "train/a.csv has 4 column(s), but 4 are targets and a feature at least is needed",
+        ),
         (
             {},
             {"a": [1, "2", "x", "3"]},
             "row 3, column 2 (a) of train/a.csv is 'x', but other cells of that column are numbers",
         ),
-        ({}, {"a": [1, np.nan, 2, 3]}, "row 2, column 2 (a) of train/a.csv is empty, but every row needs a value: correct"),
+        (
+            {},
+            {"a": [1, np.nan, 2, 3]},
+            "row 2, column 2 (a) of train/a.csv is empty, but every row needs a value: correct",
+        ),
         ({}, {"kind": ["a", None, "b", "c"]}, "row 2, column 3 (kind) of train/a.csv is empty"),
         (
             {},
             {"a": [1, np.inf, 2, 3]},
             "row 2, column 2 (a) of train/a.csv is inf, but cells of column 2 (a) are finite numbers",
         ),
-        ({"missing": "mean"}, {"y": [1, np.nan, 2, 3]}, "row 2, column 1 (y) of train/a.csv is empty"),
-        ({"weights": "w"}, {"w": [1, 0, 2, 3]}, "row 2, column 4 (w) of train/a.csv is 0, but weights are positive numbers"),
+        (
+            {"missing": "mean"},
+            {"y": [1, np.nan, 2, 3]},
+            "row 2, column 1 (y) of train/a.csv is empty",
+        ),
+        (
+            {"weights": "w"},
+            {"w": [1, 0, 2, 3]},
+            "row 2, column 4 (w) of train/a.csv is 0, but weights are positive numbers",
+        ),
         (
             {"target": "kind", "task": "regression"},
             {},
@@ -142,7 +169,8 @@ def test_a_name_is_no_category():
     rows = Table(("y", "id"), (np.arange(1001.0), np.array(cells, object)), [("train/a.csv", 1001)])
 
     with pytest.raises(
-        UserError, match=r"column 2 \(id\) has 1,001 different words, too many for a category .*: name it in ignore"
+        UserError,
+        match=r"column 2 \(id\) has 1,001 different words, too many for a category .*: name it in ignore",
     ):
         taught(rows)
 
@@ -177,7 +205,8 @@ def test_a_level_that_training_did_not_have_is_none_and_said_or_an_error():
 
     schema, _ = taught(unknown_category="error")
     with pytest.raises(
-        UserError, match=r"row 2, column 3 \(kind\) of validation/b\.csv is 'pink', which training did not have: "
+        UserError,
+        match=r"row 2, column 3 \(kind\) of validation/b\.csv is 'pink', which training did not have: ",
     ):
         dataset.read(other, schema)
 
@@ -196,7 +225,8 @@ def test_a_class_that_training_did_not_have_is_refused():
     schema, _ = taught(target="kind")
 
     with pytest.raises(
-        UserError, match=r"row 4, column 3 \(kind\) of train/a.csv is 'pink', a class that training did not have"
+        UserError,
+        match=r"row 4, column 3 \(kind\) of train/a.csv is 'pink', a class that training did not have",
     ):
         dataset.read(table(kind=["red", "green", "red", "pink"]), schema)
 
@@ -210,12 +240,17 @@ def test_rows_that_are_taken_know_where_they_come_from():
     assert some.place(0) == "row 4 of train/a.csv"
 
 
-@pytest.mark.parametrize(("cell", "level"), [("01", "1"), (1.0, "1"), ("1.50", "1.5"), (" red ", "red"), ("1e400", "1e400")])
+@pytest.mark.parametrize(
+    ("cell", "level"),
+    [("01", "1"), (1.0, "1"), ("1.50", "1.5"), (" red ", "red"), ("1e400", "1e400")],
+)
 def test_numbers_that_are_equal_are_one_level(cell, level):
     assert word(cell) == level
 
 
-@pytest.mark.parametrize(("cell", "value"), [("1e3", 1000), (" -.5 ", -0.5), ("inf", np.inf), ("1_0", None), ("x", None)])
+@pytest.mark.parametrize(
+    ("cell", "value"), [("1e3", 1000), (" -.5 ", -0.5), ("inf", np.inf), ("1_0", None), ("x", None)]
+)
 def test_a_cell_is_a_number_or_not(cell, value):
     assert number(cell) == value
 
@@ -228,7 +263,8 @@ def test_a_column_of_nothing_but_unknown_levels_is_refused():
     schema, _ = taught()
 
     with pytest.raises(
-        UserError, match="is 1, which training did not have, and so are all cells of that column: check that it is"
+        UserError,
+        match="is 1, which training did not have, and so are all cells of that column: check that it is",
     ):
         dataset.read(table(kind=[1, 0, 1, 0]), schema)
 
@@ -238,7 +274,8 @@ def test_a_target_of_which_nearly_every_row_is_a_class_is_refused():
     rows = Table(("y", "a"), (cells, np.arange(60.0)), [("train/a.csv", 60)])
 
     with pytest.raises(
-        UserError, match=r"column 1 \(y\) has 60 classes in 60 rows, too few of each to learn from: correct target"
+        UserError,
+        match=r"column 1 \(y\) has 60 classes in 60 rows, too few of each to learn from: correct target",
     ):
         taught(rows)
 

@@ -14,7 +14,9 @@ rng = np.random.default_rng(31)
 
 def learn(rows, y, inputs, standardize_targets, scaling="columns"):
     """Features of rows of numbers."""
-    return learn_levels(rows, y, [0] * rows.shape[1], Preparation(inputs, scaling, standardize_targets))
+    return learn_levels(
+        rows, y, [0] * rows.shape[1], Preparation(inputs, scaling, standardize_targets)
+    )
 
 
 ROWS, TARGETS = rng.normal(3, 2, size=(50, 4)), rng.normal(-5, 3, size=(50, 1))
@@ -23,8 +25,12 @@ ROWS, TARGETS = rng.normal(3, 2, size=(50, 4)), rng.normal(-5, 3, size=(50, 1))
 def test_columns_and_targets_are_standardised_as_scikit_learn_does():
     features = learn(ROWS, TARGETS, "sphere", standardize_targets=True)
 
-    np.testing.assert_allclose(features.standardized(ROWS), StandardScaler().fit_transform(ROWS), rtol=0, atol=1e-14)
-    np.testing.assert_allclose(features.targets(TARGETS), StandardScaler().fit_transform(TARGETS), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        features.standardized(ROWS), StandardScaler().fit_transform(ROWS), rtol=0, atol=1e-14
+    )
+    np.testing.assert_allclose(
+        features.targets(TARGETS), StandardScaler().fit_transform(TARGETS), rtol=0, atol=1e-14
+    )
 
 
 def test_normalize_divides_rows_by_their_norms_and_leaves_targets_alone():
@@ -43,14 +49,20 @@ def test_a_constant_column_is_dropped(constant):
     features = learn(rows, TARGETS, "sphere", standardize_targets=True)
     others = np.column_stack([ROWS, np.linspace(0, 1, 50)])
 
-    np.testing.assert_allclose(features.standardized(others), StandardScaler().fit_transform(ROWS), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        features.standardized(others), StandardScaler().fit_transform(ROWS), rtol=0, atol=1e-14
+    )
 
 
 def test_one_scale_for_all_is_the_root_mean_square_of_the_centred_table():
-    standardized = learn(ROWS, TARGETS, "sphere", standardize_targets=True, scaling="overall").standardized(ROWS)
+    standardized = learn(
+        ROWS, TARGETS, "sphere", standardize_targets=True, scaling="overall"
+    ).standardized(ROWS)
 
     centred = ROWS - ROWS.mean(axis=0)
-    np.testing.assert_allclose(standardized, centred / np.sqrt((centred**2).mean()), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        standardized, centred / np.sqrt((centred**2).mean()), rtol=0, atol=1e-14
+    )
 
 
 def test_without_scaling_rows_stay_as_they_are():
@@ -67,7 +79,9 @@ def test_categories_become_centred_indicators_and_unknown_levels_none_of_them():
 
     np.testing.assert_array_equal(encoded, [[1.5, 0, 0, 1], [2.5, 0, 0, 0]])
     expected = OneHotEncoder(sparse_output=False).fit_transform(rows[:, 1:])
-    np.testing.assert_allclose(features.standardized(rows)[:, 1:], expected - expected.mean(axis=0), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(
+        features.standardized(rows)[:, 1:], expected - expected.mean(axis=0), rtol=0, atol=1e-15
+    )
 
 
 def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
@@ -77,17 +91,27 @@ def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
 
     encoded = features.encoded(np.array([[np.nan, np.nan]]))
 
-    np.testing.assert_allclose(encoded, [[SimpleImputer().fit(rows[:, :1]).statistics_[0], 0, 0, 0]], rtol=1e-15)
+    np.testing.assert_allclose(
+        encoded, [[SimpleImputer().fit(rows[:, :1]).statistics_[0], 0, 0, 0]], rtol=1e-15
+    )
 
 
 @pytest.mark.parametrize(
     ("inputs", "rows", "sentence"),
     [
-        ("normalize", [[1.0, 0.0], [0.0, 0.0]], "row 2 has norm 0 and so no direction; drop the row"),
+        (
+            "normalize",
+            [[1.0, 0.0], [0.0, 0.0]],
+            "row 2 has norm 0 and so no direction; drop the row",
+        ),
         ("unit", [[1.0, 0.0], [0.6, 0.7]], "row 2 has norm 0.921954, and inputs=unit takes norm 1"),
         ("unit", [[0.0, 0.0]], "row 1 has norm 0, and inputs=unit takes norm 1"),
         ("normalize", [[-np.inf, 2.0]], "row 1, column 1 is -inf; send finite numbers"),
-        ("normalize", [[1.0, 2.0, 3.0]], "row 1 has 3 feature columns and the model was trained on 2; give exactly 2"),
+        (
+            "normalize",
+            [[1.0, 2.0, 3.0]],
+            "row 1 has 3 feature columns and the model was trained on 2; give exactly 2",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_refused_by_name(inputs, rows, sentence):

@@ -66,7 +66,11 @@ def with_seventeen_digits(values):
 
 
 def in_quotes(values):
-    return "\ufeff" + "\n".join(",".join(f'"{value!r}"' for value in row) for row in values.tolist()) + "\n\n"
+    return (
+        "\ufeff"
+        + "\n".join(",".join(f'"{value!r}"' for value in row) for row in values.tolist())
+        + "\n\n"
+    )
 
 
 @given(TABLES, st.sampled_from([with_python, with_pandas, with_seventeen_digits, in_quotes]))
@@ -81,7 +85,15 @@ def test_every_bit_of_a_written_table_is_read_back(values, written):
     assert numbers(table).tobytes() == values.tobytes()
 
 
-@given(st.lists(st.from_regex(r"-?[0-9]{1,30}(\.[0-9]{0,30})?(e-?[0-9]{1,2})?", fullmatch=True, alphabet="-.0123456789e")))
+@given(
+    st.lists(
+        st.from_regex(
+            r"-?[0-9]{1,30}(\.[0-9]{0,30})?(e-?[0-9]{1,2})?",
+            fullmatch=True,
+            alphabet="-.0123456789e",
+        )
+    )
+)
 def test_decimals_of_any_length_are_rounded_as_python_does(cells):
     with TemporaryDirectory() as folder:
         (Path(folder) / "a.csv").write_text("0,0.5\n" + "".join(f"0,{cell}\n" for cell in cells))
@@ -174,7 +186,15 @@ def test_lines_may_end_and_be_spaced_as_anybody_writes_them(channel, content):
 
 @pytest.mark.parametrize(
     "content_type",
-    [None, "text/csv", "csv", "Text/CSV", "text/csv; charset=utf-8", "text/csv;label_size=1", "text/csv; label_size = 1; x"],
+    [
+        None,
+        "text/csv",
+        "csv",
+        "Text/CSV",
+        "text/csv; charset=utf-8",
+        "text/csv;label_size=1",
+        "text/csv; label_size = 1; x",
+    ],
 )
 def test_content_types_of_csv_are_read(channel, content_type):
     fill(channel, {"a.csv": b"1,2\n"})
@@ -182,15 +202,23 @@ def test_content_types_of_csv_are_read(channel, content_type):
     assert len(readers.read(Channel("train", channel.folder, content_type))) == 1
 
 
-@pytest.mark.parametrize("content_type", ["text/libsvm", "application/x-recordio-protobuf", "text/plain"])
+@pytest.mark.parametrize(
+    "content_type", ["text/libsvm", "application/x-recordio-protobuf", "text/plain"]
+)
 def test_other_content_types_are_refused_with_the_one_that_is_read(channel, content_type):
-    with pytest.raises(UserError, match=f"content type {content_type}, but only text/csv, .* are read: convert the files"):
+    with pytest.raises(
+        UserError,
+        match=f"content type {content_type}, but only text/csv, .* are read: convert the files",
+    ):
         readers.read(Channel("train", channel.folder, content_type))
 
 
 @pytest.mark.parametrize("size", ["0", "-1", ""])
 def test_no_targets_are_refused(channel, size):
-    with pytest.raises(UserError, match="training needs a target: set label_size to the number of targets, 1 or more"):
+    with pytest.raises(
+        UserError,
+        match="training needs a target: set label_size to the number of targets, 1 or more",
+    ):
         readers.read(Channel("train", channel.folder, f"text/csv;label_size={size}"))
 
 
@@ -225,12 +253,24 @@ def test_a_channel_without_a_folder_is_refused(tmp_path):
         (b"1,2\n3,4,\n", "row 2 of train/a.csv has 3 column(s), but row 1 has 2: "),
         (b"a,b,c\n1,2\n", "the first line of train/a.csv has 3 names, but row 1 has 2 column(s): "),
         (b"a,a\n1,2\n", "two columns of train/a.csv have one name (a, a): "),
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "train/a.csv is not CSV in UTF-8 ('utf-8' codec can't decode byte 0x89 "),
-        (b"PAR1\x15\x04\x15,1\nPAR1", "train/a.csv is not CSV in UTF-8 (it holds control characters): "),
+        (
+            b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+            "train/a.csv is not CSV in UTF-8 ('utf-8' codec can't decode byte 0x89 ",
+        ),
+        (
+            b"PAR1\x15\x04\x15,1\nPAR1",
+            "train/a.csv is not CSV in UTF-8 (it holds control characters): ",
+        ),
         ("1,2\n".encode("utf-16"), "train/a.csv is not CSV in UTF-8 ("),
-        ("1,2\n".encode("utf-16-le"), "train/a.csv is not CSV in UTF-8 (it holds control characters): "),
+        (
+            "1,2\n".encode("utf-16-le"),
+            "train/a.csv is not CSV in UTF-8 (it holds control characters): ",
+        ),
         (gzip.compress(b"1,2\n")[:-4], "train/a.csv is not CSV in UTF-8 (Compressed file ended "),
-        (gzip.compress(b"1,2\n")[:10] + b"\xff\xff\xff", "train/a.csv is not CSV in UTF-8 (Error -3 while decompressing"),
+        (
+            gzip.compress(b"1,2\n")[:10] + b"\xff\xff\xff",
+            "train/a.csv is not CSV in UTF-8 (Error -3 while decompressing",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_with_the_place(channel, content, sentence):
@@ -247,7 +287,11 @@ def test_a_column_with_a_word_is_a_column_of_words(channel, word):
 def test_true_and_false_are_words_as_they_are_written(channel):
     fill(channel, {"a.csv": b"1,True,0\n3,false,true\n"})
 
-    assert [cells.tolist() for cells in readers.read(channel).columns] == [[1, 3], ["True", "false"], ["0", "true"]]
+    assert [cells.tolist() for cells in readers.read(channel).columns] == [
+        [1, 3],
+        ["True", "false"],
+        ["0", "true"],
+    ]
 
 
 @pytest.mark.parametrize("cell", ["", '""', "NA", "N/A", "NaN", "nan", "null", "None"])
@@ -298,7 +342,8 @@ def test_files_that_name_their_columns_otherwise_are_refused(channel):
     fill(channel, {"a.csv": b"y,x\n1,2\n", "b.csv": b"y,z\n1,2\n", "c.csv": b"1,2\n"})
 
     with pytest.raises(
-        UserError, match=r"train/b\.csv names its columns y, z, but train/a\.csv names its columns y, x: give all"
+        UserError,
+        match=r"train/b\.csv names its columns y, z, but train/a\.csv names its columns y, x: give all",
     ):
         readers.read(channel)
 
@@ -312,7 +357,9 @@ def test_a_column_of_numbers_in_one_file_and_words_in_another_is_words(channel):
 FRAMES = st.integers(1, 10).flatmap(
     lambda rows: st.tuples(
         st.lists(st.floats(-1e6, 1e6), min_size=rows, max_size=rows),
-        st.lists(st.sampled_from(["red", "green", "a, b", 'say "x"']), min_size=rows, max_size=rows),
+        st.lists(
+            st.sampled_from(["red", "green", "a, b", 'say "x"']), min_size=rows, max_size=rows
+        ),
         st.lists(st.none() | st.floats(-1e6, 1e6), min_size=rows, max_size=rows).filter(any),
     )
 )
@@ -325,7 +372,9 @@ def in_json_lines(frame):
 def in_records_of_npy(frame):
     buffer = io.BytesIO()
     kinds = {"y": "f8", "kind": "U20", "x": "f8"}
-    np.save(buffer, np.array(list(frame.itertuples(index=False, name=None)), dtype=list(kinds.items())))
+    np.save(
+        buffer, np.array(list(frame.itertuples(index=False, name=None)), dtype=list(kinds.items()))
+    )
     return "a.npy", buffer.getvalue()
 
 
@@ -386,9 +435,17 @@ def test_the_content_type_goes_before_the_ending(channel):
     ("name", "content", "sentence"),
     [
         ("a.jsonl", b'{"y": 1}\n{"y": \n', "row 2 of train/a.jsonl is not JSON ("),
-        ("a.jsonl", b"[1, 2]\n[3]\n", "row 2 of train/a.jsonl has 1 column(s), but others have 2: "),
+        (
+            "a.jsonl",
+            b"[1, 2]\n[3]\n",
+            "row 2 of train/a.jsonl has 1 column(s), but others have 2: ",
+        ),
         ("a.jsonl", b"5\n", "row 1 of train/a.jsonl is 5.0: write one object, or list, a line"),
-        ("a.jsonl", b'{"y": [1]}\n', "row 1 of train/a.jsonl has [1.0] under y: write one number or word a column"),
+        (
+            "a.jsonl",
+            b'{"y": [1]}\n',
+            "row 1 of train/a.jsonl has [1.0] under y: write one number or word a column",
+        ),
         ("a.npy", b"no array", "train/a.npy is not an array ("),
         ("a.parquet", b"PAR1 no table", "train/a.parquet is not Parquet ("),
     ],
@@ -407,14 +464,18 @@ def test_an_array_of_objects_is_refused(channel):
     np.save(buffer, np.array([[1, "a"]], object), allow_pickle=True)
     fill(channel, {"a.npy": buffer.getvalue()})
 
-    with pytest.raises(UserError, match=r"train/a\.npy is not an array \(Object arrays cannot be loaded"):
+    with pytest.raises(
+        UserError, match=r"train/a\.npy is not an array \(Object arrays cannot be loaded"
+    ):
         readers.read(channel)
 
 
 def test_files_of_different_widths_are_refused_by_their_names(channel):
     fill(channel, {"a.csv": b"1,2\n", "b.csv": b"1,2\n", "c.csv": b"1,2,3\n"})
 
-    with pytest.raises(UserError, match=r"train/c\.csv has 3 columns, but train/a\.csv has 2: give all files"):
+    with pytest.raises(
+        UserError, match=r"train/c\.csv has 3 columns, but train/a\.csv has 2: give all files"
+    ):
         readers.read(channel)
 
 
@@ -448,9 +509,12 @@ def test_a_bad_row_of_a_pipe_is_found_though_a_pipe_is_read_once(tmp_path):
 
 def test_a_pipe_that_never_appears_is_given_up_with_the_remedy(tmp_path):
     with pytest.raises(
-        UserError, match="train_0 did not appear within 0 seconds: start the job again, or use File or FastFile"
+        UserError,
+        match="train_0 did not appear within 0 seconds: start the job again, or use File or FastFile",
     ):
-        readers.read(Channel("train", tmp_path / "train", input_mode="Pipe"), pipe_timeout_seconds=0)
+        readers.read(
+            Channel("train", tmp_path / "train", input_mode="Pipe"), pipe_timeout_seconds=0
+        )
 
 
 def test_a_name_with_a_line_break_costs_no_row(channel):
@@ -492,7 +556,8 @@ def test_an_index_that_pandas_wrote_is_refused(channel):
     fill(channel, {"a.csv": pd.DataFrame({"y": [1.5, 2.5, 3.5], "x": [1, 2, 4]}).to_csv().encode()})
 
     with pytest.raises(
-        UserError, match=r"column 1 of train/a\.csv has no name and counts the rows, .* write the file with index=False"
+        UserError,
+        match=r"column 1 of train/a\.csv has no name and counts the rows, .* write the file with index=False",
     ):
         readers.read(channel)
 
@@ -508,7 +573,9 @@ def test_numbers_in_quotes_are_numbers_in_json_as_in_csv(channel):
 def test_a_json_document_of_one_list_is_refused_with_the_remedy(channel):
     fill(channel, {"a.json": b'[{"y": 1}, {"y": 2}]'})
 
-    with pytest.raises(UserError, match=r"row 1 of train/a\.json is \[.*\]: write one object, or list, a line"):
+    with pytest.raises(
+        UserError, match=r"row 1 of train/a\.json is \[.*\]: write one object, or list, a line"
+    ):
         readers.read(channel)
 
 

@@ -19,7 +19,12 @@ def test_the_weights_are_those_of_a_general_optimiser():
         weights = np.exp(logits) / np.exp(logits).sum()
         return -np.log(np.exp(densities) @ weights).mean()
 
-    found = minimize(loss, np.zeros(4), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 10_000})
+    found = minimize(
+        loss,
+        np.zeros(4),
+        method="Nelder-Mead",
+        options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 10_000},
+    )
     expected = np.exp(found.x) / np.exp(found.x).sum()
 
     np.testing.assert_allclose(stacking_weights(densities), expected, atol=1e-5)
@@ -44,7 +49,11 @@ def test_weights_are_shares_however_large_or_small_the_densities_are(members, ro
 
 def test_a_mixture_has_the_moments_of_its_draws():
     rng = np.random.default_rng(93)
-    weights, means, variances = np.array([0.2, 0.5, 0.3]), rng.normal(size=(3, 2, 1)), rng.uniform(0.1, 2, size=(3, 2, 1))
+    weights, means, variances = (
+        np.array([0.2, 0.5, 0.3]),
+        rng.normal(size=(3, 2, 1)),
+        rng.uniform(0.1, 2, size=(3, 2, 1)),
+    )
     members = rng.choice(3, size=400_000, p=weights)
     draws = means[members, :, 0] + np.sqrt(variances[members, :, 0]) * rng.normal(size=(400_000, 2))
 
@@ -74,7 +83,9 @@ class LeastSquares:
 
     def fit(self, rows, targets):
         line = LinearRegression().fit(rows, targets)
-        return LeastSquares(line, np.square(targets - line.predict(rows)).sum() / (len(rows) - rows.shape[1] - 1))
+        return LeastSquares(
+            line, np.square(targets - line.predict(rows)).sum() / (len(rows) - rows.shape[1] - 1)
+        )
 
     def predict(self, rows):
         mean = self.line.predict(rows)
@@ -107,6 +118,8 @@ def test_an_ensemble_predicts_the_mixture_of_its_members():
     mean, variance = ensemble.predict(x[100:])
 
     parts = [member.predict(x[100:]) for member in ensemble.members]
-    np.testing.assert_allclose(mean, sum(w * m for w, (m, _) in zip(ensemble.weights, parts, strict=True)), rtol=1e-12)
+    np.testing.assert_allclose(
+        mean, sum(w * m for w, (m, _) in zip(ensemble.weights, parts, strict=True)), rtol=1e-12
+    )
     second = sum(w * (v + m**2) for w, (m, v) in zip(ensemble.weights, parts, strict=True))
     np.testing.assert_allclose(variance, second - mean**2, rtol=1e-9)

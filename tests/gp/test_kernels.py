@@ -33,7 +33,10 @@ def test_slopes_agree_with_the_difference_quotient_of_the_definition(degree, dep
     with mp.workdps(60):
         step = mpf(10) ** -20
         cosines = [mpf(t) for t in (-0.9, -0.3, 0.25, 0.7, 0.95)]
-        expected = [(composed(degree, depth, t + step) - composed(degree, depth, t - step)) / (2 * step) for t in cosines]
+        expected = [
+            (composed(degree, depth, t + step) - composed(degree, depth, t - step)) / (2 * step)
+            for t in cosines
+        ]
 
         slopes = ArcCosine(degree, depth).slope_of_gap(np.array([float(1 - t) for t in cosines]))
 
@@ -87,13 +90,19 @@ def test_a_block_is_the_same_whatever_the_rows_that_are_asked_with_it():
     points = unit(np.random.default_rng(2).normal(size=(3000, 4)))
     kernel = ArcCosine(1, 2)
 
-    together, apart = kernel(points, points[:10]), [kernel(points[[row]], points[:10])[0] for row in (0, 1500, 2999)]
+    together, apart = (
+        kernel(points, points[:10]),
+        [kernel(points[[row]], points[:10])[0] for row in (0, 1500, 2999)],
+    )
 
     np.testing.assert_allclose(together[[0, 1500, 2999]], apart, rtol=0, atol=1e-15)
 
 
 def test_a_gap_is_one_minus_the_cosine():
-    a, b = unit(np.random.default_rng(3).normal(size=(7, 5))), unit(np.random.default_rng(4).normal(size=(4, 5)))
+    a, b = (
+        unit(np.random.default_rng(3).normal(size=(7, 5))),
+        unit(np.random.default_rng(4).normal(size=(4, 5))),
+    )
 
     np.testing.assert_allclose(gaps(a, b), 1 - a @ b.T, rtol=0, atol=1e-15)
 
@@ -137,7 +146,9 @@ def test_what_is_no_degree_or_depth_is_refused(q, l):  # noqa: E741
         ArcCosine(q, l)
 
 
-@pytest.mark.parametrize(("degree", "depth", "bound"), [(3, 5, 2e-15), (4, 20, 2e-13), (10, 20, 1e-9)])
+@pytest.mark.parametrize(
+    ("degree", "depth", "bound"), [(3, 5, 2e-15), (4, 20, 2e-13), (10, 20, 1e-9)]
+)
 def test_the_error_grows_with_degree_and_depth_as_documented(degree, depth, bound):
     gap = np.concatenate([np.logspace(-15, 0, 40), np.linspace(1, 2, 10)])
     with mp.workdps(60):

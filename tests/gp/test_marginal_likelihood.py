@@ -11,7 +11,11 @@ from gaussian_processes.gp.marginal_likelihood import BOUNDS, Observations, Prio
 
 def sample(rows, columns=3, targets=2, seed=21):
     rng = np.random.default_rng(seed)
-    return Observations(rng.normal(size=(rows, columns)), rng.normal(size=(rows, targets)), rng.uniform(0.5, 2, size=rows))
+    return Observations(
+        rng.normal(size=(rows, columns)),
+        rng.normal(size=(rows, targets)),
+        rng.uniform(0.5, 2, size=rows),
+    )
 
 
 def by_definition(prior, known):
@@ -36,9 +40,15 @@ def test_the_evidence_and_its_gradient_are_those_of_the_definition(q, l):  # noq
     with mp.workdps(40):
         expected = by_definition(prior, known)
         quotients = {
-            "noise": quotient(lambda factor: replace(prior, noise=prior.noise * factor), known, step),
+            "noise": quotient(
+                lambda factor: replace(prior, noise=prior.noise * factor), known, step
+            ),
             "bias": quotient(lambda factor: replace(prior, bias=prior.bias * factor), known, step),
-            "relevance": quotient(lambda factor: replace(prior, relevance=prior.relevance * [1, factor, 1]), known, step),
+            "relevance": quotient(
+                lambda factor: replace(prior, relevance=prior.relevance * [1, factor, 1]),
+                known,
+                step,
+            ),
         }
 
     value, gradient = evidence(prior, known)
@@ -51,7 +61,10 @@ def test_the_evidence_and_its_gradient_are_those_of_the_definition(q, l):  # noq
 
 def quotient(changed, known, step):
     """Difference quotient in the logarithm of a parameter; the parameter's own doubles round at 1e-16, so 1e-10 is noise."""
-    return float((by_definition(changed(np.exp(step)), known) - by_definition(changed(np.exp(-step)), known)) / (2 * step))
+    return float(
+        (by_definition(changed(np.exp(step)), known) - by_definition(changed(np.exp(-step)), known))
+        / (2 * step)
+    )
 
 
 def wave(rows=80, noise=0.1, seed=22):
@@ -61,7 +74,9 @@ def wave(rows=80, noise=0.1, seed=22):
     return Observations(z, (y - y.mean()) / y.std(), np.ones(rows))
 
 
-@pytest.mark.parametrize("names", [["noise"], ["bias"], ["noise", "bias"], ["noise", "bias", "relevance"]])
+@pytest.mark.parametrize(
+    "names", [["noise"], ["bias"], ["noise", "bias"], ["noise", "bias", "relevance"]]
+)
 def test_what_is_learned_is_a_maximum_of_the_evidence_and_the_rest_stays(names):
     known = wave()
     given = Prior(ArcCosine(1, 1), 0.05, 2.0, np.ones(2))
@@ -83,7 +98,9 @@ def test_what_is_learned_is_a_maximum_of_the_evidence_and_the_rest_stays(names):
 def test_a_column_that_does_not_matter_loses_its_relevance():
     known = wave()
 
-    learned = learn(Prior(ArcCosine(1, 1), 0.05, 2.0, np.ones(2)), ["noise", "bias", "relevance"], known)
+    learned = learn(
+        Prior(ArcCosine(1, 1), 0.05, 2.0, np.ones(2)), ["noise", "bias", "relevance"], known
+    )
 
     assert learned.relevance[1] < learned.relevance[0] / 10
 
@@ -100,7 +117,10 @@ def test_a_start_of_another_kernel_leads_to_the_same_maximum():
     given = Prior(ArcCosine(1, 1), 0.0, 1.0, np.ones(2))
     near = learn(replace(given, kernel=ArcCosine(1, 0)), ["noise", "bias"], known)
 
-    led, found = learn(given, ["noise", "bias"], known, near), learn(given, ["noise", "bias"], known)
+    led, found = (
+        learn(given, ["noise", "bias"], known, near),
+        learn(given, ["noise", "bias"], known),
+    )
 
     assert evidence(led, known)[0] == pytest.approx(evidence(found, known)[0], abs=1e-3)
 
@@ -111,4 +131,6 @@ def test_targets_that_are_zero_everywhere_do_not_count():
     wider = replace(known, y=np.column_stack([known.y, np.zeros(len(known.y))]))
 
     assert evidence(prior, wider)[0] == evidence(prior, known)[0]
-    assert wider.condition(prior).log_evidence() == pytest.approx(known.condition(prior).log_evidence(), rel=1e-14)
+    assert wider.condition(prior).log_evidence() == pytest.approx(
+        known.condition(prior).log_evidence(), rel=1e-14
+    )

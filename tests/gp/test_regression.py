@@ -56,7 +56,9 @@ def test_mean_deviation_and_evidence_are_those_of_scikit_learn(degree, depth, no
     new, _ = sample(20, seed=12)
     process = fit(GramMatrix(ArcCosine(degree, depth), points, noise), targets)
     variance = process.signal_variance[0]
-    kernel = ConstantKernel(variance, "fixed") * ClosedForm(degree, depth) + WhiteKernel(variance * noise, "fixed")
+    kernel = ConstantKernel(variance, "fixed") * ClosedForm(degree, depth) + WhiteKernel(
+        variance * noise, "fixed"
+    )
     peer = GaussianProcessRegressor(kernel, alpha=0, optimizer=None).fit(points, targets[:, 0])
 
     mean, deviation = peer.predict(new, return_std=True)
@@ -71,9 +73,13 @@ def test_the_signal_variance_is_where_the_evidence_is_highest():
     process = fit(GramMatrix(ArcCosine(1, 0), points, 0.1), targets)
 
     def evidence(variance):
-        kernel = ConstantKernel(variance, "fixed") * ClosedForm(1, 0) + WhiteKernel(variance * 0.1, "fixed")
+        kernel = ConstantKernel(variance, "fixed") * ClosedForm(1, 0) + WhiteKernel(
+            variance * 0.1, "fixed"
+        )
         return (
-            GaussianProcessRegressor(kernel, alpha=0, optimizer=None).fit(points, targets[:, 0]).log_marginal_likelihood_value_
+            GaussianProcessRegressor(kernel, alpha=0, optimizer=None)
+            .fit(points, targets[:, 0])
+            .log_marginal_likelihood_value_
         )
 
     best = process.signal_variance[0]
@@ -91,7 +97,9 @@ def test_leaving_one_out_is_refitting_without_it():
         refitted = fit(GramMatrix(ArcCosine(2, 1), points[rest], 0.2), targets[rest])
         np.testing.assert_allclose(mean[row], refitted.mean(points[[row]])[0], rtol=0, atol=1e-12)
         # The signal variance stays as it was found on all rows.
-        expected = refitted.variance(points[[row]])[0] / refitted.signal_variance * process.signal_variance
+        expected = (
+            refitted.variance(points[[row]])[0] / refitted.signal_variance * process.signal_variance
+        )
         np.testing.assert_allclose(variance[row], expected, rtol=1e-12)
 
 
@@ -99,17 +107,25 @@ def test_targets_that_share_a_kernel_are_fitted_as_if_alone():
     points, targets = sample(40, targets=3)
     together = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets)
 
-    alone = [fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets[:, [column]]) for column in range(3)]
+    alone = [
+        fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets[:, [column]]) for column in range(3)
+    ]
 
-    np.testing.assert_allclose(together.mean(points), np.hstack([one.mean(points) for one in alone]), rtol=0, atol=1e-13)
-    assert together.log_evidence() == pytest.approx(sum(one.log_evidence() for one in alone), rel=1e-13)
+    np.testing.assert_allclose(
+        together.mean(points), np.hstack([one.mean(points) for one in alone]), rtol=0, atol=1e-13
+    )
+    assert together.log_evidence() == pytest.approx(
+        sum(one.log_evidence() for one in alone), rel=1e-13
+    )
 
 
 # q = 0 has a cusp at t = 1; deep kernels of q = 1 tend to all ones.
 @pytest.mark.parametrize(("degree", "depth"), [(0, 0), (0, 3), (1, 0), (1, 10), (3, 1)])
 @pytest.mark.parametrize("noise", [1e-10, 1e-4, 10.0])
 @pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-3])
-def test_ill_conditioned_cases_agree_with_50_digits_to_100_roundings_times_the_condition(degree, depth, noise, distance):
+def test_ill_conditioned_cases_agree_with_50_digits_to_100_roundings_times_the_condition(
+    degree, depth, noise, distance
+):
     points, targets = sample(12)
     points[1] = points[0]
     if distance:
@@ -123,7 +139,9 @@ def test_ill_conditioned_cases_agree_with_50_digits_to_100_roundings_times_the_c
         weights = inverse * y
         scale = (y.T * weights)[0] / 12
         mean = np.array([float(v) for v in cross * weights])
-        spread = [scale * (1 + mpf(noise) - (cross[i, :] * inverse * cross[i, :].T)[0]) for i in range(3)]
+        spread = [
+            scale * (1 + mpf(noise) - (cross[i, :] * inverse * cross[i, :].T)[0]) for i in range(3)
+        ]
         left = np.array([float(y[i] - weights[i] / inverse[i, i]) for i in range(12)])
         evidence = float(-(12 * mp.log(2 * mp.pi * scale) + mp.log(mp.det(matrix)) + 12) / 2)
         condition = float(mp.norm(matrix, 2) * mp.norm(inverse, 2))
@@ -132,9 +150,13 @@ def test_ill_conditioned_cases_agree_with_50_digits_to_100_roundings_times_the_c
 
     bound = 100 * condition * np.finfo(float).eps
     assert process.jitter == 0
-    np.testing.assert_allclose(process.mean(new)[:, 0], mean, rtol=0, atol=bound * np.abs(mean).max())
+    np.testing.assert_allclose(
+        process.mean(new)[:, 0], mean, rtol=0, atol=bound * np.abs(mean).max()
+    )
     np.testing.assert_allclose(process.variance(new)[:, 0], [float(v) for v in spread], rtol=bound)
-    np.testing.assert_allclose(process.leave_one_out(targets)[0][:, 0], left, rtol=0, atol=bound * np.abs(left).max())
+    np.testing.assert_allclose(
+        process.leave_one_out(targets)[0][:, 0], left, rtol=0, atol=bound * np.abs(left).max()
+    )
     assert process.log_evidence() == pytest.approx(evidence, abs=max(1e-12, bound) * abs(evidence))
 
 
@@ -164,7 +186,10 @@ def test_however_many_rows_and_cores_there_are_variances_are_the_same(rows, monk
     points, targets = sample(1700)  # so that a panel's part of the solution is shared, too
     new, _ = sample(rows, seed=12)
     process = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets)
-    kernel, gram_matrix = ArcCosine(1, 1)(new, points), ArcCosine(1, 1)(points, points) + 0.1 * np.eye(1700)
+    kernel, gram_matrix = (
+        ArcCosine(1, 1)(new, points),
+        ArcCosine(1, 1)(points, points) + 0.1 * np.eye(1700),
+    )
     explained = (kernel * np.linalg.solve(gram_matrix, kernel.T).T).sum(axis=1)
 
     found = []
@@ -192,13 +217,21 @@ def test_mixed_precision_solves_the_equations_to_ten_digits(degree, noise):
     points, targets = sample(700, targets=2)
     kernel = ClosedForm(degree, 1)
 
-    process = fit(GramMatrix(ArcCosine(degree, 1), points, noise), targets, lambda diagonal: Memory(np.float32))
+    process = fit(
+        GramMatrix(ArcCosine(degree, 1), points, noise),
+        targets,
+        lambda diagonal: Memory(np.float32),
+    )
 
     gram = kernel(points)
     residual = targets - gram @ process.weights - noise * process.weights
     # Besides the residual asked for, what rounding makes of the oracle's own product.
-    rounding = np.finfo(float).eps * np.linalg.norm(gram, 2) * np.linalg.norm(process.weights, axis=0)
-    assert (np.linalg.norm(residual, axis=0) < 1e-10 * np.linalg.norm(targets, axis=0) + rounding).all()
+    rounding = (
+        np.finfo(float).eps * np.linalg.norm(gram, 2) * np.linalg.norm(process.weights, axis=0)
+    )
+    assert (
+        np.linalg.norm(residual, axis=0) < 1e-10 * np.linalg.norm(targets, axis=0) + rounding
+    ).all()
     assert 1 <= process.iterations <= 20
     assert process.factor.kind == np.float32
 
@@ -208,12 +241,16 @@ def test_mixed_precision_keeps_six_digits_of_what_is_not_refined():
     new, _ = sample(50, seed=14)
     full = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets)
 
-    mixed = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets, lambda diagonal: Memory(np.float32))
+    mixed = fit(
+        GramMatrix(ArcCosine(1, 1), points, 0.1), targets, lambda diagonal: Memory(np.float32)
+    )
 
     np.testing.assert_allclose(mixed.mean(new), full.mean(new), rtol=0, atol=1e-9)
     np.testing.assert_allclose(mixed.variance(new), full.variance(new), rtol=1e-5)
     assert mixed.log_evidence() == pytest.approx(full.log_evidence(), rel=1e-5)
-    np.testing.assert_allclose(mixed.leave_one_out(targets)[1], full.leave_one_out(targets)[1], rtol=1e-5)
+    np.testing.assert_allclose(
+        mixed.leave_one_out(targets)[1], full.leave_one_out(targets)[1], rtol=1e-5
+    )
 
 
 def test_what_float32_cannot_factorise_is_refused():
@@ -221,14 +258,20 @@ def test_what_float32_cannot_factorise_is_refused():
     points = np.vstack([points, points])
 
     with pytest.raises(NotPositiveDefiniteError):
-        fit(GramMatrix(ArcCosine(1, 3), points, 1e-12), np.vstack([targets, targets]), lambda diagonal: Memory(np.float32))
+        fit(
+            GramMatrix(ArcCosine(1, 3), points, 1e-12),
+            np.vstack([targets, targets]),
+            lambda diagonal: Memory(np.float32),
+        )
 
 
 def test_a_target_of_zeros_among_others_has_weights_of_zero_in_mixed_precision():
     points, targets = sample(40, targets=2)
     targets[:, 1] = 0
 
-    process = fit(GramMatrix(ArcCosine(1, 0), points, 0.1), targets, lambda diagonal: Memory(np.float32))
+    process = fit(
+        GramMatrix(ArcCosine(1, 0), points, 0.1), targets, lambda diagonal: Memory(np.float32)
+    )
 
     assert (process.weights[:, 1] == 0).all()
     assert np.isfinite(process.weights).all()

@@ -6,12 +6,20 @@ from sklearn import metrics
 from gaussian_processes.gp import scores
 
 rng = np.random.default_rng(8)
-TARGETS, MEAN, VARIANCE = rng.normal(size=(20, 1)), rng.normal(size=(20, 1)), rng.random(size=(20, 1)) + 0.1
+TARGETS, MEAN, VARIANCE = (
+    rng.normal(size=(20, 1)),
+    rng.normal(size=(20, 1)),
+    rng.random(size=(20, 1)) + 0.1,
+)
 
 
 def test_errors_agree_with_scikit_learn():
-    assert scores.rmse(TARGETS, MEAN) == pytest.approx(metrics.root_mean_squared_error(TARGETS, MEAN), rel=1e-14)
-    assert scores.mae(TARGETS, MEAN) == pytest.approx(metrics.mean_absolute_error(TARGETS, MEAN), rel=1e-14)
+    assert scores.rmse(TARGETS, MEAN) == pytest.approx(
+        metrics.root_mean_squared_error(TARGETS, MEAN), rel=1e-14
+    )
+    assert scores.mae(TARGETS, MEAN) == pytest.approx(
+        metrics.mean_absolute_error(TARGETS, MEAN), rel=1e-14
+    )
     assert scores.r2(TARGETS, MEAN) == pytest.approx(metrics.r2_score(TARGETS, MEAN), rel=1e-14)
 
 

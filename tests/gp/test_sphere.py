@@ -25,7 +25,9 @@ def test_the_gradient_is_pulled_back_as_finite_differences_say():
     for row, column in np.ndindex(5, 3):
         shift = np.zeros_like(z)
         shift[row, column] = step
-        quotient = ((project(z + shift, bias) - project(z - shift, bias)) * weights).sum() / (2 * step)
+        quotient = ((project(z + shift, bias) - project(z - shift, bias)) * weights).sum() / (
+            2 * step
+        )
         assert abs(pulled[row, column] - quotient) < 1e-9
     quotient = ((project(z, bias + step) - project(z, bias - step)) * weights).sum() / (2 * step)
     assert abs(pulled[:, -1].sum() - quotient) < 1e-9

@@ -22,7 +22,9 @@ def matrix(rng, rows, columns, kind, transposed, inside):
 
 
 @given(st.integers(0, 99), sizes, sizes, sizes, kinds, flags, flags, flags)
-def test_a_product_is_subtracted_in_place(seed, rows, inner, columns, kind, a_transposed, b_transposed, inside):
+def test_a_product_is_subtracted_in_place(
+    seed, rows, inner, columns, kind, a_transposed, b_transposed, inside
+):
     rng = np.random.default_rng(seed)
     a = matrix(rng, rows, inner, kind, a_transposed, inside)
     b = matrix(rng, inner, columns, kind, b_transposed, inside)
@@ -35,7 +37,9 @@ def test_a_product_is_subtracted_in_place(seed, rows, inner, columns, kind, a_tr
 
 
 @given(st.integers(0, 99), sizes, sizes, kinds, flags, flags, flags)
-def test_a_triangle_is_solved_in_place_and_its_other_half_is_not_read(seed, size, columns, kind, upper, c_transposed, inside):
+def test_a_triangle_is_solved_in_place_and_its_other_half_is_not_read(
+    seed, size, columns, kind, upper, c_transposed, inside
+):
     rng = np.random.default_rng(seed)
     stored = matrix(rng, size, size, kind, False, inside)
     stored[np.diag_indices(size)] = 3 + rng.random(size)
@@ -46,7 +50,9 @@ def test_a_triangle_is_solved_in_place_and_its_other_half_is_not_read(seed, size
 
     blas.solve_triangular(stored.T if upper else stored, c)
 
-    np.testing.assert_allclose(c, expected, rtol=0, atol=1e3 * np.finfo(kind).eps * (1 + np.abs(expected).max()))
+    np.testing.assert_allclose(
+        c, expected, rtol=0, atol=1e3 * np.finfo(kind).eps * (1 + np.abs(expected).max())
+    )
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from gaussian_processes.linalg import parallel, skinny
-from gaussian_processes.linalg.cholesky import WIDTH, Memory, NotPositiveDefiniteError, factorise, packed_bytes
+from gaussian_processes.linalg.cholesky import (
+    WIDTH,
+    Memory,
+    NotPositiveDefiniteError,
+    factorise,
+    packed_bytes,
+)
 
 SIZES = [1, 2, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH - 1]
 
@@ -41,7 +47,10 @@ def test_solving_undoes_the_matrix(square):
     np.testing.assert_allclose(solved, y, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("columns", [0, 1, skinny.GROUP - 1, skinny.GROUP, skinny.GROUP + 1, skinny.MOST, skinny.MOST + 1])
+@pytest.mark.parametrize(
+    "columns",
+    [0, 1, skinny.GROUP - 1, skinny.GROUP, skinny.GROUP + 1, skinny.MOST, skinny.MOST + 1],
+)
 @pytest.mark.parametrize(("kind", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-3)])
 def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, kind, tolerance):
     y = np.random.default_rng(1).normal(size=(len(square), columns))
@@ -49,7 +58,9 @@ def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, kind,
     half = factorise(Dense(square), Memory(kind)).half_solve(y)
 
     assert half.dtype == kind
-    np.testing.assert_allclose(half, np.linalg.solve(np.linalg.cholesky(square), y), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(
+        half, np.linalg.solve(np.linalg.cholesky(square), y), rtol=0, atol=tolerance
+    )
 
 
 def test_a_copy_of_a_factor_that_was_used_solves_with_its_own_panels():
@@ -63,7 +74,9 @@ def test_a_copy_of_a_factor_that_was_used_solves_with_its_own_panels():
 
 
 def test_the_determinant_is_that_of_the_square(square):
-    assert factorise(Dense(square)).log_determinant == pytest.approx(np.linalg.slogdet(square)[1], rel=1e-12)
+    assert factorise(Dense(square)).log_determinant == pytest.approx(
+        np.linalg.slogdet(square)[1], rel=1e-12
+    )
 
 
 def test_the_inverse_and_its_diagonal_are_those_of_the_square(square):
@@ -74,7 +87,9 @@ def test_the_inverse_and_its_diagonal_are_those_of_the_square(square):
 
 
 def test_the_panels_take_what_was_announced(square):
-    assert sum(panel.nbytes for panel in factorise(Dense(square)).panels) == packed_bytes(len(square))
+    assert sum(panel.nbytes for panel in factorise(Dense(square)).panels) == packed_bytes(
+        len(square)
+    )
 
 
 def test_a_large_factor_takes_little_more_than_half_of_a_square():
@@ -93,7 +108,9 @@ def test_an_indefinite_matrix_is_refused_at_the_row_where_it_shows(row):
 def test_progress_ends_with_all_the_operations_of_a_cholesky_factorisation():
     size, seen = 3 * WIDTH, []
 
-    factorise(Dense(positive_definite(size)), progress=lambda done, total: seen.append((done, total)))
+    factorise(
+        Dense(positive_definite(size)), progress=lambda done, total: seen.append((done, total))
+    )
 
     assert seen == sorted(seen)
     assert seen[-1][0] == pytest.approx(seen[-1][1])

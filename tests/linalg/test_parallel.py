@@ -32,7 +32,9 @@ def work():
 
 work(){start}
 """
-    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
 
     assert answer.stdout.splitlines() == ["done"] * (2 if start else 1)
 

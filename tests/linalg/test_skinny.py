@@ -15,7 +15,9 @@ SIZES = st.integers(0, 40)
 LENGTHS = st.integers(0, 200)
 # Around what is done at once, and two that end with each number of registers; or one column, whatever a register holds.
 GROUPS = st.sampled_from(["one column", *range(10)])
-every_kind = pytest.mark.parametrize("numbers", [numbers for numbers in (2, 4, 8) if numbers <= WIDE])
+every_kind = pytest.mark.parametrize(
+    "numbers", [numbers for numbers in (2, 4, 8) if numbers <= WIDE]
+)
 
 
 @contextmanager
@@ -70,7 +72,9 @@ def test_a_triangle_is_undone_and_its_other_half_not_read(numbers, rows, groups,
 
 @every_kind
 @given(rows=st.integers(1, 60), width=st.integers(1, 30), groups=GROUPS, seed=st.integers(0, 1000))
-def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_other_is(numbers, rows, width, groups, seed):
+def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_other_is(
+    numbers, rows, width, groups, seed
+):
     rng = np.random.default_rng(seed)
     triangle = np.tril(rng.uniform(-1, 1, size=(rows, rows)) / 4) + 2 * np.eye(rows)
     starts = range(0, rows, width)
@@ -90,7 +94,9 @@ def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_o
     np.testing.assert_array_equal(c, expected)
 
 
-@pytest.mark.parametrize("columns", [0, 1, 2, skinny.GROUP, skinny.GROUP + 1, skinny.MOST, skinny.MOST + 1])
+@pytest.mark.parametrize(
+    "columns", [0, 1, 2, skinny.GROUP, skinny.GROUP + 1, skinny.MOST, skinny.MOST + 1]
+)
 def test_there_is_room_for_every_column_and_what_has_room_is_taken(columns):
     wide = skinny.width(columns, np.float64)
 
@@ -112,7 +118,9 @@ def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(numbers, row
     a = np.tril(rng.normal(size=(rows, rows))) / rows + np.eye(rows)
     b, c = rng.normal(size=(rows, columns)), rng.normal(size=(rows, columns))
     for column in range(columns):
-        alone, beside = (np.pad(matrix[:, column : column + 1], ((0, 0), (0, numbers - 1))) for matrix in (c, b))
+        alone, beside = (
+            np.pad(matrix[:, column : column + 1], ((0, 0), (0, numbers - 1))) for matrix in (c, b)
+        )
         together = c.copy()
         with registers_of(numbers):
             if routine == "subtract_product":
@@ -127,7 +135,11 @@ def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(numbers, row
 
 @pytest.mark.parametrize(
     "c",
-    [np.zeros((4, WIDE), np.float32), np.zeros((4, 2 * WIDE))[:, ::2], np.broadcast_to(np.zeros(WIDE), (4, WIDE))],
+    [
+        np.zeros((4, WIDE), np.float32),
+        np.zeros((4, 2 * WIDE))[:, ::2],
+        np.broadcast_to(np.zeros(WIDE), (4, WIDE)),
+    ],
     ids=["float32", "every other column", "not to be written to"],
 )
 def test_what_is_no_row_of_numbers_is_refused(c):
@@ -144,7 +156,9 @@ def test_a_matrix_by_columns_is_refused():
         skinny.subtract_product(np.zeros((4, WIDE)), np.zeros((4, 3)), np.zeros((WIDE, 3)).T)
 
 
-@pytest.mark.parametrize(("c", "a", "b"), [((4, WIDE), (5, 3), (3, WIDE)), ((4, WIDE), (4, 3), (4, WIDE))])
+@pytest.mark.parametrize(
+    ("c", "a", "b"), [((4, WIDE), (5, 3), (3, WIDE)), ((4, WIDE), (4, 3), (4, WIDE))]
+)
 def test_shapes_that_do_not_fit_are_refused(c, a, b):
     with pytest.raises(ValueError, match=r"give \(n, m\), \(n, k\) and \(k, m\)"):
         skinny.subtract_product(np.zeros(c), np.zeros(a), np.zeros(b))
@@ -152,7 +166,9 @@ def test_shapes_that_do_not_fit_are_refused(c, a, b):
         skinny.solve_triangular(np.zeros(a), np.zeros(c))
 
 
-@pytest.mark.parametrize("shapes", [[(5, 3), (2, 3)], [(5, 3)], [(5, 3), (2, 2), (0, 0)], [(5, 2), (3, 2), (1, 1)]])
+@pytest.mark.parametrize(
+    "shapes", [[(5, 3), (2, 3)], [(5, 3)], [(5, 3), (2, 2), (0, 0)], [(5, 2), (3, 2), (1, 1)]]
+)
 def test_panels_that_are_no_triangle_are_refused(shapes):
     with pytest.raises(ValueError, match=r"give \[\(5, 3\), \(2, 2\)\], contiguous"):
         skinny.addresses([np.zeros(shape) for shape in shapes], 3)

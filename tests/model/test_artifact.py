@@ -54,7 +54,11 @@ def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(
 def test_predictions_are_in_the_units_of_the_target():
     model = trained()
     member, learned = model.members[0], model.members[0].features
-    larger = replace(learned, target_center=learned.target_center * 1000, target_scale=learned.target_scale * 1000)
+    larger = replace(
+        learned,
+        target_center=learned.target_center * 1000,
+        target_scale=learned.target_scale * 1000,
+    )
     kilo = replace(model, members=(replace(member, features=larger),))
 
     answer, thousandfold = model.predict(NEW, variance=True), kilo.predict(NEW, variance=True)
@@ -66,7 +70,12 @@ def test_predictions_are_in_the_units_of_the_target():
 def test_the_folder_holds_words_and_arrays_and_nothing_half_written(tmp_path):
     artifact.save(trained(), tmp_path, {"scores": {"RMSE": 1.5}})
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["factor-0.npy", "model.json", "points-0.npy", "weights-0.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "factor-0.npy",
+        "model.json",
+        "points-0.npy",
+        "weights-0.npy",
+    ]
     description = json.loads((tmp_path / "model.json").read_text())
     assert description["format"] == 2
     assert description["scores"] == {"RMSE": 1.5}

@@ -25,7 +25,13 @@ RESOURCES = {
     "current_instance_type": "ml.g5.xlarge",
     "current_group_name": "homogeneousCluster",
     "hosts": ["algo-1"],
-    "instance_groups": [{"instance_group_name": "homogeneousCluster", "instance_type": "ml.g5.xlarge", "hosts": ["algo-1"]}],
+    "instance_groups": [
+        {
+            "instance_group_name": "homogeneousCluster",
+            "instance_type": "ml.g5.xlarge",
+            "hosts": ["algo-1"],
+        }
+    ],
     "network_interface_name": "eth0",
 }
 CSV_CHANNEL = {
@@ -52,18 +58,33 @@ def configure(base, **contents):
 def test_a_job_is_read_as_sagemaker_writes_it(base):
     configure(
         base,
-        hyperparameters={"q": "0", "l": "2", "noise": "0.1", "_tuning_objective_metric": "validation:RMSE"},
+        hyperparameters={
+            "q": "0",
+            "l": "2",
+            "noise": "0.1",
+            "_tuning_objective_metric": "validation:RMSE",
+        },
         resourceconfig=RESOURCES,
-        inputdataconfig={"train": CSV_CHANNEL, "validation": CSV_CHANNEL | {"TrainingInputMode": "FastFile"}},
+        inputdataconfig={
+            "train": CSV_CHANNEL,
+            "validation": CSV_CHANNEL | {"TrainingInputMode": "FastFile"},
+        },
         checkpointconfig={"LocalPath": "/opt/ml/checkpoints", "S3Uri": "s3://bucket/prefix"},
     )
 
     job = environment.read(base)
 
-    assert job.hyperparameters == {"q": "0", "l": "2", "noise": "0.1", "_tuning_objective_metric": "validation:RMSE"}
+    assert job.hyperparameters == {
+        "q": "0",
+        "l": "2",
+        "noise": "0.1",
+        "_tuning_objective_metric": "validation:RMSE",
+    }
     assert job.channels == {
         "train": environment.Channel("train", base / "input/data/train", "text/csv", "File"),
-        "validation": environment.Channel("validation", base / "input/data/validation", "text/csv", "FastFile"),
+        "validation": environment.Channel(
+            "validation", base / "input/data/validation", "text/csv", "FastFile"
+        ),
     }
     assert (job.current_host, job.hosts) == ("algo-1", ("algo-1",))
     assert (job.model, job.output_data) == (base / "model", base / "output/data")
@@ -75,7 +96,9 @@ def test_a_train_folder_is_all_that_a_job_needs(base):
     job = environment.read(base)
 
     assert job.hyperparameters == {}
-    assert job.channels == {"train": environment.Channel("train", base / "input/data/train", None, "File")}
+    assert job.channels == {
+        "train": environment.Channel("train", base / "input/data/train", None, "File")
+    }
     assert len(job.hosts) == 1
     assert job.current_host in job.hosts
     assert job.checkpoints is None
@@ -95,13 +118,17 @@ def test_channels_of_another_name_are_ignored_in_so_many_words(base, capsys):
 def test_training_is_another_name_of_train(base):
     (base / "input/data/train").rename(base / "input/data/training")
 
-    assert environment.read(base).channels["train"] == environment.Channel("training", base / "input/data/training")
+    assert environment.read(base).channels["train"] == environment.Channel(
+        "training", base / "input/data/training"
+    )
 
 
 def test_train_and_training_together_are_refused(base):
     configure(base, inputdataconfig={"train": CSV_CHANNEL, "training": CSV_CHANNEL})
 
-    with pytest.raises(UserError, match=r"named train \(or training\), and one only, but has train, training: "):
+    with pytest.raises(
+        UserError, match=r"named train \(or training\), and one only, but has train, training: "
+    ):
         environment.read(base)
 
 
@@ -110,12 +137,16 @@ def test_a_job_without_a_train_channel_is_refused(base, channels, found):
     (base / "input/data/train").rmdir()
     configure(base, inputdataconfig=channels)
 
-    with pytest.raises(UserError, match=f"but has {found}: give it one, with its files in {base}/input/data/train"):
+    with pytest.raises(
+        UserError, match=f"but has {found}: give it one, with its files in {base}/input/data/train"
+    ):
         environment.read(base)
 
 
 def test_values_written_without_quotes_are_taken_as_their_json(base):
-    configure(base, hyperparameters={"q": 2, "noise": 0.1, "variance": True, "bias": None, "l": "3"})
+    configure(
+        base, hyperparameters={"q": 2, "noise": 0.1, "variance": True, "bias": None, "l": "3"}
+    )
 
     assert environment.read(base).hyperparameters == {
         "q": "2",
@@ -126,7 +157,9 @@ def test_values_written_without_quotes_are_taken_as_their_json(base):
     }
 
 
-@pytest.mark.parametrize("name", ["hyperparameters", "resourceconfig", "inputdataconfig", "checkpointconfig"])
+@pytest.mark.parametrize(
+    "name", ["hyperparameters", "resourceconfig", "inputdataconfig", "checkpointconfig"]
+)
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'"text"', b"\xff{}"])
 def test_a_broken_configuration_is_refused_by_its_name(base, name, content):
     (base / f"input/config/{name}.json").write_bytes(content)
@@ -138,12 +171,20 @@ def test_a_broken_configuration_is_refused_by_its_name(base, name, content):
 def test_several_hosts_are_refused_with_what_to_set(base):
     configure(base, resourceconfig=RESOURCES | {"hosts": ["algo-1", "algo-2"]})
 
-    with pytest.raises(UserError, match=r"2 hosts \(algo-1, algo-2\), but one is supported for now: set InstanceCount"):
+    with pytest.raises(
+        UserError,
+        match=r"2 hosts \(algo-1, algo-2\), but one is supported for now: set InstanceCount",
+    ):
         environment.read(base)
 
 
 @pytest.mark.parametrize(
-    ("variables", "folder"), [({}, "/opt/ml"), ({"SAGEMAKER_BASE_DIR": ""}, "/opt/ml"), ({"SAGEMAKER_BASE_DIR": "/x"}, "/x")]
+    ("variables", "folder"),
+    [
+        ({}, "/opt/ml"),
+        ({"SAGEMAKER_BASE_DIR": ""}, "/opt/ml"),
+        ({"SAGEMAKER_BASE_DIR": "/x"}, "/x"),
+    ],
 )
 def test_the_base_folder_is_opt_ml_unless_the_environment_says_otherwise(variables, folder):
     assert environment.base_folder(variables) == Path(folder)
@@ -186,14 +227,19 @@ def test_a_person_s_mistake_is_one_sentence_in_the_file_and_on_stderr(tmp_path, 
     assert list(failure.parent.iterdir()) == [failure]
 
 
-@pytest.mark.parametrize("message", ["division by zero", "", "two\nlines", "long " * 1000, "half a pair \ud800"])
+@pytest.mark.parametrize(
+    "message", ["division by zero", "", "two\nlines", "long " * 1000, "half a pair \ud800"]
+)
 def test_a_bug_is_a_sentence_that_makes_sense_alone_and_then_the_traceback(tmp_path, message):
     failure = tmp_path / "failure"
 
     assert environment.run(raising(ArithmeticError(message)), failure) == 1
     sentence, traceback = failure.read_text(encoding="utf-8").split("\n\n", 1)
 
-    assert re.match(r"unexpected ArithmeticError in line \d+ of test_environment\.py, likely a bug to report: \w+", sentence)
+    assert re.match(
+        r"unexpected ArithmeticError in line \d+ of test_environment\.py, likely a bug to report: \w+",
+        sentence,
+    )
     assert len(sentence) <= 1024
     assert "\n" not in sentence
     assert traceback.startswith("Traceback (most recent call last)")
@@ -245,7 +291,9 @@ def test_a_signal_ends_any_job_within_seconds_with_its_reason(tmp_path, work, nu
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
 
-    assert time.monotonic() - asked < 5  # SageMaker kills after 120; a loaded machine is given its time
+    assert (
+        time.monotonic() - asked < 5
+    )  # SageMaker kills after 120; a loaded machine is given its time
     assert process.returncode == status
     assert out == "not flushed"
     reason = failure.read_text()
@@ -303,7 +351,11 @@ sys.exit(environment.run(job, Path({str(failure)!r}), steps))
 """
     environment = os.environ | {"PYTHONWARNINGS": "error"}
     process = subprocess.Popen(
-        [sys.executable, "-c", lines], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", lines],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr.readline() == "working\n"
     return process

@@ -49,7 +49,9 @@ def test_a_value_means_the_same_however_it_is_written(values, data):
 
 @pytest.mark.parametrize("nothing", ["None", "null", "", "  ", '""', '"None"', "auto"])
 def test_nothing_means_the_default(nothing):
-    names = [entry.name for entry in HYPERPARAMETERS if nothing != "auto" or entry.default == "auto"]
+    names = [
+        entry.name for entry in HYPERPARAMETERS if nothing != "auto" or entry.default == "auto"
+    ]
 
     assert parse(dict.fromkeys(names, nothing)) == parse({}) == Settings()
 
@@ -76,7 +78,15 @@ def test_whole_numbers_have_many_spellings(text):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("True", True), ("true", True), ("1", True), ("False", False), ('"false"', False), ("0", False), ("Auto", None)],
+    [
+        ("True", True),
+        ("true", True),
+        ("1", True),
+        ("False", False),
+        ('"false"', False),
+        ("0", False),
+        ("Auto", None),
+    ],
 )
 def test_yes_and_no_have_many_spellings(text, value):
     assert parse({"variance": text}).variance is value
@@ -123,7 +133,10 @@ def test_a_bad_value_is_refused_with_its_name_its_rule_and_a_remedy(name, text):
     with pytest.raises(UserError) as refusal:
         parse({name: text})
 
-    assert re.match(rf"hyperparameter {name} is '.+', but it must be {re.escape(rule)}: correct it,", str(refusal.value))
+    assert re.match(
+        rf"hyperparameter {name} is '.+', but it must be {re.escape(rule)}: correct it,",
+        str(refusal.value),
+    )
     assert len(str(refusal.value)) < 200  # however long the value
 
 
@@ -149,11 +162,15 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
 
 
 def test_a_name_that_resembles_none_is_refused_with_all():
-    with pytest.raises(UserError, match="'gamma' is unknown: remove it, or use one of q, l, select, ensemble, "):
+    with pytest.raises(
+        UserError, match="'gamma' is unknown: remove it, or use one of q, l, select, ensemble, "
+    ):
         parse({"gamma": "1"})
 
 
-@pytest.mark.parametrize("name", ["_tuning_objective_metric", "sagemaker_program", "sagemaker_region"])
+@pytest.mark.parametrize(
+    "name", ["_tuning_objective_metric", "sagemaker_program", "sagemaker_region"]
+)
 def test_what_the_platform_adds_is_ignored(name):
     assert parse({name: "validation:RMSE", "q": "3"}) == Settings(q=(3,))
 
@@ -162,23 +179,30 @@ def test_all_that_is_wrong_is_said_at_once():
     with pytest.raises(UserError) as refusal:
         parse({"q": "11", "nois": "0.1", "seed": "x", "l": "2"})
 
-    assert [re.search("hyperparameter '?(\\w+)", part)[1] for part in str(refusal.value).split("; ")] == ["q", "nois", "seed"]
+    assert [
+        re.search("hyperparameter '?(\\w+)", part)[1] for part in str(refusal.value).split("; ")
+    ] == ["q", "nois", "seed"]
 
 
 @pytest.mark.parametrize("inputs", ["normalize", "unit"])
 def test_a_bias_is_refused_where_there_is_none(inputs):
     with pytest.raises(
-        UserError, match=f"bias is 2.5 and inputs is {inputs}, but only inputs=sphere has a bias: leave bias out"
+        UserError,
+        match=f"bias is 2.5 and inputs is {inputs}, but only inputs=sphere has a bias: leave bias out",
     ):
         parse({"bias": "2.5", "inputs": inputs})
 
     assert parse({"bias": "auto", "inputs": inputs}).bias == 0
 
 
-@pytest.mark.parametrize(("inputs", "standardized"), [("sphere", True), ("normalize", False), ("unit", True)])
+@pytest.mark.parametrize(
+    ("inputs", "standardized"), [("sphere", True), ("normalize", False), ("unit", True)]
+)
 def test_targets_are_standardised_except_to_the_letter(inputs, standardized):
     assert parse({"inputs": inputs}).targets_are_standardized is standardized
-    assert parse({"inputs": inputs, "standardize_targets": "false"}).targets_are_standardized is False
+    assert (
+        parse({"inputs": inputs, "standardize_targets": "false"}).targets_are_standardized is False
+    )
 
 
 def test_a_bias_of_zero_is_none_at_all_and_allowed():
@@ -194,7 +218,9 @@ def test_what_tuning_tries_is_accepted(entry):
     assert parse({entry.name: entry.default}) == Settings()
     if entry.tuning:
         assert entry.tuning.scaling in ("Linear", "Logarithmic", "ReverseLogarithmic")
-        assert entry.tuning.scaling == "Linear" or entry.tuning.least > 0  # SageMaker refuses a logarithm of 0
+        assert (
+            entry.tuning.scaling == "Linear" or entry.tuning.least > 0
+        )  # SageMaker refuses a logarithm of 0
         for value in (entry.tuning.least, entry.tuning.greatest):
             assert getattr(parse({entry.name: str(value)}), entry.name) in (value, (value,))
 
@@ -204,7 +230,9 @@ def test_the_table_has_a_row_of_five_cells_for_each():
 
     assert head == "| name | values | default | tuned over | meaning |"
     assert line.count("|") == 6
-    assert [row.split("|")[1].strip() for row in rows] == [f"`{entry.name}`" for entry in HYPERPARAMETERS]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        f"`{entry.name}`" for entry in HYPERPARAMETERS
+    ]
     assert all(row.count("|") == 6 for row in rows)
 
 
@@ -212,7 +240,9 @@ def test_the_help_fits_a_terminal_and_names_each():
     lines = hyperparameters.usage().splitlines()
 
     assert max(map(len, lines)) <= 80
-    assert [line.split(":")[0].strip() for line in lines if not line.startswith("      ")] == [e.name for e in HYPERPARAMETERS]
+    assert [line.split(":")[0].strip() for line in lines if not line.startswith("      ")] == [
+        e.name for e in HYPERPARAMETERS
+    ]
 
 
 @pytest.mark.parametrize(

@@ -76,11 +76,15 @@ def test_json_is_answered_in_json_where_that_is_asked_for(client, model):
     answer = client.post("/invocations", data=body, headers={**JSON, "Accept": "application/json"})
 
     assert answer.content_type == "application/json"
-    assert answer.get_json() == {"predictions": [{"score": mean} for [mean] in model.predict(ROWS).mean.tolist()]}
+    assert answer.get_json() == {
+        "predictions": [{"score": mean} for [mean] in model.predict(ROWS).mean.tolist()]
+    }
 
 
 def test_json_is_answered_in_csv_where_nothing_is_asked_for(client, model):
-    answer = client.post("/invocations", data=json.dumps({"instances": ROWS.tolist()}), headers=JSON)
+    answer = client.post(
+        "/invocations", data=json.dumps({"instances": ROWS.tolist()}), headers=JSON
+    )
 
     np.testing.assert_array_equal(columns(answer), model.predict(ROWS).mean)
 
@@ -106,7 +110,9 @@ def test_a_request_chooses_its_outputs(client, model, attributes):
     np.testing.assert_array_equal(answer, np.hstack([expected.mean, np.sqrt(expected.variance)]))
 
 
-@pytest.mark.parametrize("attributes", ["", "trace=17", "c000b4f9-df62-4c85", "outputs=none", "no output"])
+@pytest.mark.parametrize(
+    "attributes", ["", "trace=17", "c000b4f9-df62-4c85", "outputs=none", "no output"]
+)
 def test_attributes_that_mean_something_to_others_are_left_alone(client, attributes):
     assert columns(asked(client, **{ATTRIBUTES: attributes})).shape == (len(ROWS), 1)
 
@@ -130,7 +136,10 @@ def test_outputs_have_a_default_that_a_request_replaces(model):
 def test_an_unknown_output_is_refused_with_the_nearest_name(client):
     sentence = refused(asked(client, **{ATTRIBUTES: "output=mean,stdev"}), 400)
 
-    assert sentence == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance, interval, quantiles'
+    assert (
+        sentence
+        == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance, interval, quantiles'
+    )
 
 
 @pytest.mark.parametrize("output", ["std", "variance"])
@@ -138,7 +147,9 @@ def test_a_model_without_variance_refuses_what_needs_it(model, output):
     member = replace(model.members[0], process=replace(model.members[0].process, factor=None))
     client = create_app(replace(model, members=(member,))).test_client()
 
-    assert "train again with variance=true" in refused(asked(client, **{ATTRIBUTES: f"output={output}"}), 400)
+    assert "train again with variance=true" in refused(
+        asked(client, **{ATTRIBUTES: f"output={output}"}), 400
+    )
     assert columns(asked(client)).shape == (len(ROWS), 1)
 
 
@@ -154,19 +165,29 @@ def test_an_empty_body_has_an_empty_answer(client, body, headers):
 def test_a_bad_value_is_refused_by_row_and_column(client):
     sentence = refused(asked(client, "1,2,3\n1,2,abc\n"), 400)
 
-    assert sentence == 'row 2, column 3 of the request is "abc", not a finite number; send numbers only'
+    assert (
+        sentence
+        == 'row 2, column 3 of the request is "abc", not a finite number; send numbers only'
+    )
 
 
 @pytest.mark.parametrize(("row", "width"), [("1,2", 2), ("1,2,3,4", 4)])
 def test_exactly_the_trained_columns_are_taken(client, row, width):
-    assert f"row 1 of the request is {width} wide and the model was trained on 3 columns" in refused(asked(client, row), 400)
+    assert (
+        f"row 1 of the request is {width} wide and the model was trained on 3 columns"
+        in refused(asked(client, row), 400)
+    )
 
 
-@pytest.mark.parametrize("content_type", [None, "application/octet-stream", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "content_type", [None, "application/octet-stream", "application/x-www-form-urlencoded"]
+)
 def test_another_content_type_is_refused_with_those_there_are(client, content_type):
     answer = client.post("/invocations", data=b"1,2,3", content_type=content_type)
 
-    assert "send text/csv, application/json, application/jsonlines, application/x-npy, " in refused(answer, 415)
+    assert "send text/csv, application/json, application/jsonlines, application/x-npy, " in refused(
+        answer, 415
+    )
 
 
 def test_an_accept_that_nothing_meets_is_refused_before_the_body_is_looked_at(client):
@@ -180,19 +201,29 @@ def test_a_body_over_the_limit_is_refused_with_the_limit(client):
     body = row * (LIMIT // len(row))
 
     assert asked(client, body).status_code == 200
-    assert refused(asked(client, body + row), 413) == "the body is larger than 1 MB; send fewer rows at a time"
+    assert (
+        refused(asked(client, body + row), 413)
+        == "the body is larger than 1 MB; send fewer rows at a time"
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/pingfoo", "/invocations/", "/models"])
 def test_another_path_is_not_found(client, path):
-    assert refused(client.get(path), 404) == f"there is no {path}; GET /openapi.json has what there is"
+    assert (
+        refused(client.get(path), 404) == f"there is no {path}; GET /openapi.json has what there is"
+    )
 
 
-@pytest.mark.parametrize(("method", "path", "allowed"), [("GET", "/invocations", "POST"), ("POST", "/ping", "GET")])
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"), [("GET", "/invocations", "POST"), ("POST", "/ping", "GET")]
+)
 def test_another_method_is_not_allowed(client, method, path, allowed):
     answer = client.open(path, method=method)
 
-    assert refused(answer, 405) == f"{path} does not take {method}; GET /openapi.json has what it takes"
+    assert (
+        refused(answer, 405)
+        == f"{path} does not take {method}; GET /openapi.json has what it takes"
+    )
     assert allowed in answer.headers["Allow"]
 
 
@@ -265,7 +296,8 @@ def classifier(tmp_path_factory):
         path.parent.mkdir(parents=True)
     rng = np.random.default_rng(75)
     lines = [
-        f"{'yes' if x > (kind == 'b') else 'no'},{x},{kind}" for x, kind in zip(rng.normal(size=80), "ab" * 40, strict=True)
+        f"{'yes' if x > (kind == 'b') else 'no'},{x},{kind}"
+        for x, kind in zip(rng.normal(size=80), "ab" * 40, strict=True)
     ]
     data.write_text("\n".join(["answer,x,kind", *lines]))
     config.write_text(json.dumps({"q": "1", "l": "1", "noise": "0.1", "bias": "1"}))
@@ -287,7 +319,9 @@ def test_classes_have_probabilities_in_xgboost_s_words(classifier):
     client, model = classifier
     attributes = {ATTRIBUTES: "output=predicted_label,probability,probabilities,labels"}
 
-    answer = asked(client, '[{"x": 0.5, "kind": "a"}]', Accept="application/json", **attributes | JSON)
+    answer = asked(
+        client, '[{"x": 0.5, "kind": "a"}]', Accept="application/json", **attributes | JSON
+    )
 
     [record] = answer.get_json()["predictions"]
     expected = model.predict(np.array([[0.5, 0.0]])).probabilities[0].tolist()
@@ -297,13 +331,19 @@ def test_classes_have_probabilities_in_xgboost_s_words(classifier):
         "probabilities": expected,
         "labels": ["no", "yes"],
     }
-    assert asked(client, "0.5,a", **attributes).text == f'yes,{max(expected)!r},"{expected}","[""no"", ""yes""]"\n'
+    assert (
+        asked(client, "0.5,a", **attributes).text
+        == f'yes,{max(expected)!r},"{expected}","[""no"", ""yes""]"\n'
+    )
 
 
 def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(classifier, client):
     sentence = refused(asked(classifier[0], "3,a", **{ATTRIBUTES: "output=mean"}), 400)
 
-    assert sentence == '"mean" is not an output; the outputs are predicted_label, probability, probabilities, labels'
+    assert (
+        sentence
+        == '"mean" is not an output; the outputs are predicted_label, probability, probabilities, labels'
+    )
     assert "the outputs are mean, std, variance, interval, quantiles" in refused(
         asked(client, **{ATTRIBUTES: "output=probability"}), 400
     )
@@ -329,15 +369,21 @@ def test_a_level_that_training_did_not_have_is_said_once(classifier, caplog):
         ("quantiles=0.1,0.9,output=std", ["std", "quantiles"]),
     ],
 )
-def test_intervals_and_quantiles_are_those_of_the_normal_distribution(client, model, attributes, names):
+def test_intervals_and_quantiles_are_those_of_the_normal_distribution(
+    client, model, attributes, names
+):
     expected = model.predict(ROWS, variance=True)
     mean, std = expected.mean[:, 0], np.sqrt(expected.variance[:, 0])
 
-    records = asked(client, Accept="application/json", **{ATTRIBUTES: attributes}).get_json()["predictions"]
+    records = asked(client, Accept="application/json", **{ATTRIBUTES: attributes}).get_json()[
+        "predictions"
+    ]
 
     assert list(records[0]) == names
     ends = np.array([record[names[-1]] for record in records])
-    np.testing.assert_allclose(ends, norm.ppf([[0.1, 0.9]], mean[:, np.newaxis], std[:, np.newaxis]), rtol=1e-12)
+    np.testing.assert_allclose(
+        ends, norm.ppf([[0.1, 0.9]], mean[:, np.newaxis], std[:, np.newaxis]), rtol=1e-12
+    )
 
 
 def test_an_interval_is_two_cells_of_csv(client):
@@ -357,7 +403,9 @@ def test_an_interval_is_two_cells_of_csv(client):
     ],
 )
 def test_what_is_no_probability_is_refused(client, attributes):
-    assert "send probabilities between 0 and 1, such as " in refused(asked(client, **{ATTRIBUTES: attributes}), 400)
+    assert "send probabilities between 0 and 1, such as " in refused(
+        asked(client, **{ATTRIBUTES: attributes}), 400
+    )
 
 
 def test_a_setting_names_outputs_with_their_levels(model):
@@ -387,20 +435,26 @@ def test_what_is_accepted_has_a_default(model):
 
 @pytest.mark.parametrize("charset", ["utf-8", "latin-1", "utf-16"])
 def test_text_may_be_written_in_any_charset(classifier, charset):
-    answer = classifier[0].post("/invocations", data="3,ä\n".encode(charset), content_type=f"text/csv; charset={charset}")
+    answer = classifier[0].post(
+        "/invocations", data="3,ä\n".encode(charset), content_type=f"text/csv; charset={charset}"
+    )
 
     assert answer.text == "yes\n"
 
 
 @pytest.mark.parametrize(("charset", "status"), [("klingon", 415), ("ascii", 400)])
 def test_a_charset_that_is_none_or_is_wrong_is_refused(classifier, charset, status):
-    answer = classifier[0].post("/invocations", data="3,ä\n".encode(), content_type=f"text/csv; charset={charset}")
+    answer = classifier[0].post(
+        "/invocations", data="3,ä\n".encode(), content_type=f"text/csv; charset={charset}"
+    )
 
     assert charset in refused(answer, status)
 
 
 def test_what_is_compressed_is_refused_unopened(client):
-    sentence = refused(asked(client, gzip.compress(b"1,2,3\n" * 1000), **{"Content-Encoding": "gzip"}), 415)
+    sentence = refused(
+        asked(client, gzip.compress(b"1,2,3\n" * 1000), **{"Content-Encoding": "gzip"}), 415
+    )
 
     assert sentence == "Content-Encoding is gzip; send the body as it is, uncompressed"
 
@@ -415,20 +469,29 @@ def test_batch_transform_is_told_how_to_send(model):
 def test_a_query_is_not_read_and_a_slash_too_many_is_none(client, said):
     answer = client.post("/invocations", data=BODY, headers=CSV, environ_overrides=said)
 
-    assert (answer.status_code, answer.content_type, answer.data) == (200, "text/csv", asked(client).data)
+    assert (answer.status_code, answer.content_type, answer.data) == (
+        200,
+        "text/csv",
+        asked(client).data,
+    )
 
 
 def test_a_body_without_a_length_is_read_to_its_end_or_to_the_limit(client):
     def chunked(body):
         return client.post(
-            "/invocations", input_stream=io.BytesIO(body), headers=CSV, environ_base={"wsgi.input_terminated": True}
+            "/invocations",
+            input_stream=io.BytesIO(body),
+            headers=CSV,
+            environ_base={"wsgi.input_terminated": True},
         )
 
     assert chunked(BODY.encode()).data == asked(client).data
     assert "larger than 1 MB" in refused(chunked(BODY.encode() * 100_000), 413)
 
 
-@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 200), ("GET", 405), ("HEAD", 405), ("PUT", 405)])
+@pytest.mark.parametrize(
+    ("method", "status"), [("OPTIONS", 200), ("GET", 405), ("HEAD", 405), ("PUT", 405)]
+)
 def test_what_is_no_post_is_told_what_is(client, method, status):
     answer = client.open("/invocations", method=method)
 
@@ -444,8 +507,15 @@ def test_prometheus_counts_the_seconds_of_a_request_that_fails(model):
     client = create_app(model, Options(predict=fail)).test_client()
     refused(asked(client), 400)
 
-    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
-    (seconds,) = (s.value for s in families["gaussian_processes_request_seconds"].samples if s.name.endswith("_sum"))
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+    }
+    (seconds,) = (
+        s.value
+        for s in families["gaussian_processes_request_seconds"].samples
+        if s.name.endswith("_sum")
+    )
     assert seconds >= 0.05
 
 
@@ -455,15 +525,25 @@ def test_prometheus_counts_requests_errors_rows_and_seconds(model):
     asked(client, "a,b,c")
     client.get("/ping")
 
-    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+    }
 
-    requests = {tuple(sample.labels.values()): sample.value for sample in families["gaussian_processes_requests"].samples}
+    requests = {
+        tuple(sample.labels.values()): sample.value
+        for sample in families["gaussian_processes_requests"].samples
+    }
     assert requests[("/invocations", "200")] == requests[("/invocations", "400")] == 1
     assert ("/ping", "200") not in requests
     assert families["gaussian_processes_rows"].samples[0].value == len(ROWS)
     assert families["gaussian_processes_errors"].samples[0].value == 1
     assert families["gaussian_processes_queue"].samples[0].value == 0
-    counts = [s.value for s in families["gaussian_processes_request_seconds"].samples if s.name.endswith("_count")]
+    counts = [
+        s.value
+        for s in families["gaussian_processes_request_seconds"].samples
+        if s.name.endswith("_count")
+    ]
     assert counts == [2]
 
 
@@ -484,7 +564,10 @@ def test_models_are_loaded_listed_asked_and_unloaded(many):
         assert load(client, name, folder).status_code == 200
 
     assert client.get("/models").get_json() == {
-        "models": [{"modelName": name, "modelUrl": str(folder)} for name, folder in zip(("a", "b/c"), folders, strict=True)]
+        "models": [
+            {"modelName": name, "modelUrl": str(folder)}
+            for name, folder in zip(("a", "b/c"), folders, strict=True)
+        ]
     }
     for name, folder in zip(("a", "b%2Fc"), folders, strict=True):
         answer = client.post(f"/models/{name}/invoke", data=BODY, headers=CSV)
@@ -516,7 +599,8 @@ def test_a_model_is_loaded_once_and_only_where_there_is_room(many):
 
 
 @pytest.mark.parametrize(
-    "request_", [None, [], {"model_name": "a"}, {"model_name": 1, "url": "x"}, {"model_name": "", "url": "x"}]
+    "request_",
+    [None, [], {"model_name": "a"}, {"model_name": 1, "url": "x"}, {"model_name": "", "url": "x"}],
 )
 def test_a_request_to_load_nothing_is_refused(many, request_):
     assert "does not read as" in refused(many[0].post("/models", json=request_), 400)
@@ -554,7 +638,9 @@ def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
 
 @pytest.mark.parametrize("serve", ["one", "many"])
 def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, model, serve):
-    application = create_app(model if serve == "one" else Models(10_000_000), Options(body_bytes=LIMIT))
+    application = create_app(
+        model if serve == "one" else Models(10_000_000), Options(body_bytes=LIMIT)
+    )
     schema = schemathesis.openapi.from_wsgi("/openapi.json", application)
 
     for operation in schema.get_all_operations():

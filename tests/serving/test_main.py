@@ -23,12 +23,20 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.serving import main
 
-PROGRAM = [sys.executable, "-c", "import sys; from gaussian_processes.serving.main import main; sys.exit(main())"]
+PROGRAM = [
+    sys.executable,
+    "-c",
+    "import sys; from gaussian_processes.serving.main import main; sys.exit(main())",
+]
 CSV, BOTH = {"Content-Type": "text/csv"}, {"X-Amzn-SageMaker-Custom-Attributes": "output=mean,std"}
 ROW = "0.5,-1.5,2.5\n"
 PATIENCE = 0.05  # seconds that `/ping` may take
 FRONTS = [
-    pytest.param(True, id="nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="this machine has no nginx")),
+    pytest.param(
+        True,
+        id="nginx",
+        marks=pytest.mark.skipif(not shutil.which("nginx"), reason="this machine has no nginx"),
+    ),
     pytest.param(False, id="gunicorn"),
 ]
 
@@ -67,7 +75,11 @@ def serve(base, nginx=True, **variables):
     folder.mkdir()
     with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
         process = subprocess.Popen(
-            PROGRAM, env=environment(base, nginx, **variables), stdout=out, stderr=err, start_new_session=True
+            PROGRAM,
+            env=environment(base, nginx, **variables),
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
         )
     server = Server(process, f"http://127.0.0.1:{port}", folder / "out", folder / "err")
     try:
@@ -91,7 +103,12 @@ def statuses_until_ready(server):
 def ended(base, nginx=True, **variables):
     """Run `serve` to its end; the exit code, and what it has said on stderr."""
     run = subprocess.run(
-        PROGRAM, env=environment(base, nginx, **variables), capture_output=True, text=True, timeout=30, check=False
+        PROGRAM,
+        env=environment(base, nginx, **variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     return run.returncode, run.stderr
 
@@ -110,7 +127,9 @@ def children(process):
 
 
 def part(server, name):
-    (number,) = (number for number, command in children(server.process.pid).items() if name in command)
+    (number,) = (
+        number for number, command in children(server.process.pid).items() if name in command
+    )
     return number
 
 
@@ -119,7 +138,10 @@ def workers(server):
 
 
 def many_rows(rows):
-    return "".join(",".join(map(repr, row)) + "\n" for row in np.random.default_rng(74).normal(size=(rows, COLUMNS)).tolist())
+    return "".join(
+        ",".join(map(repr, row)) + "\n"
+        for row in np.random.default_rng(74).normal(size=(rows, COLUMNS)).tolist()
+    )
 
 
 @pytest.mark.parametrize("nginx", FRONTS)
@@ -127,7 +149,9 @@ def test_a_model_is_served_to_the_limits_of_a_body(small, nginx):
     model = artifact.load(small / "model")
     expected = model.predict(np.array([[0.5, -1.5, 2.5]]), variance=True)
 
-    with serve(small, nginx, SAGEMAKER_MAX_PAYLOAD_IN_MB="1", SAGEMAKER_INFERENCE_OUTPUT="std") as server:
+    with serve(
+        small, nginx, SAGEMAKER_MAX_PAYLOAD_IN_MB="1", SAGEMAKER_INFERENCE_OUTPUT="std"
+    ) as server:
         std = post(server)
         both = post(server, Accept="application/json", **BOTH)
         full = post(server, ROW * (2**20 // len(ROW)))
@@ -138,9 +162,14 @@ def test_a_model_is_served_to_the_limits_of_a_body(small, nginx):
     out, err = server.out.read_text(), server.err.read_text()
 
     assert (std.status_code, float(std.text)) == (200, np.sqrt(expected.variance[0, 0]))
-    assert both.json() == {"predictions": [{"score": expected.mean[0, 0], "std": np.sqrt(expected.variance[0, 0])}]}
+    assert both.json() == {
+        "predictions": [{"score": expected.mean[0, 0], "std": np.sqrt(expected.variance[0, 0])}]
+    }
     assert full.text.count("\n") == 2**20 // len(ROW)
-    assert (over.status_code, over.text) == (413, "the body is larger than 1 MB; send fewer rows at a time\n")
+    assert (over.status_code, over.text) == (
+        413,
+        "the body is larger than 1 MB; send fewer rows at a time\n",
+    )
     assert (bad.status_code, bad.text.split(" is ")[0]) == (400, "row 1, column 3 of the request")
     assert (empty.status_code, empty.text) == (204, "")
     assert code == 0
@@ -155,7 +184,10 @@ def test_a_long_prediction_holds_up_neither_ping_nor_other_requests(large):
     body = many_rows(rows)
 
     # Of more cores the prediction would make short work.
-    with serve(large, MODEL_SERVER_WORKERS="1", OMP_NUM_THREADS="2") as server, ThreadPoolExecutor() as pool:
+    with (
+        serve(large, MODEL_SERVER_WORKERS="1", OMP_NUM_THREADS="2") as server,
+        ThreadPoolExecutor() as pool,
+    ):
         start = time.perf_counter()
         long = pool.submit(post, server, body, **BOTH)
         pings, others = [], []
@@ -205,7 +237,8 @@ def test_ctrl_c_ends_it_with_0(small):
 
 
 @pytest.mark.parametrize(
-    ("name", "nginx"), [pytest.param("nginx", *FRONTS[0].values, marks=FRONTS[0].marks), ("gunicorn", False)]
+    ("name", "nginx"),
+    [pytest.param("nginx", *FRONTS[0].values, marks=FRONTS[0].marks), ("gunicorn", False)],
 )
 def test_the_death_of_a_part_is_the_end_of_all(small, name, nginx):
     with serve(small, nginx) as server:
@@ -214,7 +247,9 @@ def test_the_death_of_a_part_is_the_end_of_all(small, name, nginx):
         code = server.process.wait(10)
 
     assert code == 1
-    assert server.err.read_text().endswith(f"{name} ended with signal 9, and serving ends with it\n")
+    assert server.err.read_text().endswith(
+        f"{name} ended with signal 9, and serving ends with it\n"
+    )
     assert not any(Path(f"/proc/{number}").exists() for number in others)
 
 
@@ -237,18 +272,26 @@ def test_workers_that_die_are_replaced_and_connections_to_them_forgotten(small, 
 @pytest.mark.parametrize("nginx", FRONTS)
 def test_a_connection_that_a_client_keeps_does_not_keep_serving_from_its_end(small, nginx):
     with serve(small, nginx) as server, requests.Session() as session:
-        assert session.post(f"{server.url}/invocations", ROW, headers=CSV, timeout=60).status_code == 200
+        assert (
+            session.post(f"{server.url}/invocations", ROW, headers=CSV, timeout=60).status_code
+            == 200
+        )
         server.process.terminate()
 
         assert server.process.wait(main.DRAIN_SECONDS / 2) == 0
 
 
 def test_the_lines_of_many_requests_do_not_run_into_each_other(small):
-    with serve(small, nginx=False, PYTHONUNBUFFERED="1") as server, ThreadPoolExecutor(8) as clients:
+    with (
+        serve(small, nginx=False, PYTHONUNBUFFERED="1") as server,
+        ThreadPoolExecutor(8) as clients,
+    ):
         answers = list(clients.map(lambda _: post(server), range(400)))
 
     assert {answer.status_code for answer in answers} == {200}
-    assert [json.loads(line)["status"] for line in server.out.read_text().splitlines()] == [200] * len(answers)
+    assert [json.loads(line)["status"] for line in server.out.read_text().splitlines()] == [
+        200
+    ] * len(answers)
 
 
 def test_workers_share_one_copy_of_the_model(large):
@@ -343,14 +386,28 @@ def test_the_environment_sets_the_limits():
         cores=8,
     )
 
-    assert limits == main.Limits(port=7777, cores=8, workers=3, threads=2, request_seconds=60, body_megabytes=100, log_level=20)
+    assert limits == main.Limits(
+        port=7777,
+        cores=8,
+        workers=3,
+        threads=2,
+        request_seconds=60,
+        body_megabytes=100,
+        log_level=20,
+    )
 
 
 def test_limits_have_defaults():
     limits = main.read_limits({}, cores=16)
 
     assert limits == main.Limits(
-        port=8080, cores=16, workers=4, threads=4, request_seconds=3600, body_megabytes=25, log_level=20
+        port=8080,
+        cores=16,
+        workers=4,
+        threads=4,
+        request_seconds=3600,
+        body_megabytes=25,
+        log_level=20,
     )
 
 
@@ -361,7 +418,9 @@ def test_more_workers_than_cores_are_not_started_and_that_is_said(capsys):
     assert "MODEL_SERVER_WORKERS is 8" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["SAGEMAKER_BIND_TO_PORT", "MODEL_SERVER_WORKERS", "MODEL_SERVER_TIMEOUT"])
+@pytest.mark.parametrize(
+    "name", ["SAGEMAKER_BIND_TO_PORT", "MODEL_SERVER_WORKERS", "MODEL_SERVER_TIMEOUT"]
+)
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
 def test_a_limit_that_makes_no_sense_is_refused_with_its_name(name, value):
     with pytest.raises(UserError, match=f'{name} is "{value}"'):
@@ -374,7 +433,12 @@ def test_help_explains_the_environment(capsys):
 
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for name in ("SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_INFERENCE_OUTPUT", "MODEL_SERVER_WORKERS", "/invocations"):
+    for name in (
+        "SAGEMAKER_BIND_TO_PORT",
+        "SAGEMAKER_INFERENCE_OUTPUT",
+        "MODEL_SERVER_WORKERS",
+        "/invocations",
+    ):
         assert name in text
 
 
@@ -413,7 +477,11 @@ def test_batch_transform_is_told_what_fits(small):
     with serve(small, SAGEMAKER_BATCH="True", SAGEMAKER_MAX_PAYLOAD_IN_MB="60") as server:
         parameters = requests.get(f"{server.url}/execution-parameters", timeout=5).json()
 
-    assert parameters == {"MaxConcurrentTransforms": 1, "BatchStrategy": "MultiRecord", "MaxPayloadInMB": 60}
+    assert parameters == {
+        "MaxConcurrentTransforms": 1,
+        "BatchStrategy": "MultiRecord",
+        "MaxPayloadInMB": 60,
+    }
 
 
 def test_an_endpoint_of_many_models_starts_empty_and_takes_them(small, large, tmp_path):
@@ -425,7 +493,8 @@ def test_an_endpoint_of_many_models_starts_empty_and_takes_them(small, large, tm
         again = requests.post(f"{server.url}/models", json=asked, timeout=30)
         listed = requests.get(f"{server.url}/models", timeout=5).json()["models"]
         answers = [
-            requests.post(f"{server.url}/models/{name}/invoke", ROW, headers=CSV, timeout=30) for name in ("small", "large")
+            requests.post(f"{server.url}/models/{name}/invoke", ROW, headers=CSV, timeout=30)
+            for name in ("small", "large")
         ]
         gone = requests.delete(f"{server.url}/models/small", timeout=5)
         missing = requests.post(f"{server.url}/models/small/invoke", ROW, headers=CSV, timeout=5)
@@ -433,5 +502,8 @@ def test_an_endpoint_of_many_models_starts_empty_and_takes_them(small, large, tm
     assert again.status_code == 409
     assert [model["modelName"] for model in listed] == ["small", "large"]
     for base, answer in zip((small, large), answers, strict=True):
-        assert float(answer.text) == artifact.load(base / "model").predict(np.array([[0.5, -1.5, 2.5]])).mean[0, 0]
+        assert (
+            float(answer.text)
+            == artifact.load(base / "model").predict(np.array([[0.5, -1.5, 2.5]])).mean[0, 0]
+        )
     assert (gone.status_code, missing.status_code) == (200, 404)

@@ -48,9 +48,13 @@ def at_once(*calls):
 @pytest.mark.parametrize("variance", [False, True])
 def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model, passes, variance):
     gathering = worker.Gathering()
-    requests = [np.random.default_rng(seed).normal(size=(1 + seed % 3, COLUMNS)) for seed in range(20)]
+    requests = [
+        np.random.default_rng(seed).normal(size=(1 + seed % 3, COLUMNS)) for seed in range(20)
+    ]
 
-    answers = at_once(*(lambda rows=rows: gathering.predict(model, rows, variance) for rows in requests))
+    answers = at_once(
+        *(lambda rows=rows: gathering.predict(model, rows, variance) for rows in requests)
+    )
 
     assert len(passes) < len(requests) / 4
     for rows, answer in zip(requests, answers, strict=True):
@@ -114,7 +118,9 @@ def test_requests_that_are_let_in_one_after_the_other_share_a_pass(model, passes
 def test_a_request_is_answered_though_others_come_without_a_pause(model):
     def busy():
         while True:
-            time.sleep(1e-4)  # as long as a short request, and without the interpreter, which a thread that predicts needs too
+            time.sleep(
+                1e-4
+            )  # as long as a short request, and without the interpreter, which a thread that predicts needs too
             gevent.sleep(0)
 
     others = gevent.spawn(busy)
@@ -157,7 +163,9 @@ def test_a_request_that_is_refused_takes_no_other_with_it(model, passes):
     gathering = worker.Gathering()
     good, bad = np.ones((2, COLUMNS)), np.array([[1.0] * COLUMNS, [1e300] * COLUMNS])
 
-    first, refusal, last = at_once(*(lambda rows=rows: gathering.predict(model, rows, True) for rows in (good, bad, good)))
+    first, refusal, last = at_once(
+        *(lambda rows=rows: gathering.predict(model, rows, True) for rows in (good, bad, good))
+    )
 
     assert isinstance(refusal, UserError)
     assert str(refusal).startswith("row 2 holds 1e+300")

@@ -44,7 +44,10 @@ class Counting:
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_panels_in_files_are_those_in_memory(tmp_path, kind):
-    in_files, in_memory = factorise(matrix(), files(tmp_path, kind)), factorise(matrix(), Memory(kind))
+    in_files, in_memory = (
+        factorise(matrix(), files(tmp_path, kind)),
+        factorise(matrix(), Memory(kind)),
+    )
 
     for one, other in zip(in_files.panels, in_memory.panels, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -57,7 +60,9 @@ def test_what_is_finished_is_not_computed_again_and_the_rest_is_the_same(tmp_pat
         (files(tmp_path).folder / f"{index:05}.npy").unlink()
     counting, seen = Counting(matrix()), []
 
-    again = factorise(counting, files(tmp_path), progress=lambda done, total: seen.append(done / total))
+    again = factorise(
+        counting, files(tmp_path), progress=lambda done, total: seen.append(done / total)
+    )
 
     assert counting.columns == set(range(left * WIDTH, len(counting)))
     assert not seen or seen[-1] == pytest.approx(1)
@@ -146,7 +151,11 @@ def test_the_panels_of_a_trial_that_fails_are_removed(tmp_path):
     points = np.tile(np.eye(3), (300, 1))
     checkpoint = Checkpoint(tmp_path, lasting=True)
 
-    process = fit(GramMatrix(ArcCosine(1, 0), points, 0.0), points, lambda diagonal: checkpoint.panels(diagonal, np.float64))
+    process = fit(
+        GramMatrix(ArcCosine(1, 0), points, 0.0),
+        points,
+        lambda diagonal: checkpoint.panels(diagonal, np.float64),
+    )
 
     assert process.jitter > 0
     assert [path.name for path in tmp_path.iterdir()] == [f"float64-{process.jitter!r}"]
@@ -174,14 +183,30 @@ def base(tmp_path):
     folders = [tmp_path / "input/config", tmp_path / "input/data/train", tmp_path / "checkpoints"]
     for folder in folders:
         folder.mkdir(parents=True)
-    np.savetxt(tmp_path / "input/data/train/rows.csv", np.column_stack([np.sin(x).sum(axis=1), x]), delimiter=",", fmt="%.17g")
+    np.savetxt(
+        tmp_path / "input/data/train/rows.csv",
+        np.column_stack([np.sin(x).sum(axis=1), x]),
+        delimiter=",",
+        fmt="%.17g",
+    )
     configure(tmp_path)
-    (tmp_path / "input/config/checkpointconfig.json").write_text(json.dumps({"LocalPath": str(tmp_path / "checkpoints")}))
+    (tmp_path / "input/config/checkpointconfig.json").write_text(
+        json.dumps({"LocalPath": str(tmp_path / "checkpoints")})
+    )
     return tmp_path
 
 
 def configure(base, **hyperparameters):
-    text = json.dumps({"q": "1", "l": "1", "noise": "0.01", "bias": "2", "leave_one_out": "false", **hyperparameters})
+    text = json.dumps(
+        {
+            "q": "1",
+            "l": "1",
+            "noise": "0.01",
+            "bias": "2",
+            "leave_one_out": "false",
+            **hyperparameters,
+        }
+    )
     (base / "input/config/hyperparameters.json").write_text(text)
 
 
@@ -189,7 +214,11 @@ def start(base):
     code = "import sys; from gaussian_processes.training.main import main; sys.exit(main([]))"
     environment = os.environ | {"SAGEMAKER_BASE_DIR": str(base)}
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", code],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -263,7 +292,9 @@ def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, 
 
 
 @pytest.mark.parametrize(("first", "then", "kind"), [(10, 1, "float64"), (1, 10, "float32")])
-def test_a_job_goes_on_in_the_precision_that_it_began_with(base, monkeypatch, capsys, first, then, kind):
+def test_a_job_goes_on_in_the_precision_that_it_began_with(
+    base, monkeypatch, capsys, first, then, kind
+):
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
     working = storage.working_bytes(ROWS, 4, storage.allowed_cores())
     monkeypatch.setattr(storage, "allowed_bytes", lambda: working + first * 8 * ROWS**2 // 3)

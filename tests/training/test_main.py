@@ -63,7 +63,11 @@ def train(base, **hyperparameters):
 
 def metrics(text):
     """What SageMaker finds: each metric by its regular expression `NAME=(.*?);`."""
-    return {name: float(re.findall(f"{name}=(.*?);", text)[0]) for name in METRICS if re.findall(f"{name}=(.*?);", text)}
+    return {
+        name: float(re.findall(f"{name}=(.*?);", text)[0])
+        for name in METRICS
+        if re.findall(f"{name}=(.*?);", text)
+    }
 
 
 def predictions(base, name="validation"):
@@ -88,9 +92,13 @@ def test_metrics_are_those_of_the_predictions_in_the_file(base, capsys):
 
     found = metrics(capsys.readouterr().out)
     rows = predictions(base)
-    target, mean, std = (np.array([float(row[name]) for row in rows]) for name in ("target", "mean", "std"))
+    target, mean, std = (
+        np.array([float(row[name]) for row in rows]) for name in ("target", "mean", "std")
+    )
     assert [row["row"] for row in rows] == [str(row) for row in range(1, 51)]
-    assert found["validation:RMSE"] == pytest.approx(np.sqrt(np.mean((target - mean) ** 2)), rel=1e-12)
+    assert found["validation:RMSE"] == pytest.approx(
+        np.sqrt(np.mean((target - mean) ** 2)), rel=1e-12
+    )
     density = -0.5 * np.log(2 * np.pi * std**2) - (target - mean) ** 2 / (2 * std**2)
     assert found["validation:NLPD"] == pytest.approx(-density.mean(), rel=1e-12)
 
@@ -101,8 +109,12 @@ def test_the_model_that_is_left_gives_the_predictions_of_the_file(base):
 
     answer = artifact.load(base / "model").predict(rows[:, 1:], variance=True)
 
-    np.testing.assert_array_equal(answer.mean[:, 0], [float(row["mean"]) for row in predictions(base)])
-    np.testing.assert_array_equal(np.sqrt(answer.variance[:, 0]), [float(row["std"]) for row in predictions(base)])
+    np.testing.assert_array_equal(
+        answer.mean[:, 0], [float(row["mean"]) for row in predictions(base)]
+    )
+    np.testing.assert_array_equal(
+        np.sqrt(answer.variance[:, 0]), [float(row["std"]) for row in predictions(base)]
+    )
 
 
 def test_with_a_learned_bias_only_the_noise_is_left_and_to_the_letter_far_more(base, capsys):
@@ -118,10 +130,15 @@ def test_with_a_learned_bias_only_the_noise_is_left_and_to_the_letter_far_more(b
 
 def test_to_the_letter_is_the_formula_of_the_post(base):
     train(base, q="0", l="2", noise="0.1", inputs="normalize")
-    rows, new = (np.loadtxt(base / f"input/data/{name}/data.csv", delimiter=",") for name in ("train", "validation"))
+    rows, new = (
+        np.loadtxt(base / f"input/data/{name}/data.csv", delimiter=",")
+        for name in ("train", "validation")
+    )
 
     def kernel(a, b):
-        units = [part[:, 1:] / np.linalg.norm(part[:, 1:], axis=1, keepdims=True) for part in (a, b)]
+        units = [
+            part[:, 1:] / np.linalg.norm(part[:, 1:], axis=1, keepdims=True) for part in (a, b)
+        ]
         t = np.clip(units[0] @ units[1].T, -1, 1)
         if a is b:
             np.fill_diagonal(t, 1)
@@ -129,9 +146,13 @@ def test_to_the_letter_is_the_formula_of_the_post(base):
             t = 1 - np.arccos(t) / np.pi
         return t
 
-    expected = kernel(new, rows) @ np.linalg.solve(kernel(rows, rows) + 0.1 * np.eye(100), rows[:, 0])
+    expected = kernel(new, rows) @ np.linalg.solve(
+        kernel(rows, rows) + 0.1 * np.eye(100), rows[:, 0]
+    )
     # Points on a circle come as close as 1e-3, where the oracle's cosines lose half of their digits.
-    np.testing.assert_allclose([float(row["mean"]) for row in predictions(base)], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        [float(row["mean"]) for row in predictions(base)], expected, rtol=0, atol=1e-6
+    )
 
 
 def test_evidence_and_leave_one_out_are_in_the_units_of_the_target(base, capsys):
@@ -146,8 +167,12 @@ def test_evidence_and_leave_one_out_are_in_the_units_of_the_target(base, capsys)
     thousandfold = metrics(capsys.readouterr().out)
 
     assert thousandfold["train:LOO_RMSE"] == pytest.approx(1000 * once["train:LOO_RMSE"], rel=1e-9)
-    assert thousandfold["train:LOO_NLPD"] == pytest.approx(once["train:LOO_NLPD"] + np.log(1000), rel=1e-9)
-    assert thousandfold["train:log_evidence"] == pytest.approx(once["train:log_evidence"] - 100 * np.log(1000), rel=1e-9)
+    assert thousandfold["train:LOO_NLPD"] == pytest.approx(
+        once["train:LOO_NLPD"] + np.log(1000), rel=1e-9
+    )
+    assert thousandfold["train:log_evidence"] == pytest.approx(
+        once["train:log_evidence"] - 100 * np.log(1000), rel=1e-9
+    )
 
 
 def test_real_rows_are_predicted_as_well_as_published(base, capsys):
@@ -186,7 +211,11 @@ def test_a_test_channel_is_scored_too(base, capsys):
 
 @pytest.mark.parametrize(
     ("hyperparameters", "sentence"),
-    [({"leave_one_out": "false"}, None), ({"variance": "false"}, "leaves out its factor"), ({}, "keeps its factor")],
+    [
+        ({"leave_one_out": "false"}, None),
+        ({"variance": "false"}, "leaves out its factor"),
+        ({}, "keeps its factor"),
+    ],
 )
 def test_what_is_left_out_is_left_out(base, capsys, hyperparameters, sentence):
     assert train(base, **hyperparameters) == 0
@@ -205,7 +234,10 @@ def test_beyond_its_rows_leaving_one_out_is_left_out_and_said(base, capsys, monk
     train(base, leave_one_out="true")
     forced = capsys.readouterr().out
 
-    assert "leave-one-out scores are left out beyond 99 rows; leave_one_out=true computes them" in left_out
+    assert (
+        "leave-one-out scores are left out beyond 99 rows; leave_one_out=true computes them"
+        in left_out
+    )
     assert "train:LOO_RMSE" not in left_out
     assert "train:LOO_RMSE" in forced
 
@@ -225,7 +257,9 @@ def test_duplicates_without_noise_are_trained_on_with_a_jitter_that_is_said(base
     assert train(base, noise="0", bias="1") == 0
 
     output = capsys.readouterr().out
-    assert re.search(r"not positive definite with noise 0: 1e-1\d was added to its diagonal", output)
+    assert re.search(
+        r"not positive definite with noise 0: 1e-1\d was added to its diagonal", output
+    )
     assert metrics(output).keys() == METRICS
 
 
@@ -250,20 +284,42 @@ def test_more_rows_than_the_search_takes_are_sampled_by_the_seed(base, capsys, m
 
 
 FAILURES = [
-    ({"q": "eleven"}, None, "hyperparameter q is .*eleven.*, but it must be auto, or whole numbers from 0 to 10"),
+    (
+        {"q": "eleven"},
+        None,
+        "hyperparameter q is .*eleven.*, but it must be auto, or whole numbers from 0 to 10",
+    ),
     ({"nosie": "1"}, None, "hyperparameter 'nosie' is unknown: correct it to noise"),
-    ({"inputs": "unit"}, None, r"row 1 of train/data.csv has norm .*, and inputs=unit takes norm 1"),
-    ({"inputs": "normalize"}, "1,0,0\n2,0,1\n", "row 1 of train/data.csv has norm 0 and so no direction"),
+    (
+        {"inputs": "unit"},
+        None,
+        r"row 1 of train/data.csv has norm .*, and inputs=unit takes norm 1",
+    ),
+    (
+        {"inputs": "normalize"},
+        "1,0,0\n2,0,1\n",
+        "row 1 of train/data.csv has norm 0 and so no direction",
+    ),
     ({}, "1,2,3\n", "there is one training row"),
     ({}, "1;2;3\n2;3;4\n", "separate columns by commas"),
     ({}, "1,2,3\n1,4,5\n", "every target is 1, so there is nothing to learn"),
-    ({}, "1,2\n3,4\n", "validation/data.csv has 3 columns, but training has 2: give all channels the same columns"),
-    ({}, "1,2,3\n1,4,x\n", "row 2, column 3 of train/data.csv is 'x', but other cells of that column are numbers"),
+    (
+        {},
+        "1,2\n3,4\n",
+        "validation/data.csv has 3 columns, but training has 2: give all channels the same columns",
+    ),
+    (
+        {},
+        "1,2,3\n1,4,x\n",
+        "row 2, column 3 of train/data.csv is 'x', but other cells of that column are numbers",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("hyperparameters", "rows", "sentence"), FAILURES)
-def test_a_mistake_is_one_sentence_on_stderr_and_in_the_failure_file(base, capsys, hyperparameters, rows, sentence):
+def test_a_mistake_is_one_sentence_on_stderr_and_in_the_failure_file(
+    base, capsys, hyperparameters, rows, sentence
+):
     if rows:
         (base / "input/data/train/data.csv").write_text(rows)
 
@@ -299,7 +355,9 @@ def test_a_fit_that_begins_again_says_how_far_that_is(capsys, monkeypatch):
     for done in (1e9, 90e9, 1e9, 12e9):
         progress(done, 100e9)
 
-    assert capsys.readouterr().out.splitlines() == ["factorising: 12% done at 1 GFLOP/s, 1 min 28 s left"]
+    assert capsys.readouterr().out.splitlines() == [
+        "factorising: 12% done at 1 GFLOP/s, 1 min 28 s left"
+    ]
 
 
 def test_rows_to_score_that_do_not_fit_are_refused_before_the_fit(base, capsys):
@@ -323,7 +381,10 @@ def test_numbers_too_large_or_small_to_be_squared_are_refused(base, column, unit
 
     assert train(base) == 1
 
-    assert "is out of floating point's range; give such numbers in other units" in (base / "output/failure").read_text()
+    assert (
+        "is out of floating point's range; give such numbers in other units"
+        in (base / "output/failure").read_text()
+    )
 
 
 def test_sigterm_in_the_middle_of_a_fit_ends_it_within_seconds_without_a_model(base):
@@ -331,7 +392,9 @@ def test_sigterm_in_the_middle_of_a_fit_ends_it_within_seconds_without_a_model(b
     (base / "input/config").mkdir(parents=True)
     (base / "input/config/hyperparameters.json").write_text('{"noise": "0.1", "bias": "1"}')
     code = "import sys; from gaussian_processes.training.main import main; sys.exit(main([]))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for line in process.stdout:
         if line.startswith("kernel"):
             break
@@ -360,7 +423,9 @@ def test_help_explains_itself(capsys):
 
 def test_importing_does_nothing(tmp_path):
     code = "import gaussian_processes.training.main"
-    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
 
     assert answer.stdout == answer.stderr == ""
     assert not list(Path(tmp_path).iterdir())
@@ -376,7 +441,9 @@ def test_mixed_precision_says_its_iterations_and_predicts_the_same(base, capsys)
     output = capsys.readouterr().out
     assert re.search(r"the factor takes \d+\.\d MB of float32, in memory", output)
     assert re.search(r"\d iterations in float64 refined the weights to a residual of 1e-10", output)
-    np.testing.assert_allclose([float(row["mean"]) for row in predictions(base)], expected, rtol=1e-8)
+    np.testing.assert_allclose(
+        [float(row["mean"]) for row in predictions(base)], expected, rtol=1e-8
+    )
     loaded = artifact.load(base / "model")
     np.testing.assert_array_equal(loaded.members[0].process.factor.kind, np.float32)
 
@@ -395,7 +462,10 @@ def test_what_float32_cannot_factorise_is_factorised_in_float64_and_said(base, c
 def test_relevance_finds_the_column_that_matters(base, capsys):
     rng = np.random.default_rng(54)
     x = rng.normal(size=(100, 3))
-    write(base / "input/data/train/data.csv", np.column_stack([np.sin(2 * x[:, 1]) + 0.1 * rng.normal(size=100), x]))
+    write(
+        base / "input/data/train/data.csv",
+        np.column_stack([np.sin(2 * x[:, 1]) + 0.1 * rng.normal(size=100), x]),
+    )
     (base / "input/data/validation/data.csv").unlink()
     (base / "input/data/validation").rmdir()
 
@@ -404,13 +474,21 @@ def test_relevance_finds_the_column_that_matters(base, capsys):
     line = re.search("^relevance=(.*)$", capsys.readouterr().out, re.MULTILINE)[1]
     weights = [float(weight) for weight in line.split(", ")]
     assert weights[1] > 10 * max(weights[0], weights[2])
-    assert artifact.load(base / "model").members[0].features.relevance.tolist() == pytest.approx(weights, rel=1e-2)
+    assert artifact.load(base / "model").members[0].features.relevance.tolist() == pytest.approx(
+        weights, rel=1e-2
+    )
 
 
-def test_panels_that_do_not_fit_into_memory_are_in_files_and_gone_afterwards(base, capsys, monkeypatch, tmp_path_factory):
+def test_panels_that_do_not_fit_into_memory_are_in_files_and_gone_afterwards(
+    base, capsys, monkeypatch, tmp_path_factory
+):
     scratch = tmp_path_factory.mktemp("scratch")
     monkeypatch.setattr(main.TemporaryDirectory, "__enter__", lambda folder: str(scratch))
-    monkeypatch.setattr(storage, "allowed_bytes", lambda: storage.working_bytes(100, 3, storage.allowed_cores()) + 10)
+    monkeypatch.setattr(
+        storage,
+        "allowed_bytes",
+        lambda: storage.working_bytes(100, 3, storage.allowed_cores()) + 10,
+    )
 
     assert train(base, noise="0.1", bias="2") == 0
 
@@ -419,7 +497,10 @@ def test_panels_that_do_not_fit_into_memory_are_in_files_and_gone_afterwards(bas
 
 
 def test_what_may_not_be_meant_is_remarked_upon(base, capsys):
-    write(base / "input/data/train/data.csv", [[1.0, 5.0, 1.0], [2.0, 5.0, 1.0], [3.0, 5.0, 2.0], [5.0, 5.0, 3.0]])
+    write(
+        base / "input/data/train/data.csv",
+        [[1.0, 5.0, 1.0], [2.0, 5.0, 1.0], [3.0, 5.0, 2.0], [5.0, 5.0, 3.0]],
+    )
 
     train(base, noise="0.1", bias="1")
 
@@ -431,12 +512,17 @@ def test_what_may_not_be_meant_is_remarked_upon(base, capsys):
 def test_the_noise_is_said_in_the_units_of_the_target(base, capsys):
     rng = np.random.default_rng(56)
     x = rng.normal(size=(400, 1))
-    write(base / "input/data/train/data.csv", np.column_stack([500 * np.sin(x) + 30 * rng.normal(size=(400, 1)), x]))
+    write(
+        base / "input/data/train/data.csv",
+        np.column_stack([500 * np.sin(x) + 30 * rng.normal(size=(400, 1)), x]),
+    )
     write(base / "input/data/validation/data.csv", [[0.0, 0.0]])
 
     train(base)
 
-    found = float(re.search("standard deviation of the noise ([0-9.]+)", capsys.readouterr().out)[1])
+    found = float(
+        re.search("standard deviation of the noise ([0-9.]+)", capsys.readouterr().out)[1]
+    )
     # The standard deviation of 400 draws scatters by 3.5 per cent.
     assert found == pytest.approx(30, rel=0.1)
 
@@ -455,7 +541,9 @@ IRIS = load_iris(as_frame=True)
 
 def iris():
     """Return the iris table as R has it: words for the species."""
-    frame = IRIS.frame.rename(columns=lambda name: name.removesuffix(" (cm)").title().replace(" ", "."))
+    frame = IRIS.frame.rename(
+        columns=lambda name: name.removesuffix(" (cm)").title().replace(" ", ".")
+    )
     return frame.assign(Species=IRIS.target_names[frame.pop("Target")])
 
 
@@ -483,18 +571,29 @@ def test_candidates_are_compared_printed_and_kept_and_the_best_is_the_model(base
 
     output = capsys.readouterr().out
     candidates = lines(base / "output/data/candidates.csv")
-    assert [(line["q"], line["l"]) for line in candidates] == [("0", "0"), ("0", "2"), ("1", "0"), ("1", "2")]
+    assert [(line["q"], line["l"]) for line in candidates] == [
+        ("0", "0"),
+        ("0", "2"),
+        ("1", "0"),
+        ("1", "2"),
+    ]
     best = max(candidates, key=lambda line: float(line["log_evidence"]))
     assert [line["weight"] for line in candidates if line is not best] == ["0.0"] * 3
     kernel = artifact.load(base / "model").members[0].process.kernel
     assert (str(kernel.q), str(kernel.l)) == (best["q"], best["l"])
-    assert float(best["log_evidence"]) == pytest.approx(metrics(output)["train:log_evidence"], rel=1e-9)
+    assert float(best["log_evidence"]) == pytest.approx(
+        metrics(output)["train:log_evidence"], rel=1e-9
+    )
     assert float(best["LOO_NLPD"]) == pytest.approx(metrics(output)["train:LOO_NLPD"], rel=1e-9)
     assert "4 candidates, compared on 100 rows; chosen: the best by evidence" in output
-    assert re.search(r"comparing candidates took [\d.]+ of the job's [\d.]+ seconds \(\d+%\)", output)
+    assert re.search(
+        r"comparing candidates took [\d.]+ of the job's [\d.]+ seconds \(\d+%\)", output
+    )
 
 
-@pytest.mark.parametrize(("criterion", "column", "sign"), [("loo", "LOO_NLPD", 1), ("validation", "validation", 1)])
+@pytest.mark.parametrize(
+    ("criterion", "column", "sign"), [("loo", "LOO_NLPD", 1), ("validation", "validation", 1)]
+)
 def test_another_criterion_chooses_by_its_own_scores(base, capsys, criterion, column, sign):
     assert train(base, q="0-2", l="0-1", select=criterion) == 0
 
@@ -513,7 +612,9 @@ def test_a_stack_is_at_least_as_good_a_forecaster_of_its_rows_as_any_member(base
         candidates = lines(base / "output/data/candidates.csv")
         scores[ensemble] = metrics(capsys.readouterr().out)["train:LOO_NLPD"]
         assert sum(float(line["weight"]) for line in candidates) == pytest.approx(1)
-        assert len(artifact.load(base / "model").members) == sum(float(line["weight"]) > 0 for line in candidates)
+        assert len(artifact.load(base / "model").members) == sum(
+            float(line["weight"]) > 0 for line in candidates
+        )
 
     assert {float(line["weight"]) for line in candidates} != {0.25}
     # That of the mixture as if it were normal, which is what is printed, differs a little from that of the mixture.
@@ -527,14 +628,26 @@ def test_an_ensemble_s_predictions_are_the_mixture_of_its_members(base):
 
     answer = model.predict(rows, variance=True)
 
-    parts = [replace(model, members=(replace(member, weight=1.0),)).predict(rows, variance=True) for member in model.members]
+    parts = [
+        replace(model, members=(replace(member, weight=1.0),)).predict(rows, variance=True)
+        for member in model.members
+    ]
     np.testing.assert_allclose(answer.mean, (parts[0].mean + parts[1].mean) / 2, rtol=1e-12)
     second = sum(part.variance + part.mean**2 for part in parts) / 2
     np.testing.assert_allclose(answer.variance, second - answer.mean**2, rtol=1e-9)
     kept = json.loads((base / "output/data/metrics.json").read_text())["members"]
-    assert [(member["q"], member["l"], member["weight"]) for member in kept] == [(0, 1, 0.5), (1, 1, 0.5)]
+    assert [(member["q"], member["l"], member["weight"]) for member in kept] == [
+        (0, 1, 0.5),
+        (1, 1, 0.5),
+    ]
     expected = np.sqrt(
-        np.mean((np.loadtxt(base / "input/data/validation/data.csv", delimiter=",")[:, :1] - parts[0].mean) ** 2)
+        np.mean(
+            (
+                np.loadtxt(base / "input/data/validation/data.csv", delimiter=",")[:, :1]
+                - parts[0].mean
+            )
+            ** 2
+        )
     )
     assert kept[0]["validation:RMSE"] == pytest.approx(expected, rel=1e-9)
 
@@ -548,7 +661,9 @@ def test_every_row_is_predicted_once_by_a_model_that_has_not_seen_it(alone, caps
     assert sorted(int(line["fold"]) for line in kept) == sorted([1, 2, 3, 4, 5] * 20)
     error = np.sqrt(np.mean([(float(line["target"]) - float(line["mean"])) ** 2 for line in kept]))
     for name in ("cross_validation", "validation"):
-        assert float(re.search(f"^{name}:RMSE=(.*?);$", output, re.MULTILINE)[1]) == pytest.approx(error, rel=1e-9)
+        assert float(re.search(f"^{name}:RMSE=(.*?);$", output, re.MULTILINE)[1]) == pytest.approx(
+            error, rel=1e-9
+        )
     assert len(re.findall(r"^fold \d of 5: 20 rows, RMSE ", output, re.MULTILINE)) == 5
     # The model of the first fold, from scratch: the other rows alone, with their own means and scales.
     rows = np.loadtxt(alone / "input/data/train/data.csv", delimiter=",")
@@ -556,15 +671,22 @@ def test_every_row_is_predicted_once_by_a_model_that_has_not_seen_it(alone, caps
     write(alone / "input/data/train/data.csv", rows[~left_out])
     train(alone, noise="0.1", bias="2")
     expected = artifact.load(alone / "model").predict(rows[left_out, 1:]).mean[:, 0]
-    np.testing.assert_allclose([float(line["mean"]) for line in kept if line["fold"] == "1"], expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        [float(line["mean"]) for line in kept if line["fold"] == "1"], expected, rtol=1e-9
+    )
 
 
-def test_beside_a_validation_channel_its_metric_is_the_last_that_a_regular_expression_finds(base, capsys):
+def test_beside_a_validation_channel_its_metric_is_the_last_that_a_regular_expression_finds(
+    base, capsys
+):
     train(base, k_fold="2", noise="0.1", bias="2")
 
     output = capsys.readouterr().out
     found = re.findall("validation:RMSE=(.*?);", output)
-    assert float(found[-1]) == json.loads((base / "output/data/metrics.json").read_text())["validation:RMSE"]
+    assert (
+        float(found[-1])
+        == json.loads((base / "output/data/metrics.json").read_text())["validation:RMSE"]
+    )
     assert len(found) == 2
 
 
@@ -582,7 +704,9 @@ def test_several_targets_are_predicted_by_one_factor_each_as_if_alone(alone):
         single = lines(alone / "output/data/validation_predictions.csv")
         for name in ("mean", "std"):
             np.testing.assert_allclose(
-                [float(line[f"{name}_{position}"]) for line in both], [float(line[name]) for line in single], rtol=1e-9
+                [float(line[f"{name}_{position}"]) for line in both],
+                [float(line[name]) for line in single],
+                rtol=1e-9,
             )
 
 
@@ -597,10 +721,17 @@ def test_words_are_classified(alone, capsys):
     found = json.loads((alone / "output/data/metrics.json").read_text())
     assert found["validation:accuracy"] >= 0.92
     kept = lines(alone / "output/data/validation_predictions.csv")
-    assert found["validation:accuracy"] == np.mean([line["target"] == line["predicted_label"] for line in kept])
+    assert found["validation:accuracy"] == np.mean(
+        [line["target"] == line["predicted_label"] for line in kept]
+    )
     loss = -np.mean([np.log(float(line[f"probability_{line['target']}"])) for line in kept])
     assert found["validation:log_loss"] == pytest.approx(loss, rel=1e-9)
-    shares = np.array([[float(value) for name, value in line.items() if name.startswith("probability_")] for line in kept])
+    shares = np.array(
+        [
+            [float(value) for name, value in line.items() if name.startswith("probability_")]
+            for line in kept
+        ]
+    )
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
     assert "3 classes (setosa, versicolor, virginica)" in output
     assert {"train:LOO_accuracy", "train:LOO_log_loss", "train:log_evidence"} < found.keys()
@@ -616,7 +747,11 @@ def test_the_sharpness_is_that_of_the_smallest_leave_one_out_loss(alone, capsys)
 
     for sharpness in (model.sharpness, model.sharpness / 1.1, model.sharpness * 1.1):
         expected = log_loss(indicators, softmax(sharpness * means, axis=1))
-        assert expected == pytest.approx(loss, rel=1e-6) if sharpness == model.sharpness else expected > loss
+        assert (
+            expected == pytest.approx(loss, rel=1e-6)
+            if sharpness == model.sharpness
+            else expected > loss
+        )
 
 
 def metrics_of(capsys, name):
@@ -625,7 +760,9 @@ def metrics_of(capsys, name):
 
 def test_numbers_are_classes_where_it_is_said(alone):
     digits = load_digits()
-    rows = np.column_stack([digits.target, digits.data])[np.random.default_rng(65).permutation(1797)]
+    rows = np.column_stack([digits.target, digits.data])[
+        np.random.default_rng(65).permutation(1797)
+    ]
     write(alone / "input/data/train/data.csv", rows[:600])
     write(alone / "input/data/validation/data.csv", rows[600:1000])
 
@@ -652,7 +789,10 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
     assert train(alone, target="Sepal.Length", missing="mean", ignore="Petal.Length") == 0
     output = capsys.readouterr().out
     assert "the first line of train/data.csv names its columns" in output
-    assert "feature column 3 (Species) is a category of 3 levels: setosa, versicolor, virginica" in output
+    assert (
+        "feature column 3 (Species) is a category of 3 levels: setosa, versicolor, virginica"
+        in output
+    )
     assert "missing cells of train/data.csv are filled in" in output
     assert [column.name for column in artifact.load(alone / "model").schema.features] == [
         "Sepal.Width",
@@ -674,14 +814,18 @@ def test_weights_are_what_repeated_rows_are(alone):
     write(alone / "input/data/train/data.csv", np.repeat(rows, counts, axis=0))
     assert train(alone, **settings) == 0
 
-    np.testing.assert_allclose(weighted, artifact.load(alone / "model").predict(new).mean, rtol=1e-8)
+    np.testing.assert_allclose(
+        weighted, artifact.load(alone / "model").predict(new).mean, rtol=1e-8
+    )
 
 
 def predicted(base, frame, **hyperparameters):
     """Predictions for the validation rows of a model of a table."""
     table(base, frame)
     assert train(base, target="Sepal.Length", **hyperparameters) == 0
-    return np.array([float(line["mean"]) for line in lines(base / "output/data/validation_predictions.csv")])
+    return np.array(
+        [float(line["mean"]) for line in lines(base / "output/data/validation_predictions.csv")]
+    )
 
 
 def test_neither_the_order_of_rows_nor_the_units_of_columns_matter(alone):
@@ -691,10 +835,16 @@ def test_neither_the_order_of_rows_nor_the_units_of_columns_matter(alone):
     expected = predicted(alone, rest)
 
     for seed in range(3):
-        np.testing.assert_allclose(predicted(alone, rest.sample(frac=1, random_state=seed)), expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            predicted(alone, rest.sample(frac=1, random_state=seed)), expected, rtol=1e-4
+        )
     for scale, shift in ((1000, 0), (-0.01, 5), (2.54, -3)):
         other = rest.assign(**{"Petal.Width": rest["Petal.Width"] * scale + shift})
-        table(alone, frame[::7].assign(**{"Petal.Width": frame["Petal.Width"][::7] * scale + shift}), "validation")
+        table(
+            alone,
+            frame[::7].assign(**{"Petal.Width": frame["Petal.Width"][::7] * scale + shift}),
+            "validation",
+        )
         np.testing.assert_allclose(predicted(alone, other), expected, rtol=1e-4)
 
 
@@ -706,7 +856,9 @@ def test_every_format_gives_the_same_model(alone):
         "data.csv": lambda path: frame.to_csv(path, index=False),
         "data.jsonl": lambda path: frame.to_json(path, orient="records", lines=True),
         "data.parquet": frame.to_parquet,
-        "data.npy": lambda path: np.save(path, frame.to_records(index=False, column_dtypes={"Species": "U10"})),
+        "data.npy": lambda path: np.save(
+            path, frame.to_records(index=False, column_dtypes={"Species": "U10"})
+        ),
     }.items():
         for path in (alone / "input/data/train").iterdir():
             path.unlink()
@@ -720,9 +872,15 @@ def test_every_format_gives_the_same_model(alone):
 @pytest.mark.parametrize(
     ("hyperparameters", "sentence"),
     [
-        ({"select": "validation"}, "select is validation, but there is no such channel: give one, or set select to loo"),
+        (
+            {"select": "validation"},
+            "select is validation, but there is no such channel: give one, or set select to loo",
+        ),
         ({"k_fold": "100", "target": "0", "header": "false"}, None),
-        ({"target": "z"}, "hyperparameter target names column 'z', but the columns are numbered from 0 to 2, without names"),
+        (
+            {"target": "z"},
+            "hyperparameter target names column 'z', but the columns are numbered from 0 to 2, without names",
+        ),
     ],
 )
 def test_a_job_that_makes_no_sense_for_its_data_is_refused(alone, hyperparameters, sentence):
@@ -748,7 +906,9 @@ def test_a_model_is_described(alone, capsys):
     assert "column 3 (Species): one of setosa, versicolor, virginica" in output
     assert "ignored: Petal.Length" in output
     assert "kernel: arc-cosine q=1, l=1" in output
-    assert re.search(r"relevance: Sepal.Width [\d.e-]+, Petal.Width [\d.e-]+, Species=setosa", output)
+    assert re.search(
+        r"relevance: Sepal.Width [\d.e-]+, Petal.Width [\d.e-]+, Species=setosa", output
+    )
     assert "train:LOO_RMSE" in output
     assert describe.main([str(alone)]) == 1
     assert "model.json is missing" in capsys.readouterr().err
@@ -766,11 +926,17 @@ def test_growing_parts_of_the_rows_print_a_metric_each_and_end_with_the_same_mod
     assert len(found) == 3
     assert found[-1] == final
     assert found[0] != final
-    assert re.findall(r"stage \d of 3: \d+ rows", output) == ["stage 1 of 3: 25 rows", "stage 2 of 3: 50 rows"]
+    assert re.findall(r"stage \d of 3: \d+ rows", output) == [
+        "stage 1 of 3: 25 rows",
+        "stage 2 of 3: 50 rows",
+    ]
     assert {path.name: path.read_bytes() for path in (base / "model").glob("*.npy")} == expected
 
 
 def test_stages_without_a_validation_channel_are_refused(alone):
     assert train(alone, stages="2") == 1
 
-    assert "stages is 2, but there is no validation channel to print the metrics of" in (alone / "output/failure").read_text()
+    assert (
+        "stages is 2, but there is no validation channel to print the metrics of"
+        in (alone / "output/failure").read_text()
+    )

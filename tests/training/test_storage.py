@@ -73,7 +73,10 @@ def test_too_little_memory_to_work_in_is_refused_with_the_rows_that_fit(tmp_path
 
     sentence = refusal("auto", Checkpoint(tmp_path))
 
-    assert "10,000 rows need 45.4 MB of memory to work in and 22.7 MB are free; use an instance with more memory" in sentence
+    assert (
+        "10,000 rows need 45.4 MB of memory to work in and 22.7 MB are free; use an instance with more memory"
+        in sentence
+    )
     fitting = int(re.search(r"or ([\d,]+) rows", sentence)[1].replace(",", ""))
     assert storage.choose((fitting, 8), "auto", Checkpoint(tmp_path))
     with pytest.raises(UserError):
@@ -85,7 +88,10 @@ def test_too_small_a_disk_is_refused_with_the_rows_that_fit(tmp_path, machine):
 
     sentence = refusal("float64", Checkpoint(tmp_path))
 
-    assert f"needs 430.7 MB in float64 and {tmp_path} has room for 100.0 MB; use an instance with more memory or" in sentence
+    assert (
+        f"needs 430.7 MB in float64 and {tmp_path} has room for 100.0 MB; use an instance with more memory or"
+        in sentence
+    )
     fitting = int(re.search(r"or ([\d,]+) rows", sentence)[1].replace(",", ""))
     assert storage.packed_bytes(fitting) <= 1e8 < storage.packed_bytes(fitting + 1)
 

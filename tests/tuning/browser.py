@@ -12,7 +12,13 @@ from typing import Any
 
 # Chromium reads commands from descriptor 3 and writes to 4, each message ended by a zero byte: no port, no library.
 PIPES = 'exec "$@" 3<&"$COMMANDS" 4>&"$ANSWERS"'
-OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND")
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--remote-debugging-pipe",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
 PATIENCE_SECONDS = 60
 
 
@@ -26,7 +32,9 @@ class Browser:
         self._count = 0
         self._session: dict[str, str] = {}
         target = self("Target.createTarget", url="about:blank")["targetId"]
-        self._session = {"sessionId": self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        self._session = {
+            "sessionId": self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        }
 
     def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Give a command; return its result."""
@@ -95,7 +103,16 @@ def browsing(program: str, profile: Path) -> Iterator[Browser]:
     commands, answers = os.pipe(), os.pipe()
     environment = os.environ | {"COMMANDS": str(commands[0]), "ANSWERS": str(answers[1])}
     process = subprocess.Popen(
-        ["/bin/bash", "-c", PIPES, "bash", program, *OPTIONS, "--window-size=1200,3000", f"--user-data-dir={profile}"],
+        [
+            "/bin/bash",
+            "-c",
+            PIPES,
+            "bash",
+            program,
+            *OPTIONS,
+            "--window-size=1200,3000",
+            f"--user-data-dir={profile}",
+        ],
         env=environment,
         pass_fds=(commands[0], answers[1]),
         stderr=subprocess.DEVNULL,

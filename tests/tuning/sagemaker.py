@@ -93,7 +93,10 @@ class Service:
         name = asked["TrainingJobName"]
         if self.full:
             self.full -= 1
-            return 400, {"__type": "ResourceLimitExceeded", "message": "The account-level service limit is 2 Instances"}
+            return 400, {
+                "__type": "ResourceLimitExceeded",
+                "message": "The account-level service limit is 2 Instances",
+            }
         self.place = self.place or self.run(_as_tuning_job(asked), self.folder)
         self.place.start(name, asked["HyperParameters"])
         self.jobs[name] = {"asked": asked, "begun": time.time(), "report": Report(RUNNING)}
@@ -101,7 +104,10 @@ class Service:
 
     def StopTrainingJob(self, TrainingJobName):  # noqa: N802, N803
         if self.report(TrainingJobName).state != RUNNING:
-            return 400, {"__type": "ValidationException", "message": "The request was rejected because it has ended"}
+            return 400, {
+                "__type": "ValidationException",
+                "message": "The request was rejected because it has ended",
+            }
         self.place.stop([TrainingJobName])
         return 200, {}
 
@@ -125,19 +131,31 @@ class Service:
 
     def ListTrainingJobs(self, NameContains="", NextToken="0", **_):  # noqa: N802, N803
         names = sorted(name for name in self.jobs if NameContains in name)
-        return 200, self._page("TrainingJobSummaries", [self._summary(name) for name in names], NextToken)
+        return 200, self._page(
+            "TrainingJobSummaries", [self._summary(name) for name in names], NextToken
+        )
 
     def DescribeTrainingJob(self, TrainingJobName):  # noqa: N802, N803
         summary, asked = self._summary(TrainingJobName), self.jobs[TrainingJobName]["asked"]
         details = {
-            **{key: asked[key] for key in ("HyperParameters", "AlgorithmSpecification", "ResourceConfig", "StoppingCondition")},
+            **{
+                key: asked[key]
+                for key in (
+                    "HyperParameters",
+                    "AlgorithmSpecification",
+                    "ResourceConfig",
+                    "StoppingCondition",
+                )
+            },
             "SecondaryStatus": summary["TrainingJobStatus"],
             "TrainingStartTime": summary["CreationTime"],
             "ModelArtifacts": {"S3ModelArtifacts": _model_uri(TrainingJobName, asked)},
             "FinalMetricDataList": [],
         }
         if summary["TrainingJobStatus"] == FAILED:
-            details["FailureReason"] = f"AlgorithmError: {self.report(TrainingJobName).failure}, exit code: 1"
+            details["FailureReason"] = (
+                f"AlgorithmError: {self.report(TrainingJobName).failure}, exit code: 1"
+            )
         return 200, summary | details
 
     def _summary(self, name):
@@ -159,7 +177,11 @@ class Service:
             for number, line in enumerate(self.report(name).log.splitlines()):
                 stamp = int(self.jobs[name]["begun"] * 1000) + number
                 if stamp >= startTime:
-                    event = {"logStreamName": f"{name}/algo-1-1", "timestamp": stamp, "message": line}
+                    event = {
+                        "logStreamName": f"{name}/algo-1-1",
+                        "timestamp": stamp,
+                        "message": line,
+                    }
                     events.append(event | {"eventId": f"{name}-{number}", "ingestionTime": stamp})
         found = self._page("events", events, nextToken)
         return 200, {key[0].lower() + key[1:]: value for key, value in found.items()}
@@ -187,8 +209,15 @@ class Service:
         summaries = []
         for name, job in self.jobs.items():
             tuned = {key: job["asked"]["HyperParameters"][key] for key in ("q", "bias", "noise")}
-            summary = self._summary(name) | {"TunedHyperParameters": tuned, "TrainingStartTime": job["begun"]}
-            values = [line for line in self.report(name).log.splitlines() if line.startswith("validation:RMSE=")]
+            summary = self._summary(name) | {
+                "TunedHyperParameters": tuned,
+                "TrainingStartTime": job["begun"],
+            }
+            values = [
+                line
+                for line in self.report(name).log.splitlines()
+                if line.startswith("validation:RMSE=")
+            ]
             if values and summary["TrainingJobStatus"] == COMPLETED:
                 value = float(values[-1].removeprefix("validation:RMSE=").rstrip(";"))
                 final = {"Type": "Minimize", "MetricName": "validation:RMSE", "Value": value}
@@ -207,9 +236,18 @@ class Service:
         return 200, {"EndpointConfigArn": f"{ARN}:endpoint-config/{asked['EndpointConfigName']}"}
 
     def ListEndpoints(self, NameContains, **_):  # noqa: N802, N803
-        times = {"CreationTime": time.time(), "LastModifiedTime": time.time(), "EndpointStatus": "InService"}
+        times = {
+            "CreationTime": time.time(),
+            "LastModifiedTime": time.time(),
+            "EndpointStatus": "InService",
+        }
         named = [name for name in self.endpoints if NameContains in name]
-        return 200, {"Endpoints": [{"EndpointName": name, "EndpointArn": f"{ARN}:endpoint/{name}"} | times for name in named]}
+        return 200, {
+            "Endpoints": [
+                {"EndpointName": name, "EndpointArn": f"{ARN}:endpoint/{name}"} | times
+                for name in named
+            ]
+        }
 
     def CreateEndpoint(self, EndpointName, EndpointConfigName):  # noqa: N802, N803
         assert EndpointName not in self.endpoints
@@ -220,12 +258,16 @@ class Service:
         return self._set_up(EndpointName, EndpointConfigName)
 
     def _set_up(self, name, config):
-        model = self.models[self.configs[config]["ProductionVariants"][0]["ModelName"]]["PrimaryContainer"]
+        model = self.models[self.configs[config]["ProductionVariants"][0]["ModelName"]][
+            "PrimaryContainer"
+        ]
         self.endpoints[name] = {"model": model, "url": None, "looks": 0}
         if self.serve:
             folder = self.folder / f"endpoint-{config}"
             folder.mkdir()
-            aws.client("s3").download_file(*aws.bucket_and_key(model["ModelDataUrl"]), str(folder / "model.tar.gz"))
+            aws.client("s3").download_file(
+                *aws.bucket_and_key(model["ModelDataUrl"]), str(folder / "model.tar.gz")
+            )
             with tarfile.open(folder / "model.tar.gz") as packed:
                 packed.extractall(folder / "model", filter="data")
             self.endpoints[name]["url"] = self.serve(folder / "model")
@@ -250,7 +292,10 @@ class Service:
     @staticmethod
     def _page(key, entries, token):
         end = int(token) + PAGE
-        return {key: entries[int(token) : end], **({"NextToken": str(end)} if end < len(entries) else {})}
+        return {
+            key: entries[int(token) : end],
+            **({"NextToken": str(end)} if end < len(entries) else {}),
+        }
 
 
 def _as_tuning_job(asked: dict) -> TuningJob:
@@ -261,7 +306,11 @@ def _as_tuning_job(asked: dict) -> TuningJob:
         "ResourceLimits": {"MaxParallelTrainingJobs": 2},
     }
     return jobfile.accepted(
-        {"HyperParameterTuningJobName": "any", "HyperParameterTuningJobConfig": config, "TrainingJobDefinition": asked}
+        {
+            "HyperParameterTuningJobName": "any",
+            "HyperParameterTuningJobConfig": config,
+            "TrainingJobDefinition": asked,
+        }
     )
 
 
@@ -281,11 +330,17 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path.startswith("/endpoints/"):  # the runtime's protocol, which has no target
-                    answer = service.invoke(self.path.split("/")[2], body, self.headers["Content-Type"])
+                if self.path.startswith(
+                    "/endpoints/"
+                ):  # the runtime's protocol, which has no target
+                    answer = service.invoke(
+                        self.path.split("/")[2], body, self.headers["Content-Type"]
+                    )
                     self._send(answer.status_code, answer.content, answer.headers["Content-Type"])
                     return
-                status, found = service.answer(self.headers["X-Amz-Target"].replace("Logs_20140328", "Logs"), json.loads(body))
+                status, found = service.answer(
+                    self.headers["X-Amz-Target"].replace("Logs_20140328", "Logs"), json.loads(body)
+                )
                 self._send(status, json.dumps(found).encode(), "application/x-amz-json-1.1")
 
             def _send(self, status, content, content_type):
@@ -306,7 +361,9 @@ class Server:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        if left := [name for name in self.service.jobs if self.service.report(name).state == RUNNING]:
+        if left := [
+            name for name in self.service.jobs if self.service.report(name).state == RUNNING
+        ]:
             self.service.place.stop(left)
         self.service.wait()
 

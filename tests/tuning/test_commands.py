@@ -34,24 +34,40 @@ def test_the_gp_posts_job_beats_the_posts_own_hyperparameters(searched, tmp_path
     job["HyperParameterTuningJobConfig"]["Strategy"] = "Grid"
     job["HyperParameterTuningJobConfig"]["ResourceLimits"] = {"MaxParallelTrainingJobs": 1}
     job["HyperParameterTuningJobConfig"]["ParameterRanges"] = {
-        "CategoricalParameterRanges": [{"Name": "q", "Values": ["0"]}, {"Name": "l", "Values": ["2"]}]
+        "CategoricalParameterRanges": [
+            {"Name": "q", "Values": ["0"]},
+            {"Name": "l", "Values": ["2"]},
+        ]
     }
     for channel in job["TrainingJobDefinition"]["InputDataConfig"]:
         source = channel["DataSource"]["S3DataSource"]
         source["S3Uri"] = f"file://{POST.parent / source['S3Uri'].removeprefix('file://')}"
     (tmp_path / "job.json").write_text(json.dumps(job))
-    assert __main__.main(["run", str(tmp_path / "job.json"), "--out", str(tmp_path / "defaults")]) == 0
+    assert (
+        __main__.main(["run", str(tmp_path / "job.json"), "--out", str(tmp_path / "defaults")]) == 0
+    )
 
-    ours, theirs = (results.read(folder).best.metrics["validation:RMSE"] for folder in (searched, tmp_path / "defaults"))
+    ours, theirs = (
+        results.read(folder).best.metrics["validation:RMSE"]
+        for folder in (searched, tmp_path / "defaults")
+    )
 
     assert ours < 0.95 * theirs
 
 
 def test_a_search_ends_in_a_table_and_pictures(searched, capsys):
-    assert {path.name for path in searched.iterdir()} >= {"trials.csv", "report.html", "report.png", "job.json", "journal.log"}
+    assert {path.name for path in searched.iterdir()} >= {
+        "trials.csv",
+        "report.html",
+        "report.png",
+        "job.json",
+        "journal.log",
+    }
     assert __main__.main(["table", str(searched)]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.startswith("l,q,TrainingJobName,TrainingJobStatus,FinalObjectiveValue,TrainingStartTime,TrainingEndTime,")
+    assert head.startswith(
+        "l,q,TrainingJobName,TrainingJobStatus,FinalObjectiveValue,TrainingStartTime,TrainingEndTime,"
+    )
     assert len(lines) == 10
 
 
@@ -68,7 +84,16 @@ def test_the_best_model_is_served(searched, options):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "gaussian_processes.tuning", "deploy", str(searched), "--port", str(port), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "gaussian_processes.tuning",
+        "deploy",
+        str(searched),
+        "--port",
+        str(port),
+        *options,
+    ]
     server = subprocess.Popen(command, start_new_session=True)
     try:
         answer = _answer(f"http://127.0.0.1:{port}/invocations")
@@ -85,12 +110,16 @@ def test_the_best_model_is_served(searched, options):
         best = Path(results.read(searched).best.model)
         arrays = sorted(path.name for path in best.glob("*.npy"))
         assert arrays
-        assert all((folder / "model" / name).read_bytes() == (best / name).read_bytes() for name in arrays)
+        assert all(
+            (folder / "model" / name).read_bytes() == (best / name).read_bytes() for name in arrays
+        )
 
 
 def test_ctrl_c_ends_the_training_that_precedes_a_deployment(searched, tmp_path):
     """What it would have trained is stopped, and nothing is served."""
-    folder = shutil.copytree(searched, tmp_path / "copy", ignore=shutil.ignore_patterns("gp-post-best-*"))
+    folder = shutil.copytree(
+        searched, tmp_path / "copy", ignore=shutil.ignore_patterns("gp-post-best-*")
+    )
     command = [sys.executable, "-m", "gaussian_processes.tuning", "deploy", str(folder), "--train"]
     deploying = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -109,7 +138,9 @@ def _answer(url: str) -> str:
     deadline = time.monotonic() + 60
     while True:
         try:
-            return requests.post(url, data="0.5,1\n", headers={"Content-Type": "text/csv"}, timeout=10).text
+            return requests.post(
+                url, data="0.5,1\n", headers={"Content-Type": "text/csv"}, timeout=10
+            ).text
         except requests.ConnectionError:
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -137,15 +168,31 @@ def test_a_search_that_is_nowhere_is_said_in_a_sentence(monkeypatch, capsys):
 
 
 def test_the_algorithm_is_what_create_algorithm_takes(capsys):
-    assert __main__.main(["algorithm", "--image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/gpsagemaker:latest"]) == 0
+    assert (
+        __main__.main(
+            [
+                "algorithm",
+                "--image",
+                "123456789012.dkr.ecr.eu-west-1.amazonaws.com/gpsagemaker:latest",
+            ]
+        )
+        == 0
+    )
 
     found = json.loads(capsys.readouterr().out)
     shape = shapes.request_shape("sagemaker", "CreateAlgorithm")
-    specification = {"AlgorithmName": "gaussian-processes", "TrainingSpecification": found["TrainingSpecification"]}
+    specification = {
+        "AlgorithmName": "gaussian-processes",
+        "TrainingSpecification": found["TrainingSpecification"],
+    }
     assert not list(shapes.violations(shape, specification))
-    supported = {entry["Name"]: entry for entry in found["TrainingSpecification"]["SupportedHyperParameters"]}
+    supported = {
+        entry["Name"]: entry for entry in found["TrainingSpecification"]["SupportedHyperParameters"]
+    }
     assert list(supported) == [entry.name for entry in HYPERPARAMETERS]
-    assert {name for name, entry in supported.items() if entry["IsTunable"]} == {e.name for e in HYPERPARAMETERS if e.tuning}
+    assert {name for name, entry in supported.items() if entry["IsTunable"]} == {
+        e.name for e in HYPERPARAMETERS if e.tuning
+    }
 
 
 def test_the_declared_ranges_are_a_tuning_jobs(tmp_path):
@@ -158,7 +205,11 @@ def test_the_declared_ranges_are_a_tuning_jobs(tmp_path):
     assert {entry.name for entry in job.space} == declared.keys()
     for entry in job.space:
         expected = declared[entry.name]
-        assert (entry.least, entry.greatest, entry.scaling) == (expected.least, expected.greatest, expected.scaling)
+        assert (entry.least, entry.greatest, entry.scaling) == (
+            expected.least,
+            expected.greatest,
+            expected.scaling,
+        )
 
 
 @pytest.mark.parametrize("command", [["table"], ["best"], ["report"]])

@@ -40,7 +40,12 @@ def test_the_gp_posts_job_is_what_the_post_says():
         "q": (0, 4, True),
         "l": (1, 4, True),
     }
-    assert (job.strategy, job.limits.jobs, job.limits.parallel, job.static) == ("Random", 10, 3, {"noise": "0.1"})
+    assert (job.strategy, job.limits.jobs, job.limits.parallel, job.static) == (
+        "Random",
+        10,
+        3,
+        {"noise": "0.1"},
+    )
     assert [(one.metric, one.maximize) for one in job.objectives] == [("validation:RMSE", False)]
     assert job.metrics["validation:RMSE"] == "validation:RMSE=(.*?);"
 
@@ -61,11 +66,23 @@ RANGES = f"{CONFIG}/ParameterRanges"
         (f"{DEFINITION}/StoppingCondition", None, "is missing"),
         (f"{DEFINITION}/Surprise", 1, "is unknown"),
         (f"{DEFINITION}/StaticHyperParameters", {"l": 1}, 'write "1"'),
-        (f"{RANGES}/IntegerParameterRanges", [{"Name": "q", "MinValue": 0, "MaxValue": "4"}], 'write "0"'),
-        (f"{RANGES}/CategoricalParameterRanges", [{"Name": "l", "Values": [str(n) for n in range(31)]}], "at most 30"),
+        (
+            f"{RANGES}/IntegerParameterRanges",
+            [{"Name": "q", "MinValue": 0, "MaxValue": "4"}],
+            'write "0"',
+        ),
+        (
+            f"{RANGES}/CategoricalParameterRanges",
+            [{"Name": "l", "Values": [str(n) for n in range(31)]}],
+            "at most 30",
+        ),
         # What SageMaker's tuner alone would say.
         (f"{DEFINITION}/AlgorithmSpecification/MetricDefinitions", [], "a metric is required"),
-        (f"{CONFIG}/HyperParameterTuningJobObjective/MetricName", "validation:F1", "not among the MetricDefinitions"),
+        (
+            f"{CONFIG}/HyperParameterTuningJobObjective/MetricName",
+            "validation:F1",
+            "not among the MetricDefinitions",
+        ),
         (RANGES, only_q(), "there are 5 combinations"),
         (RANGES, {}, "names 0 hyperparameters"),
         (
@@ -73,10 +90,26 @@ RANGES = f"{CONFIG}/ParameterRanges"
             [{"Name": "q", "MinValue": "2", "MaxValue": "2"}],
             "nothing but 2; make it a static",
         ),
-        (f"{RANGES}/IntegerParameterRanges", [{"Name": "q", "MinValue": "4", "MaxValue": "0"}], "swap its ends"),
-        (f"{RANGES}/IntegerParameterRanges", [{"Name": "q", "MinValue": "0", "MaxValue": "x"}], "must be whole numbers"),
-        (f"{RANGES}/IntegerParameterRanges", [{"Name": "noise", "MinValue": "0", "MaxValue": "1"}], "noise has 2 ranges"),
-        (f"{RANGES}/CategoricalParameterRanges", [{"Name": "inputs", "Values": ["sphere", "sphere"]}], "names a value twice"),
+        (
+            f"{RANGES}/IntegerParameterRanges",
+            [{"Name": "q", "MinValue": "4", "MaxValue": "0"}],
+            "swap its ends",
+        ),
+        (
+            f"{RANGES}/IntegerParameterRanges",
+            [{"Name": "q", "MinValue": "0", "MaxValue": "x"}],
+            "must be whole numbers",
+        ),
+        (
+            f"{RANGES}/IntegerParameterRanges",
+            [{"Name": "noise", "MinValue": "0", "MaxValue": "1"}],
+            "noise has 2 ranges",
+        ),
+        (
+            f"{RANGES}/CategoricalParameterRanges",
+            [{"Name": "inputs", "Values": ["sphere", "sphere"]}],
+            "names a value twice",
+        ),
         (f"{DEFINITION}/StaticHyperParameters", {"noise": "1"}, "tuned and static at once"),
         (f"{CONFIG}/Strategy", "Grid", "categorical ranges only"),
         (f"{CONFIG}/Strategy", "Hyperband", "MinResource below MaxResource"),
@@ -84,19 +117,39 @@ RANGES = f"{CONFIG}/ParameterRanges"
         (f"{CONFIG}/ResourceLimits", {"MaxParallelTrainingJobs": 1}, "only Grid knows by itself"),
         (f"{DEFINITION}/EnableManagedSpotTraining", True, "MaxWaitTimeInSeconds"),
         ("Autotune", {"Mode": "Enabled"}, "not known here"),
-        ("TrainingJobDefinitions", [request()["TrainingJobDefinition"]], "one algorithm is tuned here"),
+        (
+            "TrainingJobDefinitions",
+            [request()["TrainingJobDefinition"]],
+            "one algorithm is tuned here",
+        ),
         # What a Regex has to be.
         (
             f"{DEFINITION}/AlgorithmSpecification/MetricDefinitions",
             [{"Name": "validation:RMSE", "Regex": "RMSE=(.*"}],
             "no regular",
         ),
-        (f"{DEFINITION}/AlgorithmSpecification/MetricDefinitions", [{"Name": "validation:RMSE", "Regex": "RMSE"}], "no group"),
+        (
+            f"{DEFINITION}/AlgorithmSpecification/MetricDefinitions",
+            [{"Name": "validation:RMSE", "Regex": "RMSE"}],
+            "no group",
+        ),
         # What the training program would say, in its own words.
-        (f"{DEFINITION}/StaticHyperParameters", {"depth": "1"}, "hyperparameter 'depth' is unknown"),
+        (
+            f"{DEFINITION}/StaticHyperParameters",
+            {"depth": "1"},
+            "hyperparameter 'depth' is unknown",
+        ),
         (f"{DEFINITION}/StaticHyperParameters", {"l": "-1"}, "hyperparameter l is '-1'"),
-        (f"{RANGES}/IntegerParameterRanges", [{"Name": "q", "MinValue": "0", "MaxValue": "40"}], "hyperparameter q is '40'"),
-        (f"{RANGES}/CategoricalParameterRanges", [{"Name": "precision", "Values": ["mixed", "half"]}], "precision is 'half'"),
+        (
+            f"{RANGES}/IntegerParameterRanges",
+            [{"Name": "q", "MinValue": "0", "MaxValue": "40"}],
+            "hyperparameter q is '40'",
+        ),
+        (
+            f"{RANGES}/CategoricalParameterRanges",
+            [{"Name": "precision", "Values": ["mixed", "half"]}],
+            "precision is 'half'",
+        ),
     ],
 )
 def test_what_would_be_refused_later_is_refused_at_once(path, value, complaint):
@@ -119,13 +172,16 @@ def test_all_mistakes_are_named_at_once():
     asked = request(Strategy="Random", TrainingJobEarlyStoppingType="On")
     asked["HyperParameterTuningJobName"] = "gp_tune"
 
-    with pytest.raises(UserError, match=r"HyperParameterTuningJobName.*; .*TrainingJobEarlyStoppingType"):
+    with pytest.raises(
+        UserError, match=r"HyperParameterTuningJobName.*; .*TrainingJobEarlyStoppingType"
+    ):
         check(asked)
 
 
 def test_mistakes_of_meaning_are_named_at_once_too():
     asked = request(
-        ResourceLimits=limits(2, parallel=3), HyperParameterTuningJobObjective={"Type": "Minimize", "MetricName": "r"}
+        ResourceLimits=limits(2, parallel=3),
+        HyperParameterTuningJobObjective={"Type": "Minimize", "MetricName": "r"},
     )
     asked["TrainingJobDefinition"]["StaticHyperParameters"] = {"noize": "1", "bias": "1", "q": "1"}
     asked[CONFIG]["ParameterRanges"]["IntegerParameterRanges"][0]["MaxValue"] = "40"
@@ -146,11 +202,19 @@ def test_mistakes_of_meaning_are_named_at_once_too():
 
 def test_what_only_runs_here_is_refused_for_sagemakers_tuner():
     asked = request(Strategy="Genetic")
-    several = request(HyperParameterTuningJobObjective=[{"Type": "Minimize", "MetricName": "validation:RMSE"}])
+    several = request(
+        HyperParameterTuningJobObjective=[{"Type": "Minimize", "MetricName": "validation:RMSE"}]
+    )
     channel = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "file://data"}}
-    local = changed(f"{DEFINITION}/InputDataConfig", [{"ChannelName": "train", "DataSource": channel}])
+    local = changed(
+        f"{DEFINITION}/InputDataConfig", [{"ChannelName": "train", "DataSource": channel}]
+    )
 
-    for asked_here, complaint in ((asked, "one of Bayesian"), (several, "an object"), (local, "upload the files")):
+    for asked_here, complaint in (
+        (asked, "one of Bayesian"),
+        (several, "an object"),
+        (local, "upload the files"),
+    ):
         assert check(asked_here)
         with pytest.raises(UserError, match=complaint):
             check(asked_here, "amt")
@@ -167,7 +231,9 @@ def test_the_command_lines_changes_are_checked_too():
 
 @pytest.mark.parametrize("strategy", ["Hyperband", "hyperband"])
 def test_hyperbands_resource_is_what_a_training_job_prints(strategy):
-    asked = request(StrategyConfig={"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 4}})
+    asked = request(
+        StrategyConfig={"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 4}}
+    )
     static = asked["TrainingJobDefinition"]["StaticHyperParameters"]
 
     for stages in ({}, {"stages": "3"}):
@@ -189,7 +255,9 @@ def test_a_scale_of_auto_is_the_declared_one():
     assert scales == {"q": "Linear", "bias": "Logarithmic", "noise": "Logarithmic"}
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("{", "is not JSON"), ("[]", "JSON object"), ("{}", "is missing")])
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("{", "is not JSON"), ("[]", "JSON object"), ("{}", "is missing")]
+)
 def test_a_file_that_is_no_request_is_refused(tmp_path, text, complaint):
     (tmp_path / "job.json").write_text(text)
 
@@ -205,7 +273,10 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_botocore_takes_what_is_taken_here():
     """The oracle is botocore's own validator, for all that it does check."""
     shape = (
-        botocore.session.Session().get_service_model("sagemaker").operation_model("CreateHyperParameterTuningJob").input_shape
+        botocore.session.Session()
+        .get_service_model("sagemaker")
+        .operation_model("CreateHyperParameterTuningJob")
+        .input_shape
     )
     for path in sorted(EXAMPLES.glob("*.json")):
         assert not ParamValidator().validate(json.loads(path.read_text()), shape).has_errors(), path

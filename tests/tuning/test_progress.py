@@ -27,14 +27,20 @@ one._watch = Progress(8)
 one.run()
 one._watch.close()
 """
-BAR = re.compile(r"(\d)/8 \[(\d\d:\d\d)<([^,]+),[^\r]*, best (none yet|\S+), (\d) running, (\d) failed\]")
+BAR = re.compile(
+    r"(\d)/8 \[(\d\d:\d\d)<([^,]+),[^\r]*, best (none yet|\S+), (\d) running, (\d) failed\]"
+)
 
 
-def on_a_terminal(command: list[str], type_when: Callable[[str], str] = lambda _: "") -> tuple[int, str]:
+def on_a_terminal(
+    command: list[str], type_when: Callable[[str], str] = lambda _: ""
+) -> tuple[int, str]:
     """Exit code and output of a command on a terminal of 140 columns; `type_when` sees what is shown, and says what to type."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
-    process = subprocess.Popen(["setsid", "--ctty", "--wait", *command], stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *command], stdin=theirs, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     shown, deadline = b"", time.monotonic() + 60
     while more := _read(ours):
@@ -63,7 +69,9 @@ def test_the_bar_tells_the_best_the_running_the_failed_and_the_time_left(tmp_pat
     assert status == 0
     bars = BAR.findall(shown)
     lines = re.findall(r"(Completed|Failed): (?:.*?)q=(\d) → (?:validation:RMSE=(\S+))?", shown)
-    assert [line[0] for line in lines] == ["Failed" if int(q) % 2 else "Completed" for _, q, _ in lines]
+    assert [line[0] for line in lines] == [
+        "Failed" if int(q) % 2 else "Completed" for _, q, _ in lines
+    ]
     assert len(lines) == 8
     assert {int(done) for done, *_ in bars} == set(range(9))
     assert max(int(running) for *_, running, _ in bars) == 2
@@ -81,11 +89,21 @@ def test_without_a_terminal_there_are_lines_and_no_bar(tmp_path):
     done = subprocess.run(toys(tmp_path), stderr=subprocess.PIPE, text=True, check=True, timeout=60)
 
     assert len(done.stderr.splitlines()) == 8
-    assert all(re.match(r"toy-\w{8}-00\d (Completed|Failed): ", line) for line in done.stderr.splitlines())
+    assert all(
+        re.match(r"toy-\w{8}-00\d (Completed|Failed): ", line) for line in done.stderr.splitlines()
+    )
 
 
 def test_ctrl_c_on_a_terminal_leaves_a_sentence(tmp_path):
-    command = [sys.executable, "-m", "gaussian_processes.tuning", "run", str(POST), "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "gaussian_processes.tuning",
+        "run",
+        str(POST),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     typed = []
 
     def interrupt(shown):

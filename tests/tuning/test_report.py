@@ -40,16 +40,30 @@ def row(number: int, status: str = "Completed") -> Row:
         "q": number % 4,
         "share": 1 - 0.5 ** (number % 8),
     }
-    metrics = {"validation:RMSE": 1 + (number * 7 % 11) / 10, "validation:NLPD": 2 - (number * 5 % 13) / 10}
+    metrics = {
+        "validation:RMSE": 1 + (number * 7 % 11) / 10,
+        "validation:NLPD": 2 - (number * 5 % 13) / 10,
+    }
     failed = status == "Failed"
     return Row(
-        values, f"job-{number}", status, {} if failed else metrics, begin, begin + timedelta(seconds=30), "too odd" * failed
+        values,
+        f"job-{number}",
+        status,
+        {} if failed else metrics,
+        begin,
+        begin + timedelta(seconds=30),
+        "too odd" * failed,
     )
 
 
 def results(name: str, objectives: int = 1) -> Results:
-    metrics = (Objective("validation:RMSE", maximize=False), Objective("validation:NLPD", maximize=False))
-    rows = [row(number, {3: "Failed", 5: "Stopped"}.get(number, "Completed")) for number in range(12)]
+    metrics = (
+        Objective("validation:RMSE", maximize=False),
+        Objective("validation:NLPD", maximize=False),
+    )
+    rows = [
+        row(number, {3: "Failed", 5: "Stopped"}.get(number, "Completed")) for number in range(12)
+    ]
     return Results(name, metrics[:objectives], SPACE, {}, tuple(rows))
 
 
@@ -57,21 +71,33 @@ def results(name: str, objectives: int = 1) -> Results:
 def browser() -> str:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no Chromium to open the report in")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "there is no Chromium to open the report in"
+        )
     return found
 
 
 def opened(browser: str, page: Path, profile: Path) -> tuple[str, str]:
     """The document as it is once its scripts have run, and what they said; there is no network to help."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=20000"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=20000",
+    ]
     options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--dump-dom"]
-    done = subprocess.run([browser, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [browser, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
     return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 
 @pytest.mark.parametrize("objectives", [1, 2])
 def test_the_page_draws_itself_without_a_network(browser, tmp_path, objectives):
-    page, picture = report.write([results("first", objectives), results("second", objectives)], tmp_path)
+    page, picture = report.write(
+        [results("first", objectives), results("second", objectives)], tmp_path
+    )
 
     assert "cdn." not in re.sub(r"data-[a-z]+=.*", "", page.read_text()[:20_000])
     assert not re.search(r'<(script|link)[^>]+(src|href)="https?:', page.read_text())
@@ -113,7 +139,11 @@ def page(browser, tmp_path):
 
         def open_report(*searches):
             opened.open(report.write(searches, tmp_path)[0])
-            opened.wait_for(lambda: opened.value("document.querySelectorAll('.mark-symbol.role-mark path').length"))
+            opened.wait_for(
+                lambda: opened.value(
+                    "document.querySelectorAll('.mark-symbol.role-mark path').length"
+                )
+            )
             return opened
 
         yield open_report
@@ -125,13 +155,19 @@ def selected(page, jobs):
     def settled():
         charts = page.value(MARKS)
         assert charts.keys() == {"training job", "inputs", "l", "noise", "q", "1 - share", "axis"}
-        return all({name for name, *_ in points} == {f"job-{job}" for job in jobs} for points in charts.values())
+        return all(
+            {name for name, *_ in points} == {f"job-{job}" for job in jobs}
+            for points in charts.values()
+        )
 
     page.wait_for(settled)
 
 
 def test_what_is_dragged_over_in_one_chart_is_selected_in_all(page):
-    page, everything = page(results("search")), set(range(12)) - {3}  # the one that failed has no objective to show
+    page, everything = (
+        page(results("search")),
+        set(range(12)) - {3},
+    )  # the one that failed has no objective to show
     selected(page, everything)
 
     points = sorted(page.value(MARKS)["training job"], key=lambda point: point[1])
@@ -139,7 +175,9 @@ def test_what_is_dragged_over_in_one_chart_is_selected_in_all(page):
     page.drag((left - 5, top + 20), (right + 5, top + 40))
     selected(page, {0, 1, 2, 4, 5})
 
-    points = [point for point in page.value(MARKS)["q"] if point[0] in {"job-0", "job-1"}]  # of q = 0 and q = 1
+    points = [
+        point for point in page.value(MARKS)["q"] if point[0] in {"job-0", "job-1"}
+    ]  # of q = 0 and q = 1
     page.drag((points[0][1] - 8, points[0][2] - 30), (points[1][1] + 8, points[0][2] - 20))
     selected(page, {0, 1, 4, 5})
 
@@ -156,7 +194,8 @@ def test_a_click_on_a_name_in_the_legend_shows_one_search(page):
 
 def test_every_picture_is_there():
     one, two = (
-        json.dumps(report.chart([results("search", objectives)]).to_dict(), ensure_ascii=False) for objectives in (1, 2)
+        json.dumps(report.chart([results("search", objectives)]).to_dict(), ensure_ascii=False)
+        for objectives in (1, 2)
     )
 
     for title in (
@@ -200,7 +239,9 @@ def test_the_best_so_far_only_falls_and_failures_are_marked():
 
     best = [entry["best_so_far"] for entry in rows]
     losses = [entry["validation_RMSE"] for entry in rows]
-    assert best == [min(loss for loss in losses[: at + 1] if loss is not None) for at in range(len(rows))]
+    assert best == [
+        min(loss for loss in losses[: at + 1] if loss is not None) for at in range(len(rows))
+    ]
     assert [entry["name"] for entry in rows if entry["status"] == "Failed"] == ["job-3"]
 
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from gaussian_processes.tuning.space import LINEAR, LOGARITHMIC, REVERSE, Numbers, Space, Words, text
+from gaussian_processes.tuning.space import (
+    LINEAR,
+    LOGARITHMIC,
+    REVERSE,
+    Numbers,
+    Space,
+    Words,
+    text,
+)
 
 RANGES = [
     Numbers("a", -3, 5),
@@ -32,14 +40,22 @@ def test_every_coordinate_is_a_value_that_optuna_and_a_job_take(entry, unit):
         assert entry.loaded(entry.stored(value)) == pytest.approx(value, abs=1e-15)
     else:
         assert entry.loaded(entry.stored(value)) == value
-    assert entry.value(entry.unit(value)) == pytest.approx(value, rel=1e-12, abs=1e-12) if not isinstance(value, str) else True
+    assert (
+        entry.value(entry.unit(value)) == pytest.approx(value, rel=1e-12, abs=1e-12)
+        if not isinstance(value, str)
+        else True
+    )
 
 
 def test_scales_are_laws_of_their_middles():
     assert Numbers("a", 1, 9, scaling=LINEAR).value(0.5) == 5
-    assert Numbers("a", 1, 9, scaling=LOGARITHMIC).value(0.5) == pytest.approx(3)  # the geometric mean
+    assert Numbers("a", 1, 9, scaling=LOGARITHMIC).value(0.5) == pytest.approx(
+        3
+    )  # the geometric mean
     # As far from 1 as the geometric mean of both ends' distances from it.
-    assert 1 - Numbers("a", 0.9, 0.999, scaling=REVERSE).value(0.5) == pytest.approx(math.sqrt(0.1 * 0.001))
+    assert 1 - Numbers("a", 0.9, 0.999, scaling=REVERSE).value(0.5) == pytest.approx(
+        math.sqrt(0.1 * 0.001)
+    )
 
 
 def test_whole_numbers_and_words_share_the_coordinates_alike():

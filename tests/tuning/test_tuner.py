@@ -21,7 +21,11 @@ CONFIG = "HyperParameterTuningJobConfig"
 
 def bowl(values):
     """The toy program's loss, by hand."""
-    return (math.log10(values["noise"]) + 3) ** 2 + (math.log10(values["bias"]) - 0.5) ** 2 + values["q"] / 10
+    return (
+        (math.log10(values["noise"]) + 3) ** 2
+        + (math.log10(values["bias"]) - 0.5) ** 2
+        + values["q"] / 10
+    )
 
 
 def test_a_search_leaves_a_table_of_what_its_jobs_printed(tmp_path):
@@ -33,7 +37,9 @@ def test_a_search_leaves_a_table_of_what_its_jobs_printed(tmp_path):
         assert row.metrics["validation:NLPD"] == row.values["noise"]
         assert row.seconds > 0
     assert results.read(tmp_path) == found
-    assert found.best.metrics["validation:RMSE"] == min(row.metrics["validation:RMSE"] for row in found.rows)
+    assert found.best.metrics["validation:RMSE"] == min(
+        row.metrics["validation:RMSE"] for row in found.rows
+    )
 
 
 @pytest.mark.parametrize("strategy", ["Random", "Bayesian", "Genetic", "ParticleSwarm", "PAES"])
@@ -77,7 +83,9 @@ def test_the_program_gets_what_sagemaker_would_give_it(tmp_path):
 def test_a_channel_that_is_not_there_is_refused_before_anything_starts(tmp_path):
     asked = request()
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "file://data"}}
-    asked["TrainingJobDefinition"]["InputDataConfig"] = [{"ChannelName": "train", "DataSource": source}]
+    asked["TrainingJobDefinition"]["InputDataConfig"] = [
+        {"ChannelName": "train", "DataSource": source}
+    ]
 
     with pytest.raises(UserError, match=r"channel train is file://data, but .* is no folder"):
         run(tmp_path, asked)
@@ -85,7 +93,9 @@ def test_a_channel_that_is_not_there_is_refused_before_anything_starts(tmp_path)
 
 def test_a_failed_job_is_a_row_with_its_reason_and_the_search_goes_on(tmp_path):
     asked = request(
-        Strategy="Grid", ResourceLimits={"MaxParallelTrainingJobs": 1}, ParameterRanges=only_q("0", "1", "2", "3", "4")
+        Strategy="Grid",
+        ResourceLimits={"MaxParallelTrainingJobs": 1},
+        ParameterRanges=only_q("0", "1", "2", "3", "4"),
     )
 
     found = run(tmp_path, asked, FAILING)
@@ -98,7 +108,8 @@ def test_a_failed_job_is_a_row_with_its_reason_and_the_search_goes_on(tmp_path):
 
 def test_five_failures_in_a_row_end_the_search_with_the_last_reason(tmp_path):
     with pytest.raises(
-        UserError, match=r"5 training jobs in a row failed, the last one because: exit code 1: .*ZeroDivisionError"
+        UserError,
+        match=r"5 training jobs in a row failed, the last one because: exit code 1: .*ZeroDivisionError",
     ):
         run(tmp_path, request(ResourceLimits=limits(20)), "1 / 0")
 
@@ -159,7 +170,9 @@ def test_ctrl_c_stops_the_jobs_keeps_the_table_and_lets_the_search_go_on(tmp_pat
     found = run(tmp_path, asked)
     assert [row.status for row in found.rows] == ["Completed"] * 3
     assert [row.values for row in found.rows[:2]] == [row.values for row in before]
-    assert [row.values for row in found.rows] == [row.values for row in run(tmp_path / "whole", asked).rows]
+    assert [row.values for row in found.rows] == [
+        row.values for row in run(tmp_path / "whole", asked).rows
+    ]
 
 
 def _runner(folder, asked):
@@ -168,9 +181,21 @@ def _runner(folder, asked):
         "import json, sys, pathlib; sys.path.insert(0, sys.argv[1]); from tuning.toys import *\n"
         "run(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), HANGING)"
     )
-    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(folder), json.dumps(asked)]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        str(Path(__file__).parents[1]),
+        str(folder),
+        json.dumps(asked),
+    ]
     runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    _wait_for(lambda: len(list(folder.glob("trials/*/log"))) == 2 and all(map(Path.read_text, folder.glob("trials/*/log"))))
+    _wait_for(
+        lambda: (
+            len(list(folder.glob("trials/*/log"))) == 2
+            and all(map(Path.read_text, folder.glob("trials/*/log")))
+        )
+    )
     return runner
 
 
@@ -180,7 +205,11 @@ def _running(folder):
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            found += [path] if needle in path.read_bytes() and b"\0" in path.with_name("cmdline").read_bytes() else []
+            found += (
+                [path]
+                if needle in path.read_bytes() and b"\0" in path.with_name("cmdline").read_bytes()
+                else []
+            )
         except OSError:  # it has just ended, or is somebody else's
             continue
     return found
@@ -210,10 +239,16 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
 
 def test_what_a_stopped_job_has_printed_is_not_the_best(tmp_path):
     """It may be of a part of the rows, and there is no model that goes with it."""
-    asked = request(Strategy="Grid", ResourceLimits={"MaxParallelTrainingJobs": 1}, ParameterRanges=only_q("0", "3"))
+    asked = request(
+        Strategy="Grid",
+        ResourceLimits={"MaxParallelTrainingJobs": 1},
+        ParameterRanges=only_q("0", "3"),
+    )
     asked["TrainingJobDefinition"]["StoppingCondition"] = {"MaxRuntimeInSeconds": 1}
 
-    found = run(tmp_path, asked, HANGING.replace("time.sleep(60)", "time.sleep(60 * (given['q'] == '0'))"))
+    found = run(
+        tmp_path, asked, HANGING.replace("time.sleep(60)", "time.sleep(60 * (given['q'] == '0'))")
+    )
 
     assert {row.values["q"]: row.status for row in found.rows} == {"0": "Stopped", "3": "Completed"}
     losses = {row.values["q"]: row.metrics["validation:RMSE"] for row in found.rows}
@@ -222,7 +257,11 @@ def test_what_a_stopped_job_has_printed_is_not_the_best(tmp_path):
 
 
 def test_a_job_that_is_worse_than_the_median_is_stopped_early(tmp_path):
-    asked = request(Strategy="Grid", TrainingJobEarlyStoppingType="Auto", ResourceLimits={"MaxParallelTrainingJobs": 1})
+    asked = request(
+        Strategy="Grid",
+        TrainingJobEarlyStoppingType="Auto",
+        ResourceLimits={"MaxParallelTrainingJobs": 1},
+    )
     asked[CONFIG]["ParameterRanges"] = only_q("0", "1", "2", "4", "3")
     asked["TrainingJobDefinition"]["StaticHyperParameters"] = {"noise": "0.001", "bias": "1"}
 
@@ -242,7 +281,9 @@ def test_jobs_that_print_their_objective_once_are_never_stopped_early(tmp_path):
 
 def test_hyperband_gives_most_jobs_few_resources(tmp_path):
     bands = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}}
-    asked = request(Strategy="Hyperband", StrategyConfig=bands, ResourceLimits=limits(14, parallel=2))
+    asked = request(
+        Strategy="Hyperband", StrategyConfig=bands, ResourceLimits=limits(14, parallel=2)
+    )
     asked["TrainingJobDefinition"]["StaticHyperParameters"]["stages"] = "9"
 
     found = run(tmp_path, asked, CURVE)
@@ -265,10 +306,12 @@ def test_hyperband_gives_most_jobs_few_resources(tmp_path):
     ],
 )
 def test_a_search_ends_by_its_completion_criteria(tmp_path, criteria, jobs):
-    asked = request(Strategy="Bayesian", TuningJobCompletionCriteria=criteria, ResourceLimits=limits(60))
-    asked[CONFIG]["ParameterRanges"]["ContinuousParameterRanges"] = asked[CONFIG]["ParameterRanges"][
-        "ContinuousParameterRanges"
-    ][1:]
+    asked = request(
+        Strategy="Bayesian", TuningJobCompletionCriteria=criteria, ResourceLimits=limits(60)
+    )
+    asked[CONFIG]["ParameterRanges"]["ContinuousParameterRanges"] = asked[CONFIG][
+        "ParameterRanges"
+    ]["ContinuousParameterRanges"][1:]
 
     one = search(tmp_path, asked)
     found = one.run()
@@ -304,7 +347,9 @@ def test_a_warm_start_takes_what_is_known(tmp_path):
 
     assert len(found.rows) == 3
     assert len(one.study.trials) == 13
-    assert one.study.trials[10].system_attrs["strategy"]["expected_improvement"] > 0  # it has learned before its first job
+    assert (
+        one.study.trials[10].system_attrs["strategy"]["expected_improvement"] > 0
+    )  # it has learned before its first job
 
 
 def test_a_warm_start_from_other_data_begins_with_its_best(tmp_path):
@@ -322,13 +367,27 @@ def test_a_warm_start_from_other_data_begins_with_its_best(tmp_path):
 
 
 def test_several_objectives_have_a_front(tmp_path):
-    several = [{"Type": "Minimize", "MetricName": "validation:RMSE"}, {"Type": "Maximize", "MetricName": "validation:NLPD"}]
+    several = [
+        {"Type": "Minimize", "MetricName": "validation:RMSE"},
+        {"Type": "Maximize", "MetricName": "validation:NLPD"},
+    ]
 
-    found = run(tmp_path, request(Strategy="PAES", HyperParameterTuningJobObjective=several, ResourceLimits=limits(15)))
+    found = run(
+        tmp_path,
+        request(
+            Strategy="PAES", HyperParameterTuningJobObjective=several, ResourceLimits=limits(15)
+        ),
+    )
 
-    points = [(row.metrics["validation:RMSE"], -row.metrics["validation:NLPD"]) for row in found.rows]
-    by_hand = {a for a in points if not any(b != a and b[0] <= a[0] and b[1] <= a[1] for b in points)}
-    assert {(row.metrics["validation:RMSE"], -row.metrics["validation:NLPD"]) for row in found.front} == by_hand
+    points = [
+        (row.metrics["validation:RMSE"], -row.metrics["validation:NLPD"]) for row in found.rows
+    ]
+    by_hand = {
+        a for a in points if not any(b != a and b[0] <= a[0] and b[1] <= a[1] for b in points)
+    }
+    assert {
+        (row.metrics["validation:RMSE"], -row.metrics["validation:NLPD"]) for row in found.front
+    } == by_hand
 
 
 @pytest.mark.parametrize("strategy", ["optuna.samplers:TPESampler", "own_strategy:Corner"])
@@ -351,7 +410,11 @@ def test_a_strategy_of_ones_own_runs_by_its_name(tmp_path, strategy):
 
 @pytest.mark.parametrize(
     ("strategy", "complaint"),
-    [("Simplex", "strategy Simplex is unknown"), ("nowhere:Class", "can't be imported"), ("json:JSONDecoder", "is no optuna")],
+    [
+        ("Simplex", "strategy Simplex is unknown"),
+        ("nowhere:Class", "can't be imported"),
+        ("json:JSONDecoder", "is no optuna"),
+    ],
 )
 def test_a_strategy_that_is_none_is_refused(tmp_path, strategy, complaint):
     with pytest.raises(UserError, match=complaint):

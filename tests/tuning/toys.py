@@ -18,7 +18,10 @@ noise, bias = float(given.get("noise", "0.001")), float(given.get("bias", "1"))
 loss = (math.log10(noise) + 3) ** 2 + (math.log10(bias) - 0.5) ** 2 + float(given["q"]) / 10
 """
 BOWL = PROGRAM + 'print(f"validation:RMSE={loss!r};"); print(f"validation:NLPD={noise!r};")'
-CURVE = PROGRAM + "for step in range(1, 10): print(f'validation:RMSE={loss + 0.1 / step!r};', flush=True); time.sleep(0.05)"
+CURVE = (
+    PROGRAM
+    + "for step in range(1, 10): print(f'validation:RMSE={loss + 0.1 / step!r};', flush=True); time.sleep(0.05)"
+)
 FAILING = (
     PROGRAM
     + """
@@ -44,7 +47,10 @@ def request(**config) -> dict:
         "HyperParameterTuningJobName": "toy",
         "HyperParameterTuningJobConfig": {
             "Strategy": "Random",
-            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "validation:RMSE"},
+            "HyperParameterTuningJobObjective": {
+                "Type": "Minimize",
+                "MetricName": "validation:RMSE",
+            },
             "ResourceLimits": {"MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 1},
             "ParameterRanges": ranges,
             "RandomSeed": 7,
@@ -56,12 +62,17 @@ def request(**config) -> dict:
                 "TrainingImage": "gaussian-processes:tests",
                 "TrainingInputMode": "File",
                 "MetricDefinitions": [
-                    {"Name": name, "Regex": f"{name}=(.*?);"} for name in ("validation:RMSE", "validation:NLPD")
+                    {"Name": name, "Regex": f"{name}=(.*?);"}
+                    for name in ("validation:RMSE", "validation:NLPD")
                 ],
             },
             "RoleArn": "arn:aws:iam::123456789012:role/SageMaker",
             "OutputDataConfig": {"S3OutputPath": "s3://bucket/output"},
-            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+            "ResourceConfig": {
+                "InstanceType": "ml.m5.large",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 10,
+            },
             "StoppingCondition": {"MaxRuntimeInSeconds": 600},
         },
     }
@@ -78,7 +89,9 @@ def limits(jobs: int, parallel: int = 1, **more: int) -> dict:
     return {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": parallel, **more}
 
 
-def search(folder: Path, asked: dict, program: str = BOWL, parents=None, changes=jobfile.NO_CHANGES) -> Search:
+def search(
+    folder: Path, asked: dict, program: str = BOWL, parents=None, changes=jobfile.NO_CHANGES
+) -> Search:
     """A search over runs of a program."""
     job = jobfile.check(json.loads(json.dumps(asked)), folder, "process", changes)
     place = Processes(job, folder / "trials", command=(sys.executable, "-S", "-c", program))

@@ -90,7 +90,11 @@ class Table:
 
     def call(self, position: int) -> str:
         """Name a column to a person, counted from 1."""
-        return f"column {position + 1} ({self.names[position]})" if self.names else f"column {position + 1}"
+        return (
+            f"column {position + 1} ({self.names[position]})"
+            if self.names
+            else f"column {position + 1}"
+        )
 
     def place(self, row: int) -> str:
         """Where a row, counted from 0, comes from, counted from 1 without blank lines and names.
@@ -129,7 +133,9 @@ class _Part:
         return len(self.columns[0]) if self.columns else 0
 
 
-def read(channel: Channel, header: bool | None = None, pipe_timeout_seconds: float = PIPE_TIMEOUT_SECONDS) -> Table:
+def read(
+    channel: Channel, header: bool | None = None, pipe_timeout_seconds: float = PIPE_TIMEOUT_SECONDS
+) -> Table:
     """Read every file of a channel, subfolders included, in the order of their names.
 
     Parameters
@@ -158,13 +164,20 @@ def read(channel: Channel, header: bool | None = None, pipe_timeout_seconds: flo
     parts = {name: part for name, part in parts.items() if len(part)}
     if not parts:
         raise UserError(
-            "; ".join([f"channel {channel.name} has no rows: put CSV files into it (here {channel.folder})", *notes])
+            "; ".join(
+                [
+                    f"channel {channel.name} has no rows: put CSV files into it (here {channel.folder})",
+                    *notes,
+                ]
+            )
         )
     if header is None:
         notes += [
             f"the first line of {name} is taken for a row, since it has no word above numbers; header=true makes it names"
             for name, part in parts.items()
-            if not part.names and (reader or _by_ending(name)) is _csv and all(cells.dtype == object for cells in part.columns)
+            if not part.names
+            and (reader or _by_ending(name)) is _csv
+            and all(cells.dtype == object for cells in part.columns)
         ]
         notes += [
             f"the first line of {name} names its columns ({reprlib.repr(', '.join(part.names))}); header=false makes it a row"
@@ -188,29 +201,53 @@ def _together(parts: Mapping[str, _Part], notes: Sequence[str], label_size: int 
                 f"{name} {_naming(part)}, but {first} {_naming(model)}: give all files of a channel the same columns"
             )
     if model.names and len(set(model.names)) < len(model.names):
-        raise UserError(f"two columns of {first} have one name ({', '.join(model.names)[:300]}): give each its own")
-    columns = tuple(_stack([part.columns[position] for part in parts.values()]) for position in range(len(model.columns)))
-    return Table(model.names, columns, tuple((name, len(part)) for name, part in parts.items()), tuple(notes), label_size)
+        raise UserError(
+            f"two columns of {first} have one name ({', '.join(model.names)[:300]}): give each its own"
+        )
+    columns = tuple(
+        _stack([part.columns[position] for part in parts.values()])
+        for position in range(len(model.columns))
+    )
+    return Table(
+        model.names,
+        columns,
+        tuple((name, len(part)) for name, part in parts.items()),
+        tuple(notes),
+        label_size,
+    )
 
 
 def _naming(part: _Part) -> str:
-    return f"names its columns {', '.join(part.names)[:200]}" if part.names else "does not name its columns"
+    return (
+        f"names its columns {', '.join(part.names)[:200]}"
+        if part.names
+        else "does not name its columns"
+    )
 
 
 def _stack(parts: Sequence[Cells]) -> Cells:
     """All cells of a column; where one file has numbers and another words, all as words."""
     if len({part.dtype for part in parts}) == 1:
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
-    return np.concatenate([part if part.dtype == object else _as_words(part.tolist()) for part in parts])
+    return np.concatenate(
+        [part if part.dtype == object else _as_words(part.tolist()) for part in parts]
+    )
 
 
 def _as_words(cells: Iterable[object]) -> Cells:
     """Words of cells, None where they are missing."""
-    words = [None if cell is None or cell != cell else cell if isinstance(cell, str) else word(cell) for cell in cells]  # type: ignore[arg-type]  # noqa: PLR0124
-    return np.array([None if cell is None or cell.strip() in MISSING else cell for cell in words], object)
+    words = [
+        None if cell is None or cell != cell else cell if isinstance(cell, str) else word(cell)
+        for cell in cells
+    ]  # type: ignore[arg-type]  # noqa: PLR0124
+    return np.array(
+        [None if cell is None or cell.strip() in MISSING else cell for cell in words], object
+    )
 
 
-def _content_type(channel: Channel) -> tuple[Callable[["_File", bool | None], "_Part"] | None, int | None]:
+def _content_type(
+    channel: Channel,
+) -> tuple[Callable[["_File", bool | None], "_Part"] | None, int | None]:
     """How to read the files, None where their endings say so, and how many targets come first."""
     if not channel.content_type:
         return None, None
@@ -220,7 +257,11 @@ def _content_type(channel: Channel) -> tuple[Callable[["_File", bool | None], "_
             f"channel {channel.name} has the content type {channel.content_type}, but only {', '.join(FORMATS)} are read:"
             " convert the files and set ContentType to one of them"
         )
-    sizes = [value.strip() for name, _, value in (each.partition("=") for each in parameters) if name.strip() == "label_size"]
+    sizes = [
+        value.strip()
+        for name, _, value in (each.partition("=") for each in parameters)
+        if name.strip() == "label_size"
+    ]
     if sizes and not (sizes[0].isdecimal() and int(sizes[0]) > 0):
         raise UserError(
             f"channel {channel.name} has the content type {channel.content_type}, but training needs a target: set label_size"
@@ -236,7 +277,9 @@ def _by_ending(name: str) -> Callable[["_File", bool | None], "_Part"]:
 
 def _files(channel: Channel) -> tuple[list[_File], list[str]]:
     """Files to read, in S3's own order: by the whole path, code point by code point; and a note on each of the others."""
-    found = sorted((path.relative_to(channel.folder).as_posix(), path) for path in channel.folder.rglob("*"))
+    found = sorted(
+        (path.relative_to(channel.folder).as_posix(), path) for path in channel.folder.rglob("*")
+    )
     files, notes = [], []
     for relative, path in found:
         name = f"{channel.name}/{relative}"
@@ -278,7 +321,9 @@ def _csv(file: _File, header: bool | None) -> _Part:
             return _Part(_named(file, first, columns), columns)
         return _Part(None, _columns(file, 0))
     except (ValueError, csv.Error, *DAMAGED) as error:
-        raise UserError(_explain(file, error, lines if header or _are_words(first) else 0)) from error
+        raise UserError(
+            _explain(file, error, lines if header or _are_words(first) else 0)
+        ) from error
 
 
 def _are_words(cells: Sequence[str]) -> bool:
@@ -288,7 +333,10 @@ def _are_words(cells: Sequence[str]) -> bool:
 
 def _first_row(file: _File) -> tuple[list[str], int]:
     """Cells of the first row that is not blank, and the rows down to it, blank ones among them; no cells if there is none."""
-    with _opened(file) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
+    with (
+        _opened(file) as content,
+        io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text,
+    ):
         for count, cells in enumerate(csv.reader(text, skipinitialspace=True), 1):
             if any(_not_blank([cells])):
                 return [cell.strip() for cell in cells], count
@@ -300,7 +348,9 @@ def _names_columns(first: Sequence[str], columns: Sequence[Cells]) -> bool:
     if not columns:
         return len(first) > 1 and _are_words(first)
     below = [cells.dtype != object and not np.isnan(cells).all() for cells in columns]
-    return any(number(cell) is None and numeric for cell, numeric in zip(first, below, strict=False))
+    return any(
+        number(cell) is None and numeric for cell, numeric in zip(first, below, strict=False)
+    )
 
 
 def _named(file: _File, names: Sequence[str], columns: Sequence[Cells]) -> tuple[str, ...]:
@@ -319,7 +369,12 @@ def _named(file: _File, names: Sequence[str], columns: Sequence[Cells]) -> tuple
 
 def _counts(cells: Cells) -> bool:
     """Whether a column is 0, 1, 2, … or 1, 2, 3, …."""
-    return cells.dtype != object and len(cells) > 1 and bool((np.diff(cells) == 1).all()) and cells[0] in {0, 1}
+    return (
+        cells.dtype != object
+        and len(cells) > 1
+        and bool((np.diff(cells) == 1).all())
+        and cells[0] in {0, 1}
+    )
 
 
 def _columns(file: _File, lines: int) -> tuple[Cells, ...]:
@@ -364,7 +419,9 @@ def _cells(series: "pd.Series[Any]") -> Cells:
     """Cells of a column of pandas."""
     if pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_bool_dtype(series.dtype):
         return series.to_numpy(np.float64, na_value=np.nan)
-    words = _as_words(None if missing else str(cell) for cell, missing in zip(series, series.isna(), strict=True))
+    words = _as_words(
+        None if missing else str(cell) for cell, missing in zip(series, series.isna(), strict=True)
+    )
     # Decimals, and whole numbers of more than 64 bits, are objects to pandas.
     if not series.map(lambda cell: isinstance(cell, bool)).any() and all(
         word is None or number(word) is not None for word in words
@@ -376,9 +433,15 @@ def _cells(series: "pd.Series[Any]") -> Cells:
 def _check_rows(file: _File, lines: int, columns: Sequence[Cells]) -> None:
     """Refuse what pandas lets pass: rows that are too short, and what is no text."""
     short = columns[-1].dtype == object or np.isnan(columns[-1]).any()
-    binary = any(cells.dtype == object and any(BINARY.search(cell) for cell in cells if cell is not None) for cells in columns)
+    binary = any(
+        cells.dtype == object and any(BINARY.search(cell) for cell in cells if cell is not None)
+        for cells in columns
+    )
     if short or binary:
-        with _opened(file) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
+        with (
+            _opened(file) as content,
+            io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text,
+        ):
             for fault in _faults(file.name, csv.reader(text, skipinitialspace=True), lines):
                 raise UserError(fault)
 
@@ -387,14 +450,21 @@ def _check_rows(file: _File, lines: int, columns: Sequence[Cells]) -> None:
 def _opened(file: _File) -> Iterator["gzip.GzipFile | io.BufferedReader[Any]"]:
     """Open a file at its start, decompressed; it is read from end to end, as FastFile mode likes it."""
     content = file.content
-    with content.open("rb") if isinstance(content, Path) else io.BufferedReader(io.BytesIO(content)) as plain:
+    with (
+        content.open("rb")
+        if isinstance(content, Path)
+        else io.BufferedReader(io.BytesIO(content)) as plain
+    ):
         yield gzip.GzipFile(fileobj=plain) if plain.peek(2).startswith(b"\x1f\x8b") else plain
 
 
 def _explain(file: _File, error: Exception, lines: int) -> str:
     """Sentence on the first thing wrong with a file of CSV, found row by row: slow, and only for a file known to be wrong."""
     try:
-        with _opened(file) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
+        with (
+            _opened(file) as content,
+            io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text,
+        ):
             faults = _faults(file.name, csv.reader(text, skipinitialspace=True), lines)
             return next(faults, f"{file.name} cannot be read as CSV ({error}): correct it")
     except (ValueError, csv.Error, *DAMAGED) as reason:
@@ -441,7 +511,9 @@ def _json_lines(file: _File, _: bool | None) -> _Part:
     positional = all(isinstance(name, int) for name in names)
     for row, record in enumerate(records, 1):
         if positional and len(record) != len(names):
-            raise UserError(f"row {row} of {file.name} has {len(record)} column(s), but others have {len(names)}: correct it")
+            raise UserError(
+                f"row {row} of {file.name} has {len(record)} column(s), but others have {len(names)}: correct it"
+            )
     return _Part(None if positional else tuple(map(str, names)), columns)
 
 
@@ -450,11 +522,15 @@ def _record(name: str, row: int, line: str) -> dict[Any, float | str | None]:
     content = json.loads(line, parse_int=float)
     nested = isinstance(content, list) and any(isinstance(cell, dict | list) for cell in content)
     if nested or not isinstance(content, dict | list):
-        raise UserError(f"row {row} of {name} is {reprlib.repr(content)}: write one object, or list, a line")
+        raise UserError(
+            f"row {row} of {name} is {reprlib.repr(content)}: write one object, or list, a line"
+        )
     record = content if isinstance(content, dict) else dict(enumerate(content))
     for key, cell in record.items():
         if isinstance(cell, dict | list):
-            raise UserError(f"row {row} of {name} has {reprlib.repr(cell)} under {key}: write one number or word a column")
+            raise UserError(
+                f"row {row} of {name} has {reprlib.repr(cell)} under {key}: write one number or word a column"
+            )
     return record
 
 
@@ -475,11 +551,17 @@ def _npy(file: _File, _: bool | None) -> _Part:
         with _opened(file) as content:
             array = read_array(io.BytesIO(content.read()), allow_pickle=False)
     except (ValueError, *DAMAGED) as error:
-        raise UserError(f"{file.name} is not an array ({error}): write it with numpy.save, without objects") from error
+        raise UserError(
+            f"{file.name} is not an array ({error}): write it with numpy.save, without objects"
+        ) from error
     if array.dtype.names:
-        return _Part(array.dtype.names, tuple(_array_cells(array[name]) for name in array.dtype.names))
+        return _Part(
+            array.dtype.names, tuple(_array_cells(array[name]) for name in array.dtype.names)
+        )
     if array.ndim != 2:
-        raise UserError(f"{file.name} is an array of shape {array.shape}, but a table has rows and columns: write 2 dimensions")
+        raise UserError(
+            f"{file.name} is an array of shape {array.shape}, but a table has rows and columns: write 2 dimensions"
+        )
     return _Part(None, tuple(_array_cells(array).T))
 
 
@@ -515,7 +597,9 @@ def parquet(content: bytes, name: str) -> tuple[tuple[str, ...], tuple[Cells, ..
             " install 'gaussian-processes[parquet]'), or write CSV"
         ) from error
     except (ValueError, OSError) as error:
-        raise UserError(f"{name} is not Parquet ({' '.join(str(error).split())[:200]}): write it again") from error
+        raise UserError(
+            f"{name} is not Parquet ({' '.join(str(error).split())[:200]}): write it again"
+        ) from error
     return tuple(map(str, frame.columns)), tuple(map(_cells, _series(frame)))
 
 

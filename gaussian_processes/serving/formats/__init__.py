@@ -80,7 +80,9 @@ def encoder(accept: str | None) -> Encoder:
     ranges = dict(map(_media_range, (accept or "*/*").split(",")))
     best = max(ENCODERS, key=lambda media_type: _quality(media_type, ranges))
     if _quality(best, ranges) == 0:
-        raise NotAcceptableError(f"Accept is {_shown(accept)}, and the answers here are {_either(ENCODERS)}")
+        raise NotAcceptableError(
+            f"Accept is {_shown(accept)}, and the answers here are {_either(ENCODERS)}"
+        )
     return Encoder(best, ENCODERS[best])
 
 
@@ -111,7 +113,11 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
     """
     media_type, charset = _media_type_and_charset(content_type)
     if media_type not in DECODERS:
-        said = f"Content-Type is {_shown(content_type)}" if content_type else "the request has no Content-Type"
+        said = (
+            f"Content-Type is {_shown(content_type)}"
+            if content_type
+            else "the request has no Content-Type"
+        )
         raise UnsupportedMediaTypeError(f"{said}; send {_either(DECODERS)}")
     if charset and media_type in TEXTS:
         body = _in_utf8(body, charset)
@@ -137,7 +143,11 @@ def reading_seconds(body: bytes, content_type: str | None, schema: Schema) -> fl
 def _media_type_and_charset(content_type: str | None) -> tuple[str, str]:
     """What a header says; an empty charset if it says none."""
     media_type, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
-    charsets = [parameter.removeprefix("charset=") for parameter in parameters if parameter.startswith("charset=")]
+    charsets = [
+        parameter.removeprefix("charset=")
+        for parameter in parameters
+        if parameter.startswith("charset=")
+    ]
     return media_type, charsets[-1].strip("\"' ") if charsets else ""
 
 
@@ -146,9 +156,13 @@ def _in_utf8(body: bytes, charset: str) -> bytes:
     try:
         return body if codecs.lookup(charset).name == "utf-8" else body.decode(charset).encode()
     except UnicodeDecodeError as error:
-        raise UserError(f"the request is not in {charset}, as its Content-Type says ({error}); send it in UTF-8") from error
+        raise UserError(
+            f"the request is not in {charset}, as its Content-Type says ({error}); send it in UTF-8"
+        ) from error
     except (LookupError, ValueError) as error:
-        raise UnsupportedMediaTypeError(f"Content-Type has the charset {_shown(charset)}; send UTF-8") from error
+        raise UnsupportedMediaTypeError(
+            f"Content-Type has the charset {_shown(charset)}; send UTF-8"
+        ) from error
 
 
 def _either(names: Mapping[str, object]) -> str:
@@ -173,7 +187,10 @@ class _Layout:
         """Numbers of one row's cells."""
         if len(cells) != self.width:
             raise _wrong_width(row, len(cells), self.width)
-        return [_number(self.schema, row, index, cells[position]) for index, position in enumerate(self.order)]
+        return [
+            _number(self.schema, row, index, cells[position])
+            for index, position in enumerate(self.order)
+        ]
 
 
 def _in_order(schema: Schema) -> _Layout:
@@ -190,7 +207,9 @@ def _number(schema: Schema, row: int, index: int, cell: object) -> float:
         code = column.code(str(cell) if isinstance(cell, bool) else cell)
         if code == UNKNOWN and schema.unknown_category == "error":
             levels = ", ".join(column.levels)[:200]
-            raise UserError(f"row {row}, {schema.describe(index)} of the request is {_shown(cell)}; send one of {levels}")
+            raise UserError(
+                f"row {row}, {schema.describe(index)} of the request is {_shown(cell)}; send one of {levels}"
+            )
         if not math.isnan(code):
             return code
         cell = None
@@ -230,8 +249,15 @@ def _names(line: str, schema: Schema) -> list[str]:
     if not schema.named:
         return []
     cells = [cell.strip() for cell in _split(line)]
-    known = {column.name.lower() for column in schema.features}  # in another case they are no row, and will be refused as names
-    return cells if known.intersection(map(str.lower, cells)) and not all(number(cell) is not None for cell in cells) else []
+    known = {
+        column.name.lower() for column in schema.features
+    }  # in another case they are no row, and will be refused as names
+    return (
+        cells
+        if known.intersection(map(str.lower, cells))
+        and not all(number(cell) is not None for cell in cells)
+        else []
+    )
 
 
 def _csv_rows(lines: list[str], layout: _Layout, first: int) -> Array:
@@ -261,7 +287,9 @@ def _split(line: str) -> list[str]:
     try:
         return next(csv.reader([line], skipinitialspace=True), None) or [""]
     except csv.Error as error:  # a cell that is too long for it
-        raise UserError(f"a line of the request is no CSV ({error}); send cells of a few characters") from error
+        raise UserError(
+            f"a line of the request is no CSV ({error}); send cells of a few characters"
+        ) from error
 
 
 def _numbers(lines: list[str], columns: int) -> Array | None:
@@ -269,7 +297,9 @@ def _numbers(lines: list[str], columns: int) -> Array | None:
     if "" in lines:  # `loadtxt` would leave the line out, and the answer would be a line short
         return None
     try:
-        numbers = np.loadtxt(lines, np.float64, comments=None, delimiter=",", quotechar='"', ndmin=2)
+        numbers = np.loadtxt(
+            lines, np.float64, comments=None, delimiter=",", quotechar='"', ndmin=2
+        )
     except ValueError:
         return None
     return numbers if numbers.shape == (len(lines), columns) else None
@@ -278,7 +308,9 @@ def _numbers(lines: list[str], columns: int) -> Array | None:
 def _fault(lines: list[str], schema: Schema, first: int) -> UserError:
     """Say what is wrong with the first wrong one of some lines of numbers, the first of which is row `first`."""
     columns = len(schema.features)
-    wrong = [(row, line) for row, line in enumerate(lines, first) if _numbers([line], columns) is None]
+    wrong = [
+        (row, line) for row, line in enumerate(lines, first) if _numbers([line], columns) is None
+    ]
     if not wrong:
         return UserError(
             f"a quote that begins in row {first} of the request, or below, is not closed; send numbers without quotes"
@@ -293,7 +325,9 @@ def _fault(lines: list[str], schema: Schema, first: int) -> UserError:
         if _numbers([cell], 1) is None:
             hint = ", and no header line" if row == 1 and not schema.named else ""
             return _not_a_number(schema, row, index, _shown(cell), hint)
-    return UserError(f"row {row} of the request is {_shown(line)}; send numbers with commas between them")
+    return UserError(
+        f"row {row} of the request is {_shown(line)}; send numbers with commas between them"
+    )
 
 
 def _decode_json(body: bytes, schema: Schema) -> Array:
@@ -317,14 +351,18 @@ def _read_lines(body: bytes) -> Iterator[object]:
         try:
             yield decode(line.decode())
         except (ValueError, RecursionError) as error:
-            raise UserError(f"row {row} of the request does not read as [1.5, 2.0] or an object: {error}") from error
+            raise UserError(
+                f"row {row} of the request does not read as [1.5, 2.0] or an object: {error}"
+            ) from error
 
 
 def _decode_npy(body: bytes, schema: Schema) -> Array:
     try:
         rows = read_array(io.BytesIO(body), allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise UserError(f"the request is no array ({error}); write it with numpy.save, without objects") from error
+        raise UserError(
+            f"the request is no array ({error}); write it with numpy.save, without objects"
+        ) from error
     if rows.ndim != 2 or rows.dtype.kind not in "iufb" or not len(rows):
         raise UserError(
             f"the request is an array of {rows.dtype} and shape {rows.shape}; send numbers, a row for every row to predict"
@@ -340,7 +378,9 @@ def _decode_recordio(body: bytes, schema: Schema) -> Array:
     try:
         return _rows((row.tolist() for row in recordio.rows(body)), schema)
     except ValueError as error:
-        raise UserError(f"the request does not read as RecordIO with Protocol Buffers: {error}") from error
+        raise UserError(
+            f"the request does not read as RecordIO with Protocol Buffers: {error}"
+        ) from error
 
 
 def _decode_parquet(body: bytes, schema: Schema) -> Array:
@@ -349,7 +389,10 @@ def _decode_parquet(body: bytes, schema: Schema) -> Array:
     names, columns = readers.parquet(body, "the request")
     layout = _Layout(schema, schema.order(names), len(names)) if schema.named else _in_order(schema)
     cells = (list(row) for row in zip(*(column.tolist() for column in columns), strict=True))
-    rows = [layout.cells([None if cell != cell else cell for cell in row], number) for number, row in enumerate(cells, 1)]  # noqa: PLR0124
+    rows = [
+        layout.cells([None if cell != cell else cell for cell in row], number)
+        for number, row in enumerate(cells, 1)
+    ]  # noqa: PLR0124
     if not rows:
         raise UserError("the request has no rows; send one at least")
     return np.array(rows)
@@ -366,10 +409,14 @@ def _rows(instances: Iterator[object] | Sequence[object], schema: Schema) -> Arr
             cells = instance.get("features")
             if not isinstance(cells, list) and schema.named:
                 names = tuple(instance)
-                layout = layouts.get(names) or layouts.setdefault(names, _Layout(schema, schema.order(names), len(names)))
+                layout = layouts.get(names) or layouts.setdefault(
+                    names, _Layout(schema, schema.order(names), len(names))
+                )
                 cells = list(instance.values())
         if not isinstance(cells, list):
-            raise UserError(f'row {row} of the request is {_shown(instance)}; send [1.5, 2.0] or {{"features": [1.5, 2.0]}}')
+            raise UserError(
+                f'row {row} of the request is {_shown(instance)}; send [1.5, 2.0] or {{"features": [1.5, 2.0]}}'
+            )
         numbers.extend(layout.cells(cells, row))
     return np.frombuffer(numbers).reshape(-1, len(schema.features))
 
@@ -401,7 +448,9 @@ def _instances(text: str) -> Iterator[object]:
         raise json.JSONDecodeError("Extra data", text, at)
 
 
-def _items(text: str, at: int, decode: Callable[[str, int], tuple[object, int]]) -> Generator[object, None, int]:
+def _items(
+    text: str, at: int, decode: Callable[[str, int], tuple[object, int]]
+) -> Generator[object, None, int]:
     """Read the items of a list whose bracket has been read; return where the text goes on."""
     sign = ","
     if text.startswith("]", at):
@@ -424,8 +473,12 @@ def _sign(signs: str, text: str, at: int) -> tuple[str, int]:
 def _not_a_number(schema: Schema, row: int, index: int, shown: str, hint: str = "") -> UserError:
     column = schema.describe(index)
     if schema.features[index].levels is not None:
-        return UserError(f"row {row}, {column} of the request is {shown}, not a level of a category; send a word")
-    return UserError(f"row {row}, {column} of the request is {shown}, not a finite number; send numbers only{hint}")
+        return UserError(
+            f"row {row}, {column} of the request is {shown}, not a level of a category; send a word"
+        )
+    return UserError(
+        f"row {row}, {column} of the request is {shown}, not a finite number; send numbers only{hint}"
+    )
 
 
 def _empty(row: int, columns: int) -> UserError:
@@ -459,7 +512,9 @@ def _weight(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise NotAcceptableError(f"Accept has the weight q={_shown(text)}; write a number from 0 to 1") from None
+        raise NotAcceptableError(
+            f"Accept has the weight q={_shown(text)}; write a number from 0 to 1"
+        ) from None
 
 
 def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
@@ -496,13 +551,17 @@ def _objects(outputs: Mapping[str, Output]) -> Iterator[bytes]:
         yield ("{" + pattern % cells + "}").encode()
 
 
-def _cells(outputs: Mapping[str, Output], write: Callable[[object], str]) -> Iterator[tuple[str, ...]]:
+def _cells(
+    outputs: Mapping[str, Output], write: Callable[[object], str]
+) -> Iterator[tuple[str, ...]]:
     """Write the outputs of each row, a string each; Python's `repr` of a number reads back as the same number."""
     size = len(next(iter(outputs.values())))
     for start in range(0, size, ROWS):
         parts = [values[start : start + ROWS] for values in outputs.values()]
         lists = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
-        yield from zip(*(map(repr if type(part[0]) is float else write, part) for part in lists), strict=True)
+        yield from zip(
+            *(map(repr if type(part[0]) is float else write, part) for part in lists), strict=True
+        )
 
 
 def _csv_cells(value: object) -> str:

@@ -57,12 +57,20 @@ def _values(record: bytes) -> Array:
 
 
 def _dense(tensor: list[Field], kind: str) -> Array:
-    values = np.concatenate([_numbers(content, kind) for number, _, content in tensor if number == VALUES] or [np.empty(0)])
+    values = np.concatenate(
+        [_numbers(content, kind) for number, _, content in tensor if number == VALUES]
+        or [np.empty(0)]
+    )
     keys = [key for number, _, content in tensor if number == KEYS for key in _varints(content)]
     shape = [size for number, _, content in tensor if number == SHAPE for size in _varints(content)]
     if not keys and (len(values) or not shape):
         return values
-    if len(keys) != len(values) or not shape or max(keys, default=-1) >= shape[-1] or shape[-1] > MOST_COLUMNS:
+    if (
+        len(keys) != len(values)
+        or not shape
+        or max(keys, default=-1) >= shape[-1]
+        or shape[-1] > MOST_COLUMNS
+    ):
         raise ValueError("a record's keys do not fit its values and shape")
     dense = np.zeros(shape[-1])
     dense[keys] = values

@@ -48,17 +48,41 @@ class Containers:
         """Start a container, which has its share of the cores."""
         base = self._folder / name
         folders.lay_out(base, hyperparameters, self._job)
-        options = ["--detach", "--name", name, "--label", f"{LABEL}={self._folder}", "--user", folders.owner()]
-        options += ["--cpus", f"{allowed_cores() / self._job.limits.parallel:g}", "--volume", f"{base}:/opt/ml"]
+        options = [
+            "--detach",
+            "--name",
+            name,
+            "--label",
+            f"{LABEL}={self._folder}",
+            "--user",
+            folders.owner(),
+        ]
+        options += [
+            "--cpus",
+            f"{allowed_cores() / self._job.limits.parallel:g}",
+            "--volume",
+            f"{base}:/opt/ml",
+        ]
         for channel, source in self._channels.items():
-            (base / "input/data" / channel).mkdir(exist_ok=True)  # or the engine makes it, as root's
-            options += ["--mount", f"type=bind,source={source},target=/opt/ml/input/data/{channel},readonly"]
+            (base / "input/data" / channel).mkdir(
+                exist_ok=True
+            )  # or the engine makes it, as root's
+            options += [
+                "--mount",
+                f"type=bind,source={source},target=/opt/ml/input/data/{channel},readonly",
+            ]
         for key, value in self._job.definition.get("Environment", {}).items():
             options += ["--env", f"{key}={value}"]
         if self._job.definition.get("EnableNetworkIsolation"):
             options += ["--network", "none"]
         try:
-            docker("run", *options, self._image, "train", remedy=f"build the image as {self._image}, or correct TrainingImage")
+            docker(
+                "run",
+                *options,
+                self._image,
+                "train",
+                remedy=f"build the image as {self._image}, or correct TrainingImage",
+            )
         except UserError:
             _remove(name)  # one that could not be started is there nevertheless
             raise
@@ -69,7 +93,10 @@ class Containers:
         if not found:
             return {}
         details = json.loads(docker("inspect", *sorted(found)))
-        return {one["Name"].lstrip("/"): self._report(one["Name"].lstrip("/"), one["State"]) for one in details}
+        return {
+            one["Name"].lstrip("/"): self._report(one["Name"].lstrip("/"), one["State"])
+            for one in details
+        }
 
     def stop(self, names: Collection[str]) -> None:
         """Send SIGTERM, and after the grace that SageMaker gives, SIGKILL."""
@@ -80,7 +107,9 @@ class Containers:
 
     def _listed(self) -> list[Any]:
         """Containers of this search, those included that an earlier run of it started."""
-        lines = docker("ps", "--all", "--filter", f"label={LABEL}={self._folder}", "--format", "json")
+        lines = docker(
+            "ps", "--all", "--filter", f"label={LABEL}={self._folder}", "--format", "json"
+        )
         return [json.loads(line) for line in lines.splitlines()]
 
     def _report(self, name: str, state: Mapping[str, Any]) -> Report:
@@ -110,7 +139,9 @@ def image(job: TuningJob) -> str:
     """
     found: str | None = job.definition["AlgorithmSpecification"].get("TrainingImage")
     if found is None:
-        raise UserError("AlgorithmSpecification names no TrainingImage, which Docker needs; give the image's name")
+        raise UserError(
+            "AlgorithmSpecification names no TrainingImage, which Docker needs; give the image's name"
+        )
     return found
 
 
@@ -133,7 +164,9 @@ def docker(*words: str, remedy: str = "see what the engine says") -> str:
             start_new_session=True,  # Ctrl-C in a terminal is for the search, which stops its containers in good order
         )
     except FileNotFoundError as error:
-        raise UserError("there is no docker command here; install Docker, or run on process") from error
+        raise UserError(
+            "there is no docker command here; install Docker, or run on process"
+        ) from error
     if done.returncode:
         reason = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise UserError(f"docker {words[0]} failed ({reason}); {remedy}")

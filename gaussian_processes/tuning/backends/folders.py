@@ -29,14 +29,18 @@ def channels(job: TuningJob, downloads: Path) -> dict[str, Path]:
     for channel in job.definition.get("InputDataConfig", []):
         name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource")
         if source is None:
-            raise UserError(f"channel {name} is no S3DataSource, and only those are read here; give its files in S3 or {FILE}")
+            raise UserError(
+                f"channel {name} is no S3DataSource, and only those are read here; give its files in S3 or {FILE}"
+            )
         uri = source["S3Uri"]
         if not uri.startswith(FILE):
             found[name] = aws.download(uri, downloads / name)
             continue
         folder = (job.folder / uri.removeprefix(FILE)).resolve()
         if not folder.is_dir():
-            raise UserError(f"channel {name} is {uri}, but {folder} is no folder; correct the address, or make the data first")
+            raise UserError(
+                f"channel {name} is {uri}, but {folder} is no folder; correct the address, or make the data first"
+            )
         found[name] = folder
     return found
 
@@ -56,7 +60,11 @@ def lay_out(folder: Path, hyperparameters: Mapping[str, str], job: TuningJob) ->
     }
     _write(folder, "hyperparameters.json", dict(hyperparameters))
     _write(folder, "inputdataconfig.json", declared)
-    _write(folder, "resourceconfig.json", {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"})
+    _write(
+        folder,
+        "resourceconfig.json",
+        {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"},
+    )
 
 
 def _write(folder: Path, name: str, content: Mapping[str, Any]) -> None:

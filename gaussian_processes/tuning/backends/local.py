@@ -16,10 +16,19 @@ from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPP
 from gaussian_processes.tuning.job import TuningJob
 
 # The program of the image, by this Python.
-TRAIN = (sys.executable, "-c", "import sys; from gaussian_processes.training.main import main; sys.exit(main([]))")
+TRAIN = (
+    sys.executable,
+    "-c",
+    "import sys; from gaussian_processes.training.main import main; sys.exit(main([]))",
+)
 # Runs a program, and ends it and all that it has started when the other end of stdin is closed, as happens however the runner
 # comes to its end: a process of the same group waits for that.
-GUARD = ("/bin/sh", "-c", 'exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-; exec "$@"', "guard")
+GUARD = (
+    "/bin/sh",
+    "-c",
+    'exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-; exec "$@"',
+    "guard",
+)
 
 
 @dataclass
@@ -83,7 +92,11 @@ class Processes:
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
         """Look at the processes."""
-        return {name: self._report(name, self._children[name]) for name in names if name in self._children}
+        return {
+            name: self._report(name, self._children[name])
+            for name in names
+            if name in self._children
+        }
 
     def stop(self, names: Collection[str]) -> None:
         """Send SIGTERM, and after the grace that SageMaker gives, SIGKILL."""

@@ -60,7 +60,9 @@ class TrainingJobs:
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
         """Create a training job of the definition, which has nearly the same shape."""
         shape = shapes.request_shape("sagemaker", "CreateTrainingJob")
-        request = {key: value for key, value in self._job.definition.items() if key in shape.members}
+        request = {
+            key: value for key, value in self._job.definition.items() if key in shape.members
+        }
         request |= {"TrainingJobName": name, "HyperParameters": dict(hyperparameters)}
         if "Tags" in self._job.request:
             request["Tags"] = self._job.request["Tags"]
@@ -75,7 +77,9 @@ class TrainingJobs:
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
         """List the jobs and what they have printed; what has ended is described once."""
         prefix = _common(names)
-        for name in names:  # also those that a runner before this one has started: their lines come only once
+        for name in (
+            names
+        ):  # also those that a runner before this one has started: their lines come only once
             self._followed.setdefault(name, Followed())
         listed = {one["TrainingJobName"]: one for one in self._listed(prefix)}
         self._read_logs(prefix)
@@ -101,16 +105,28 @@ class TrainingJobs:
 
     @staticmethod
     def _listed(prefix: str) -> list[Any]:
-        return aws.pages("sagemaker", "list_training_jobs", "TrainingJobSummaries", NameContains=prefix, MaxResults=100)
+        return aws.pages(
+            "sagemaker",
+            "list_training_jobs",
+            "TrainingJobSummaries",
+            NameContains=prefix,
+            MaxResults=100,
+        )
 
     def _read_logs(self, prefix: str) -> None:
         """Read all jobs' new events in one listing: a stream's name begins with its job's."""
         since = min((one.latest for one in self._followed.values()), default=0)
-        arguments = {"logGroupName": LOG_GROUP, "logStreamNamePrefix": prefix, **({"startTime": since} if since else {})}
+        arguments = {
+            "logGroupName": LOG_GROUP,
+            "logStreamNamePrefix": prefix,
+            **({"startTime": since} if since else {}),
+        }
         try:
             events = aws.pages("logs", "filter_log_events", "events", **arguments)
         except UserError as error:
-            if "ResourceNotFound" not in str(error):  # until the first job prints, there is no such group
+            if "ResourceNotFound" not in str(
+                error
+            ):  # until the first job prints, there is no such group
                 raise
             return
         for event in events:
@@ -144,5 +160,8 @@ class TrainingJobs:
 def _common(names: Collection[str]) -> str:
     """Prefix that the names of a search's jobs share: all but their numbers."""
     shortest, longest = min(names), max(names)
-    size = next((at for at, (a, b) in enumerate(zip(shortest, longest, strict=False)) if a != b), len(shortest))
+    size = next(
+        (at for at, (a, b) in enumerate(zip(shortest, longest, strict=False)) if a != b),
+        len(shortest),
+    )
     return shortest[:size]

@@ -44,7 +44,9 @@ def load(job: TuningJob, seed: int) -> BaseSampler:
     if known is None:
         return _own(job, seed)
     if len(job.objectives) > 1 and known not in (Random, Grid, PAES):
-        raise UserError(f"{job.strategy} takes one objective, but the job has {len(job.objectives)}; take PAES or Random")
+        raise UserError(
+            f"{job.strategy} takes one objective, but the job has {len(job.objectives)}; take PAES or Random"
+        )
     return known(job.space, seed)
 
 
@@ -60,8 +62,14 @@ def _own(job: TuningJob, seed: int) -> BaseSampler:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"strategy {job.strategy} can't be imported ({error}); correct the module or the class") from error
+        raise UserError(
+            f"strategy {job.strategy} can't be imported ({error}); correct the module or the class"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, BaseSampler)):
-        raise UserError(f"strategy {job.strategy} is no optuna.samplers.BaseSampler; derive it from that class")
+        raise UserError(
+            f"strategy {job.strategy} is no optuna.samplers.BaseSampler; derive it from that class"
+        )
     takes = inspect.signature(found).parameters
-    return found(**{key: value for key, value in (("space", job.space), ("seed", seed)) if key in takes})
+    return found(
+        **{key: value for key, value in (("space", job.space), ("seed", seed)) if key in takes}
+    )

@@ -84,7 +84,9 @@ class Strategy(BaseSampler, ABC):
         """Return the same for libraries that take Python's own generator."""
         return random.Random(f"{self.seed} {number}")  # noqa: S311  a search is no secret
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """All ranges are searched together."""
         return self.space.distributions
 
@@ -102,7 +104,11 @@ class Strategy(BaseSampler, ABC):
         return self.space.stored(values)
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         """Refuse: no value is ever left over."""
         raise NotImplementedError(f"{param_name} is not in the space of this search")
@@ -112,8 +118,14 @@ class Strategy(BaseSampler, ABC):
         seen: list[Known] = []
         failed: list[Known] = []
         running: list[Known] = []
-        signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in study.directions]
-        others = [one for one in study.get_trials(deepcopy=False) if one.number != number and SAME_AS not in one.user_attrs]
+        signs = [
+            -1 if direction == StudyDirection.MAXIMIZE else 1 for direction in study.directions
+        ]
+        others = [
+            one
+            for one in study.get_trials(deepcopy=False)
+            if one.number != number and SAME_AS not in one.user_attrs
+        ]
         for one in sorted(others, key=_ended):
             if one.state.is_finished() and one.values:
                 seen.append(self._known(one, signs))
@@ -125,7 +137,9 @@ class Strategy(BaseSampler, ABC):
 
     def _known(self, trial: FrozenTrial, signs: Sequence[int]) -> Known:
         losses = tuple(sign * value for sign, value in zip(signs, trial.values or (), strict=False))
-        return Known(trial.number, self.space.loaded(trial.params), losses, trial.system_attrs.get(NOTE, {}))
+        return Known(
+            trial.number, self.space.loaded(trial.params), losses, trial.system_attrs.get(NOTE, {})
+        )
 
 
 def _ended(trial: FrozenTrial) -> tuple[bool, float, int]:

@@ -71,7 +71,9 @@ class Surrogate:
     @cached_property
     def process(self) -> GaussianProcess:
         """Condition on the losses."""
-        return fit(GramMatrix(self.prior.kernel, self.prior.points(self.z), self.prior.noise), self.y)
+        return fit(
+            GramMatrix(self.prior.kernel, self.prior.points(self.z), self.prior.noise), self.y
+        )
 
     def predict(self, z: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the function itself, each of shape (m,)."""
@@ -84,7 +86,11 @@ class Surrogate:
         """Take for granted what is expected at points whose losses are not known yet, so that they promise no more."""
         if not len(z):
             return self
-        return replace(self, z=np.vstack([self.z, z]), y=np.vstack([self.y, self.process.mean(self.prior.points(z))]))
+        return replace(
+            self,
+            z=np.vstack([self.z, z]),
+            y=np.vstack([self.y, self.process.mean(self.prior.points(z))]),
+        )
 
     def improvement(self, z: Array, best: float) -> Array:
         """Expected improvement on `best`, of shape (m,). Eq. (15) of Jones et al."""
@@ -117,7 +123,12 @@ class Bayesian(Strategy):
 
     def _spread(self, trials: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
         """Return a point of a Latin hypercube that no trial has had; of another one, should many trials fail."""
-        units = np.vstack([_hypercube(len(self.space), self.seed, turn) for turn in range(len(trials) // START + 1)])
+        units = np.vstack(
+            [
+                _hypercube(len(self.space), self.seed, turn)
+                for turn in range(len(trials) // START + 1)
+            ]
+        )
         return (self._new(units, trials) or [self.space.at(units[-1].tolist())])[0]
 
     def _best(self, generator: np.random.Generator, past: Past) -> tuple[dict[str, Value], float]:
@@ -131,7 +142,9 @@ class Bayesian(Strategy):
             candidates = self._new(units, trials)
             if not candidates:
                 return []
-            improvement = surrogate.improvement(_z(self.space, candidates), best) * self._novelty(candidates, trials)
+            improvement = surrogate.improvement(_z(self.space, candidates), best) * self._novelty(
+                candidates, trials
+            )
             return list(zip(improvement.tolist(), candidates, strict=True))
 
         anywhere = judged(generator.random((ANYWHERE, len(self.space))))
@@ -140,15 +153,24 @@ class Bayesian(Strategy):
             near += judged(self._around(generator, centers, distance))
             near = sorted(near, key=lambda one: -one[0])[:CENTERS]
             centers = [values for _, values in near] or centers
-        if not near + anywhere:  # every combination has been tried, so any will be answered from what is known
+        if (
+            not near + anywhere
+        ):  # every combination has been tried, so any will be answered from what is known
             return self.space.at(generator.random(len(self.space)).tolist()), 0.0
         improvement, values = max(near + anywhere, key=lambda one: one[0])
         return values, improvement
 
-    def _around(self, generator: np.random.Generator, centers: Sequence[Mapping[str, Value]], distance: float) -> Array:
+    def _around(
+        self,
+        generator: np.random.Generator,
+        centers: Sequence[Mapping[str, Value]],
+        distance: float,
+    ) -> Array:
         """Points between 0 and 1 around some values, of shape (CANDIDATES, d); a whole number moves by 1 at least."""
         shape = rows, width = CANDIDATES, len(self.space)
-        around = np.array([self.space.units(values) for values in centers])[generator.integers(len(centers), size=rows)]
+        around = np.array([self.space.units(values) for values in centers])[
+            generator.integers(len(centers), size=rows)
+        ]
         moved = generator.random(shape) < MOVED
         moved[np.arange(rows), generator.integers(width, size=rows)] = True
         step = distance * generator.normal(size=shape)
@@ -166,12 +188,16 @@ class Bayesian(Strategy):
         had = {tuple(values.values()) for values in trials}
         return [values for key, values in distinct.items() if key not in had]
 
-    def _novelty(self, candidates: Sequence[Mapping[str, Value]], trials: Sequence[Mapping[str, Value]]) -> Array:
+    def _novelty(
+        self, candidates: Sequence[Mapping[str, Value]], trials: Sequence[Mapping[str, Value]]
+    ) -> Array:
         """Distance of candidates from the nearest of n trials, of shape (m,), in 1/n of a range; 1 for those that are farther.
 
         Of a rough function something is always to be gained next to the best, and a search would spend its jobs on the digits.
         """
-        new, known = (np.array([self.space.units(values) for values in some]) for some in (candidates, trials))
+        new, known = (
+            np.array([self.space.units(values) for values in some]) for some in (candidates, trials)
+        )
         distance = np.abs(new[:, np.newaxis] - known).max(axis=2).min(axis=1)
         novelty: Array = np.minimum(1, len(trials) * distance)
         return novelty
@@ -181,7 +207,9 @@ class Bayesian(Strategy):
 def _hypercube(width: int, seed: int, turn: int) -> Array:
     """Points of a Latin hypercube that fill it evenly: without that, now and then they leave half of it empty."""
     generator = np.random.default_rng([seed, turn, 1])
-    points: Array = qmc.LatinHypercube(width, rng=generator, optimization="random-cd").random(START + LATER)
+    points: Array = qmc.LatinHypercube(width, rng=generator, optimization="random-cd").random(
+        START + LATER
+    )
     return points
 
 
@@ -214,11 +242,15 @@ def _prior(kernel: ArcCosine, z: Array, y: Array, owners: Indices) -> tuple[floa
     def loss(logs: Array) -> tuple[float, Array]:
         value, gradient = marginal_likelihood.evidence(prior(logs), known)
         away = (logs - middle) / spread
-        slope = np.concatenate([gradient["noise"], gradient["bias"], np.bincount(owners, gradient["relevance"])])
+        slope = np.concatenate(
+            [gradient["noise"], gradient["bias"], np.bincount(owners, gradient["relevance"])]
+        )
         return away @ away / 2 - value, away / spread - slope
 
     bounds = np.column_stack([middle - FARTHEST * spread, middle + FARTHEST * spread])
-    found = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS})
+    found = minimize(
+        loss, middle, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}
+    )
     return -found.fun, prior(found.x)
 
 
@@ -230,7 +262,9 @@ def _badness(losses: Array) -> Array:
     alike, which long searches need, and lessens the weight of one that is far ahead. There must be two losses that differ.
     """
     above = losses - losses.min()
-    near = max(float(np.quantile(above, 0.25)), ALIKE * float(np.median(above))) or float(above.max())
+    near = max(float(np.quantile(above, 0.25)), ALIKE * float(np.median(above))) or float(
+        above.max()
+    )
     logs = _standardised(np.log(above + near))
     ranks = rankdata(np.round(logs, RANKED_DECIMALS))
     return _standardised(logs + _standardised(ndtri((ranks - 0.5) / len(ranks))))

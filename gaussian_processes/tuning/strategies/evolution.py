@@ -69,9 +69,13 @@ class Genetic(Evolution):
         arguments = _arguments(inspyred.ec.GA(dice), self.space)
         everyone = [self._individual(one, -one.losses[0]) for one in past.seen]
         # μ + λ: replacing over and over leaves the best of all there have been.
-        population = inspyred.ec.replacers.plus_replacement(dice, everyone[:POPULATION], [], everyone[POPULATION:], arguments)
+        population = inspyred.ec.replacers.plus_replacement(
+            dice, everyone[:POPULATION], [], everyone[POPULATION:], arguments
+        )
         parents = inspyred.ec.selectors.tournament_selection(dice, population, arguments)
-        children = inspyred.ec.variators.blend_crossover(dice, [parent.candidate for parent in parents], arguments)
+        children = inspyred.ec.variators.blend_crossover(
+            dice, [parent.candidate for parent in parents], arguments
+        )
         return self._proposal(inspyred.ec.variators.gaussian_mutation(dice, children, arguments)[0])
 
 
@@ -107,7 +111,9 @@ class ParticleSwarm(Evolution):
         """Trials of every particle; the particle whose last one ended first comes first."""
         paths: dict[Any, list[Known]] = {}
         for one in sorted((*past.seen, *past.failed), key=lambda one: one.number):
-            particle = one.note.get(PARTICLE, -1 - one.number)  # a trial of an earlier search begins a path
+            particle = one.note.get(
+                PARTICLE, -1 - one.number
+            )  # a trial of an earlier search begins a path
             paths.setdefault(particle, []).append(one)
         return dict(sorted(paths.items(), key=lambda item: item[1][-1].number))
 
@@ -133,10 +139,14 @@ class PAES(Evolution):
         first, *others = (self._individual(one, _pareto(one)) for one in past.seen)
         computation.archive, parent = [first], first
         for other in others:
-            parent = inspyred.ec.replacers.paes_replacement(dice, None, [parent], [other], arguments)[0]
+            parent = inspyred.ec.replacers.paes_replacement(
+                dice, None, [parent], [other], arguments
+            )[0]
         # A mutant that is its parent to the last gene would be answered from what is known.
         for _ in range(100):
-            mutant = inspyred.ec.variators.gaussian_mutation(dice, [list(parent.candidate)], arguments)[0]
+            mutant = inspyred.ec.variators.gaussian_mutation(
+                dice, [list(parent.candidate)], arguments
+            )[0]
             if mutant != parent.candidate:
                 break
         return self._proposal(mutant)
@@ -165,7 +175,9 @@ class Archive:
         self.divisions = divisions
         self.grid_population: dict[tuple[int, ...], int] = {}
 
-    def __call__(self, random: random.Random, population: Sequence[Any], archive: list[Any], args: Any) -> list[Any]:  # noqa: ARG002
+    def __call__(
+        self, random: random.Random, population: Sequence[Any], archive: list[Any], args: Any
+    ) -> list[Any]:  # noqa: ARG002
         """Let newcomers in, in place, as inspyred's replacement expects."""
         for newcomer in population:
             if not any(one.fitness == newcomer.fitness or one > newcomer for one in archive):
@@ -173,7 +185,9 @@ class Archive:
                 archive.append(newcomer)
             self._locate([*archive, newcomer])
             if len(archive) > self.most:
-                archive.remove(max(archive, key=lambda one: self.grid_population[one.grid_location]))
+                archive.remove(
+                    max(archive, key=lambda one: self.grid_population[one.grid_location])
+                )
         return archive
 
     def _locate(self, individuals: Sequence[Any]) -> None:
@@ -183,7 +197,12 @@ class Archive:
         self.grid_population = {}
         for one in individuals:
             one.grid_location = tuple(
-                min(int(cells * (value - min(column)) / ((max(column) - min(column)) or 1)), cells - 1)
+                min(
+                    int(cells * (value - min(column)) / ((max(column) - min(column)) or 1)),
+                    cells - 1,
+                )
                 for value, column in zip(one.fitness, columns, strict=True)
             )
-            self.grid_population[one.grid_location] = self.grid_population.get(one.grid_location, 0) + 1
+            self.grid_population[one.grid_location] = (
+                self.grid_population.get(one.grid_location, 0) + 1
+            )

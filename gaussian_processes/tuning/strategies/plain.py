@@ -24,7 +24,10 @@ class Grid(Strategy):
         size = int(self.space.size)
         positions = (position % size for position in range(number, number + size))
         found = (self._combination(position) for position in positions)
-        values = next((one for one in found if tuple(one.values()) not in had), self._combination(number % size))
+        values = next(
+            (one for one in found if tuple(one.values()) not in had),
+            self._combination(number % size),
+        )
         return values, {}
 
     def _combination(self, position: int) -> dict[str, Value]:

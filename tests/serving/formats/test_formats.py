@@ -14,11 +14,19 @@ from trained import plain
 
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
-from gaussian_processes.serving.formats import BLOCK, NotAcceptableError, UnsupportedMediaTypeError, decode, encoder
+from gaussian_processes.serving.formats import (
+    BLOCK,
+    NotAcceptableError,
+    UnsupportedMediaTypeError,
+    decode,
+    encoder,
+)
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 TABLES = st.integers(1, 4).flatmap(
-    lambda columns: st.lists(st.lists(NUMBERS, min_size=columns, max_size=columns), min_size=1, max_size=20)
+    lambda columns: st.lists(
+        st.lists(NUMBERS, min_size=columns, max_size=columns), min_size=1, max_size=20
+    )
 )
 
 
@@ -43,7 +51,9 @@ def test_csv_is_read_to_the_last_digit(table, end, tail):
 def test_json_is_read_to_the_last_digit(table, named):
     instances = [{"features": row} for row in table] if named else table
 
-    rows = decode(json.dumps({"instances": instances}).encode(), "application/json", plain(len(table[0])))
+    rows = decode(
+        json.dumps({"instances": instances}).encode(), "application/json", plain(len(table[0]))
+    )
 
     np.testing.assert_array_equal(rows, table)
 
@@ -59,15 +69,22 @@ def test_csv_of_many_blocks_is_read_whole():
 def test_a_fault_behind_many_blocks_is_found_by_its_row():
     good = BLOCK // 5
 
-    assert refusal(b"1.5,2\n" * good + b"1.5,abc\n" + b"1.5,2\n" * good).startswith(f"row {good + 1}, column 2 ")
+    assert refusal(b"1.5,2\n" * good + b"1.5,abc\n" + b"1.5,2\n" * good).startswith(
+        f"row {good + 1}, column 2 "
+    )
 
 
-@pytest.mark.parametrize("content_type", ["text/csv", "text/csv; charset=utf-8", "text/csv;label_size=0", "TEXT/CSV ; a=b"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/csv", "text/csv; charset=utf-8", "text/csv;label_size=0", "TEXT/CSV ; a=b"],
+)
 def test_parameters_of_the_content_type_do_not_matter(content_type):
     assert decode(b"1,2", content_type, plain(2)).tolist() == [[1, 2]]
 
 
-@pytest.mark.parametrize("body", [b"\xef\xbb\xbf1,2", b" 1 , 2 ", b'"1","2"', b"+1,2e0", b"1.,\t2\r\n"])
+@pytest.mark.parametrize(
+    "body", [b"\xef\xbb\xbf1,2", b" 1 , 2 ", b'"1","2"', b"+1,2e0", b"1.,\t2\r\n"]
+)
 def test_what_spreadsheets_write_is_read(body):
     assert decode(body, "text/csv", plain(2)).tolist() == [[1, 2]]
 
@@ -75,11 +92,26 @@ def test_what_spreadsheets_write_is_read(body):
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"1,2\n3,4\n5,abc", 'row 3, column 2 of the request is "abc", not a finite number; send numbers only'),
-        (b"x,y\n1,2", 'row 1, column 1 of the request is "x", not a finite number; send numbers only, and no header line'),
-        (b"1,2\n,4", 'row 2, column 1 of the request is "", not a finite number; send numbers only'),
-        (b"1,2\n3,nan", "row 2, column 2 of the request is nan, not a finite number; send numbers only"),
-        (b"1,2\n-1e999,3", "row 2, column 1 of the request is -inf, not a finite number; send numbers only"),
+        (
+            b"1,2\n3,4\n5,abc",
+            'row 3, column 2 of the request is "abc", not a finite number; send numbers only',
+        ),
+        (
+            b"x,y\n1,2",
+            'row 1, column 1 of the request is "x", not a finite number; send numbers only, and no header line',
+        ),
+        (
+            b"1,2\n,4",
+            'row 2, column 1 of the request is "", not a finite number; send numbers only',
+        ),
+        (
+            b"1,2\n3,nan",
+            "row 2, column 2 of the request is nan, not a finite number; send numbers only",
+        ),
+        (
+            b"1,2\n-1e999,3",
+            "row 2, column 1 of the request is -inf, not a finite number; send numbers only",
+        ),
         (b"1,2\n\n3,4", "row 2 of the request is empty; send 2 numbers in every line"),
         (b"\n1,2", "row 1 of the request is empty; send 2 numbers in every line"),
         (
@@ -91,8 +123,14 @@ def test_what_spreadsheets_write_is_read(body):
             "row 1 of the request is 1 wide and the model was trained on 2 columns; send exactly those, without the target",
         ),
         (b'"1,2', r'row 1 of the request is "\"1,2"; send numbers with commas between them'),
-        (b"1,2\n\xff,4", 'row 2, column 1 of the request is "\ufffd", not a finite number; send numbers only'),
-        (b"1,2\n0x10,1_0", 'row 2, column 1 of the request is "0x10", not a finite number; send numbers only'),
+        (
+            b"1,2\n\xff,4",
+            'row 2, column 1 of the request is "\ufffd", not a finite number; send numbers only',
+        ),
+        (
+            b"1,2\n0x10,1_0",
+            'row 2, column 1 of the request is "0x10", not a finite number; send numbers only',
+        ),
     ],
 )
 def test_csv_is_refused_with_value_row_and_column(body, sentence):
@@ -105,10 +143,22 @@ FORM = 'the request does not read as {"instances": [[1.5, 2.0], …]}: '
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b'{"instances": [[1, 2], [3, "4"]]}', 'row 2, column 2 of the request is "4", not a finite number; send numbers only'),
-        (b'{"instances": [[1, null]]}', "row 1, column 2 of the request is null, not a finite number; send numbers only"),
-        (b'{"instances": [[true, 2]]}', "row 1, column 1 of the request is true, not a finite number; send numbers only"),
-        (b'{"instances": [[NaN, 2]]}', "row 1, column 1 of the request is nan, not a finite number; send numbers only"),
+        (
+            b'{"instances": [[1, 2], [3, "4"]]}',
+            'row 2, column 2 of the request is "4", not a finite number; send numbers only',
+        ),
+        (
+            b'{"instances": [[1, null]]}',
+            "row 1, column 2 of the request is null, not a finite number; send numbers only",
+        ),
+        (
+            b'{"instances": [[true, 2]]}',
+            "row 1, column 1 of the request is true, not a finite number; send numbers only",
+        ),
+        (
+            b'{"instances": [[NaN, 2]]}',
+            "row 1, column 1 of the request is nan, not a finite number; send numbers only",
+        ),
         (
             b'{"instances": [[1, 1%s]]}' % (b"0" * 5000),
             "row 1, column 2 of the request is inf, not a finite number; send numbers only",
@@ -121,10 +171,19 @@ FORM = 'the request does not read as {"instances": [[1.5, 2.0], …]}: '
             b'{"instances": [{"data": [1, 2]}]}',
             'row 1 of the request is {"data": [1.0, 2.0]}; send [1.5, 2.0] or {"features": [1.5, 2.0]}',
         ),
-        (b'{"instances": [1, 2]}', 'row 1 of the request is 1.0; send [1.5, 2.0] or {"features": [1.5, 2.0]}'),
-        (b'{"rows": [[1, 2]]}', 'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}'),
+        (
+            b'{"instances": [1, 2]}',
+            'row 1 of the request is 1.0; send [1.5, 2.0] or {"features": [1.5, 2.0]}',
+        ),
+        (
+            b'{"rows": [[1, 2]]}',
+            'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}',
+        ),
         (b"5", f"{FORM}Expecting {{ or [: line 1 column 1 (char 0)"),
-        (b'{"instances": []}', 'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}'),
+        (
+            b'{"instances": []}',
+            'the request has no "instances"; send {"instances": [[1.5, 2.0], …]}',
+        ),
         (b'{"instances": 5}', f"{FORM}Expecting [: line 1 column 15 (char 14)"),
         (b'{"instances": [[1, 2]', f"{FORM}Expecting , or ]: line 1 column 22 (char 21)"),
         (b'{"instances": [[1, 2]]} {}', f"{FORM}Extra data: line 1 column 25 (char 24)"),
@@ -160,13 +219,18 @@ def test_whatever_is_sent_is_read_or_refused_in_one_sentence(body, content_type)
 
 def test_a_long_value_is_shortened():
     assert len(refusal(b"a" * 1_000_000 + b",2")) < 200
-    assert len(refusal(b'{"instances": [[["%s"], 2]]}' % (b"a" * 1_000_000), "application/json")) < 200
+    assert (
+        len(refusal(b'{"instances": [[["%s"], 2]]}' % (b"a" * 1_000_000), "application/json")) < 200
+    )
 
 
-@pytest.mark.parametrize("content_type", [None, "", "application/octet-stream", "text/csvx", "text/plain"])
+@pytest.mark.parametrize(
+    "content_type", [None, "", "application/octet-stream", "text/csvx", "text/plain"]
+)
 def test_another_content_type_is_unsupported_and_the_sentence_names_the_two(content_type):
     with pytest.raises(
-        UnsupportedMediaTypeError, match="send text/csv, application/json, application/jsonlines, application/x-npy, "
+        UnsupportedMediaTypeError,
+        match="send text/csv, application/json, application/jsonlines, application/x-npy, ",
     ):
         decode(b"1,2", content_type, plain(2))
 
@@ -193,7 +257,10 @@ def test_accept_decides_the_answers_type(accept, media_type):
     assert encoder(accept).media_type == media_type
 
 
-@pytest.mark.parametrize("accept", ["image/png", "text/html, image/*", "text/csv;q=0", "csv", "text/csv;q=much", "*/*;q=0"])
+@pytest.mark.parametrize(
+    "accept",
+    ["image/png", "text/html, image/*", "text/csv;q=0", "csv", "text/csv;q=much", "*/*;q=0"],
+)
 def test_an_accept_that_leaves_nothing_is_not_acceptable(accept):
     with pytest.raises(NotAcceptableError, match="Accept"):
         encoder(accept)
@@ -213,7 +280,10 @@ def test_numbers_in_an_answer_read_back_as_the_same_numbers(rows):
 
 def test_an_answer_of_one_output_is_one_number_a_line():
     assert encoder(None).encode({"mean": np.array([1.5, -2.0])}) == b"1.5\n-2.0\n"
-    assert encoder("application/json").encode({"mean": np.array([1.5])}) == b'{"predictions": [{"score": 1.5}]}'
+    assert (
+        encoder("application/json").encode({"mean": np.array([1.5])})
+        == b'{"predictions": [{"score": 1.5}]}'
+    )
 
 
 NAMED = Schema(
@@ -237,7 +307,10 @@ JSON, LINES, NPY = "application/json", "application/jsonlines", "application/x-n
         (b'size,id,"colour",age\n2,x,red,1.5\n4,y,blue,3\n', "text/csv"),
         (b'{"instances": [[1.5, "red", 2], [3, "blue", 4]]}', JSON),
         (b'[[1.5, "red", 2], {"features": [3, "blue", 4]}]', JSON),
-        (b'{"instances": [{"size": 2, "age": 1.5, "colour": "red", "id": 7}, {"age": 3, "size": 4, "colour": "blue"}]}', JSON),
+        (
+            b'{"instances": [{"size": 2, "age": 1.5, "colour": "red", "id": 7}, {"age": 3, "size": 4, "colour": "blue"}]}',
+            JSON,
+        ),
         (b'[1.5, "red", 2]\n{"colour": "blue", "age": 3, "size": 4}\n', LINES),
         (b'{"features": [1.5, "red", 2]}\r\n[3, "blue", 4]', LINES),
     ],
@@ -263,16 +336,22 @@ def test_missing_values_are_left_to_be_filled_in_where_they_may():
         (b'[[null, "red", 2], [null, null, 4]]', JSON),
         (b'{"age": null, "colour": "red", "size": 2}\n[null, null, 4]', LINES),
     ):
-        np.testing.assert_array_equal(decode(body, content_type, GAPS), [[np.nan, 1, 2], [np.nan, np.nan, 4]])
+        np.testing.assert_array_equal(
+            decode(body, content_type, GAPS), [[np.nan, 1, 2], [np.nan, np.nan, 4]]
+        )
         with pytest.raises(
-            UserError, match=r"row 1, column 1 \(age\) of the request is .*, not a finite number; send numbers only"
+            UserError,
+            match=r"row 1, column 1 \(age\) of the request is .*, not a finite number; send numbers only",
         ):
             decode(body, content_type, NAMED)
 
 
 def test_a_level_that_training_did_not_have_is_none_or_an_error():
     assert decode(b"1,green,2\n", "text/csv", NAMED).tolist() == [[1, -1, 2]]
-    with pytest.raises(UserError, match=r'row 1, column 2 \(colour\) of the request is "green"; send one of blue, red'):
+    with pytest.raises(
+        UserError,
+        match=r'row 1, column 2 \(colour\) of the request is "green"; send one of blue, red',
+    ):
         decode(b"1,green,2\n", "text/csv", STRICT)
 
 
@@ -290,12 +369,32 @@ def test_a_level_that_training_did_not_have_is_none_or_an_error():
             "text/csv",
             "a column name stands there twice (age, colour, size, age); give every",
         ),
-        (b"age,colour,size\n", "text/csv", "the request has a line of names and no rows; send a row at least"),
-        (b"1,red\n", "text/csv", "row 1 of the request is 2 wide and the model was trained on 3 columns; send exactly those"),
-        (b"1,red,2\n\n3,red,4", "text/csv", "row 2 of the request is empty; send 3 numbers in every line"),
-        (b"1,red,x\n", "text/csv", 'row 1, column 3 (size) of the request is "x", not a finite number; send numbers only'),
+        (
+            b"age,colour,size\n",
+            "text/csv",
+            "the request has a line of names and no rows; send a row at least",
+        ),
+        (
+            b"1,red\n",
+            "text/csv",
+            "row 1 of the request is 2 wide and the model was trained on 3 columns; send exactly those",
+        ),
+        (
+            b"1,red,2\n\n3,red,4",
+            "text/csv",
+            "row 2 of the request is empty; send 3 numbers in every line",
+        ),
+        (
+            b"1,red,x\n",
+            "text/csv",
+            'row 1, column 3 (size) of the request is "x", not a finite number; send numbers only',
+        ),
         (b'{"age": 1, "size": 2}\n', LINES, "column 'colour' is missing; send age, colour, size"),
-        (b'[1, "red", 2]\n[1,', LINES, "row 2 of the request does not read as [1.5, 2.0] or an object: "),
+        (
+            b'[1, "red", 2]\n[1,',
+            LINES,
+            "row 2 of the request does not read as [1.5, 2.0] or an object: ",
+        ),
         (
             b'[[1, ["red"], 2]]',
             JSON,
@@ -325,13 +424,17 @@ def test_an_array_of_objects_is_never_loaded():
     file = io.BytesIO()
     np.save(file, np.array([[1, "a"]], object), allow_pickle=True)
 
-    with pytest.raises(UserError, match=r"the request is no array .*Object arrays cannot be loaded"):
+    with pytest.raises(
+        UserError, match=r"the request is no array .*Object arrays cannot be loaded"
+    ):
         decode(file.getvalue(), NPY, NAMED)
 
 
 @given(
     st.binary(max_size=60),
-    st.sampled_from(["text/csv", JSON, LINES, NPY, "application/x-recordio-protobuf", "application/x-parquet"]),
+    st.sampled_from(
+        ["text/csv", JSON, LINES, NPY, "application/x-recordio-protobuf", "application/x-parquet"]
+    ),
     st.sampled_from([NAMED, GAPS, STRICT]),
 )
 def test_nothing_that_is_sent_to_a_model_of_words_is_a_surprise(body, content_type, schema):
@@ -384,10 +487,14 @@ def in_parquet(frame):
 
 
 def test_parquet_is_read_by_its_names():
-    frame = pd.DataFrame({"size": [2, 4], "colour": ["red", "blue"], "age": [1.5, 3.0], "id": [7, 8]})
+    frame = pd.DataFrame(
+        {"size": [2, 4], "colour": ["red", "blue"], "age": [1.5, 3.0], "id": [7, 8]}
+    )
 
     assert decode(in_parquet(frame), "application/x-parquet", NAMED).tolist() == EXPECTED
-    assert decode(in_parquet(frame[["size", "age"]]), "application/x-parquet", plain(2)).tolist() == [[2, 1.5], [4, 3]]
+    assert decode(
+        in_parquet(frame[["size", "age"]]), "application/x-parquet", plain(2)
+    ).tolist() == [[2, 1.5], [4, 3]]
     with pytest.raises(UserError, match="column 'age' is missing"):
         decode(in_parquet(frame[["size"]]), "application/x-parquet", NAMED)
     with pytest.raises(UserError, match="the request is not Parquet"):
@@ -395,7 +502,9 @@ def test_parquet_is_read_by_its_names():
 
 
 def test_a_quote_that_is_not_closed_is_refused():
-    assert refusal(b'1,"2\n3,4\n').startswith("a quote that begins in row 1 of the request, or below, is not closed")
+    assert refusal(b'1,"2\n3,4\n').startswith(
+        "a quote that begins in row 1 of the request, or below, is not closed"
+    )
 
 
 def test_lines_of_json_are_numbered_to_the_one_that_is_wrong():
@@ -412,7 +521,8 @@ def test_an_archive_of_arrays_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type"), [(npy(np.array([[True]])), NPY), (b"[[true]]", JSON), (b"True\n", "text/csv")]
+    ("body", "content_type"),
+    [(npy(np.array([[True]])), NPY), (b"[[true]]", JSON), (b"True\n", "text/csv")],
 )
 def test_truth_is_a_level_as_in_training(body, content_type):
     schema = Schema(True, 2, (Column("flag", 1, ("False", "True")),), (Column("y", 0),))
@@ -429,12 +539,16 @@ def test_several_numbers_of_several_targets_are_cells_of_their_own():
 def test_the_column_of_a_fault_is_the_one_of_its_name_in_any_order():
     schema = Schema(True, 3, (Column("a", 1), Column("b", 2)), (Column("y", 0),))
 
-    with pytest.raises(UserError, match=r"row 1, column 1 \(a\) of the request is .x., not a finite number"):
+    with pytest.raises(
+        UserError, match=r"row 1, column 1 \(a\) of the request is .x., not a finite number"
+    ):
         decode(b"b,a\n1,x\n", "text/csv", schema)
 
 
 def test_the_target_is_not_asked_for():
-    with pytest.raises(UserError, match="column 'price' is what the model predicts; leave it out of the request"):
+    with pytest.raises(
+        UserError, match="column 'price' is what the model predicts; leave it out of the request"
+    ):
         decode(b"price,age,colour,size\n1,1.5,red,2\n", "text/csv", NAMED)
 
 

@@ -13,12 +13,18 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.serving.formats import decode, recordio
 
 KIND = descriptor_pb2.FieldDescriptorProto
-TENSORS = {"Float32Tensor": (KIND.TYPE_FLOAT, 2), "Float64Tensor": (KIND.TYPE_DOUBLE, 3), "Int32Tensor": (KIND.TYPE_INT32, 7)}
+TENSORS = {
+    "Float32Tensor": (KIND.TYPE_FLOAT, 2),
+    "Float64Tensor": (KIND.TYPE_DOUBLE, 3),
+    "Int32Tensor": (KIND.TYPE_INT32, 7),
+}
 
 
 def described():
     """The class of aialgs.data.Record: maps of names to tensors, of which the values and keys are packed."""
-    file = descriptor_pb2.FileDescriptorProto(name="record.proto", package="aialgs.data", syntax="proto2")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="record.proto", package="aialgs.data", syntax="proto2"
+    )
     value = descriptor_pb2.DescriptorProto(name="Value")
     for name, (kind, number) in TENSORS.items():
         tensor = file.message_type.add(name=name)
@@ -27,7 +33,9 @@ def described():
             "keys": (KIND.TYPE_UINT64, 2),
             "shape": (KIND.TYPE_UINT64, 3),
         }.items():
-            added = tensor.field.add(name=field, number=position, type=type_, label=KIND.LABEL_REPEATED)
+            added = tensor.field.add(
+                name=field, number=position, type=type_, label=KIND.LABEL_REPEATED
+            )
             added.options.packed = True
         value.field.add(
             name=name.lower(),
@@ -43,7 +51,11 @@ def described():
         entry.options.map_entry = True
         entry.field.add(name="key", number=1, type=KIND.TYPE_STRING, label=KIND.LABEL_OPTIONAL)
         entry.field.add(
-            name="value", number=2, type=KIND.TYPE_MESSAGE, type_name=".aialgs.data.Value", label=KIND.LABEL_OPTIONAL
+            name="value",
+            number=2,
+            type=KIND.TYPE_MESSAGE,
+            type_name=".aialgs.data.Value",
+            label=KIND.LABEL_OPTIONAL,
         )
         record.field.add(
             name=field,
@@ -64,7 +76,10 @@ Record = described()
 def framed(*records):
     """RecordIO of some messages."""
     parts = [record.SerializeToString() for record in records]
-    return b"".join(struct.pack("<II", 0xCED7230A, len(part)) + part + b"\0" * (-len(part) % 4) for part in parts)
+    return b"".join(
+        struct.pack("<II", 0xCED7230A, len(part)) + part + b"\0" * (-len(part) % 4)
+        for part in parts
+    )
 
 
 def dense(row, kind="float64tensor"):
@@ -74,14 +89,24 @@ def dense(row, kind="float64tensor"):
     return record
 
 
-@given(st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1, max_size=10))
+@given(
+    st.lists(
+        st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3),
+        min_size=1,
+        max_size=10,
+    )
+)
 def test_rows_are_read_to_the_last_digit(table):
-    np.testing.assert_array_equal(decode(framed(*map(dense, table)), "application/x-recordio-protobuf", plain(3)), table)
+    np.testing.assert_array_equal(
+        decode(framed(*map(dense, table)), "application/x-recordio-protobuf", plain(3)), table
+    )
 
 
 @pytest.mark.parametrize("kind", ["float32tensor", "int32tensor"])
 def test_other_tensors_are_read(kind):
-    assert [row.tolist() for row in recordio.rows(framed(dense([1, -2, 300], kind)))] == [[1, -2, 300]]
+    assert [row.tolist() for row in recordio.rows(framed(dense([1, -2, 300], kind)))] == [
+        [1, -2, 300]
+    ]
 
 
 def test_sparse_rows_have_zeros_between_their_keys():
@@ -105,7 +130,10 @@ def test_a_sparse_row_of_zeros_alone_has_its_width():
         (b"no record", "there is no record at byte 0"),
         (framed(dense([1, 2]))[:-4], "the record at byte 8 is cut off"),
         (framed(Record(uid="x")), 'a record has no features["values"] of numbers'),
-        (framed(dense([1])), "row 1 of the request is 1 wide and the model was trained on 2 columns"),
+        (
+            framed(dense([1])),
+            "row 1 of the request is 1 wide and the model was trained on 2 columns",
+        ),
     ],
 )
 def test_what_is_no_row_is_refused(body, sentence):
@@ -127,7 +155,12 @@ def test_a_sparse_row_of_any_width_is_refused_without_memory():
 @given(st.binary(max_size=100))
 def test_no_message_is_a_surprise(content):
     try:
-        assert all(row.ndim == 1 for row in recordio.rows(struct.pack("<II", 0xCED7230A, len(content)) + content + b"\0" * 3))
+        assert all(
+            row.ndim == 1
+            for row in recordio.rows(
+                struct.pack("<II", 0xCED7230A, len(content)) + content + b"\0" * 3
+            )
+        )
     except ValueError as error:
         sentence = str(error)
         assert "\n" not in sentence

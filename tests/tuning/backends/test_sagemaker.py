@@ -64,7 +64,9 @@ def test_training_jobs_are_created_of_the_definition_and_read_from_their_logs(tm
 
 def test_throttling_and_full_accounts_are_waited_out(tmp_path, serve):
     service = serve()
-    service.throttled.update(CreateTrainingJob=2, ListTrainingJobs=3, FilterLogEvents=2, DescribeTrainingJob=2)
+    service.throttled.update(
+        CreateTrainingJob=2, ListTrainingJobs=3, FilterLogEvents=2, DescribeTrainingJob=2
+    )
     service.full = 9  # more than botocore tries by itself
 
     found = search(tmp_path, request(ResourceLimits=limits(3, parallel=2))).run()
@@ -82,7 +84,10 @@ def test_a_failed_training_job_has_sagemakers_reason(tmp_path, serve):
     assert failed
     for row in failed:
         assert row.status == "Failed"
-        assert row.failure == "AlgorithmError: q is odd, but it must be even; take another, exit code: 1"
+        assert (
+            row.failure
+            == "AlgorithmError: q is odd, but it must be even; take another, exit code: 1"
+        )
 
 
 def test_a_search_that_ends_stops_its_jobs_at_sagemaker(tmp_path, serve):
@@ -112,7 +117,11 @@ def test_a_runner_that_was_killed_takes_up_the_jobs_it_had_started(tmp_path, ser
 
 def test_a_refusal_is_said_in_awss_words(tmp_path, serve, monkeypatch):
     serve()
-    monkeypatch.setattr(Service, "StopTrainingJob", lambda *_, **__: (400, {"__type": "AccessDenied", "message": "not you"}))
+    monkeypatch.setattr(
+        Service,
+        "StopTrainingJob",
+        lambda *_, **__: (400, {"__type": "AccessDenied", "message": "not you"}),
+    )
     place = TrainingJobs(jobfile.check(request(), tmp_path, "sagemaker"), tmp_path)
 
     with pytest.raises(UserError, match=r"AWS refused StopTrainingJob \(AccessDenied\): not you"):
@@ -121,7 +130,9 @@ def test_a_refusal_is_said_in_awss_words(tmp_path, serve, monkeypatch):
 
 def test_being_throttled_for_long_is_said_in_a_sentence(serve, capsys, monkeypatch):
     serve().throttled.update(DescribeHyperParameterTuningJob=100)
-    monkeypatch.setattr(aws, "CONFIG", Config(retries={"mode": "standard", "total_max_attempts": 2}))
+    monkeypatch.setattr(
+        aws, "CONFIG", Config(retries={"mode": "standard", "total_max_attempts": 2})
+    )
 
     assert __main__.main(["table", "toy"]) == 1
 
@@ -140,7 +151,9 @@ def handed_over(tmp_path, serve, monkeypatch):
         hyperparameters = {"q": str(q), "l": "1", "bias": f"{q + 1}.5", "noise": "0.001"}
         definition = request()["TrainingJobDefinition"]
         asked = {key: value for key, value in definition.items() if key != "StaticHyperParameters"}
-        service.CreateTrainingJob(TrainingJobName=f"toy-{q}", HyperParameters=hyperparameters, **asked)
+        service.CreateTrainingJob(
+            TrainingJobName=f"toy-{q}", HyperParameters=hyperparameters, **asked
+        )
     return service, path
 
 
@@ -179,7 +192,9 @@ def sdk_record(summary):
     """A line of dataframe(), as sagemaker.analytics makes it of a summary (sagemaker 2.257.7, sagemaker-core 2.27.0)."""
     record = {name: float(value) for name, value in summary["TunedHyperParameters"].items()}
     record |= {name: summary[name] for name in ("TrainingJobName", "TrainingJobStatus")}
-    record["FinalObjectiveValue"] = summary.get("FinalHyperParameterTuningJobObjectiveMetric", {}).get("Value")
+    record["FinalObjectiveValue"] = summary.get(
+        "FinalHyperParameterTuningJobObjectiveMetric", {}
+    ).get("Value")
     start, end = summary.get("TrainingStartTime"), summary.get("TrainingEndTime")
     return record | {
         "TrainingStartTime": start,
@@ -217,17 +232,23 @@ def test_an_endpoint_that_is_there_is_updated(tmp_path, serve, monkeypatch):
 def storage():
     """moto's S3 over HTTP, with the bucket that the toy's job writes to."""
     with sagemaker.storage() as url, aws_at(s3=url):
-        aws.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        aws.client("s3").create_bucket(
+            Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
         yield
 
 
-def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(tmp_path, serve, storage, monkeypatch):
+def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(
+    tmp_path, serve, storage, monkeypatch
+):
     service = serve()
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.1)
     (tmp_path / "data").mkdir()
     asked = request(ResourceLimits=limits(1))
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"file://{tmp_path / 'data'}"}}
-    asked["TrainingJobDefinition"]["InputDataConfig"] = [{"ChannelName": "train", "DataSource": source}]
+    asked["TrainingJobDefinition"]["InputDataConfig"] = [
+        {"ChannelName": "train", "DataSource": source}
+    ]
     found = run(tmp_path / "here", asked, BOWL + "\n(base / 'model/model.json').write_text('{}')")
 
     deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=False)
@@ -242,7 +263,9 @@ def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(tmp_path, ser
 def test_channels_in_s3_are_downloaded_once(tmp_path):
     with mock_aws():
         client = boto3.client("s3")
-        client.create_bucket(Bucket="data", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        client.create_bucket(
+            Bucket="data", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
         for key in ("train/a.csv", "train/deep/b.csv", "training/c.csv", "one.csv"):
             client.put_object(Bucket="data", Key=key, Body=key.encode())
 
@@ -265,12 +288,16 @@ def test_a_model_of_this_machine_is_packed_for_s3(tmp_path):
     row = results.Row({}, "toy-1", "Completed", {})
     with mock_aws():
         client = boto3.client("s3")
-        client.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        client.create_bucket(
+            Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
 
         uri = deployment._in_s3(str(tmp_path / "model"), job, row)
         again = deployment._here(uri, tmp_path / "again")
 
-        body = client.get_object(Bucket="bucket", Key="output/toy-1/output/model.tar.gz")["Body"].read()
+        body = client.get_object(Bucket="bucket", Key="output/toy-1/output/model.tar.gz")[
+            "Body"
+        ].read()
     with tarfile.open(fileobj=io.BytesIO(body)) as packed:
         assert "./model.json" in packed.getnames()
     assert (again / "model.json").read_text() == "{}"

@@ -33,18 +33,24 @@ def search(folder, channels, static, **config):
     definition["InputDataConfig"] = [
         {
             "ChannelName": name,
-            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"file://{channels / name}"}},
+            "DataSource": {
+                "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"file://{channels / name}"}
+            },
         }
         for name in ("train", "validation")
     ]
     job = jobfile.check(asked, folder, "process")
-    return Search(job, Processes(job, folder / "trials"), folder, lambda _: pytest.fail("it has no parent")).run()
+    return Search(
+        job, Processes(job, folder / "trials"), folder, lambda _: pytest.fail("it has no parent")
+    ).run()
 
 
 def rows_trained(folder, row):
     """Rows of every model that a training job began, as its log says."""
     log = (folder / "trials" / row.name / "log").read_text()
-    stages = [int(size.replace(",", "")) for size in re.findall(r"stage \d of \d: ([\d,]+) rows", log)]
+    stages = [
+        int(size.replace(",", "")) for size in re.findall(r"stage \d of \d: ([\d,]+) rows", log)
+    ]
     begun = [*stages, ROWS >> (STAGES - 1 - len(stages))]
     assert begun == [ROWS >> (STAGES - stage) for stage in range(1, len(begun) + 1)]
     return begun
@@ -53,7 +59,13 @@ def rows_trained(folder, row):
 def test_hyperband_trains_fewer_rows_and_finds_what_all_rows_find(tmp_path, channels):
     bands = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": STAGES}}
 
-    found = search(tmp_path / "bands", channels, {"stages": str(STAGES)}, Strategy="Hyperband", StrategyConfig=bands)
+    found = search(
+        tmp_path / "bands",
+        channels,
+        {"stages": str(STAGES)},
+        Strategy="Hyperband",
+        StrategyConfig=bands,
+    )
     whole = search(tmp_path / "whole", channels, {}, Strategy="Random")
 
     assert [row.values for row in found.rows] == [row.values for row in whole.rows]
@@ -68,5 +80,7 @@ def test_hyperband_trains_fewer_rows_and_finds_what_all_rows_find(tmp_path, chan
     assert found.best.status == "Completed"
     assert found.best.values == whole.best.values
     assert found.best.metrics == whole.best.metrics
-    scores = json.loads((tmp_path / "bands/trials" / found.best.name / "output/data/metrics.json").read_text())
+    scores = json.loads(
+        (tmp_path / "bands/trials" / found.best.name / "output/data/metrics.json").read_text()
+    )
     assert found.best.metrics["validation:RMSE"] == scores["validation:RMSE"]

@@ -27,10 +27,16 @@ SPACE = Space(
 
 def bowl(values):
     """Least at inputs=b, noise=1e-3, q=6, where it is 0."""
-    return (values["inputs"] != "b") + (math.log10(values["noise"]) + 3) ** 2 / 9 + (values["q"] - 6) ** 2 / 36
+    return (
+        (values["inputs"] != "b")
+        + (math.log10(values["noise"]) + 3) ** 2 / 9
+        + (values["q"] - 6) ** 2 / 36
+    )
 
 
-def search(strategy, jobs, parallel=1, seed=0, objective=bowl, space=SPACE, directions=("minimize",)):
+def search(
+    strategy, jobs, parallel=1, seed=0, objective=bowl, space=SPACE, directions=("minimize",)
+):
     """Values and objectives, in the order in which they came in."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=strategy(space, seed), directions=list(directions))
@@ -49,7 +55,9 @@ def best(found):
     return min(loss for _, loss in found)
 
 
-@pytest.mark.parametrize(("strategy", "jobs"), [(Bayesian, 24), (Genetic, 60), (ParticleSwarm, 60), (PAES, 60)])
+@pytest.mark.parametrize(
+    ("strategy", "jobs"), [(Bayesian, 24), (Genetic, 60), (ParticleSwarm, 60), (PAES, 60)]
+)
 def test_what_learns_proposes_ever_better_values(strategy, jobs):
     early, late = [], []
     for seed in range(3):
@@ -73,7 +81,13 @@ def test_bayesian_maximises_too():
 
 
 def test_bayesian_never_repeats_itself_whatever_is_running():
-    found = search(Bayesian, 24, parallel=6, space=Space((SPACE.ranges[0], SPACE.ranges[2])), objective=lambda v: v["q"])
+    found = search(
+        Bayesian,
+        24,
+        parallel=6,
+        space=Space((SPACE.ranges[0], SPACE.ranges[2])),
+        objective=lambda v: v["q"],
+    )
 
     assert len({tuple(values.values()) for values, _ in found}) == 24
 
@@ -107,13 +121,20 @@ def test_expected_improvement_is_the_mean_of_the_improvement():
 
     drawn = mean + deviation * generator.normal(size=(200_000, 5))
 
-    np.testing.assert_allclose(surrogate.improvement(z, 0.0), np.maximum(-drawn, 0).mean(axis=0), atol=0.01)
+    np.testing.assert_allclose(
+        surrogate.improvement(z, 0.0), np.maximum(-drawn, 0).mean(axis=0), atol=0.01
+    )
 
 
 def test_a_failed_trial_is_not_tried_nearby():
     values = {"inputs": "b", "noise": 1e-3, "q": 6}
-    seen = [Known(i, SPACE.at(u), (float(i),), {}) for i, u in enumerate(np.random.default_rng(2).random((9, 3)).tolist())]
-    without, with_failure = (surrogate_of(SPACE, Past(seen, failed, [])) for failed in ([], [Known(9, values, (), {})]))
+    seen = [
+        Known(i, SPACE.at(u), (float(i),), {})
+        for i, u in enumerate(np.random.default_rng(2).random((9, 3)).tolist())
+    ]
+    without, with_failure = (
+        surrogate_of(SPACE, Past(seen, failed, [])) for failed in ([], [Known(9, values, (), {})])
+    )
     z = np.array([SPACE.coordinates(values)])
 
     assert with_failure.predict(z)[0] > without.predict(z)[0]
@@ -126,7 +147,10 @@ def badness(losses):
     return surrogate_of(SPACE, Past(seen, [], [])).y[:, 0]
 
 
-@given(some.lists(some.integers(-1000, 1000), min_size=2, max_size=12), some.sampled_from([1e-6, 0.5, 1e9]))
+@given(
+    some.lists(some.integers(-1000, 1000), min_size=2, max_size=12),
+    some.sampled_from([1e-6, 0.5, 1e9]),
+)
 def test_a_search_sees_losses_in_order_whatever_their_unit(whole, unit):
     losses = np.array(whole, float)
     assume(len(set(whole)) > 1)
@@ -141,7 +165,9 @@ def test_a_search_sees_losses_in_order_whatever_their_unit(whole, unit):
 def test_what_differs_by_rounding_looks_alike_and_what_differs_by_little_does_not():
     far = [1.0, 2.0, 3.0, 4.0]
 
-    rounded, little = (badness(np.array([*(0.1 + step * i for i in range(4)), *far])) for step in (1e-12, 1e-3))
+    rounded, little = (
+        badness(np.array([*(0.1 + step * i for i in range(4)), *far])) for step in (1e-12, 1e-3)
+    )
 
     assert np.ptp(rounded[:4]) < 1e-6
     assert np.ptp(little[:4]) > 0.3
@@ -162,7 +188,9 @@ def test_grid_has_every_combination_once():
 
     found = search(Grid, 6, parallel=2, space=space, objective=lambda _: 0.0)
 
-    assert sorted(tuple(values.values()) for values, _ in found) == [(a, b) for a in "123" for b in "xy"]
+    assert sorted(tuple(values.values()) for values, _ in found) == [
+        (a, b) for a in "123" for b in "xy"
+    ]
 
 
 def test_genes_mutate():
@@ -172,7 +200,13 @@ def test_genes_mutate():
     assert len({values["noise"] for values, _ in found}) > 25
 
 
-@given(some.lists(some.tuples(some.integers(0, 5), some.integers(0, 5), some.integers(0, 5)), min_size=1, max_size=30))
+@given(
+    some.lists(
+        some.tuples(some.integers(0, 5), some.integers(0, 5), some.integers(0, 5)),
+        min_size=1,
+        max_size=30,
+    )
+)
 def test_the_archive_holds_the_front_of_all_it_has_seen(points):
     archive, held = Archive(), []
 
@@ -181,7 +215,9 @@ def test_the_archive_holds_the_front_of_all_it_has_seen(points):
         individual.fitness = inspyred.ec.emo.Pareto([float(number) for number in point])
         archive(None, [individual], held, {})
 
-    better = [[all(x >= y for x, y in zip(a, b, strict=True)) and a != b for a in points] for b in points]
+    better = [
+        [all(x >= y for x, y in zip(a, b, strict=True)) and a != b for a in points] for b in points
+    ]
     front = {point for point, others in zip(points, better, strict=True) if not any(others)}
     assert {tuple(one.candidate) for one in held} == front
 
