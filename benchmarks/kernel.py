@@ -7,7 +7,7 @@ import argparse
 
 from benchmarks import reporting
 from benchmarks.measuring import Measurement, Subject, measure
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 
 DEGREES_AND_DEPTHS = ((0, 0), (0, 2), (1, 0), (1, 1), (1, 3), (2, 0), (2, 2), (3, 2), (4, 5))
 # Bytes to copy: far more than a cache holds.
@@ -67,7 +67,7 @@ def _row(measurement: Measurement, arccos: Measurement, bandwidth: float) -> lis
         measurement.label,
         reporting.seconds(measurement),
         f"{rate / 1e6:.0f}",
-        f"{1e9 * allowed_cores() / rate:.1f}",
+        f"{1e9 * available_cpus() / rate:.1f}",
         f"{arccos.found['values'] / arccos.seconds / rate:.1f}",
         f"{8 * rate / bandwidth:.1%}",
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gaussian_processes.resources import allowed_bytes
+from gaussian_processes.resources import available_memory
 
 ROOT = Path(__file__).parents[1]
 # With its kernels for AVX-512, OpenBLAS's threaded syrk crashes, and potrf with it, from somewhere between 15,000 and 20,000
@@ -161,7 +161,7 @@ def run(subject: Subject) -> Run:
     FailedError
         If it was skipped for lack of memory, crashed, or ended with an error.
     """
-    free = allowed_bytes()
+    free = available_memory()
     if subject.bytes_needed > free:
         raise FailedError(
             f"skipped: it takes about {subject.bytes_needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"

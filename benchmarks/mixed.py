@@ -12,7 +12,7 @@ from benchmarks.measuring import Measurement, Subject, measure
 from benchmarks.subjects.problem import COLUMNS
 from gaussian_processes.gp.regression import working_bytes
 from gaussian_processes.linalg.cholesky import packed_bytes
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 
 HEAD = (
     "rows",
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _subject(rows: int, kind: str) -> Subject:
-    needed = packed_bytes(rows, kind) + working_bytes(rows, COLUMNS + 1, allowed_cores())
+    needed = packed_bytes(rows, kind) + working_bytes(rows, COLUMNS + 1, available_cpus())
     return Subject(f"{kind}, {rows:,} rows", "ours:fit", {"rows": rows, "kind": kind}, needed)
 
 

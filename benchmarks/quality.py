@@ -25,9 +25,9 @@ from sklearn.model_selection import KFold
 
 from benchmarks import reporting
 from gaussian_processes.data import preprocessing
-from gaussian_processes.data.preprocessing import Preparation
+from gaussian_processes.data.preprocessing import PreprocessingOptions
 from gaussian_processes.gp import marginal_likelihood, scores
-from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training.trainer import Learner
 
 Array = NDArray[np.float64]
@@ -145,7 +145,7 @@ def _ours(**settings: Any) -> Method:
     """Train as the program does by default, all its kernels compared, with some hyperparameters set otherwise."""
 
     def method(split: Split) -> tuple[Array, Array, str]:
-        learned = Learner(Settings(**settings)).fit(split.rows, split.targets)
+        learned = Learner(Hyperparameters(**settings)).fit(split.rows, split.targets)
         kernels = [member.process.kernel for member in learned.model.members]
         named = (
             f"q={kernels[0].q}, l={kernels[0].l}"
@@ -162,7 +162,7 @@ def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
 
     def method(split: Split) -> tuple[Array, Array, str]:
         learned = preprocessing.learn(
-            split.rows, split.targets, [0] * split.rows.shape[1], Preparation()
+            split.rows, split.targets, [0] * split.rows.shape[1], PreprocessingOptions()
         )
         kernel = (
             kernels.ConstantKernel() * shape(np.ones(split.rows.shape[1])) + kernels.WhiteKernel()

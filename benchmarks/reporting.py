@@ -11,7 +11,7 @@ import scipy.linalg  # noqa: F401  loads the BLAS that is named
 from threadpoolctl import threadpool_info
 
 from benchmarks.measuring import Measurement
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "gpytorch", "torch")
 NOTHING = "–"
@@ -26,7 +26,7 @@ def machine() -> str:
     libraries = ", ".join([f"Python {platform.python_version()}", *_blas(), *_versions()])
     now = datetime.datetime.now(datetime.UTC)
     return (
-        f"{allowed_cores()} cores of {model}, {memory / 2**30:.0f} GiB; {libraries};"
+        f"{available_cpus()} cores of {model}, {memory / 2**30:.0f} GiB; {libraries};"
         f" {now:%Y-%m-%d}, load at the start {os.getloadavg()[0]:.1f}."
     )
 

@@ -12,7 +12,7 @@ from benchmarks.measuring import Measurement, Subject, measure
 from benchmarks.subjects.problem import COLUMNS
 from gaussian_processes.gp.regression import working_bytes
 from gaussian_processes.linalg.cholesky import packed_bytes
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 
 SIZES = (1000, 2000, 4000, 8000, 16000, 32000, 50000)
 # A fit of more rows takes minutes, over which the noise of a machine averages by itself.
@@ -43,7 +43,7 @@ def main() -> None:
 
 def _measure(rows: int, repetitions: int) -> tuple[Measurement, Measurement]:
     """A fit, and beside it the product that says what the processor gives at that moment."""
-    needed = packed_bytes(rows) + working_bytes(rows, COLUMNS + 1, allowed_cores())
+    needed = packed_bytes(rows) + working_bytes(rows, COLUMNS + 1, available_cpus())
     fit = Subject(f"fit of {rows:,} rows", "ours:fit", {"rows": rows}, needed)
     fit_measured, product = measure(
         [fit, Subject("dgemm", "lapack:gemm", {"size": PRODUCT})], repetitions

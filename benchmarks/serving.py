@@ -31,8 +31,8 @@ from benchmarks import reporting
 from benchmarks.measuring import ROOT
 from benchmarks.servers import sample
 from benchmarks.subjects import problem
-from gaussian_processes.linalg.parallel import Team
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.linalg.parallel import WorkerPool
+from gaussian_processes.resources import available_cpus
 
 OURS, SAMPLE, HELLO = "ours", "sample", "hello"
 HYPERPARAMETERS = {
@@ -401,7 +401,7 @@ def _floor_table(rows: int, request_rows: Sequence[int]) -> str:
     numbers, square, cores = (
         np.ones(rows * (rows + 1) // 2),
         np.ones((SQUARE, SQUARE)),
-        allowed_cores(),
+        available_cpus(),
     )
     reading = min(_best_seconds(np.sum, np.array_split(numbers, parts)) for parts in (1, cores))
     product = _best_seconds(lambda part: part @ part, [square] * cores) / (2.0 * SQUARE**3 * cores)
@@ -424,7 +424,7 @@ def _floor_table(rows: int, request_rows: Sequence[int]) -> str:
 def _best_seconds(function: Callable[[np.ndarray], object], parts: Sequence[np.ndarray]) -> float:
     """Least time of some in which cores call a function, each on a part."""
     seconds = []
-    with Team() as over:
+    with WorkerPool() as over:
         for _ in range(FLOOR_REPETITIONS):
             begin = time.perf_counter()
             list(over(function, parts))

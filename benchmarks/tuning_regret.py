@@ -29,12 +29,18 @@ from sklearn.datasets import load_diabetes, load_iris, load_wine, make_friedman1
 
 from benchmarks import reporting
 from gaussian_processes.data import preprocessing
-from gaussian_processes.data.preprocessing import Preparation
+from gaussian_processes.data.preprocessing import PreprocessingOptions
 from gaussian_processes.gp import scores
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
-from gaussian_processes.resources import allowed_cores
-from gaussian_processes.tuning.space import LOGARITHMIC, Numbers, Space, Value, Words
+from gaussian_processes.resources import available_cpus
+from gaussian_processes.tuning.space import (
+    LOGARITHMIC,
+    CategoricalRange,
+    NumericRange,
+    Space,
+    Value,
+)
 from gaussian_processes.tuning.strategies.bayesian import Bayesian
 from gaussian_processes.tuning.strategies.evolution import PAES, Genetic, ParticleSwarm
 from gaussian_processes.tuning.strategies.plain import Random
@@ -47,14 +53,14 @@ SEED = 20261121
 # A regret of less than this part of the best objective is none that anybody would notice; its logarithm must not decide.
 NEGLIGIBLE = 1e-3
 COMMON = (
-    Numbers("bias", 0.01, 100, scaling=LOGARITHMIC),
-    Numbers("l", 0, 4, whole=True),
-    Numbers("noise", 1e-8, 1, scaling=LOGARITHMIC),
-    Numbers("q", 0, 4, whole=True),
+    NumericRange("bias", 0.01, 100, scaling=LOGARITHMIC),
+    NumericRange("l", 0, 4, whole=True),
+    NumericRange("noise", 1e-8, 1, scaling=LOGARITHMIC),
+    NumericRange("q", 0, 4, whole=True),
 )
 
 
-WITH_INPUTS = (COMMON[0], Words("inputs", ("normalize", "sphere")), *COMMON[1:])
+WITH_INPUTS = (COMMON[0], CategoricalRange("inputs", ("normalize", "sphere")), *COMMON[1:])
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Problem:
         """RMSE of a model on the validation rows, or, without any, of every row given all others; as `train` computes them."""
         inputs = str(values.get("inputs", self.inputs))
         bias = float(values.get("bias", 0)) if inputs == "sphere" else 0.0
-        preparation = Preparation(inputs=inputs, bias=bias)
+        preparation = PreprocessingOptions(inputs=inputs, bias=bias)
         learned = preprocessing.learn(
             self.rows, self.targets, [0] * self.rows.shape[1], preparation
         )
@@ -178,8 +184,8 @@ def best_of_grid(name: str) -> float:
     return min(asked.objective(asked.space.at(list(one))) for one in product(*units))
 
 
-def _values(entry: Numbers | Words) -> Sequence[Value]:
-    if isinstance(entry, Words):
+def _values(entry: NumericRange | CategoricalRange) -> Sequence[Value]:
+    if isinstance(entry, CategoricalRange):
         return entry.words
     return (
         range(int(entry.least), int(entry.greatest) + 1)
@@ -219,7 +225,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(reporting.machine(), flush=True)
     found: dict[str, RelativeRegrets] = {}
-    with ProcessPoolExecutor(allowed_cores()) as pool:
+    with ProcessPoolExecutor(available_cpus()) as pool:
         for name in PROBLEMS:
             print(f"{name} …", file=sys.stderr, flush=True)
             best, bests = _measured(name, asked, pool)

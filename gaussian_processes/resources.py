@@ -7,7 +7,7 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def allowed_cores(cgroup: Path = CGROUP) -> int:
+def available_cpus(cgroup: Path = CGROUP) -> int:
     """Cores that this process may keep busy: at least 1.
 
     The least of the CPU affinity, the control group's quota (``docker run --cpus``, rounded up) and ``OMP_NUM_THREADS``.
@@ -19,7 +19,7 @@ def allowed_cores(cgroup: Path = CGROUP) -> int:
     return max(1, min(limits))
 
 
-def allowed_bytes(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int:
+def available_memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int:
     """Bytes of memory that this process can still take without being killed.
 
     The least of what the kernel calls available and what the control group leaves. Page cache counts as free: it gives way.

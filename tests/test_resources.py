@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from gaussian_processes.resources import allowed_bytes, allowed_cores
+from gaussian_processes.resources import available_cpus, available_memory
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def write(folder, **files):
 def test_cores_follow_the_quota_of_the_control_group(
     tmp_path, everything_else_allows_64_cores, quota, cores
 ):
-    assert allowed_cores(write(tmp_path, cpu_dot_max=quota)) == cores
+    assert available_cpus(write(tmp_path, cpu_dot_max=quota)) == cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("300000", 3), ("-1", 64)])
@@ -41,7 +41,7 @@ def test_cores_follow_the_quota_of_a_version_1_control_group(
 ):
     folder = write(tmp_path, cpu__cpu_dot_cfs_quota_us=quota, cpu__cpu_dot_cfs_period_us="100000")
 
-    assert allowed_cores(folder) == cores
+    assert available_cpus(folder) == cores
 
 
 @pytest.mark.parametrize(("wanted", "cores"), [("3", 3), ("100", 64), ("0", 1), ("many", 64)])
@@ -50,7 +50,7 @@ def test_cores_follow_the_usual_variable(
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", wanted)
 
-    assert allowed_cores(tmp_path) == cores
+    assert available_cpus(tmp_path) == cores
 
 
 def meminfo(folder, kibibytes):
@@ -66,7 +66,7 @@ def meminfo(folder, kibibytes):
 def test_memory_is_what_the_kernel_has_left_where_there_is_no_limit(tmp_path):
     folder = write(tmp_path, memory_dot_max="max\n")
 
-    assert allowed_bytes(folder, meminfo(tmp_path, 1000)) == 1_024_000
+    assert available_memory(folder, meminfo(tmp_path, 1000)) == 1_024_000
 
 
 def test_memory_is_what_the_control_group_leaves_and_page_cache_gives_way(tmp_path):
@@ -77,7 +77,7 @@ def test_memory_is_what_the_control_group_leaves_and_page_cache_gives_way(tmp_pa
         memory_dot_stat="anon 400000\ninactive_file 300000\n",
     )
 
-    assert allowed_bytes(folder, meminfo(tmp_path, 1000)) == 600_000
+    assert available_memory(folder, meminfo(tmp_path, 1000)) == 600_000
 
 
 def test_memory_of_a_version_1_control_group(tmp_path):
@@ -88,9 +88,9 @@ def test_memory_of_a_version_1_control_group(tmp_path):
         memory__memory_dot_stat="total_inactive_file 100000\n",
     )
 
-    assert allowed_bytes(folder, meminfo(tmp_path, 1000)) == 400_000
+    assert available_memory(folder, meminfo(tmp_path, 1000)) == 400_000
 
 
 def test_this_machine_has_cores_and_memory():
-    assert 1 <= allowed_cores() <= os.cpu_count()
-    assert allowed_bytes() > 1 << 20
+    assert 1 <= available_cpus() <= os.cpu_count()
+    assert available_memory() > 1 << 20

@@ -34,7 +34,7 @@ def main() -> int:
     if arguments.workers:
         # `serve` starts no more workers than there are cores, so four on a machine of two have to be told a tale.
         os.environ["MODEL_SERVER_WORKERS"] = str(arguments.workers)
-        serving.allowed_cores = lambda: max(arguments.workers, 1)
+        serving.available_cpus = lambda: max(arguments.workers, 1)
     return serving.main([])
 
 

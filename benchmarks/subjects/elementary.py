@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from gaussian_processes.linalg.cholesky import slices
-from gaussian_processes.linalg.parallel import Team
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.linalg.parallel import WorkerPool
+from gaussian_processes.resources import available_cpus
 
 # Values to a chunk: 128 kB an array, which a core's own cache holds.
 CHUNK = 16_384
@@ -21,10 +21,10 @@ def copy(size: int) -> Work:
     source = np.ones(size // 8)
     target = np.zeros_like(source)
     target[...] = 0  # the first write maps the pages
-    shares = slices(len(source), -(-len(source) // allowed_cores()))
+    shares = slices(len(source), -(-len(source) // available_cpus()))
 
     def work() -> Tell:
-        with Team() as over:
+        with WorkerPool() as over:
             list(over(lambda share: np.copyto(target[share], source[share]), shares))
         return lambda: {"bytes": 2 * source.nbytes}
 
@@ -34,7 +34,7 @@ def copy(size: int) -> Work:
 def arccos(values: int) -> Work:
     """NumPy's arccos of as many values, in chunks that stay in cache, on all cores."""
     cosines = np.random.default_rng(1).uniform(-1, 1, CHUNK)
-    tasks = [values // CHUNK // allowed_cores()] * allowed_cores()
+    tasks = [values // CHUNK // available_cpus()] * available_cpus()
 
     def repeat(times: int) -> int:
         angles = np.empty_like(cosines)
@@ -43,7 +43,7 @@ def arccos(values: int) -> Work:
         return times * CHUNK
 
     def work() -> Tell:
-        with Team() as over:
+        with WorkerPool() as over:
             done = sum(over(repeat, tasks))
         return lambda: {"values": done}
 

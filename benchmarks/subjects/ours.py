@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.subjects import problem
 from gaussian_processes.gp import regression
 from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.linalg.cholesky import TILE, WIDTH, Memory, slices
-from gaussian_processes.linalg.parallel import Team
+from gaussian_processes.linalg.cholesky import PANEL_WIDTH, TILE_ROWS, InMemoryPanels, slices
+from gaussian_processes.linalg.parallel import WorkerPool
 
 Tell = Callable[[], dict[str, Any]]
 Work = Callable[[], Tell]
@@ -20,7 +20,9 @@ def fit(rows: int, kind: str = "float64") -> Work:
     task = problem.make(rows)
 
     def work() -> Tell:
-        process = regression.fit(task.matrix, task.targets, lambda _: Memory(np.dtype(kind)))
+        process = regression.fit(
+            task.matrix, task.targets, lambda _: InMemoryPanels(np.dtype(kind))
+        )
         evidence = process.log_evidence()
         return lambda: {
             "means": process.mean(task.new).ravel().tolist(),
@@ -47,14 +49,18 @@ def kernel(q: int, l: int, rows: int) -> Work:  # noqa: E741  the literature's l
     """Kernel of all pairs of some rows, tile by tile as a fit asks for it, on all cores."""
     points = problem.make(rows).points
     k = ArcCosine(q, l)
-    tiles = [(below, columns) for columns in slices(rows, WIDTH) for below in slices(rows, TILE)]
+    tiles = [
+        (below, columns)
+        for columns in slices(rows, PANEL_WIDTH)
+        for below in slices(rows, TILE_ROWS)
+    ]
 
     def fill(tile: tuple[slice, slice]) -> int:
         below, columns = tile
         return k(points[below], points[columns]).size
 
     def work() -> Tell:
-        with Team() as over:
+        with WorkerPool() as over:
             values = sum(over(fill, tiles))
         return lambda: {"values": values}
 

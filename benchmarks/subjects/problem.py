@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.gp.sphere import project
-from gaussian_processes.linalg.cholesky import TILE, slices
-from gaussian_processes.linalg.parallel import Team
+from gaussian_processes.linalg.cholesky import TILE_ROWS, slices
+from gaussian_processes.linalg.parallel import WorkerPool
 
 Array = NDArray[np.float64]
 
@@ -72,6 +72,6 @@ def square(matrix: GramMatrix) -> Array:
     def fill(rows: slice) -> None:
         k[rows] = matrix.block(rows, slice(0, len(matrix)))
 
-    with Team() as over:
-        list(over(fill, slices(len(matrix), TILE)))
+    with WorkerPool() as over:
+        list(over(fill, slices(len(matrix), TILE_ROWS)))
     return k

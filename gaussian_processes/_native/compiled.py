@@ -32,9 +32,9 @@ _PARAMETERS = {
         _NUMBER,
         _NUMBER,
     ],
-    "subtract_product": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _SIZE, _INTEGER],
+    "gemm_update": [_NUMBERS, _NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _SIZE, _INTEGER],
     "solve_triangular": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _INTEGER],
-    "half_solve": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _INTEGER],
+    "solve_lower": [_NUMBERS, _NUMBERS, _SIZE, _SIZE, _SIZE, _INTEGER],
     "register_numbers": [],
 }
 

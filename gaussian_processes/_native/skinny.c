@@ -79,7 +79,7 @@ static void run(const struct matrices *m, int triangle, int numbers)
  * `c` has `rows` times `columns` numbers, row by row, and `b` `width` times `columns`; the rows of `a` begin `stride` numbers
  * apart. `columns` is 1, or a multiple of `numbers`: those of a register, `register_numbers` at most.
  */
-void subtract_product(
+void gemm_update(
     double *c, const double *a, const double *b, size_t rows, size_t width, size_t stride, size_t columns, int numbers)
 {
     run(&(struct matrices){c, a, b, rows, width, stride, columns}, 0, numbers);
@@ -92,13 +92,13 @@ void solve_triangular(double *c, const double *a, size_t rows, size_t stride, si
 }
 
 /* Make c into inv(L) c, for a lower triangle L in panels: each holds `width` columns, and of them the rows from the diagonal down. */
-void half_solve(double *c, const double *const *panels, size_t rows, size_t width, size_t columns, int numbers)
+void solve_lower(double *c, const double *const *panels, size_t rows, size_t width, size_t columns, int numbers)
 {
     for (; rows > 0; panels++) {
         size_t top = rows < width ? rows : width;
         double *rest = c + top * columns;
         solve_triangular(c, *panels, top, top, columns, numbers);
-        subtract_product(rest, *panels + top * top, c, rows - top, top, top, columns, numbers);
+        gemm_update(rest, *panels + top * top, c, rows - top, top, top, columns, numbers);
         c = rest;
         rows -= top;
     }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaussian_processes.data.readers import Cells, Table
 from gaussian_processes.data.schema import UNKNOWN, Column, Label, Schema, number, word
 from gaussian_processes.errors import UserError
-from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ LEVELS = 1_000
 
 
 @dataclass(frozen=True)
-class Examples:
+class Dataset:
     """Rows with what is known about them.
 
     Parameters
@@ -49,9 +49,9 @@ class Examples:
         """Return the number of rows."""
         return len(self.rows)
 
-    def take(self, indices: NDArray[np.intp]) -> "Examples":
+    def take(self, indices: NDArray[np.intp]) -> "Dataset":
         """Return some of them."""
-        return Examples(
+        return Dataset(
             self.rows[indices],
             self.targets[indices],
             self.weights[indices],
@@ -59,13 +59,13 @@ class Examples:
         )
 
 
-def learn(table: Table, settings: Settings) -> Schema:
+def learn(table: Table, settings: Hyperparameters) -> Schema:
     """Learn from the training table which column is what.
 
     Parameters
     ----------
     table : Table
-    settings : Settings
+    settings : Hyperparameters
         Of them `target`, `label_size`, `features`, `ignore`, `categories`, `weights`, `task`, `missing`, `unknown_category`.
 
     Raises
@@ -112,7 +112,7 @@ def learn(table: Table, settings: Settings) -> Schema:
     )
 
 
-def read(table: Table, schema: Schema) -> Examples:
+def read(table: Table, schema: Schema) -> Dataset:
     """Read the rows of a table as a schema says.
 
     Parameters
@@ -150,7 +150,7 @@ def read(table: Table, schema: Schema) -> Examples:
         notes.append(
             f"either the training files or {table.files} name their columns, not both: they are matched by position"
         )
-    return Examples(rows, _targets(table, schema), _weights(table, schema), table.place, notes)
+    return Dataset(rows, _targets(table, schema), _weights(table, schema), table.place, notes)
 
 
 def _find(table: Table, asked: Sequence[str], hyperparameter: str) -> list[int]:

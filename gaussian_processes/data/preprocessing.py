@@ -25,7 +25,7 @@ def numbered(row: int) -> str:
 
 
 @dataclass(frozen=True)
-class Preparation:
+class PreprocessingOptions:
     """How rows and targets are to be prepared.
 
     Parameters
@@ -48,7 +48,7 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class Features:
+class Preprocessor:
     """What was learned from the training rows about columns and targets.
 
     Parameters
@@ -167,7 +167,9 @@ def _are_off(points: Array) -> NDArray[np.bool_]:
     return off
 
 
-def learn(rows: Array, y: Array, levels: Sequence[int], preparation: Preparation) -> Features:
+def learn(
+    rows: Array, y: Array, levels: Sequence[int], preparation: PreprocessingOptions
+) -> Preprocessor:
     """Learn centres and scales from training rows; the relevance of every coordinate is 1.
 
     Parameters
@@ -177,7 +179,7 @@ def learn(rows: Array, y: Array, levels: Sequence[int], preparation: Preparation
     y : ndarray of shape (n, t)
     levels : sequence of int
         How many levels each column has; 0 for numbers.
-    preparation : Preparation
+    preparation : PreprocessingOptions
 
     Raises
     ------
@@ -202,7 +204,7 @@ def learn(rows: Array, y: Array, levels: Sequence[int], preparation: Preparation
         np.intp
     )
     none, one = np.zeros(len(source)), np.ones(len(source))
-    raw = Features(
+    raw = Preprocessor(
         preparation.inputs,
         source,
         level,
@@ -231,7 +233,7 @@ def _fill(rows: Array, levels: Sequence[int]) -> Array:
     return np.where(np.array(levels) > 0, float(NO_LEVEL), mean)
 
 
-def _scaled(raw: Features, coordinates: Array, scaling: str) -> Features:
+def _scaled(raw: Preprocessor, coordinates: Array, scaling: str) -> Preprocessor:
     """Features whose coordinates are those that are not constant, centred and scaled."""
     center, scale = _standardization(coordinates)
     kept = np.flatnonzero((coordinates != coordinates[0]).any(axis=0))

@@ -21,7 +21,7 @@ STEPS, LEAST_CHANGE = 10_000, 1e-8
 LEAST_WEIGHT = 1e-3
 
 
-class Predictor(Protocol):
+class FittedEstimator(Protocol):
     """What predicts targets at some rows."""
 
     def predict(self, rows: Array, /) -> tuple[Array, Array]:
@@ -31,7 +31,7 @@ class Predictor(Protocol):
 class Learner(Protocol):
     """What learns from rows and targets to predict others: a Gaussian process, or anything else."""
 
-    def fit(self, rows: Array, targets: Array, /) -> Predictor:
+    def fit(self, rows: Array, targets: Array, /) -> FittedEstimator:
         """Learn from rows of shape (n, d) and targets of shape (n, t)."""
 
 
@@ -39,7 +39,7 @@ class Learner(Protocol):
 class Ensemble:
     """Predictors, and how much each counts."""
 
-    members: Sequence[Predictor]
+    members: Sequence[FittedEstimator]
     weights: Array
 
     def predict(self, rows: Array) -> tuple[Array, Array]:

@@ -60,9 +60,9 @@ class ArcCosine:
         ndarray of shape (n, m)
             Values in [0, 1]; exactly 1 where two rows are equal.
         """
-        return self.of_gap(gaps(a, b))
+        return self.from_cosine_distance(cosine_distances(a, b))
 
-    def of_gap(self, gap: Array) -> Array:
+    def from_cosine_distance(self, cosine_distance: Array) -> Array:
         """Make gaps into kernels, in place: of points whose cosine is ``t = 1 - gap``, in [0, 1], increasing with t.
 
         Every level maps a gap to a gap, so that values next to 1 lose no digits on the way down. A rounding of the gap grows
@@ -74,10 +74,10 @@ class ArcCosine:
         gap : ndarray, contiguous
             In [0, 2]; holds the kernels afterwards, and is returned.
         """
-        pairwise.kernels(gap, self.q, self.l)
-        return gap
+        pairwise.kernels(cosine_distance, self.q, self.l)
+        return cosine_distance
 
-    def slope_of_gap(self, gap: Array) -> Array:
+    def derivative(self, cosine_distance: Array) -> Array:
         """Make gaps into derivatives of the kernel in t, in place, with ``t = 1 - gap``.
 
         For q = 0 it is infinite at t = 1 and t = -1; there it is given as 0, since what multiplies it (the derivative of a
@@ -92,12 +92,12 @@ class ArcCosine:
         -----
         dk_q/dt = q²/(2q-1) k_{q-1}, from d J_q/dt = q² J_{q-1}; dk_0/dt = 1/(π √(1-t²)); the chain rule along the levels.
         """
-        pairwise.slopes(gap, self.q, self.l)
-        return gap
+        pairwise.slopes(cosine_distance, self.q, self.l)
+        return cosine_distance
 
 
 @dataclass(frozen=True)
-class Centred:
+class CenteredPoints:
     """Points of the sphere with what their distances from others are made of.
 
     A large bias crowds all points together; from their middle they are as far apart as they can be, and the subtraction of
@@ -114,12 +114,12 @@ class Centred:
     view: View
 
     @classmethod
-    def of(cls, points: Array) -> "Centred":
+    def of(cls, points: Array) -> "CenteredPoints":
         """See points from their middle."""
         middle = points.mean(axis=0)
         return cls(middle, View.of(points, middle))
 
-    def gaps(self, others: Array) -> Array:
+    def cosine_distances(self, others: Array) -> Array:
         """One minus the cosine, for every one of some other points and every one of these.
 
         Parameters
@@ -133,9 +133,9 @@ class Centred:
             In [0, 2]; 0 exactly where two points are equal.
         """
         # On the unit sphere 1 - cos θ = ‖a - b‖²/2.
-        return pairwise.gaps(View.of(others, self.middle), self.view)
+        return pairwise.cosine_distances(View.of(others, self.middle), self.view)
 
 
-def gaps(a: Array, b: Array) -> Array:
-    """One minus the cosine, for every row of `a` and every row of `b`: see `Centred.gaps`."""
-    return Centred.of(b).gaps(a)
+def cosine_distances(a: Array, b: Array) -> Array:
+    """One minus the cosine, for every row of `a` and every row of `b`: see `CenteredPoints.gaps`."""
+    return CenteredPoints.of(b).cosine_distances(a)

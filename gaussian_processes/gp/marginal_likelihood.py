@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from gaussian_processes.gp.kernels import ArcCosine, gaps
+from gaussian_processes.gp.kernels import ArcCosine, cosine_distances
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
-from gaussian_processes.gp.sphere import project, pull_back
-from gaussian_processes.linalg.cholesky import TILE, slices
-from gaussian_processes.linalg.parallel import Team
+from gaussian_processes.gp.sphere import project, project_to_sphere_vjp
+from gaussian_processes.linalg.cholesky import TILE_ROWS, slices
+from gaussian_processes.linalg.parallel import WorkerPool
 
 Array = NDArray[np.float64]
 
@@ -35,11 +35,11 @@ BOUNDS = {
     "relevance": (1e-3, 1e3),
 }
 # The evidence may have several maxima: much noise and a smooth function, or little noise and a rough one.
-STARTS = ({"noise": 0.1, "bias": 1.0}, {"noise": 0.01, "bias": 10.0})
+INITIAL_VALUES = ({"noise": 0.1, "bias": 1.0}, {"noise": 0.01, "bias": 10.0})
 
 
 @dataclass(frozen=True)
-class Prior:
+class KernelParameters:
     """A Gaussian process before any observation.
 
     Parameters
@@ -64,7 +64,7 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Observations:
+class TrainingData:
     """What is known, in units in which 1 is much and 0 the middle.
 
     Parameters
@@ -81,12 +81,12 @@ class Observations:
     y: Array
     weights: Array
 
-    def few(self) -> "Observations":
+    def few(self) -> "TrainingData":
         """Return every so many-th of them, `FEW_ROWS` at most."""
         step = -(-len(self.z) // FEW_ROWS)
-        return Observations(self.z[::step], self.y[::step], self.weights[::step])
+        return TrainingData(self.z[::step], self.y[::step], self.weights[::step])
 
-    def condition(self, prior: Prior) -> GaussianProcess:
+    def condition(self, prior: KernelParameters) -> GaussianProcess:
         """Condition a prior on them."""
         return fit(
             GramMatrix(prior.kernel, prior.points(self.z), prior.noise, self.weights), self.y
@@ -94,20 +94,23 @@ class Observations:
 
 
 def learn(
-    prior: Prior, names: Sequence[str], known: Observations, start: Prior | None = None
-) -> Prior:
+    prior: KernelParameters,
+    names: Sequence[str],
+    known: TrainingData,
+    start: KernelParameters | None = None,
+) -> KernelParameters:
     """Maximise the log evidence in some of the parameters of a prior.
 
     Parameters
     ----------
-    prior : Prior
+    prior : KernelParameters
         The values of the parameters that stay as they are, and of `relevance` to start from.
     names : sequence of str
         Of `noise`, `bias` and `relevance`: those to find. The relevance is found last, with the bias that is best without:
         only their ratio matters to a point of the sphere.
-    known : Observations
-    start : Prior, optional
-        Where to start in place of `STARTS`: what was found on fewer rows, or with a kernel that resembles this one.
+    known : TrainingData
+    start : KernelParameters, optional
+        Where to start in place of `INITIAL_VALUES`: what was found on fewer rows, or with a kernel that resembles this one.
 
     Returns
     -------
@@ -116,21 +119,26 @@ def learn(
     """
     scalars = [name for name in names if name != "relevance"]
     if scalars:
-        starts = [{name: getattr(start, name) for name in scalars}] if start else STARTS
+        starts = [{name: getattr(start, name) for name in scalars}] if start else INITIAL_VALUES
         climbs = (
-            _climb(_with(prior, scalars, np.log([one[name] for name in scalars])), scalars, known)
+            _optimize(
+                _with(prior, scalars, np.log([one[name] for name in scalars])), scalars, known
+            )
             for one in starts
         )
         prior = max(climbs, key=lambda climb: climb[0])[1]
     if "relevance" in names:
         prior = replace(prior, relevance=start.relevance if start else prior.relevance)
-        prior = _climb(prior, [name for name in names if name != "bias"], known)[1]
+        prior = _optimize(prior, [name for name in names if name != "bias"], known)[1]
     return prior
 
 
-def learn_roughly(
-    prior: Prior, names: Sequence[str], known: Observations, start: Prior | None = None
-) -> Prior:
+def maximize_log_marginal_likelihood_on_subset(
+    prior: KernelParameters,
+    names: Sequence[str],
+    known: TrainingData,
+    start: KernelParameters | None = None,
+) -> KernelParameters:
     """Learn, as `learn` does, from `FEW_ROWS` of the observations: the start of a search on all of them."""
     found = learn(prior, names, known.few(), start)
     if "noise" in names and len(known.z) > FEW_ROWS:
@@ -138,11 +146,13 @@ def learn_roughly(
     return found
 
 
-def _climb(prior: Prior, names: Sequence[str], known: Observations) -> tuple[float, Prior]:
+def _optimize(
+    prior: KernelParameters, names: Sequence[str], known: TrainingData
+) -> tuple[float, KernelParameters]:
     """Go uphill from a prior, in the logarithms of some parameters; the log evidence reached, and where."""
 
     def loss(logs: Array) -> tuple[float, Array]:
-        value, gradient = evidence(_with(prior, names, logs), known)
+        value, gradient = log_marginal_likelihood_and_gradient(_with(prior, names, logs), known)
         return -value / len(known.z), -np.concatenate([gradient[name] for name in names]) / len(
             known.z
         )
@@ -154,7 +164,7 @@ def _climb(prior: Prior, names: Sequence[str], known: Observations) -> tuple[flo
     # Ends when a step gains a row less than 1e-6 nats: of 2,000 rows a likelihood that is 1.002 times as high. Eight steps are
     # usual; a hundred keep a search in many columns, each of whose steps is a factorisation, within minutes.
     options = {"ftol": 1e-6, "maxiter": 100}
-    with Team():  # a BLAS of several threads would spend longer on waking them than on the few numbers of a step
+    with WorkerPool():  # a BLAS of several threads would spend longer on waking them than on the few numbers of a step
         found = minimize(
             loss,
             np.log(np.concatenate(values)),
@@ -166,7 +176,7 @@ def _climb(prior: Prior, names: Sequence[str], known: Observations) -> tuple[flo
     return -found.fun, _with(prior, names, found.x)
 
 
-def at_bounds(prior: Prior, names: Sequence[str]) -> list[str]:
+def at_bounds(prior: KernelParameters, names: Sequence[str]) -> list[str]:
     """Those of the scalar parameters that the search would have taken further, had it been allowed to."""
     logs = {name: np.log(getattr(prior, name)) for name in names if name != "relevance"}
     return [
@@ -176,7 +186,7 @@ def at_bounds(prior: Prior, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _with(prior: Prior, names: Sequence[str], logs: Array) -> Prior:
+def _with(prior: KernelParameters, names: Sequence[str], logs: Array) -> KernelParameters:
     """Put parameters, given as logarithms one after the other, into a prior."""
     values: dict[str, Any] = {}
     position = 0
@@ -188,13 +198,15 @@ def _with(prior: Prior, names: Sequence[str], logs: Array) -> Prior:
     return replace(prior, **values)
 
 
-def evidence(prior: Prior, known: Observations) -> tuple[float, dict[str, Array]]:
+def log_marginal_likelihood_and_gradient(
+    prior: KernelParameters, known: TrainingData
+) -> tuple[float, dict[str, Array]]:
     """Log evidence of observations, and its gradient in the logarithm of every parameter.
 
     Parameters
     ----------
-    prior : Prior
-    known : Observations
+    prior : KernelParameters
+    known : TrainingData
         Whose targets that are zero everywhere do not count.
 
     Returns
@@ -213,13 +225,13 @@ def evidence(prior: Prior, known: Observations) -> tuple[float, dict[str, Array]
     points, sensitivity = process.points, _sensitivity(process)
 
     def by_points(rows: slice) -> Array:
-        slope = prior.kernel.slope_of_gap(gaps(points[rows], points))
+        slope = prior.kernel.derivative(cosine_distances(points[rows], points))
         return 2 * (sensitivity[rows] * slope) @ points
 
-    with Team() as over:
-        in_points = np.concatenate(list(over(by_points, slices(len(points), TILE))))
+    with WorkerPool() as over:
+        in_points = np.concatenate(list(over(by_points, slices(len(points), TILE_ROWS))))
     # The term of a point with itself is along its radius, and the pulling back takes that away.
-    in_columns = pull_back(known.z * prior.relevance, prior.bias, in_points)
+    in_columns = project_to_sphere_vjp(known.z * prior.relevance, prior.bias, in_points)
     return process.log_evidence(), {
         "noise": np.array([prior.noise * (sensitivity.diagonal() / known.weights).sum()]),
         "bias": np.array([prior.bias * in_columns[:, -1].sum()]),

@@ -15,10 +15,10 @@ Array = NDArray[np.float64]
 # Where less than this part of two squared lengths is left of them in the squared distance, the subtraction has cost more than
 # four of sixteen digits, and the distance is taken from the difference of the offsets instead. It costs one pass over the
 # pair's columns, for those pairs alone: of points on a line one in a hundred, in a plane one in ten thousand.
-NEAR = 1e-4
+CANCELLATION_THRESHOLD = 1e-4
 # Points of one direction, rounded each by itself, are up to some 4 roundings apart: closer ones are one point. A chain of
 # q = 0 takes square roots of the distance, and would make 1e-2 of what is only rounding.
-SAME = 8 * np.finfo(float).eps ** 2
+DUPLICATE_TOLERANCE = 8 * np.finfo(float).eps ** 2
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ class View:
         return cls(offsets, np.vecdot(offsets, offsets) / 2)
 
 
-def kernels(gap: Array, q: int, l: int) -> None:  # noqa: E741  as in `kernels.ArcCosine`
-    """Make gaps into kernels: see `kernels.ArcCosine.of_gap`."""
-    LIBRARY.kernels(written(gap), gap.size, q, l)
+def kernels(cosine_distance: Array, q: int, l: int) -> None:  # noqa: E741  as in `kernels.ArcCosine`
+    """Make gaps into kernels: see `kernels.ArcCosine.from_cosine_distance`."""
+    LIBRARY.kernels(written(cosine_distance), cosine_distance.size, q, l)
 
 
-def slopes(gap: Array, q: int, l: int) -> None:  # noqa: E741  as in `kernels.ArcCosine`
-    """Make gaps into derivatives of the kernel in the cosine: see `kernels.ArcCosine.slope_of_gap`."""
-    LIBRARY.slopes(written(gap), gap.size, q, l)
+def slopes(cosine_distance: Array, q: int, l: int) -> None:  # noqa: E741  as in `kernels.ArcCosine`
+    """Make gaps into derivatives of the kernel in the cosine: see `kernels.ArcCosine.derivative`."""
+    LIBRARY.slopes(written(cosine_distance), cosine_distance.size, q, l)
 
 
-def gaps(a: View, b: View) -> Array:
+def cosine_distances(a: View, b: View) -> Array:
     """Half the squared distance of every one of n points and every one of m, seen from the same place.
 
     Returns
@@ -61,7 +61,14 @@ def gaps(a: View, b: View) -> Array:
     ndarray of shape (n, m)
         In [0, 2]; 0 exactly where two points are equal.
     """
-    gap: Array = a.offsets @ b.offsets.T
+    cosine_distance: Array = a.offsets @ b.offsets.T
     sides = read(a.halves), read(b.halves), read(a.offsets), read(b.offsets)
-    LIBRARY.complete(written(gap), *sides, *gap.shape, a.offsets.shape[1], NEAR, SAME)
-    return gap
+    LIBRARY.complete(
+        written(cosine_distance),
+        *sides,
+        *cosine_distance.shape,
+        a.offsets.shape[1],
+        CANCELLATION_THRESHOLD,
+        DUPLICATE_TOLERANCE,
+    )
+    return cosine_distance

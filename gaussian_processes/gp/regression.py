@@ -13,20 +13,20 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.gp.kernels import ArcCosine, Centred
+from gaussian_processes.gp.kernels import ArcCosine, CenteredPoints
 from gaussian_processes.linalg.cholesky import (
-    TILE,
+    TILE_ROWS,
     Factor,
-    Memory,
+    InMemoryPanels,
     NotPositiveDefiniteError,
+    PanelStorage,
     Progress,
-    Store,
     factorise,
     slices,
     squared_norms,
 )
-from gaussian_processes.linalg.parallel import Team
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.linalg.parallel import WorkerPool
+from gaussian_processes.resources import available_cpus
 
 Array = NDArray[np.float64]
 
@@ -36,9 +36,9 @@ JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
 # How small a residual, relative to the targets, the weights are refined to in mixed precision. It is that of the recursion,
 # from which the true one strays by a few roundings. An iteration makes it some 1,000 times smaller, and costs as much as the
 # kernel of all pairs.
-RESIDUAL = 1e-10
+CG_TOLERANCE = 1e-10
 # A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
-ITERATIONS = 20
+CG_MAX_ITERATIONS = 20
 # New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
 CHUNK = 64
 # Pairs of new points and old whose kernels a core computes at once: for one to five milliseconds; the threads of a team take a
@@ -50,10 +50,10 @@ def working_bytes(rows: int, columns: int, cores: int) -> int:
     """Memory that a fit and its predictions take besides the factor, in bytes.
 
     The rows five times (as they were read, filled in, standardised, weighted, and as points); and for every busy core a copy
-    of the points and, in its largest task, leaving one out, `cholesky.TILE` columns of the inverse.
+    of the points and, in its largest task, leaving one out, `cholesky.TILE_ROWS` columns of the inverse.
     """
-    busy = min(cores, len(slices(rows, TILE)))
-    return 8 * rows * (5 * columns + busy * (columns + TILE))
+    busy = min(cores, len(slices(rows, TILE_ROWS)))
+    return 8 * rows * (5 * columns + busy * (columns + TILE_ROWS))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class GramMatrix:
                     y[: columns.stop - columns.start] += block.T @ x[here]
             return below, y
 
-        with Team() as over:
+        with WorkerPool() as over:
             for below, share in over(part, slices(len(self))):
                 y[below] += share
         return y
@@ -155,7 +155,7 @@ class GaussianProcess:
             for chunk in slices(len(here), CHUNK):
                 np.matmul(self._kernels(here[chunk]), self.weights, out=there[chunk])
 
-        with Team() as over:
+        with WorkerPool() as over:
             for _ in over(fill, _even_slices(len(points), many)):
                 pass
         return mean
@@ -188,11 +188,11 @@ class GaussianProcess:
         def fill(rows: slice) -> None:
             kernel = self._kernels(points[rows])
             np.matmul(kernel, self.weights, out=mean[rows])
-            explained[rows] = squared_norms(factor.half_solve(kernel.T, inside))
+            explained[rows] = squared_norms(factor.solve_lower(kernel.T, inside))
 
-        with Team() as over:
+        with WorkerPool() as over:
             # Every core takes chunks of its own, if there are enough; else all of them share one after the other.
-            alone = len(chunks) > 1 and len(chunks) >= allowed_cores()
+            alone = len(chunks) > 1 and len(chunks) >= available_cpus()
             outside, inside = (over, map) if alone else (map, over)
             for _ in outside(fill, chunks):
                 pass
@@ -231,11 +231,11 @@ class GaussianProcess:
 
     def _kernels(self, points: Array) -> Array:
         """Kernel of new points and those where it was observed."""
-        return self.kernel.of_gap(self._centred.gaps(points))
+        return self.kernel.from_cosine_distance(self._centred.cosine_distances(points))
 
     @cached_property
-    def _centred(self) -> Centred:
-        return Centred.of(self.points)
+    def _centred(self) -> CenteredPoints:
+        return CenteredPoints.of(self.points)
 
     @property
     def _kept_factor(self) -> Factor:
@@ -249,15 +249,15 @@ def _even_slices(size: int, most: int) -> list[slice]:
     return slices(size, math.ceil(size / math.ceil(size / most))) if size else []
 
 
-def in_memory(diagonal: float) -> Store:  # noqa: ARG001  the same for every diagonal
+def in_memory(diagonal: float) -> PanelStorage:  # noqa: ARG001  the same for every diagonal
     """Panels of float64 in memory."""
-    return Memory()
+    return InMemoryPanels()
 
 
 def fit(
     matrix: GramMatrix,
     targets: Array,
-    stores: Callable[[float], Store] = in_memory,
+    stores: Callable[[float], PanelStorage] = in_memory,
     progress: Progress | None = None,
 ) -> GaussianProcess:
     """Condition a Gaussian process on observations.
@@ -297,7 +297,7 @@ def fit(
                 raise
             continue
         weights, iterations = (
-            refine(jittered, factor, targets)
+            preconditioned_cg(jittered, factor, targets)
             if store.kind == np.float32
             else (factor.solve(targets), 0)
         )
@@ -317,7 +317,7 @@ def fit(
     )
 
 
-def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, int]:
+def preconditioned_cg(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, int]:
     """M⁻¹ y in float64, by conjugate gradients that a factor of fewer digits preconditions.
 
     Parameters
@@ -331,7 +331,7 @@ def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, i
     Returns
     -------
     weights : ndarray of shape (n, t)
-        With ‖y - M α‖ ≤ `RESIDUAL` ‖y‖ for every target, to the rounding of M α itself, ε ‖M‖ ‖α‖.
+        With ‖y - M α‖ ≤ `CG_TOLERANCE` ‖y‖ for every target, to the rounding of M α itself, ε ‖M‖ ‖α‖.
     iterations : int
 
     Raises
@@ -349,17 +349,17 @@ def refine(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, i
     residual = _ratio(targets, length)
     weights = np.zeros_like(residual)
     direction = solved = factor.solve(residual).astype(float)
-    for iteration in range(1, ITERATIONS + 1):
+    for iteration in range(1, CG_MAX_ITERATIONS + 1):
         image, descent = matrix.product(direction), (residual * solved).sum(axis=0)
         step = _ratio(descent, (direction * image).sum(axis=0))
         weights += step * direction
         before, residual = residual, residual - step * image
-        if np.linalg.norm(residual, axis=0).max() <= RESIDUAL:
+        if np.linalg.norm(residual, axis=0).max() <= CG_TOLERANCE:
             return weights * length, iteration
         solved = factor.solve(residual).astype(float)
         direction = solved + _ratio((solved * (residual - before)).sum(axis=0), descent) * direction
     left = np.linalg.norm(residual, axis=0).max()
-    raise NotPositiveDefiniteError(f"{ITERATIONS} iterations leave a residual of {left:.1e}")
+    raise NotPositiveDefiniteError(f"{CG_MAX_ITERATIONS} iterations leave a residual of {left:.1e}")
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:

@@ -27,7 +27,7 @@ def project(z: Array, bias: float) -> Array:
     return points
 
 
-def pull_back(z: Array, bias: float, gradient: Array) -> Array:
+def project_to_sphere_vjp(z: Array, bias: float, gradient: Array) -> Array:
     """Gradient in the coordinates (z, bias), from the gradient in the points that `project` makes of them.
 
     Parameters

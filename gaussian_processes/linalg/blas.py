@@ -20,7 +20,7 @@ Array = NDArray[Any]
 FEW = 3
 
 
-def subtract_product(c: Array, a: Array, b: Array) -> None:
+def gemm_update(c: Array, a: Array, b: Array) -> None:
     """Make `c` into ``c - a @ b``, in place.
 
     Parameters
@@ -76,7 +76,7 @@ def solve_triangular(triangle: Array, c: Array) -> None:
 
 
 def _subtract_from_column(c: Array, a: Array, b: Array) -> None:
-    """`subtract_product` of one column."""
+    """`gemm_update` of one column."""
     rows_contiguous = _letter(a) == b"N"
     extents = (a.shape[1], a.shape[0]) if rows_contiguous else a.shape
     _routine("gemv", c.dtype.char)(

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussian_processes.linalg import blas, skinny
-from gaussian_processes.linalg.parallel import Over, Team
+from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
 
 Array = NDArray[Any]
 Progress = Callable[[float, float], None]
 
 # Columns of a panel. Fewer, and BLAS slows down (512: by 5 per cent); more, and what is stored of the upper halves of the
 # diagonal blocks, 384 n numbers, and the part that one core does alone grow.
-WIDTH = 768
+PANEL_WIDTH = 768
 # Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to stay near the core's
 # cache, large enough for BLAS. From 256 to 512 it makes no difference that could be measured.
-TILE = 256
+TILE_ROWS = 256
 # Products, each with a sum, that a core does at once of what a solution takes: for a millisecond or two, since the threads of a
 # team take a third of one to start; one column's count as two, since they wait for memory. And rows of the factor at least,
 # since BLAS copies the other matrix each time. Neither depends on the number of cores.
@@ -45,7 +45,7 @@ class Matrix(Protocol):
         """Return a block of it."""
 
 
-class Store(Protocol):
+class PanelStorage(Protocol):
     """Where the panels of a factor live, and of which type their numbers are."""
 
     @property
@@ -63,7 +63,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
-class Memory:
+class InMemoryPanels:
     """Panels in memory."""
 
     kind: DTypeLike = np.float64
@@ -81,7 +81,7 @@ class Memory:
         """Do nothing: memory is free as soon as nobody holds it."""
 
 
-def slices(size: int, length: int = WIDTH) -> list[slice]:
+def slices(size: int, length: int = PANEL_WIDTH) -> list[slice]:
     """Slices of `length` that cover `size` rows; the last may be shorter.
 
     Examples
@@ -101,7 +101,7 @@ def packed_bytes(size: int, kind: DTypeLike = np.float64) -> int:
 
 
 def factorise(
-    matrix: Matrix, store: Store | None = None, progress: Progress | None = None
+    matrix: Matrix, store: PanelStorage | None = None, progress: Progress | None = None
 ) -> "Factor":
     """Cholesky factor L of a symmetric positive definite matrix M = L Lᵀ.
 
@@ -109,7 +109,7 @@ def factorise(
     ----------
     matrix : Matrix
         Of n rows. Its lower triangle is asked for once, block by block, from several threads.
-    store : Store, optional
+    store : PanelStorage, optional
         Takes the panels, and gives those that are finished already; float64 in memory unless it is given.
     progress : callable, optional
         Told, after every tile, the floating-point operations done and the operations in all.
@@ -128,11 +128,11 @@ def factorise(
     -----
     Golub & Van Loan, Matrix Computations, alg. 4.2.1 (gaxpy Cholesky), by blocks.
     """
-    store = store or Memory()
+    store = store or InMemoryPanels()
     size, panels = len(matrix), list(store.finished())
     work = [_operations(size - columns.start, columns) for columns in slices(size)]
     total, done = sum(work), sum(work[: len(panels)])
-    with Team() as over:
+    with WorkerPool() as over:
         for columns in slices(size)[len(panels) :]:
             with store.panel(
                 len(panels), (size - columns.start, columns.stop - columns.start)
@@ -154,7 +154,7 @@ def _operations(rows: int, columns: slice) -> float:
 
 
 def _fill(
-    panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], over: Over
+    panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], over: ParallelMap
 ) -> Iterator[int]:
     """Columns of the matrix less what the panels before have explained of them; yields the rows that each tile has."""
 
@@ -165,13 +165,13 @@ def _fill(
         tile[...] = matrix.block(slice(columns.start + rows.start, columns.start + rows.stop), wide)
         for before, earlier in zip(slices(columns.start), panels, strict=True):
             below = earlier[columns.start - before.start :]
-            blas.subtract_product(tile, below[rows], below[: tile.shape[1]].T)
+            blas.gemm_update(tile, below[rows], below[: tile.shape[1]].T)
         return len(tile)
 
-    return over(fill, slices(len(panel), TILE))
+    return over(fill, slices(len(panel), TILE_ROWS))
 
 
-def _finish(panel: Array, columns: slice, over: Over) -> None:
+def _finish(panel: Array, columns: slice, over: ParallelMap) -> None:
     """Factorise the diagonal block, and solve the rows below with it."""
     diagonal, below = _split(panel)
     failed_minor = blas.factorise(diagonal)
@@ -181,7 +181,7 @@ def _finish(panel: Array, columns: slice, over: Over) -> None:
             f"row {row} is, up to rounding, a combination of the rows before it"
         )
     for _ in over(
-        lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE)
+        lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE_ROWS)
     ):
         pass
 
@@ -191,7 +191,7 @@ def _subtract(
     rest: Array,
     below: Array,
     top: Array,
-    over: Over,
+    over: ParallelMap,
 ) -> None:
     """Take from the rest of a right-hand side what its top explains of it."""
     rows = max(FEWEST, int(SHARE / _products(1, top)))
@@ -223,7 +223,7 @@ class Factor:
     Parameters
     ----------
     panels : tuple of ndarray
-        Panel j holds the j-th `WIDTH` columns, and of them the rows from the diagonal down. What stands above the
+        Panel j holds the j-th `PANEL_WIDTH` columns, and of them the rows from the diagonal down. What stands above the
         diagonal in its first rows means nothing.
     """
 
@@ -240,12 +240,12 @@ class Factor:
 
     @property
     def at_once(self) -> int:
-        """Columns of a right-hand side that `half_solve` does the soonest, where there are many."""
+        """Columns of a right-hand side that `solve_lower` does the soonest, where there are many."""
         return skinny.at_once(self.kind)
 
     @cached_property
     def _addresses(self) -> skinny.Addresses:
-        return skinny.addresses(self.panels, WIDTH)
+        return skinny.addresses(self.panels, PANEL_WIDTH)
 
     def __reduce__(self) -> tuple[type["Factor"], tuple[tuple[Array, ...]]]:
         """Copy the panels alone: those of a copy are at other addresses."""
@@ -258,40 +258,40 @@ class Factor:
             float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels
         )
 
-    def half_solve(self, y: Array, over: Over = map) -> Array:
+    def solve_lower(self, y: Array, over: ParallelMap = map) -> Array:
         """L⁻¹ y, of shape (n, m) for y of that shape, whose rows may stand apart; `over` shares the work among cores."""
         columns = y.shape[1]
         x = np.zeros((len(self), skinny.width(columns, self.kind)), self.kind)
         x[:, :columns] = y
         if skinny.takes(x) and _products(len(x) / 2, x) <= SHARE:
-            skinny.half_solve(self._addresses, x)
+            skinny.solve_lower(self._addresses, x)
         else:
             self._substitute_forward(x, 0, over)
         return x[:, :columns]
 
     def solve(self, y: Array) -> Array:
         """M⁻¹ y, for y of shape (n, m)."""
-        with Team():
-            x = self.half_solve(y)
+        with WorkerPool():
+            x = self.solve_lower(y)
             for columns, panel in reversed(list(zip(slices(len(self)), self.panels, strict=True))):
                 diagonal, below = _split(panel)
-                blas.subtract_product(x[columns], below.T, x[columns.stop :])
+                blas.gemm_update(x[columns], below.T, x[columns.stop :])
                 blas.solve_triangular(diagonal.T, x[columns])
         return np.ascontiguousarray(x)
 
     def inverse_diagonal(self) -> Array:
         """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
-        with Team() as over:
+        with WorkerPool() as over:
             norms = over(
-                lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE)
+                lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE_ROWS)
             )
             return np.concatenate(list(norms))
 
     def inverse(self) -> Array:
         """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
         inverse = np.empty((len(self), len(self)), self.kind)
-        blocks = slices(len(self), TILE)
-        with Team() as over:
+        blocks = slices(len(self), TILE_ROWS)
+        with WorkerPool() as over:
             lower = dict(
                 zip([columns.start for columns in blocks], over(self._inverse, blocks), strict=True)
             )
@@ -301,7 +301,7 @@ class Factor:
                 block = lower[rows.start].T @ lower[columns.start][rows.start - columns.start :]
                 inverse[rows, columns], inverse[columns, rows] = block, block.T
 
-            pairs = [(rows, columns) for rows in blocks for columns in slices(rows.stop, TILE)]
+            pairs = [(rows, columns) for rows in blocks for columns in slices(rows.stop, TILE_ROWS)]
             list(over(product, pairs))
         return inverse
 
@@ -311,7 +311,7 @@ class Factor:
         self._substitute_forward(x, columns.start)
         return x
 
-    def _substitute_forward(self, x: Array, start: int, over: Over = map) -> None:
+    def _substitute_forward(self, x: Array, start: int, over: ParallelMap = map) -> None:
         """Make `x`, the right-hand side from row `start` of the matrix on, into the solution with L."""
         routines = skinny if skinny.takes(x) else blas
         for columns, panel in zip(slices(len(self)), self.panels, strict=True):
@@ -323,4 +323,4 @@ class Factor:
                     x[columns.stop - start :],
                 )
                 routines.solve_triangular(diagonal, top)
-                _subtract(routines.subtract_product, rest, below, top, over)
+                _subtract(routines.gemm_update, rest, below, top, over)

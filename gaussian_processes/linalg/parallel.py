@@ -10,13 +10,13 @@ from typing import Protocol, TypeVar
 from threadpoolctl import ThreadpoolController
 
 from gaussian_processes.linalg import blas  # noqa: F401  loads the libraries that lose their threads
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class Over(Protocol):
+class ParallelMap(Protocol):
     """Call a function on every task, several at a time, and yield the results in the order of the tasks."""
 
     def __call__(
@@ -55,10 +55,10 @@ class _OneThread:
 # Whoever is inside has a BLAS of one thread. Entering takes as long as a small prediction if nobody else is there.
 ONE_THREAD = _OneThread()
 # The teams of this process that have threads: one that begins beside others has the fewer for it.
-_BUSY: "list[Team]" = []
+_BUSY: "list[WorkerPool]" = []
 
 
-class Team:
+class WorkerPool:
     """One thread a core, each with a BLAS of one thread; of several teams that work at once, each has a part of the cores.
 
     Threads over tiles, and not threads inside BLAS: OpenBLAS's threaded `syrk` (which ``x @ x.T`` and LAPACK's `potrf` call)
@@ -67,7 +67,7 @@ class Team:
 
     Examples
     --------
-    >>> with Team() as over:
+    >>> with WorkerPool() as over:
     ...     list(over(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
@@ -75,7 +75,7 @@ class Team:
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
 
-    def __enter__(self) -> Over:
+    def __enter__(self) -> ParallelMap:
         """Take the threads from BLAS."""
         ONE_THREAD.__enter__()
         return self
@@ -89,7 +89,7 @@ class Team:
         if (
             len(waiting) > 1
             and not self._pool
-            and (threads := allowed_cores() // (1 + len(_BUSY))) > 1
+            and (threads := available_cpus() // (1 + len(_BUSY))) > 1
         ):
             self._pool = ThreadPoolExecutor(threads)
             _BUSY.append(self)

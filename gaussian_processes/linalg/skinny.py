@@ -15,13 +15,13 @@ from gaussian_processes._native.compiled import LIBRARY, Pointers, pointers, rea
 Array = NDArray[np.float64]
 
 # Columns come in groups that fill a register, unless there is one.
-GROUP: int = LIBRARY.register_numbers()
+SIMD_WIDTH: int = LIBRARY.register_numbers()
 # For more columns BLAS takes less time: with registers of eight it was two thirds for 256, with those of four nine tenths.
-MOST = 128 if GROUP == 8 else 32
+MAX_COLUMNS = 128 if SIMD_WIDTH == 8 else 32
 # Columns to do at once, where there are many: for BLAS to run at speed; and what these routines, in registers of eight, did in
 # three quarters of BLAS's time, or half of it where BLAS knew AVX2 alone. With more a panel's part of the solution leaves the
 # core's cache.
-MANY, MANY_HERE = 256, 56
+BLOCK_COLUMNS, MANY_HERE = 256, 56
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,31 @@ class Addresses:
 
 def width(columns: int, kind: DTypeLike) -> int:
     """Columns to allocate for so many numbers of a kind: one or whole groups, where these routines will be used."""
-    return -(-columns // GROUP) * GROUP if columns > 1 and _are_few(columns, kind) else columns
+    return (
+        -(-columns // SIMD_WIDTH) * SIMD_WIDTH
+        if columns > 1 and _are_few(columns, kind)
+        else columns
+    )
 
 
 def at_once(kind: DTypeLike) -> int:
     """Columns of a kind that are solved for the soonest."""
-    return MANY_HERE if _are_few(MANY_HERE, kind) else MANY
+    return MANY_HERE if _are_few(MANY_HERE, kind) else BLOCK_COLUMNS
 
 
 def takes(c: NDArray[np.generic]) -> bool:
     """Whether these routines are for a right-hand side."""
     columns = c.shape[1]
-    return _are_few(columns, c.dtype) and (columns == 1 or columns % GROUP == 0)
+    return _are_few(columns, c.dtype) and (columns == 1 or columns % SIMD_WIDTH == 0)
 
 
-def subtract_product(c: Array, a: Array, b: Array) -> None:
+def gemm_update(c: Array, a: Array, b: Array) -> None:
     """Make `c` into ``c - a @ b``, in place.
 
     Parameters
     ----------
     c : ndarray of shape (n, m), contiguous
-        m is 1 or a multiple of `GROUP`.
+        m is 1 or a multiple of `SIMD_WIDTH`.
     a : ndarray of shape (n, k), rows contiguous
     b : ndarray of shape (k, m), contiguous
 
@@ -74,7 +78,7 @@ def subtract_product(c: Array, a: Array, b: Array) -> None:
             f"the rows of b are not one after the other, its strides are {b.strides}; copy it"
         )
     _check_columns(columns)
-    LIBRARY.subtract_product(written(c), read(a), read(b), rows, inner, _stride(a), columns, GROUP)
+    LIBRARY.gemm_update(written(c), read(a), read(b), rows, inner, _stride(a), columns, SIMD_WIDTH)
 
 
 def solve_triangular(triangle: Array, c: Array) -> None:
@@ -85,7 +89,7 @@ def solve_triangular(triangle: Array, c: Array) -> None:
     triangle : ndarray of shape (n, n), rows contiguous
         Lower triangular. The other half is not read.
     c : ndarray of shape (n, m), contiguous
-        m is 1 or a multiple of `GROUP`.
+        m is 1 or a multiple of `SIMD_WIDTH`.
 
     Raises
     ------
@@ -98,11 +102,13 @@ def solve_triangular(triangle: Array, c: Array) -> None:
             f"triangle and c have shapes {triangle.shape} and {c.shape}; give (n, n) and (n, m)"
         )
     _check_columns(columns)
-    LIBRARY.solve_triangular(written(c), read(triangle), rows, _stride(triangle), columns, GROUP)
+    LIBRARY.solve_triangular(
+        written(c), read(triangle), rows, _stride(triangle), columns, SIMD_WIDTH
+    )
 
 
 def addresses(panels: Sequence[Array], width: int) -> Addresses:
-    """Where panels are, for `half_solve` to go through.
+    """Where panels are, for `solve_lower` to go through.
 
     Parameters
     ----------
@@ -127,15 +133,15 @@ def addresses(panels: Sequence[Array], width: int) -> Addresses:
     return Addresses(rows, width, pointers([read(panel) for panel in panels]))
 
 
-def half_solve(triangle: Addresses, c: Array) -> None:
-    """Make `c` into ``inv(triangle) @ c``, in place, as `solve_triangular` and `subtract_product` do panel by panel.
+def solve_lower(triangle: Addresses, c: Array) -> None:
+    """Make `c` into ``inv(triangle) @ c``, in place, as `solve_triangular` and `gemm_update` do panel by panel.
 
     Parameters
     ----------
     triangle : Addresses
         The panels have to exist still.
     c : ndarray of shape (n, m), contiguous
-        m is 1 or a multiple of `GROUP`.
+        m is 1 or a multiple of `SIMD_WIDTH`.
 
     Raises
     ------
@@ -148,17 +154,17 @@ def half_solve(triangle: Addresses, c: Array) -> None:
             f"triangle and c have {triangle.rows} and {rows} rows; give (n, n) and (n, m)"
         )
     _check_columns(columns)
-    LIBRARY.half_solve(written(c), triangle.pointers, rows, triangle.width, columns, GROUP)
+    LIBRARY.solve_lower(written(c), triangle.pointers, rows, triangle.width, columns, SIMD_WIDTH)
 
 
 def _are_few(columns: int, kind: DTypeLike) -> bool:
     """Whether these routines are faster than BLAS, and know the kind."""
-    return kind == np.float64 and columns <= MOST
+    return kind == np.float64 and columns <= MAX_COLUMNS
 
 
 def _check_columns(columns: int) -> None:
-    if columns != 1 and columns % GROUP:
-        raise ValueError(f"there are {columns} columns; give 1, or a multiple of {GROUP}")
+    if columns != 1 and columns % SIMD_WIDTH:
+        raise ValueError(f"there are {columns} columns; give 1, or a multiple of {SIMD_WIDTH}")
 
 
 def _stride(matrix: Array) -> int:

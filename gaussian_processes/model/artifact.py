@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gaussian_processes.data.preprocessing import Features
+from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import atomic_write, create_memmap
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GaussianProcess
-from gaussian_processes.linalg.cholesky import WIDTH, Factor, slices
-from gaussian_processes.model.model import Member, Model
+from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
+from gaussian_processes.model.model import EnsembleMember, Model
 
 Array = NDArray[Any]
 Record = dict[str, Any]
@@ -71,16 +71,16 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         "rows": len(model.members[0].process.points),
         "libraries": {name: version(name) for name in LIBRARIES},
         "schema": asdict(model.schema),
-        "sharpness": model.sharpness,
+        "inverse_temperature": model.inverse_temperature,
         "members": [_described(member) for member in model.members],
-        "panel_width": WIDTH,
+        "panel_width": PANEL_WIDTH,
         "sha256": checksums,
     }
     text = json.dumps(description, indent=2, allow_nan=False) + "\n"
     atomic_write(folder / "model.json", lambda path: path.write_text(text))
 
 
-def _described(member: Member) -> dict[str, Any]:
+def _described(member: EnsembleMember) -> dict[str, Any]:
     process = member.process
     return {
         "weight": member.weight,
@@ -126,9 +126,9 @@ def _model(folder: Path, description: Record) -> Model:
         raise UserError(
             f"{folder}/model.json is of format {description['format']} and this program reads {FORMAT}; train again"
         )
-    if description["panel_width"] != WIDTH:
+    if description["panel_width"] != PANEL_WIDTH:
         raise ValueError(
-            f"its factor has panels of {description['panel_width']} columns, and this program's have {WIDTH}"
+            f"its factor has panels of {description['panel_width']} columns, and this program's have {PANEL_WIDTH}"
         )
     for name, checksum in description["sha256"].items():
         if not NAME.fullmatch(name) or _checksum(folder / name) != checksum:
@@ -142,10 +142,12 @@ def _model(folder: Path, description: Record) -> Model:
     members = [
         _member(index, member, arrays) for index, member in enumerate(description["members"])
     ]
-    return Model(_schema(description["schema"]), tuple(members), float(description["sharpness"]))
+    return Model(
+        _schema(description["schema"]), tuple(members), float(description["inverse_temperature"])
+    )
 
 
-def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) -> Member:
+def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) -> EnsembleMember:
     points, packed = arrays[f"points-{index}.npy"], arrays.get(f"factor-{index}.npy")
     process = GaussianProcess(
         ArcCosine(**member["kernel"]),
@@ -164,7 +166,7 @@ def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) 
         else np.array(value, kinds.get(name, float))
         for name, value in learned.items()
     }
-    return Member(Features(**values), process, float(member["weight"]))
+    return EnsembleMember(Preprocessor(**values), process, float(member["weight"]))
 
 
 def _schema(described: Mapping[str, Any]) -> Schema:

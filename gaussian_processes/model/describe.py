@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gaussian_processes.data.preprocessing import NO_LEVEL, Features
+from gaussian_processes.data.preprocessing import NO_LEVEL, Preprocessor
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
-from gaussian_processes.model.model import Member, Model
+from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.sagemaker import environment
 
 
@@ -48,7 +48,7 @@ def _lines(model: Model, record: artifact.Record) -> Iterator[str]:
     yield f"a Gaussian process of {record['rows']:,} training rows ({versions})"
     yield f"target: {', '.join(column.name for column in schema.targets)}"
     if schema.labels:
-        yield f"classes: {', '.join(map(str, schema.labels))}; probabilities: softmax of {model.sharpness:.4g} times the means"
+        yield f"classes: {', '.join(map(str, schema.labels))}; probabilities: softmax of {model.inverse_temperature:.4g} times the means"
     yield f"features: {len(schema.features)} columns, in this order in a request"
     for index, column in enumerate(schema.features):
         yield f"  {schema.describe(index)}: " + (
@@ -72,7 +72,7 @@ def _lines(model: Model, record: artifact.Record) -> Iterator[str]:
     yield "hyperparameters: " + ", ".join(f"{name}={value}" for name, value in asked.items())
 
 
-def _member(model: Model, member: Member) -> Iterator[str]:
+def _member(model: Model, member: EnsembleMember) -> Iterator[str]:
     process, learned = member.process, member.features
     share = f", {member.weight:.1%} of the model" if len(model.members) > 1 else ""
     yield f"kernel: arc-cosine q={process.kernel.q}, l={process.kernel.l}{share}"
@@ -88,7 +88,7 @@ def _member(model: Model, member: Member) -> Iterator[str]:
         yield "  relevance: " + ", ".join(_relevance(model, learned))
 
 
-def _relevance(model: Model, learned: Features) -> Iterator[str]:
+def _relevance(model: Model, learned: Preprocessor) -> Iterator[str]:
     for source, level, weight in zip(
         learned.source.tolist(), learned.level.tolist(), learned.relevance, strict=True
     ):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.preprocessing import Features, numbered
+from gaussian_processes.data.preprocessing import Preprocessor, numbered
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.ensembles import average, mixture
@@ -48,18 +48,18 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A Gaussian process together with what leads from rows to its points and from its numbers to targets.
 
     Parameters
     ----------
-    features : Features
+    features : Preprocessor
     process : GaussianProcess
     weight : float
         Its share of the model.
     """
 
-    features: Features
+    features: Preprocessor
     process: GaussianProcess
     weight: float = 1.0
 
@@ -94,8 +94,8 @@ class Model:
     """
 
     schema: Schema
-    members: tuple[Member, ...]
-    sharpness: float = 0.0
+    members: tuple[EnsembleMember, ...]
+    inverse_temperature: float = 0.0
 
     @property
     def has_variance(self) -> bool:
@@ -145,7 +145,7 @@ class Model:
             mean, spread = mixture(weights, means, spreads)
         else:
             mean = average(weights, [member.mean(rows, place) for member in self.members])
-        probabilities = softmax(self.sharpness * mean) if self.schema.labels else None
+        probabilities = softmax(self.inverse_temperature * mean) if self.schema.labels else None
         return Prediction(mean, spread, probabilities)
 
 

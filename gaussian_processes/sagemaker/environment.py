@@ -39,7 +39,7 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingEnvironment:
     """What a training job is given: strings and places, not yet looked into."""
 
     hyperparameters: Mapping[str, str]
@@ -62,7 +62,7 @@ def failure_file(base: Path) -> Path:
     return base / "output/failure"
 
 
-def read(base: Path) -> Job:
+def read(base: Path) -> TrainingEnvironment:
     """Job that the files under `base` describe; says so on stdout if a channel is ignored.
 
     Parameters
@@ -79,7 +79,7 @@ def read(base: Path) -> Job:
     resources = _object(configuration / "resourceconfig.json")
     checkpoints = _object(configuration / "checkpointconfig.json").get("LocalPath")
     current_host = str(resources.get("current_host", "algo-1"))
-    return Job(
+    return TrainingEnvironment(
         hyperparameters=_strings(_object(configuration / "hyperparameters.json")),
         channels=_channels(_object(configuration / "inputdataconfig.json"), base / "input/data"),
         hosts=_one_host(tuple(map(str, resources.get("hosts") or [current_host]))),
@@ -122,7 +122,7 @@ def report(name: str, value: float) -> None:
     print(f"{name}={Decimal(repr(float(value))):f};", flush=True)
 
 
-class Steps:
+class CriticalSection:
     """Steps of a job that a signal lets come to their end: a context to be entered for each."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class Steps:
             self._changed.wait_for(lambda: not self._inside, STEP_SECONDS)
 
 
-def run(job: Callable[[], None], failure: Path, steps: Steps | None = None) -> int:
+def run(job: Callable[[], None], failure: Path, steps: CriticalSection | None = None) -> int:
     """Run `job`; return its exit status, and leave the reason of a failure.
 
     Parameters
@@ -159,7 +159,7 @@ def run(job: Callable[[], None], failure: Path, steps: Steps | None = None) -> i
         Must write what it makes under another name and rename it: a signal ends it between any two instructions.
     failure : Path
         What an earlier run left there is removed.
-    steps : Steps, optional
+    steps : CriticalSection, optional
         What a signal waits for before it ends the process.
 
     Returns
@@ -171,7 +171,7 @@ def run(job: Callable[[], None], failure: Path, steps: Steps | None = None) -> i
     """
     with suppress(OSError):
         failure.unlink(missing_ok=True)
-    with _stopped_by(failure, steps or Steps(), signal.SIGTERM, signal.SIGINT):
+    with _stopped_by(failure, steps or CriticalSection(), signal.SIGTERM, signal.SIGINT):
         try:
             job()
         except UserError as error:
@@ -189,7 +189,7 @@ def run(job: Callable[[], None], failure: Path, steps: Steps | None = None) -> i
 
 
 @contextmanager
-def _stopped_by(failure: Path, steps: Steps, *signals: signal.Signals) -> Iterator[None]:
+def _stopped_by(failure: Path, steps: CriticalSection, *signals: signal.Signals) -> Iterator[None]:
     """Let any of `signals` end the process at once, whatever it is doing, with its reason in `failure`.
 
     Python runs a signal's handler in the main thread and between two of its instructions, which a large parse or a block of
@@ -219,7 +219,9 @@ def _nothing(*_: object) -> None:
     """Handle a signal by nothing: Python writes the byte only for signals that have a handler."""
 
 
-def _watch(wake: int, failure: Path, steps: Steps, signals: tuple[signal.Signals, ...]) -> None:
+def _watch(
+    wake: int, failure: Path, steps: CriticalSection, signals: tuple[signal.Signals, ...]
+) -> None:
     while byte := os.read(wake, 1):
         if byte[0] in signals:
             steps.end()

@@ -1,6 +1,6 @@
 """Which hyperparameters does a training job take?
 
-Each is declared once, as a field of `Settings`. What a job's strings mean, README's table and the text of ``train --help``
+Each is declared once, as a field of `Hyperparameters`. What a job's strings mean, README's table and the text of ``train --help``
 all come from there.
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 from gaussian_processes.errors import UserError
 
 # What the platform and its clients add to a job's hyperparameters: not ours to judge.
-FOREIGN = ("_", "sagemaker_")
+RESERVED_PREFIXES = ("_", "sagemaker_")
 # A value that was not given, as Python's str(), JSON and an empty form field write it.
-NOTHING = ("None", "null", "")
+UNSET = ("None", "null", "")
 # Python's own float() would also take "nan", "infinity" and "1_000".
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -167,7 +167,7 @@ class Hyperparameter:
 def _declared(
     kind: Number | Word | Several | Columns, default: str, meaning: str, tuning: Range | None = None
 ) -> Any:
-    """Declare a field of `Settings`, which takes its default from the declaration."""
+    """Declare a field of `Hyperparameters`, which takes its default from the declaration."""
     entry = {"kind": kind, "default": default, "meaning": meaning, "tuning": tuning}
     return field(default=kind.read(default), metadata=entry)
 
@@ -180,7 +180,7 @@ AUTO: Mapping[str, bool | None] = {"auto": None, "true": True, "false": False}
 
 
 @dataclass(frozen=True)
-class Settings:
+class Hyperparameters:
     """What a job asks for, checked; None where it leaves the choice to the program (`auto`)."""
 
     q: tuple[int, ...] = _declared(
@@ -346,10 +346,12 @@ class Settings:
         )
 
 
-HYPERPARAMETERS = tuple(Hyperparameter(entry.name, **entry.metadata) for entry in fields(Settings))
+HYPERPARAMETERS = tuple(
+    Hyperparameter(entry.name, **entry.metadata) for entry in fields(Hyperparameters)
+)
 
 
-def parse(strings: Mapping[str, str]) -> Settings:
+def parse(strings: Mapping[str, str]) -> Hyperparameters:
     """Settings that a job's hyperparameters ask for.
 
     Parameters
@@ -373,13 +375,13 @@ def parse(strings: Mapping[str, str]) -> Settings:
     wrong = []
     for name, text in strings.items():
         try:
-            if not name.startswith(FOREIGN):
+            if not name.startswith(RESERVED_PREFIXES):
                 values[name] = _value(_known(name), text)
         except UserError as error:
             wrong.append(str(error))
     if wrong:
         raise UserError("; ".join(wrong))
-    return _consistent(Settings(**values))
+    return _consistent(Hyperparameters(**values))
 
 
 def table() -> str:
@@ -417,7 +419,7 @@ def _known(name: str) -> Hyperparameter:
 def _value(entry: Hyperparameter, text: str) -> object:
     try:
         word = _bare(text)
-        return entry.kind.read(entry.default if word in NOTHING else word)
+        return entry.kind.read(entry.default if word in UNSET else word)
     except ValueError as error:
         # SageMaker shows 1,024 characters of a failure, and a value can have 2,500.
         raise UserError(
@@ -441,7 +443,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts)
 
 
-def _consistent(settings: Settings) -> Settings:
+def _consistent(settings: Hyperparameters) -> Hyperparameters:
     """Refuse what contradicts itself, and set the bias to what its absence means."""
     on_the_sphere = {
         "bias": settings.bias is not None,

@@ -19,11 +19,11 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.serving import formats, openapi, outputs, prometheus
 from gaussian_processes.serving.formats import Encoder
-from gaussian_processes.serving.outputs import Question
+from gaussian_processes.serving.outputs import OutputRequest
 from gaussian_processes.serving.registry import (
     AlreadyLoadedError,
-    Models,
-    NoRoomError,
+    InsufficientMemoryError,
+    ModelRegistry,
     NotLoadedError,
 )
 
@@ -44,7 +44,7 @@ ROWS, BEGAN, FAILURE = (
 )
 # What is done in the thread that takes requests in, because handing it to another costs half a millisecond and more when all
 # are busy: what takes a few times as long at most.
-BRIEF_SECONDS = 1e-3
+INLINE_SECONDS = 1e-3
 # Rows of a request whose answer is as quickly written there; in JSON that takes a millisecond.
 FEW_ROWS = 256
 # Characters of an error's body: SageMaker's client shows 2,048 of them.
@@ -55,7 +55,7 @@ STATUSES: Mapping[type[UserError], int] = {
     formats.NotAcceptableError: 406,
     formats.UnsupportedMediaTypeError: 415,
     AlreadyLoadedError: 409,
-    NoRoomError: 507,
+    InsufficientMemoryError: 507,
     NotLoadedError: 404,
 }
 
@@ -105,13 +105,13 @@ class Options:
     predict: Callable[[Model, Array, bool], Prediction] = by_itself
 
 
-def create_app(served: Model | Models, options: Options | None = None) -> Flask:
+def create_app(served: Model | ModelRegistry, options: Options | None = None) -> Flask:
     """Make the WSGI application that answers ``/ping``, ``/invocations`` and what else the platform may ask.
 
     Parameters
     ----------
-    served : Model or Models
-        With `Models` it is a multi-model endpoint, which loads, asks and unloads them under ``/models``.
+    served : Model or ModelRegistry
+        With `ModelRegistry` it is a multi-model endpoint, which loads, asks and unloads them under ``/models``.
     options : Options, optional
     """
     options = options or Options()
@@ -132,14 +132,14 @@ def create_app(served: Model | Models, options: Options | None = None) -> Flask:
 
     @app.get("/openapi.json")
     def description() -> Response:
-        return _json(openapi.description(many=isinstance(served, Models)))
+        return _json(openapi.description(many=isinstance(served, ModelRegistry)))
 
     @app.get("/execution-parameters")
     def execution_parameters() -> Response:
         return _json(options.transforms)
 
-    endpoint = Endpoint(app, options, counters)
-    if isinstance(served, Models):
+    endpoint = InvocationHandler(app, options, counters)
+    if isinstance(served, ModelRegistry):
         _serve_many(app, served, endpoint)
     else:
         _serve_one(app, served, endpoint)
@@ -166,7 +166,7 @@ class Answer:
 
 
 @dataclass
-class Endpoint:
+class InvocationHandler:
     """What answers a request for predictions."""
 
     app: Flask
@@ -178,7 +178,7 @@ class Endpoint:
         """Answer a request with a model; what `environ` has is as WSGI (PEP 3333) says."""
         encoder = formats.encoder(environ.get("HTTP_ACCEPT") or self.options.accept)
         attributes = environ.get(ATTRIBUTES_VARIABLE, "")
-        questions = outputs.asked_for(attributes, model) or outputs.usual(
+        questions = outputs.parse_custom_attributes(attributes, model) or outputs.usual(
             self.options.outputs, model
         )
         _check_plain(environ.get("HTTP_CONTENT_ENCODING", ""))
@@ -199,7 +199,7 @@ class Endpoint:
         body: bytes,
         content_type: str | None,
         encoder: Encoder,
-        questions: tuple[Question, ...],
+        questions: tuple[OutputRequest, ...],
     ) -> tuple[bytes, int]:
         """Body of the answer, and how many rows it is of."""
         variance = outputs.need_variance(questions, model)
@@ -216,7 +216,7 @@ class Endpoint:
         def alone(rows: Array) -> tuple[bytes, int]:
             return written(model.predict(rows, variance)), len(rows)
 
-        if formats.reading_seconds(body, content_type, model.schema) > BRIEF_SECONDS:
+        if formats.estimated_decode_seconds(body, content_type, model.schema) > INLINE_SECONDS:
             return self.options.elsewhere(lambda: alone(read()))
         rows = read()
         if len(rows) > FEW_ROWS:
@@ -236,7 +236,7 @@ class Endpoint:
                 yield f"{column} holds a level that training did not have; such cells count as none of the levels"
 
 
-def _serve_one(app: Flask, model: Model, endpoint: Endpoint) -> None:
+def _serve_one(app: Flask, model: Model, endpoint: InvocationHandler) -> None:
     """Add the route of predictions, and a way past Flask, which takes as long for a request as a small prediction does."""
     flask = app.wsgi_app
 
@@ -265,7 +265,7 @@ def _serve_one(app: Flask, model: Model, endpoint: Endpoint) -> None:
     app.wsgi_app = answer_past_flask  # type: ignore[method-assign]  # as Flask's documentation has it
 
 
-def _serve_many(app: Flask, models: Models, endpoint: Endpoint) -> None:
+def _serve_many(app: Flask, models: ModelRegistry, endpoint: InvocationHandler) -> None:
     """Add the routes of a multi-model endpoint."""
 
     @app.post("/models")

@@ -24,7 +24,7 @@ from string import Template
 from typing import NamedTuple
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 
 DESCRIPTION = """\
 Serve the model in /opt/ml/model: GET /ping, POST /invocations.
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.parse_args(arguments)
     try:
-        return _serve(read_limits(os.environ, allowed_cores()))
+        return _serve(read_limits(os.environ, available_cpus()))
     except UserError as error:
         _say(str(error))
         return 1

@@ -23,7 +23,7 @@ QUANTILES: Levels = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
-class Question:
+class OutputRequest:
     """One output that is asked for.
 
     Parameters
@@ -114,7 +114,7 @@ def _kinds(classes: bool) -> Mapping[str, _Kind]:
     return CLASSES if classes else NUMBERS
 
 
-def asked_for(text: str, model: Model) -> tuple[Question, ...]:
+def parse_custom_attributes(text: str, model: Model) -> tuple[OutputRequest, ...]:
     """Questions in a text such as ``trace=17; output=mean,interval; interval=0.8``; none if it does not ask.
 
     A level asks for its output by itself: ``interval=0.8`` is the usual output, and an interval. Names without ``output=``
@@ -129,7 +129,7 @@ def asked_for(text: str, model: Model) -> tuple[Question, ...]:
 
 
 @lru_cache  # requests ask for the same again and again
-def _questions(text: str, classes: bool, has_variance: bool) -> tuple[Question, ...]:
+def _questions(text: str, classes: bool, has_variance: bool) -> tuple[OutputRequest, ...]:
     names: list[str] = []
     known = _kinds(classes)
     levels: dict[str, Levels] = {}
@@ -154,31 +154,33 @@ def _questions(text: str, classes: bool, has_variance: bool) -> tuple[Question, 
                 f"{name} needs the variance, and this model was trained without; train again with variance=true"
             )
     return tuple(
-        Question(name, levels.get(name, known[name].levels))
+        OutputRequest(name, levels.get(name, known[name].levels))
         for name in dict.fromkeys([*names, *levels])
     )
 
 
-def usual(text: str, model: Model) -> tuple[Question, ...]:
+def usual(text: str, model: Model) -> tuple[OutputRequest, ...]:
     """Questions of a setting such as ``mean,std`` or ``mean,interval=0.8``; the first of the model's outputs if it is empty.
 
     Raises
     ------
     UserError
-        As `asked_for` does.
+        As `parse_custom_attributes` does.
     """
     words = text.strip() or next(iter(kinds(model)))
-    return asked_for(words if "=" in words.partition(",")[0] else f"output={words}", model)
+    return parse_custom_attributes(
+        words if "=" in words.partition(",")[0] else f"output={words}", model
+    )
 
 
-def need_variance(questions: Sequence[Question], model: Model) -> bool:
+def need_variance(questions: Sequence[OutputRequest], model: Model) -> bool:
     """Whether any answer takes the variance of the prediction."""
     known = kinds(model)
     return any(known[question.name].needs_variance for question in questions)
 
 
 def answers(
-    questions: Sequence[Question], model: Model, prediction: Prediction
+    questions: Sequence[OutputRequest], model: Model, prediction: Prediction
 ) -> dict[str, Output]:
     """Answer every question about some rows, by its name; the prediction has variances if the questions need them.
 

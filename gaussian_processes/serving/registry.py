@@ -16,7 +16,7 @@ class AlreadyLoadedError(UserError):
     """A model of that name is there: HTTP 409."""
 
 
-class NoRoomError(UserError):
+class InsufficientMemoryError(UserError):
     """There is no memory for the model until others are unloaded: HTTP 507."""
 
 
@@ -33,7 +33,7 @@ class Loaded:
     size: int
 
 
-class Models:
+class ModelRegistry:
     """Models that are loaded and unloaded while others are asked.
 
     Parameters
@@ -70,7 +70,7 @@ class Models:
             )
             if held + size > self._most_bytes:
                 room = format_bytes(max(self._most_bytes - held, 0))
-                raise NoRoomError(
+                raise InsufficientMemoryError(
                     f"model {name[:200]} takes {format_bytes(size)} and there is room for {room}; unload others first"
                 )
             self._loading[name] = size

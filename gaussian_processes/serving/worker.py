@@ -28,12 +28,12 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.parallel import ONE_THREAD
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
-from gaussian_processes.resources import allowed_bytes
+from gaussian_processes.resources import available_memory
 from gaussian_processes.sagemaker import environment
 from gaussian_processes.serving import formats, outputs
-from gaussian_processes.serving.app import BRIEF_SECONDS, ROWS, Options, Result, create_app, here
+from gaussian_processes.serving.app import INLINE_SECONDS, ROWS, Options, Result, create_app, here
 from gaussian_processes.serving.main import is_true
-from gaussian_processes.serving.registry import Models
+from gaussian_processes.serving.registry import ModelRegistry
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ NICENESS = 10
 # request takes the interpreter back some ten times; so `/ping` stays under 50 ms beside busy threads.
 SWITCH_SECONDS = 0.0005
 # How long requests that are predicted together may keep the next ones waiting, unless two rows of the model take longer.
-PASS_SECONDS = 0.1
+MAX_BATCH_SECONDS = 0.1
 # How long a request may wait while others come without a pause. A dozen of them come in that time, and a model of 1,000 rows
 # takes a sixth of the time for them that it would take one by one. Nobody waits for requests that are not there yet.
 GATHERING_SECONDS = 0.003
@@ -66,7 +66,7 @@ MODELS_SHARE = 0.8
 REQUEST_IDS = ("HTTP_X_AMZN_SAGEMAKER_INFERENCE_ID", "HTTP_X_AMZN_REQUESTID", "HTTP_X_REQUEST_ID")
 
 
-class Door:
+class LoadMonitor:
     """Whose requests this process has taken in, and whether more wait to be."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Door:
 
 
 # gunicorn makes the worker and the application apart from each other; this is what both know.
-DOOR = Door()
+DOOR = LoadMonitor()
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -127,10 +127,10 @@ class Log(Logger):  # type: ignore[misc]
     def access(
         self,
         resp: "GunicornResponse",
-        req: object,
+        req: object,  # noqa: ARG002
         environ: "WSGIEnvironment",
         request_time: timedelta,
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """Write the line of one request."""
         path = environ.get("PATH_INFO")
         if self.cfg.accesslog and path not in {"/ping", "/metrics"}:
@@ -151,7 +151,7 @@ class Log(Logger):  # type: ignore[misc]
             sys.stdout.flush()
 
 
-class Body:
+class CooperativeInput:
     """A request's body that lets other greenlets have a turn before each piece of it is read.
 
     gevent gives them one only where a read has to wait, and nginx hands over 25 MB faster than they are read.
@@ -166,13 +166,13 @@ class Body:
         return self.body.read(*size)
 
 
-def taking_turns(inner: "WSGIApplication") -> "WSGIApplication":
+def cooperative_reads(inner: "WSGIApplication") -> "WSGIApplication":
     """Make an application read its requests' bodies piece by piece."""
 
     def outer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         # What comes in one piece is read at once, and needs no turn.
         if not 0 < int(environ.get("CONTENT_LENGTH") or 0) <= PIECE:
-            environ["wsgi.input"] = Body(
+            environ["wsgi.input"] = CooperativeInput(
                 environ["wsgi.input"]
             )  # in place: the log reads what the application leaves there
         return inner(environ, start_response)
@@ -205,7 +205,7 @@ class Batch:
         return slice(self.size - len(rows), self.size)
 
 
-class Gathering:
+class DynamicBatcher:
     """Predicts together the requests of few rows that come at once, or while others are computed.
 
     A pass over the factor of 10,000 rows takes a quarter longer for eight rows than for one, and most of NumPy's calls take as
@@ -225,9 +225,9 @@ class Gathering:
         """Return what `Model.predict` does, to the last digit or two: sums are taken in another order for several rows."""
         seconds = model.seconds(len(rows), variance)
         # While what is brief is computed, nobody comes in.
-        if seconds < BRIEF_SECONDS and self._alone():
+        if seconds < INLINE_SECONDS and self._alone():
             return model.predict(rows, variance)
-        most = max(PASS_SECONDS, 2 * model.seconds(1, variance))
+        most = max(MAX_BATCH_SECONDS, 2 * model.seconds(1, variance))
         if seconds > most:
             return _run(model, rows, variance)
         key = id(model), variance
@@ -264,7 +264,7 @@ class Gathering:
 
 def _run(model: Model, rows: Array, variance: bool) -> Prediction:
     """Predict in this thread what is brief, and the rest elsewhere."""
-    run = here if model.seconds(len(rows), variance) < BRIEF_SECONDS else elsewhere
+    run = here if model.seconds(len(rows), variance) < INLINE_SECONDS else elsewhere
     return run(lambda: model.predict(rows, variance))
 
 
@@ -301,7 +301,7 @@ def application(body_bytes: int, cores: int) -> "WSGIApplication":
         body_bytes or None,
         transforms(body_bytes, cores, variables.get("SAGEMAKER_BATCH", "")),
         elsewhere,
-        Gathering(DOOR.one_inside).predict,
+        DynamicBatcher(DOOR.one_inside).predict,
     )
     ONE_THREAD.__enter__()  # for good, and not anew with every prediction
     try:
@@ -311,12 +311,12 @@ def application(body_bytes: int, cores: int) -> "WSGIApplication":
     # What the collector of garbage need not look at, it does not write to either: the workers go on sharing it.
     gc.collect()
     gc.freeze()
-    return taking_turns(create_app(served, options))
+    return cooperative_reads(create_app(served, options))
 
 
-def _served(variables: Mapping[str, str], options: Options) -> Model | Models:
+def _served(variables: Mapping[str, str], options: Options) -> Model | ModelRegistry:
     if is_true(variables.get("SAGEMAKER_MULTI_MODEL", "")):
-        return Models(int(allowed_bytes() * MODELS_SHARE))
+        return ModelRegistry(int(available_memory() * MODELS_SHARE))
     try:
         formats.encoder(options.accept)
     except UserError as error:

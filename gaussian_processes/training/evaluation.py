@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.dataset import Examples
+from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.files import atomic_write
 from gaussian_processes.gp import scores
@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
-def predict(model: Model, examples: Examples) -> Prediction:
+def predict(model: Model, examples: Dataset) -> Prediction:
     """Predict the rows of examples, with variances."""
     return model.predict(examples.rows, variance=True, place=examples.place)
 
@@ -39,7 +39,7 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
         variances.append(variance * member.features.target_scale**2)
     mean, variance = mixture([member.weight for member in model.members], means, variances)
     return Prediction(
-        mean, variance, softmax(model.sharpness * mean) if model.schema.labels else None
+        mean, variance, softmax(model.inverse_temperature * mean) if model.schema.labels else None
     )
 
 

@@ -14,22 +14,22 @@ from tempfile import TemporaryDirectory, TemporaryFile
 import numpy as np
 
 from gaussian_processes.data import dataset, readers
-from gaussian_processes.data.dataset import Examples
+from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.readers import Table
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import atomic_write, format_bytes
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.ensembles import split
-from gaussian_processes.linalg.cholesky import WIDTH
+from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.sagemaker import environment, hyperparameters
-from gaussian_processes.sagemaker.environment import Channel, Job
-from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.sagemaker.environment import Channel, TrainingEnvironment
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import evaluation
 from gaussian_processes.training.checkpoints import Checkpoint
-from gaussian_processes.training.trainer import Choice, Teacher
+from gaussian_processes.training.trainer import ModelSelection, Trainer
 
 DESCRIPTION = """\
 Train a Gaussian process on the files of the channel `train` (CSV, JSON Lines, NPY or
@@ -53,13 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(arguments)
-    base, steps = environment.base_folder(os.environ), environment.Steps()
+    base, steps = environment.base_folder(os.environ), environment.CriticalSection()
     return environment.run(
         lambda: train(environment.read(base), steps), environment.failure_file(base), steps
     )
 
 
-def train(job: Job, steps: environment.Steps) -> None:
+def train(job: TrainingEnvironment, steps: environment.CriticalSection) -> None:
     """Train, score and save one model; a signal to stop waits for the panel that is under way."""
     began = time.monotonic()
     settings = hyperparameters.parse(job.hyperparameters)
@@ -68,16 +68,16 @@ def train(job: Job, steps: environment.Steps) -> None:
     schema, data = _data(job, settings)
     with TemporaryDirectory(prefix="panels-") as scratch:
         checkpoint = _checkpoint(job, Path(scratch), steps, _ingredients(settings, schema, data))
-        teacher = Teacher(settings, schema, data.get("validation"), _say, Progress)
-        teacher.check(*data.values())
-        _stages(teacher, data, checkpoint)
-        found = _cross_validation(teacher, data, checkpoint, job) if settings.k_fold else {}
+        trainer = Trainer(settings, schema, data.get("validation"), _say, Progress)
+        trainer.check(*data.values())
+        _stages(trainer, data, checkpoint)
+        found = _cross_validation(trainer, data, checkpoint, job) if settings.k_fold else {}
         comparing = time.monotonic()
-        choice = teacher.choose(data["train"], checkpoint)
+        choice = trainer.choose(data["train"], checkpoint)
         compared = time.monotonic()
         _compared(choice, settings, min(len(data["train"]), marginal_likelihood.ROWS), job)
-        model = teacher.condition(choice, data["train"], checkpoint)
-        found |= _training_scores(teacher, model, data["train"])
+        model = trainer.condition(choice, data["train"], checkpoint)
+        found |= _training_scores(trainer, model, data["train"])
         for name in ("validation", "test"):
             if name in data:
                 found |= _scores(name, model, data[name], job.output_data)
@@ -112,7 +112,7 @@ def _check_writable(folder: Path) -> None:
         ) from error
 
 
-def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
+def _data(job: TrainingEnvironment, settings: Hyperparameters) -> tuple[Schema, dict[str, Dataset]]:
     """What the columns mean, and the examples of every channel."""
     if settings.select == "validation" and "validation" not in job.channels:
         raise UserError(
@@ -138,7 +138,7 @@ def _data(job: Job, settings: Settings) -> tuple[Schema, dict[str, Examples]]:
     return schema, data
 
 
-def _read(name: str, channel: Channel, settings: Settings) -> Table:
+def _read(name: str, channel: Channel, settings: Hyperparameters) -> Table:
     table = readers.read(channel, settings.header)
     for note in table.notes:
         _say(note)
@@ -146,7 +146,7 @@ def _read(name: str, channel: Channel, settings: Settings) -> Table:
     return table
 
 
-def _remark(schema: Schema, known: Examples) -> None:
+def _remark(schema: Schema, known: Dataset) -> None:
     """Say how the columns were understood, and what of the training rows a person may not have meant."""
     what = (
         f"{len(schema.labels)} classes ({', '.join(map(str, schema.labels))[:200]})"
@@ -191,7 +191,10 @@ def _remark(schema: Schema, known: Examples) -> None:
 
 
 def _checkpoint(
-    job: Job, scratch: Path, steps: environment.Steps, ingredients: Sequence[bytes]
+    job: TrainingEnvironment,
+    scratch: Path,
+    steps: environment.CriticalSection,
+    ingredients: Sequence[bytes],
 ) -> Checkpoint:
     """Checkpoint of this host and job, or a folder that does not outlive the process."""
     if job.checkpoints is None:
@@ -203,25 +206,27 @@ def _checkpoint(
 
 
 def _ingredients(
-    settings: Settings, schema: Schema, data: Mapping[str, Examples]
+    settings: Hyperparameters, schema: Schema, data: Mapping[str, Dataset]
 ) -> Sequence[bytes]:
     """What a model is made of."""
     # Other versions compute other last digits, which would not be those of the panels that are there.
-    versions = [WIDTH, *map(version, artifact.LIBRARIES)]
+    versions = [PANEL_WIDTH, *map(version, artifact.LIBRARIES)]
     taught = [data[name] for name in data if name in {"train", settings.select}]
     arrays = [array for known in taught for array in (known.rows, known.targets, known.weights)]
     words = repr(([array.shape for array in arrays], schema, settings, versions))
     return *(array.tobytes() for array in arrays), words.encode()
 
 
-def _stages(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint) -> None:
+def _stages(trainer: Trainer, data: Mapping[str, Dataset], checkpoint: Checkpoint) -> None:
     """Print the validation metrics of models of growing parts of the rows, the last of which is the job's own."""
-    known, settings = data["train"], teacher.settings
+    known, settings = data["train"], trainer.settings
     order = np.random.default_rng(settings.seed).permutation(len(known))
-    apprentice = replace(teacher, say=_ignore)
+    quiet_trainer = replace(trainer, say=_ignore)
     for stage in range(1, settings.stages):
         size = max(len(known) >> (settings.stages - stage), min(FEWEST, len(known)))
-        model = apprentice.fit(known.take(np.sort(order[:size])), checkpoint.part(f"stage-{stage}"))
+        model = quiet_trainer.fit(
+            known.take(np.sort(order[:size])), checkpoint.part(f"stage-{stage}")
+        )
         _say(f"stage {stage} of {settings.stages}: {size:,} rows")
         validation = data["validation"]
         _reported(
@@ -235,31 +240,33 @@ def _stages(teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoi
 
 
 def _cross_validation(
-    teacher: Teacher, data: Mapping[str, Examples], checkpoint: Checkpoint, job: Job
+    trainer: Trainer, data: Mapping[str, Dataset], checkpoint: Checkpoint, job: TrainingEnvironment
 ) -> dict[str, float]:
     """Scores over all rows, each predicted by a model that has not seen its fold."""
-    known, count = data["train"], teacher.settings.k_fold
-    apprentice, fold_of = replace(teacher, say=_ignore), np.empty(len(known), int)
+    known, count = data["train"], trainer.settings.k_fold
+    quiet_trainer, fold_of = replace(trainer, say=_ignore), np.empty(len(known), int)
     parts: list[Prediction] = []
-    folds = split(len(known), count, teacher.settings.seed)
+    folds = split(len(known), count, trainer.settings.seed)
     for number, left_out in enumerate(folds, 1):
         taught = known.take(np.setdiff1d(np.arange(len(known)), left_out))
         part = checkpoint.part(f"fold-{number}")
-        parts.append(evaluation.predict(apprentice.fit(taught, part), known.take(left_out)))
+        parts.append(evaluation.predict(quiet_trainer.fit(taught, part), known.take(left_out)))
         fold_of[left_out] = number
         _say(
             f"fold {number} of {count}: {len(left_out)} rows, {_listed(evaluation.scored(known.targets[left_out], parts[-1]))}"
         )
     whole = evaluation.joined(folds, parts)
     path = job.output_data / "out_of_fold.csv"
-    evaluation.write(path, teacher.schema, known.targets, whole, {"fold": fold_of.tolist()})
+    evaluation.write(path, trainer.schema, known.targets, whole, {"fold": fold_of.tolist()})
     found = evaluation.scored(known.targets, whole)
     # A regular expression for validation:… finds these as well: what it is to find in the end is printed last.
     names = ("cross_validation",) if "validation" in data else ("cross_validation", "validation")
     return _reported({f"{name}:{score}": value for name in names for score, value in found.items()})
 
 
-def _compared(choice: Choice, settings: Settings, rows: int, job: Job) -> None:
+def _compared(
+    choice: ModelSelection, settings: Hyperparameters, rows: int, job: TrainingEnvironment
+) -> None:
     """Print and keep what the candidates have come to."""
     lines = [
         {
@@ -298,9 +305,9 @@ def _write_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(lines)
 
 
-def _training_scores(teacher: Teacher, model: Model, known: Examples) -> dict[str, float]:
+def _training_scores(trainer: Trainer, model: Model, known: Dataset) -> dict[str, float]:
     """Log evidence, and leave-one-out scores if they are wanted, in the units of the target."""
-    wanted, most = teacher.settings.leave_one_out, hyperparameters.LEAVE_ONE_OUT_ROWS
+    wanted, most = trainer.settings.leave_one_out, hyperparameters.LEAVE_ONE_OUT_ROWS
     evidences = [
         member.process.log_evidence()
         - len(known) * float(np.log(member.features.target_scale).sum())
@@ -313,13 +320,13 @@ def _training_scores(teacher: Teacher, model: Model, known: Examples) -> dict[st
             f"leave-one-out scores are left out beyond {most:,} rows; leave_one_out=true computes them"
         )
     elif wanted is not False:
-        prediction = evaluation.leave_one_out(model, teacher.targets(known))
+        prediction = evaluation.leave_one_out(model, trainer.targets(known))
         said = evaluation.scored(known.targets, prediction)
         found |= {f"train:LOO_{name}": said[name] for name in said if name not in {"MAE", "R2"}}
     return _reported(found)
 
 
-def _scores(name: str, model: Model, known: Examples, folder: Path) -> dict[str, float]:
+def _scores(name: str, model: Model, known: Dataset, folder: Path) -> dict[str, float]:
     """Scores on the rows of a channel; the predictions go into a file."""
     prediction = evaluation.predict(model, known)
     evaluation.write(folder / f"{name}_predictions.csv", model.schema, known.targets, prediction)
@@ -333,7 +340,7 @@ def _scores(name: str, model: Model, known: Examples, folder: Path) -> dict[str,
     )
 
 
-def _members(model: Model, data: Mapping[str, Examples]) -> list[dict[str, float]]:
+def _members(model: Model, data: Mapping[str, Dataset]) -> list[dict[str, float]]:
     """Every member of an ensemble with its own scores on the channels beside the training rows."""
     described = []
     for member in model.members:
@@ -356,7 +363,9 @@ def _reported(found: Mapping[str, float]) -> dict[str, float]:
     return dict(found)
 
 
-def _save(model: Model, settings: Settings, found: Mapping[str, object], job: Job) -> None:
+def _save(
+    model: Model, settings: Hyperparameters, found: Mapping[str, object], job: TrainingEnvironment
+) -> None:
     """Write the model and its metrics; without the factors if they are not wanted."""
     factors = [member.process.factor for member in model.members]
     size = sum(panel.nbytes for factor in factors if factor for panel in factor.panels)

@@ -12,8 +12,8 @@ import numpy as np
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import format_bytes
 from gaussian_processes.gp.regression import working_bytes
-from gaussian_processes.linalg.cholesky import Memory, Store, packed_bytes
-from gaussian_processes.resources import allowed_bytes, allowed_cores
+from gaussian_processes.linalg.cholesky import InMemoryPanels, PanelStorage, packed_bytes
+from gaussian_processes.resources import available_cpus, available_memory
 from gaussian_processes.training.checkpoints import Checkpoint
 
 # The types that each precision may store the factor in, the best first.
@@ -41,10 +41,10 @@ class Storage:
     checkpoint: Checkpoint
     in_files: bool
 
-    def __call__(self, diagonal: float) -> Store:
+    def __call__(self, diagonal: float) -> PanelStorage:
         """Return the store of the matrix with that diagonal."""
         kind = np.dtype(self.kind)
-        return self.checkpoint.panels(diagonal, kind) if self.in_files else Memory(kind)
+        return self.checkpoint.panels(diagonal, kind) if self.in_files else InMemoryPanels(kind)
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -69,7 +69,7 @@ def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> St
     UserError
         If memory does not suffice to work in, or the disk to keep the panels on, with the sizes and the remedies.
     """
-    (rows, columns), memory, cores = shape, allowed_bytes(), allowed_cores()
+    (rows, columns), memory, cores = shape, available_memory(), available_cpus()
     working = working_bytes(rows, columns, cores)
     if working > memory:
         fitting = (

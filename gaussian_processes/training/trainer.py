@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from gaussian_processes.data import preprocessing
-from gaussian_processes.data.dataset import Examples
-from gaussian_processes.data.preprocessing import Features, Preparation
+from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.preprocessing import PreprocessingOptions, Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp import marginal_likelihood, scores
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.gp.marginal_likelihood import Observations, Prior
-from gaussian_processes.gp.regression import RESIDUAL, GaussianProcess, GramMatrix, fit
+from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
+from gaussian_processes.gp.regression import CG_TOLERANCE, GaussianProcess, GramMatrix, fit
 from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progress, slices
-from gaussian_processes.model.model import Member, Model, softmax
-from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.model.model import EnsembleMember, Model, softmax
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.storage import Storage, choose
 
@@ -34,19 +34,19 @@ Array = NDArray[np.float64]
 Say = Callable[[str], None]
 
 # Candidates that are refined on all rows of the sample: what few rows say of the others suffices to see that they are worse.
-LEADERS = 3
+REFINED_CANDIDATES = 3
 # Between probabilities that hardly differ, and those that only the largest mean decides.
 SHARPNESS = (0.1, 1000.0)
 
 
 @dataclass(frozen=True)
-class Trial:
+class CandidateResult:
     """What one candidate has come to on the sample.
 
     Parameters
     ----------
     scaling : str
-    prior : Prior
+    prior : KernelParameters
     log_evidence : float
         Of the sample's targets in their units.
     loo_nlpd : float
@@ -56,7 +56,7 @@ class Trial:
     """
 
     scaling: str
-    prior: Prior
+    prior: KernelParameters
     log_evidence: float
     loo_nlpd: float
     validation_error: float | None
@@ -71,46 +71,46 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CandidateFit:
     """A trial, and what else is known of it while others are judged.
 
     Parameters
     ----------
-    trial : Trial
+    trial : CandidateResult
     densities : ndarray of shape (n,)
         Log density of every row of the sample, predicted from all others.
     means : ndarray of shape (n, t)
         Mean of every row, likewise.
-    learned : Features
-    known : Observations
+    learned : Preprocessor
+    known : TrainingData
         What it was conditioned on.
     """
 
-    trial: Trial
+    trial: CandidateResult
     densities: Array
     means: Array
-    learned: Features
-    known: Observations
+    learned: Preprocessor
+    known: TrainingData
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelSelection:
     """Candidates, how much each counts in the model, and how sharp its probabilities are."""
 
-    trials: Sequence[Trial]
+    trials: Sequence[CandidateResult]
     weights: Sequence[float]
-    sharpness: float
+    inverse_temperature: float
 
 
 @dataclass(frozen=True)
-class Teacher:
+class Trainer:
     """Makes models of examples, as a job's settings say.
 
     Parameters
     ----------
-    settings : Settings
+    settings : Hyperparameters
     schema : Schema
-    validation : Examples, optional
+    validation : Dataset, optional
         What ``select=validation`` compares on.
     say : callable
         Told, in sentences, what a person may want to know.
@@ -118,13 +118,13 @@ class Teacher:
         Makes what is told how far a factorisation is.
     """
 
-    settings: Settings
+    settings: Hyperparameters
     schema: Schema
-    validation: Examples | None
+    validation: Dataset | None
     say: Say
     progress: Callable[[], Progress | None]
 
-    def choose(self, examples: Examples, checkpoint: Checkpoint) -> Choice:
+    def choose(self, examples: Dataset, checkpoint: Checkpoint) -> ModelSelection:
         """Compare the candidates on a sample of the examples, or recall what an earlier run has chosen."""
         noted = checkpoint.recall("choice")
         if noted is None:
@@ -132,11 +132,11 @@ class Teacher:
             checkpoint.note("choice", noted)
         return _read(noted)
 
-    def fit(self, examples: Examples, checkpoint: Checkpoint) -> Model:
+    def fit(self, examples: Dataset, checkpoint: Checkpoint) -> Model:
         """Choose and condition."""
         return self.condition(self.choose(examples, checkpoint), examples, checkpoint)
 
-    def condition(self, choice: Choice, examples: Examples, checkpoint: Checkpoint) -> Model:
+    def condition(self, choice: ModelSelection, examples: Dataset, checkpoint: Checkpoint) -> Model:
         """Condition the candidates that count on all examples."""
         members = []
         for index, (trial, weight) in enumerate(zip(choice.trials, choice.weights, strict=True)):
@@ -147,10 +147,10 @@ class Teacher:
                 process = self._process(
                     prior, learned, examples, checkpoint.part(f"member-{index}")
                 )
-                members.append(Member(learned, process, weight))
-        return Model(self.schema, tuple(members), choice.sharpness)
+                members.append(EnsembleMember(learned, process, weight))
+        return Model(self.schema, tuple(members), choice.inverse_temperature)
 
-    def _remark(self, trial: Trial, weight: float, rows: int) -> None:
+    def _remark(self, trial: CandidateResult, weight: float, rows: int) -> None:
         """Say what a candidate is, and what in it a person may want to change."""
         prior, names = trial.prior, self.learned_names
         share = f"; {weight:.1%} of the model" if weight < 1 else ""
@@ -166,29 +166,31 @@ class Teacher:
         if "relevance" in names:
             self.say(f"relevance={', '.join(f'{weight:.3g}' for weight in prior.relevance)}")
 
-    def check(self, *parts: Examples) -> None:
+    def check(self, *parts: Dataset) -> None:
         """Refuse, before hours are spent, rows that the first of some examples leads to expect no points of."""
         learned = self._features(parts[0], "columns")
         for examples in parts:
             learned.points(examples.rows, examples.place)
 
-    def targets(self, examples: Examples) -> Array:
+    def targets(self, examples: Dataset) -> Array:
         """Targets to regress on, of shape (n, t): in classification the indicators of the classes."""
         if not self.schema.labels:
             return examples.targets
         indicators: Array = (examples.targets == np.arange(len(self.schema.labels))).astype(float)
         return indicators
 
-    def _features(self, examples: Examples, scaling: str) -> Features:
+    def _features(self, examples: Dataset, scaling: str) -> Preprocessor:
         settings = self.settings
         # A bias that is still to be found is positive; so is the 1 that stands for it here.
         bias = 1.0 if settings.bias is None else settings.bias
-        preparation = Preparation(settings.inputs, scaling, settings.targets_are_standardized, bias)
+        preparation = PreprocessingOptions(
+            settings.inputs, scaling, settings.targets_are_standardized, bias
+        )
         return preprocessing.learn(
             examples.rows, self.targets(examples), self.schema.levels, preparation
         )
 
-    def _compare(self, examples: Examples) -> Choice:
+    def _compare(self, examples: Dataset) -> ModelSelection:
         """Judge every candidate on a sample, refine those that lead, and weigh all."""
         size = min(len(examples), marginal_likelihood.ROWS)
         indices = np.sort(
@@ -196,14 +198,16 @@ class Teacher:
         )
         sample = examples.take(indices)
         verdicts = [
-            self._judge(*candidate, sample) for candidate in self._candidates(examples, sample)
+            self._evaluate(*candidate, sample) for candidate in self._candidates(examples, sample)
         ]
         ranking = sorted(
             range(len(verdicts)),
             key=lambda index: -verdicts[index].trial.score(self.settings.select),
         )
         for index in (
-            ranking[:LEADERS] if size > marginal_likelihood.FEW_ROWS and self.learned_names else ()
+            ranking[:REFINED_CANDIDATES]
+            if size > marginal_likelihood.FEW_ROWS and self.learned_names
+            else ()
         ):
             trial, learned, known = (
                 verdicts[index].trial,
@@ -211,26 +215,26 @@ class Teacher:
                 verdicts[index].known,
             )
             prior = marginal_likelihood.learn(trial.prior, self.learned_names, known, trial.prior)
-            verdicts[index] = self._judge(trial.scaling, prior, learned, known, sample)
+            verdicts[index] = self._evaluate(trial.scaling, prior, learned, known, sample)
         trials = [verdict.trial for verdict in verdicts]
         weights = self._weights(
             trials, np.column_stack([verdict.densities for verdict in verdicts])
         )
         blended = np.tensordot(weights, np.array([verdict.means for verdict in verdicts]), axes=1)
-        return Choice(
+        return ModelSelection(
             trials, weights.tolist(), _sharpness(blended, sample) if self.schema.labels else 0.0
         )
 
     def _candidates(
-        self, examples: Examples, sample: Examples
-    ) -> Iterator[tuple[str, Prior, Features, Observations]]:
+        self, examples: Dataset, sample: Dataset
+    ) -> Iterator[tuple[str, KernelParameters, Preprocessor, TrainingData]]:
         """Every scaling and kernel, with what few rows of the sample say of its other parameters."""
         settings, names = self.settings, self.learned_names
         for scaling in (
             ("columns", "overall") if settings.scaling == "auto" else (settings.scaling,)
         ):
             learned = self._features(examples, scaling)
-            known = Observations(
+            known = TrainingData(
                 learned.standardized(sample.rows),
                 learned.targets(self.targets(sample)),
                 sample.weights,
@@ -242,16 +246,23 @@ class Teacher:
             for q in settings.q:
                 start = None
                 for depth in settings.l:
-                    prior = Prior(
+                    prior = KernelParameters(
                         ArcCosine(q, depth), settings.noise or 0.0, learned.bias, learned.relevance
                     )
                     # The best of one depth is near the best of the next, which is found from there in a few steps.
-                    start = marginal_likelihood.learn_roughly(prior, names, known, start)
+                    start = marginal_likelihood.maximize_log_marginal_likelihood_on_subset(
+                        prior, names, known, start
+                    )
                     yield scaling, start, learned, known
 
-    def _judge(
-        self, scaling: str, prior: Prior, learned: Features, known: Observations, sample: Examples
-    ) -> "Verdict":
+    def _evaluate(
+        self,
+        scaling: str,
+        prior: KernelParameters,
+        learned: Preprocessor,
+        known: TrainingData,
+        sample: Dataset,
+    ) -> "CandidateFit":
         """Condition a candidate on the sample, and see how it does there."""
         process, scale = known.condition(prior), learned.target_scale
         mean, variance = process.leave_one_out(known.y)
@@ -263,24 +274,28 @@ class Teacher:
         error = None
         if self.validation is not None and self.settings.select == "validation":
             here = replace(learned, bias=prior.bias, relevance=prior.relevance)
-            sharpness = _sharpness(mean, sample) if self.schema.labels else 0.0
-            error = self._error(Member(here, process).mean(self.validation.rows), sharpness)
-        return Verdict(
-            Trial(scaling, prior, evidence, -float(densities.mean()), error),
+            inverse_temperature = _sharpness(mean, sample) if self.schema.labels else 0.0
+            error = self._error(
+                EnsembleMember(here, process).mean(self.validation.rows), inverse_temperature
+            )
+        return CandidateFit(
+            CandidateResult(scaling, prior, evidence, -float(densities.mean()), error),
             densities,
             mean,
             learned,
             known,
         )
 
-    def _error(self, mean: Array, sharpness: float) -> float:
+    def _error(self, mean: Array, inverse_temperature: float) -> float:
         """RMSE on the validation rows, or the log loss of classes."""
         assert self.validation is not None  # noqa: S101  whoever asks has looked
         if self.schema.labels:
-            return scores.log_loss(self.validation.targets[:, 0], softmax(sharpness * mean))
+            return scores.log_loss(
+                self.validation.targets[:, 0], softmax(inverse_temperature * mean)
+            )
         return scores.rmse(self.validation.targets, mean)
 
-    def _weights(self, trials: Sequence[Trial], densities: Array) -> Array:
+    def _weights(self, trials: Sequence[CandidateResult], densities: Array) -> Array:
         """How much each candidate counts, in all 1."""
         if self.settings.ensemble == "stack":
             return stacking_weights(densities)
@@ -297,7 +312,11 @@ class Teacher:
         return [*names, "relevance"] if self.settings.relevance == "auto" else names
 
     def _process(
-        self, prior: Prior, learned: Features, examples: Examples, checkpoint: Checkpoint
+        self,
+        prior: KernelParameters,
+        learned: Preprocessor,
+        examples: Dataset,
+        checkpoint: Checkpoint,
     ) -> GaussianProcess:
         """Condition a prior on all examples, in the precision and place that an earlier run has chosen, if there was one."""
         # What fits into memory may differ when the job is started again; the panels that are there are of the first choice.
@@ -348,7 +367,7 @@ class Teacher:
             )
         if process.iterations:
             say(
-                f"{process.iterations} iterations in float64 refined the weights to a residual of {RESIDUAL:g}"
+                f"{process.iterations} iterations in float64 refined the weights to a residual of {CG_TOLERANCE:g}"
             )
             say(
                 f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise, 1e-6)):.0e}"
@@ -360,14 +379,14 @@ class Teacher:
         return process
 
 
-def _sharpness(mean: Array, sample: Examples) -> float:
+def _sharpness(mean: Array, sample: Dataset) -> float:
     """What the means of classes are multiplied by for the softmax of the smallest log loss.
 
     Parameters
     ----------
     mean : ndarray of shape (n, k)
         Of the indicators, each row predicted from all others: so the probabilities are right for rows that were not seen.
-    sample : Examples
+    sample : Dataset
 
     Notes
     -----
@@ -382,17 +401,21 @@ def _sharpness(mean: Array, sample: Examples) -> float:
     return float(np.exp(found.x))
 
 
-def _written(choice: Choice) -> dict[str, Any]:
+def _written(choice: ModelSelection) -> dict[str, Any]:
     """Choice as JSON can hold it."""
     trials = [
         asdict(trial) | {"relevance": trial.prior.relevance.tolist()} for trial in choice.trials
     ]
     for trial in trials:
         trial["prior"].pop("relevance")
-    return {"trials": trials, "weights": list(choice.weights), "sharpness": choice.sharpness}
+    return {
+        "trials": trials,
+        "weights": list(choice.weights),
+        "inverse_temperature": choice.inverse_temperature,
+    }
 
 
-def _read(noted: Mapping[str, Any]) -> Choice:
+def _read(noted: Mapping[str, Any]) -> ModelSelection:
     trials = []
     for trial in noted["trials"]:
         prior = {
@@ -401,8 +424,8 @@ def _read(noted: Mapping[str, Any]) -> Choice:
             "relevance": np.array(trial["relevance"]),
         }
         rest = {name: value for name, value in trial.items() if name not in {"prior", "relevance"}}
-        trials.append(Trial(prior=Prior(**prior), **rest))
-    return Choice(trials, noted["weights"], noted["sharpness"])
+        trials.append(CandidateResult(prior=KernelParameters(**prior), **rest))
+    return ModelSelection(trials, noted["weights"], noted["inverse_temperature"])
 
 
 @dataclass(frozen=True)
@@ -411,7 +434,7 @@ class Learner:
 
     Parameters
     ----------
-    settings : Settings
+    settings : Hyperparameters
         Of regression.
 
     Examples
@@ -422,9 +445,9 @@ class Learner:
     [[2.]]
     """
 
-    settings: Settings = field(default_factory=Settings)
+    settings: Hyperparameters = field(default_factory=Hyperparameters)
 
-    def fit(self, rows: Array, targets: Array) -> "Learned":
+    def fit(self, rows: Array, targets: Array) -> "FittedRegressor":
         """Learn from rows of shape (n, d) and targets of shape (n, t)."""
         columns = [
             Column(str(position), position) for position in range(rows.shape[1] + targets.shape[1])
@@ -432,15 +455,15 @@ class Learner:
         schema = Schema(
             False, len(columns), tuple(columns[: rows.shape[1]]), tuple(columns[rows.shape[1] :])
         )
-        examples = Examples(rows, targets, np.ones(len(rows)), preprocessing.numbered)
-        teacher = Teacher(self.settings, schema, None, lambda _: None, lambda: None)
+        examples = Dataset(rows, targets, np.ones(len(rows)), preprocessing.numbered)
+        teacher = Trainer(self.settings, schema, None, lambda _: None, lambda: None)
         with TemporaryDirectory(prefix="panels-") as scratch:
             checkpoint = Checkpoint(Path(scratch))
-            return Learned(teacher.fit(examples, checkpoint))
+            return FittedRegressor(teacher.fit(examples, checkpoint))
 
 
 @dataclass(frozen=True)
-class Learned:
+class FittedRegressor:
     """A model for arrays of numbers."""
 
     model: Model

@@ -21,19 +21,19 @@ from gaussian_processes.tuning import (
     report,
     results,
 )
-from gaussian_processes.tuning.backends import Place
-from gaussian_processes.tuning.backends.docker import Containers
-from gaussian_processes.tuning.backends.local import Processes
-from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
+from gaussian_processes.tuning.backends import Backend
+from gaussian_processes.tuning.backends.docker import DockerContainers
+from gaussian_processes.tuning.backends.local import LocalProcesses
+from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.jobfile import Changes
 from gaussian_processes.tuning.progress import Progress
 from gaussian_processes.tuning.results import Results
-from gaussian_processes.tuning.tuner import InterruptedSearchError, Search
+from gaussian_processes.tuning.tuner import InterruptedSearchError, Tuner
 
 # Where searches go unless --out says so.
 FOLDER = Path("tuning")
-PLACES = {"process": Processes, "docker": Containers, "sagemaker": TrainingJobs}
+PLACES = {"process": LocalProcesses, "docker": DockerContainers, "sagemaker": SageMakerJobs}
 Do = Callable[[argparse.Namespace], None]
 Commands = Any  # argparse gives the type that holds subcommands no public name
 # As a shell says it of a program that Ctrl-C ended.
@@ -156,7 +156,7 @@ def _run(asked: argparse.Namespace) -> None:
     folder = asked.out or FOLDER / job.name
     progress = Progress(min(job.limits.jobs, job.space.size))
     try:
-        search = Search(
+        search = Tuner(
             job,
             _place(job, asked.on, folder),
             folder,
@@ -171,8 +171,8 @@ def _run(asked: argparse.Namespace) -> None:
     _conclude(found, folder)
 
 
-def _place(job: TuningJob, name: str, folder: Path) -> Place:
-    place: Place = PLACES[name](job, folder / "trials")
+def _place(job: TuningJob, name: str, folder: Path) -> Backend:
+    place: Backend = PLACES[name](job, folder / "trials")
     return place
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
-from gaussian_processes.tuning.backends import COMPLETED, RUNNING, Place, Report
-from gaussian_processes.tuning.backends.docker import Containers, docker, image
-from gaussian_processes.tuning.backends.local import Processes
-from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
+from gaussian_processes.tuning.backends import COMPLETED, RUNNING, Backend, Report
+from gaussian_processes.tuning.backends.docker import DockerContainers, docker, image
+from gaussian_processes.tuning.backends.local import LocalProcesses
+from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import Results, Row
 
@@ -75,10 +75,10 @@ def _job(found: Results, folder: Path, where: str) -> TuningJob:
 
 def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
     """Train the best hyperparameters; return where the model is."""
-    places: Mapping[str, Callable[[TuningJob, Path], Place]] = {
-        "process": Processes,
-        "docker": Containers,
-        "sagemaker": TrainingJobs,
+    places: Mapping[str, Callable[[TuningJob, Path], Backend]] = {
+        "process": LocalProcesses,
+        "docker": DockerContainers,
+        "sagemaker": SageMakerJobs,
     }
     _heed_signals()
     place = places[where](job, folder / "trials")
@@ -95,7 +95,7 @@ def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
     return report.model
 
 
-def _ended(place: Place, name: str) -> Report:
+def _ended(place: Backend, name: str) -> Report:
     """Report of a training job at its end, which is waited for."""
     while True:
         with suppress(BackendBusyError):  # the next look will tell

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from gaussian_processes.sagemaker import hyperparameters
-from gaussian_processes.tuning.space import LINEAR, LOGARITHMIC, Numbers, Range, Space, Words
+from gaussian_processes.tuning.space import (
+    LINEAR,
+    LOGARITHMIC,
+    CategoricalRange,
+    NumericRange,
+    Range,
+    Space,
+)
 
 # Those of AMT's strategies that have rules of their own.
 GRID, HYPERBAND = "Grid", "Hyperband"
@@ -160,7 +167,7 @@ def _limits(config: Mapping[str, Any], definition: Mapping[str, Any]) -> Limits:
 
 def _space(given: Mapping[str, Any]) -> Space:
     found: list[Range] = [
-        Words(one["Name"], tuple(one["Values"]))
+        CategoricalRange(one["Name"], tuple(one["Values"]))
         for one in given.get("CategoricalParameterRanges", [])
     ]
     for kind in ("Integer", "Continuous"):
@@ -168,7 +175,7 @@ def _space(given: Mapping[str, Any]) -> Space:
             least, greatest = float(one["MinValue"]), float(one["MaxValue"])
             scaling = one.get("ScalingType", "Auto")
             scaling = _automatic(one["Name"], least, greatest) if scaling == "Auto" else scaling
-            found.append(Numbers(one["Name"], least, greatest, kind == "Integer", scaling))
+            found.append(NumericRange(one["Name"], least, greatest, kind == "Integer", scaling))
     return Space(tuple(sorted(found, key=lambda entry: entry.name)))
 
 

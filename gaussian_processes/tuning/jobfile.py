@@ -16,7 +16,13 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker import hyperparameters
 from gaussian_processes.tuning import shapes
 from gaussian_processes.tuning.job import FILE, GRID, HYPERBAND, TuningJob, of_request, ranges
-from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Words, text
+from gaussian_processes.tuning.space import (
+    LOGARITHMIC,
+    REVERSE,
+    CategoricalRange,
+    NumericRange,
+    text,
+)
 
 # AMT's limits that its request's shape does not show.
 MOST_RANGES, MOST_HYPERPARAMETERS = 30, 100
@@ -246,7 +252,9 @@ def _of_metrics(job: TuningJob) -> Iterator[str]:
 def _of_hyperparameters(job: TuningJob) -> Iterator[str]:
     """What the training program would refuse, of the static values and of the ends of the ranges."""
     ends = {
-        one.name: one.words if isinstance(one, Words) else [text(one.value(end)) for end in (0, 1)]
+        one.name: one.words
+        if isinstance(one, CategoricalRange)
+        else [text(one.value(end)) for end in (0, 1)]
         for one in job.space
     }
     first = {**job.static, **{name: values[0] for name, values in ends.items()}}
@@ -270,7 +278,7 @@ def _of_strategy(job: TuningJob, runner: Runner) -> Iterator[str]:
         yield f"AMT takes one objective, but the job has {len(job.objectives)}; run it here, or keep one"
     if job.strategy == GRID:
         for entry in job.space:
-            if isinstance(entry, Numbers):
+            if isinstance(entry, NumericRange):
                 yield f"{entry.name} is a range of numbers, but Grid takes categorical ranges only; list its values there"
         if job.limits.jobs not in (math.inf, job.space.size):
             yield (

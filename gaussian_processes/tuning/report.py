@@ -13,7 +13,7 @@ import altair as alt
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning.backends import FAILED
 from gaussian_processes.tuning.results import Results, records
-from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Range
+from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, NumericRange, Range
 
 HTML, PNG = "report.html", "report.png"
 # Two charts of this width side by side fill a laptop's screen.
@@ -135,7 +135,7 @@ class _Page:
     @property
     def _whole(self) -> list[Range]:
         whole: list[Range] = [
-            entry for entry in self.ranges if isinstance(entry, Numbers) and entry.whole
+            entry for entry in self.ranges if isinstance(entry, NumericRange) and entry.whole
         ]
         return sorted(whole, key=lambda entry: {"q": 0, "l": 1}.get(entry.name, 2))[:2]
 
@@ -197,7 +197,7 @@ class _Page:
     def against(self, entry: Range) -> Any:
         """The objective against one hyperparameter, on its own scale."""
         name = _field(entry.name)
-        if isinstance(entry, Numbers):
+        if isinstance(entry, NumericRange):
             logarithmic = entry.scaling in (LOGARITHMIC, REVERSE)
             title = f"1 - {entry.name}" if entry.scaling == REVERSE else entry.name
             scale = (
@@ -221,7 +221,7 @@ class _Page:
             )
         drawn = self._points(alt.Chart().mark_point(filled=True, size=60), x)
         return _sized(
-            drawn.add_params(self.brush) if isinstance(entry, Numbers) else drawn,
+            drawn.add_params(self.brush) if isinstance(entry, NumericRange) else drawn,
             f"Against {entry.name}",
         )
 
@@ -455,7 +455,7 @@ def _drawn(entry: Range, value: Any) -> Any:
     """Value on an axis: of a reverse logarithm, the distance from 1, on a logarithmic one."""
     return (
         1 - value
-        if isinstance(entry, Numbers) and entry.scaling == REVERSE and value is not None
+        if isinstance(entry, NumericRange) and entry.scaling == REVERSE and value is not None
         else value
     )
 

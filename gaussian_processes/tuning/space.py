@@ -23,7 +23,7 @@ LINEAR, LOGARITHMIC, REVERSE = "Linear", "Logarithmic", "ReverseLogarithmic"
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumericRange:
     """Numbers from `least` to `greatest`, ends included.
 
     Parameters
@@ -113,7 +113,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Words:
+class CategoricalRange:
     """A few words, none nearer to another than to the rest."""
 
     name: str
@@ -165,7 +165,7 @@ class Words:
         return bare if bare in self.words else string
 
 
-Range = Numbers | Words
+Range = NumericRange | CategoricalRange
 
 
 @dataclass(frozen=True)

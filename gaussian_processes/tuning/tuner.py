@@ -18,7 +18,7 @@ from optuna.trial import Trial, TrialState
 
 from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import journal, log_metrics, results, stopping
-from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPPED, Place, Report
+from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPPED, Backend, Report
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import Value, text
@@ -40,7 +40,7 @@ class InterruptedSearchError(Exception):
 
 
 @dataclass
-class Slot:
+class RunningTrial:
     """A training job that is under way.
 
     Parameters
@@ -63,13 +63,13 @@ class Slot:
     told: str = ""
 
 
-class Search:
+class Tuner:
     """A search: its study, the place where its training jobs run, and those that run.
 
     Parameters
     ----------
     job : TuningJob
-    place : Place
+    place : Backend
     folder : Path
         Where its journal and its table are.
     parents : callable
@@ -81,7 +81,7 @@ class Search:
     def __init__(
         self,
         job: TuningJob,
-        place: Place,
+        place: Backend,
         folder: Path,
         parents: Callable[[str], Results],
         watch: Callable[[Results, int], None] = lambda *_: None,
@@ -94,8 +94,8 @@ class Search:
         self._parents = parents
         self._watch = watch
         self._began = time.monotonic()
-        self._running: dict[str, Slot] = {}
-        self._waiting: list[Slot] = []
+        self._running: dict[str, RunningTrial] = {}
+        self._waiting: list[RunningTrial] = []
         self._followers: list[tuple[Trial, int]] = []
         self._failures = 0
         self._promises: list[float] = []
@@ -145,11 +145,11 @@ class Search:
         """Follow a training job that an earlier run may have left running; start it if that run has not."""
         if row and row.status == RUNNING:
             steps = len(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-            self._running[row.name] = Slot(trial, row, steps, adopted=True)
+            self._running[row.name] = RunningTrial(trial, row, steps, adopted=True)
         else:
             self._waiting.append(self._next_attempt(trial, row))
 
-    def _next_attempt(self, trial: Trial, row: Row | None) -> Slot:
+    def _next_attempt(self, trial: Trial, row: Row | None) -> RunningTrial:
         """Begin once more, under a name that says which attempt it is."""
         attempts = (
             row.name.removeprefix(f"{self._prefix}-").split("-")[1:] or ["1"] if row else ["0"]
@@ -161,9 +161,9 @@ class Search:
         """What the names of all training jobs of this search begin with, in this account only."""
         return f"{self.job.name}-{self.study.user_attrs[journal.RUN]}"
 
-    def _slot(self, trial: Trial, attempt: int = 1) -> Slot:
+    def _slot(self, trial: Trial, attempt: int = 1) -> RunningTrial:
         again = f"-{attempt}" if attempt > 1 else ""
-        return Slot(
+        return RunningTrial(
             trial,
             Row(
                 self.job.space.loaded(trial.params),
@@ -211,7 +211,7 @@ class Search:
             self._running[slot.row.name] = slot
             self._show()
 
-    def _strings(self, slot: Slot) -> dict[str, str]:
+    def _strings(self, slot: RunningTrial) -> dict[str, str]:
         values = {name: text(value) for name, value in slot.row.values.items()}
         # AMT tells the program in the same way what it is tuned for.
         return {
@@ -220,7 +220,7 @@ class Search:
             "_tuning_objective_metric": self.job.objectives[0].metric,
         }
 
-    def _next(self) -> Slot | None:
+    def _next(self) -> RunningTrial | None:
         """Return a trial with new values; one whose values are known is answered from what is known."""
         known = self._known()
         if len(known) >= self.job.limits.jobs:
@@ -258,7 +258,7 @@ class Search:
                 )
                 self._followers.remove((trial, before))
 
-    def _look(self, name: str, slot: Slot, report: Report) -> None:
+    def _look(self, name: str, slot: RunningTrial, report: Report) -> None:
         """Take note of what a job has printed, and of its end."""
         if slot.adopted and not slot.told and report.state not in (RUNNING, COMPLETED):
             # Whatever ended it while nobody looked, a crash of this machine or Ctrl-C, says nothing of its values.
@@ -278,7 +278,7 @@ class Search:
                 [name], f"it ran longer than MaxRuntimeInSeconds, {self.job.limits.seconds_each:g}"
             )
 
-    def _count(self, name: str, slot: Slot, report: Report) -> None:
+    def _count(self, name: str, slot: RunningTrial, report: Report) -> None:
         """Report every new value of the objective, and stop a job that is not worth its end.
 
         Each is judged by itself, also where a look finds several: Hyperband compares jobs at the same step.
@@ -300,7 +300,7 @@ class Search:
     def _last_step(self) -> float:
         return self.job.resources[1] if self.job.resources else math.inf
 
-    def _end(self, slot: Slot, report: Report) -> None:
+    def _end(self, slot: RunningTrial, report: Report) -> None:
         """Remember how a job ended, and tell the strategy."""
         found = {**report.metrics, **log_metrics.last(report.log, self.job.metrics)}
         missing = [one.metric for one in self.job.objectives if one.metric not in found]
@@ -329,7 +329,7 @@ class Search:
                 f"{self._failures} training jobs in a row failed, the last one because: {failure}"
             )
 
-    def _tell(self, slot: Slot, state: str, values: list[float]) -> None:
+    def _tell(self, slot: RunningTrial, state: str, values: list[float]) -> None:
         """Tell the strategy; what a job has found before it was stopped counts too."""
         if state == FAILED or not values:
             self.study.tell(slot.trial, state=TrialState.FAIL)
@@ -384,7 +384,7 @@ class Search:
             slot.row = replace(slot.row, status=STOPPED, failure=reason)
             self._note(slot)
 
-    def _note(self, slot: Slot) -> None:
+    def _note(self, slot: RunningTrial) -> None:
         journal.note(self.study, slot.trial.number, slot.row)
 
     def _show(self) -> None:

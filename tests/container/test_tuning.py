@@ -18,9 +18,9 @@ from tuning.sagemaker import Server, Service, aws_at, storage
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, deployment, jobfile, results
-from gaussian_processes.tuning.backends.docker import LABEL, Containers
-from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
-from gaussian_processes.tuning.tuner import Search
+from gaussian_processes.tuning.backends.docker import LABEL, DockerContainers
+from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
+from gaussian_processes.tuning.tuner import Tuner
 
 POST = ROOT / "examples/tuning/gp_post.json"
 
@@ -65,7 +65,7 @@ def test_containers_find_what_processes_find(job_file, tmp_path, capsys):
 
 def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_path):
     job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
-    place = Containers(job, tmp_path / "trials")
+    place = DockerContainers(job, tmp_path / "trials")
 
     place.start(f"{tmp_path.name}-1", {"q": "-1"})
     while (
@@ -137,7 +137,7 @@ def test_what_a_killed_runner_leaves_is_taken_up(job_file, tmp_path):
 def test_a_container_that_can_not_start_is_not_left_behind(job_file, tmp_path):
     asked = json.loads(job_file.read_text())
     asked["TrainingJobDefinition"]["Environment"] = {"PATH": "/nowhere"}
-    place = Containers(jobfile.check(asked, tmp_path, "docker"), tmp_path / "trials")
+    place = DockerContainers(jobfile.check(asked, tmp_path, "docker"), tmp_path / "trials")
 
     with pytest.raises(UserError, match="docker run failed"):
         place.start(f"{tmp_path.name}-1", {})
@@ -148,8 +148,8 @@ def test_a_container_that_can_not_start_is_not_left_behind(job_file, tmp_path):
 def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port):
     out = tmp_path / "out"
     job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
-    Search(
-        job, Containers(job, out / "trials"), out, lambda _: pytest.fail("it has no parent")
+    Tuner(
+        job, DockerContainers(job, out / "trials"), out, lambda _: pytest.fail("it has no parent")
     ).run()
     command = [
         sys.executable,
@@ -180,9 +180,9 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
 @pytest.fixture
 def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
     """The loopback SageMaker, whose training jobs and endpoints are containers of the image, and moto's S3."""
-    monkeypatch.setitem(__main__.PLACES, "sagemaker", partial(TrainingJobs, interval_seconds=0.5))
+    monkeypatch.setitem(__main__.PLACES, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5))
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
-    service = Service(tmp_path / "sagemaker", Containers, lambda model: serve(model).url())
+    service = Service(tmp_path / "sagemaker", DockerContainers, lambda model: serve(model).url())
     server = Server(service)
     with (
         storage() as s3,

@@ -5,7 +5,7 @@ import pytest
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 
-from gaussian_processes.data.preprocessing import Preparation
+from gaussian_processes.data.preprocessing import PreprocessingOptions
 from gaussian_processes.data.preprocessing import learn as learn_levels
 from gaussian_processes.errors import UserError
 
@@ -15,7 +15,7 @@ rng = np.random.default_rng(31)
 def learn(rows, y, inputs, standardize_targets, scaling="columns"):
     """Features of rows of numbers."""
     return learn_levels(
-        rows, y, [0] * rows.shape[1], Preparation(inputs, scaling, standardize_targets)
+        rows, y, [0] * rows.shape[1], PreprocessingOptions(inputs, scaling, standardize_targets)
     )
 
 
@@ -73,7 +73,7 @@ def test_without_scaling_rows_stay_as_they_are():
 
 def test_categories_become_centred_indicators_and_unknown_levels_none_of_them():
     rows = np.column_stack([ROWS[:, 0], np.arange(50) % 3])
-    features = learn_levels(rows, TARGETS, [0, 3], Preparation())
+    features = learn_levels(rows, TARGETS, [0, 3], PreprocessingOptions())
 
     encoded = features.encoded(np.array([[1.5, 2.0], [2.5, -1.0]]))
 
@@ -87,7 +87,7 @@ def test_categories_become_centred_indicators_and_unknown_levels_none_of_them():
 def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
     rows = np.column_stack([ROWS[:, 0], np.arange(50) % 3])
     rows[:10, 0] = np.nan
-    features = learn_levels(rows, TARGETS, [0, 3], Preparation())
+    features = learn_levels(rows, TARGETS, [0, 3], PreprocessingOptions())
 
     encoded = features.encoded(np.array([[np.nan, np.nan]]))
 

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LinearRegression
 
 from gaussian_processes.gp.ensembles import LEAST_WEIGHT, mixture, split, stack, stacking_weights
-from gaussian_processes.sagemaker.hyperparameters import Settings
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training.trainer import Learner
 
 
@@ -92,7 +92,7 @@ class LeastSquares:
         return mean, np.full_like(mean, self.variance)
 
 
-KERNEL = Learner(Settings(q=(1,), l=(1,)))
+KERNEL = Learner(Hyperparameters(q=(1,), l=(1,)))
 
 
 def data(function, rows=120):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 from oracles import composed, gram
 
-from gaussian_processes.gp.kernels import ArcCosine, gaps
+from gaussian_processes.gp.kernels import ArcCosine, cosine_distances
 
 COSINES = [-1.0, -0.999999, -0.9, -0.3, 0.0, 1e-8, 0.25, 0.7, 0.95, 0.999999, 1.0]
 degrees = st.integers(0, 10)
@@ -19,10 +19,10 @@ gap_values = st.floats(0, 2)
 @pytest.mark.parametrize("depth", [0, 1, 2, 5])
 def test_values_agree_with_the_derivative_definition(degree, depth):
     with mp.workdps(50):
-        gap = np.array([1 - t for t in COSINES])
-        expected = [composed(degree, depth, 1 - mpf(float(g))) for g in gap]
+        cosine_distance = np.array([1 - t for t in COSINES])
+        expected = [composed(degree, depth, 1 - mpf(float(g))) for g in cosine_distance]
 
-        values = ArcCosine(degree, depth).of_gap(gap)
+        values = ArcCosine(degree, depth).from_cosine_distance(cosine_distance)
 
         assert max(abs(mpf(float(v)) - e) for v, e in zip(values, expected, strict=True)) < 1e-13
 
@@ -38,14 +38,16 @@ def test_slopes_agree_with_the_difference_quotient_of_the_definition(degree, dep
             for t in cosines
         ]
 
-        slopes = ArcCosine(degree, depth).slope_of_gap(np.array([float(1 - t) for t in cosines]))
+        slopes = ArcCosine(degree, depth).derivative(np.array([float(1 - t) for t in cosines]))
 
         np.testing.assert_allclose(slopes, [float(e) for e in expected], rtol=1e-12, atol=1e-13)
 
 
 @given(degrees, depths, st.lists(gap_values, min_size=2, max_size=50))
-def test_values_lie_between_0_and_1_and_never_decrease_in_the_cosine(degree, depth, gap):
-    values = ArcCosine(degree, depth).of_gap(np.sort(gap)[::-1].copy())
+def test_values_lie_between_0_and_1_and_never_decrease_in_the_cosine(
+    degree, depth, cosine_distance
+):
+    values = ArcCosine(degree, depth).from_cosine_distance(np.sort(cosine_distance)[::-1].copy())
 
     assert values.min() >= 0
     assert values.max() <= 1
@@ -104,13 +106,13 @@ def test_a_gap_is_one_minus_the_cosine():
         unit(np.random.default_rng(4).normal(size=(4, 5))),
     )
 
-    np.testing.assert_allclose(gaps(a, b), 1 - a @ b.T, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(cosine_distances(a, b), 1 - a @ b.T, rtol=0, atol=1e-15)
 
 
 def test_antipodes_are_two_apart_and_share_nothing():
     points = np.array([[1.0, 0.0], [-1.0, 0.0]])
 
-    assert gaps(points, points)[0, 1] == 2
+    assert cosine_distances(points, points)[0, 1] == 2
     assert ArcCosine(3, 0)(points, points)[0, 1] == 0
 
 
@@ -150,10 +152,10 @@ def test_what_is_no_degree_or_depth_is_refused(q, l):  # noqa: E741
     ("degree", "depth", "bound"), [(3, 5, 2e-15), (4, 20, 2e-13), (10, 20, 1e-9)]
 )
 def test_the_error_grows_with_degree_and_depth_as_documented(degree, depth, bound):
-    gap = np.concatenate([np.logspace(-15, 0, 40), np.linspace(1, 2, 10)])
+    cosine_distance = np.concatenate([np.logspace(-15, 0, 40), np.linspace(1, 2, 10)])
     with mp.workdps(60):
-        expected = [composed(degree, depth, 1 - mpf(float(g))) for g in gap]
+        expected = [composed(degree, depth, 1 - mpf(float(g))) for g in cosine_distance]
 
-        values = ArcCosine(degree, depth).of_gap(gap)
+        values = ArcCosine(degree, depth).from_cosine_distance(cosine_distance)
 
         assert max(abs(mpf(float(v)) - e) for v, e in zip(values, expected, strict=True)) < bound

@@ -6,12 +6,18 @@ from mpmath import mp, mpf
 from oracles import gram
 
 from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.gp.marginal_likelihood import BOUNDS, Observations, Prior, evidence, learn
+from gaussian_processes.gp.marginal_likelihood import (
+    BOUNDS,
+    KernelParameters,
+    TrainingData,
+    learn,
+    log_marginal_likelihood_and_gradient,
+)
 
 
 def sample(rows, columns=3, targets=2, seed=21):
     rng = np.random.default_rng(seed)
-    return Observations(
+    return TrainingData(
         rng.normal(size=(rows, columns)),
         rng.normal(size=(rows, targets)),
         rng.uniform(0.5, 2, size=rows),
@@ -35,7 +41,7 @@ def by_definition(prior, known):
 @pytest.mark.parametrize("l", [0, 2])
 def test_the_evidence_and_its_gradient_are_those_of_the_definition(q, l):  # noqa: E741
     known = sample(8)
-    prior = Prior(ArcCosine(q, l), 0.3, 1.7, np.array([1.0, 0.5, 2.0]))
+    prior = KernelParameters(ArcCosine(q, l), 0.3, 1.7, np.array([1.0, 0.5, 2.0]))
     step = 1e-6
     with mp.workdps(40):
         expected = by_definition(prior, known)
@@ -51,7 +57,7 @@ def test_the_evidence_and_its_gradient_are_those_of_the_definition(q, l):  # noq
             ),
         }
 
-    value, gradient = evidence(prior, known)
+    value, gradient = log_marginal_likelihood_and_gradient(prior, known)
 
     assert value == pytest.approx(float(expected), rel=1e-12)
     assert gradient["noise"][0] == pytest.approx(quotients["noise"], rel=1e-8)
@@ -71,7 +77,7 @@ def wave(rows=80, noise=0.1, seed=22):
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(rows, 2))
     y = np.sin(2 * z[:, :1]) + noise * rng.normal(size=(rows, 1))
-    return Observations(z, (y - y.mean()) / y.std(), np.ones(rows))
+    return TrainingData(z, (y - y.mean()) / y.std(), np.ones(rows))
 
 
 @pytest.mark.parametrize(
@@ -79,18 +85,24 @@ def wave(rows=80, noise=0.1, seed=22):
 )
 def test_what_is_learned_is_a_maximum_of_the_evidence_and_the_rest_stays(names):
     known = wave()
-    given = Prior(ArcCosine(1, 1), 0.05, 2.0, np.ones(2))
+    given = KernelParameters(ArcCosine(1, 1), 0.05, 2.0, np.ones(2))
 
     learned = learn(given, names, known)
 
-    best = evidence(learned, known)[0]
-    assert best >= evidence(given, known)[0]
+    best = log_marginal_likelihood_and_gradient(learned, known)[0]
+    assert best >= log_marginal_likelihood_and_gradient(given, known)[0]
     for name in ("noise", "bias"):
         value = getattr(learned, name)
         if name in names:
             for factor in (0.8, 1.25):
                 tried = float(np.clip(value * factor, *BOUNDS[name]))
-                assert best >= evidence(replace(learned, **{name: tried}), known)[0] - 1e-3
+                assert (
+                    best
+                    >= log_marginal_likelihood_and_gradient(
+                        replace(learned, **{name: tried}), known
+                    )[0]
+                    - 1e-3
+                )
         else:
             assert value == getattr(given, name)
 
@@ -99,7 +111,9 @@ def test_a_column_that_does_not_matter_loses_its_relevance():
     known = wave()
 
     learned = learn(
-        Prior(ArcCosine(1, 1), 0.05, 2.0, np.ones(2)), ["noise", "bias", "relevance"], known
+        KernelParameters(ArcCosine(1, 1), 0.05, 2.0, np.ones(2)),
+        ["noise", "bias", "relevance"],
+        known,
     )
 
     assert learned.relevance[1] < learned.relevance[0] / 10
@@ -107,14 +121,14 @@ def test_a_column_that_does_not_matter_loses_its_relevance():
 
 def test_nothing_to_learn_is_nothing_done():
     known = wave(10)
-    given = Prior(ArcCosine(), 0.05, 2.0, np.ones(2))
+    given = KernelParameters(ArcCosine(), 0.05, 2.0, np.ones(2))
 
     assert learn(given, [], known) is given
 
 
 def test_a_start_of_another_kernel_leads_to_the_same_maximum():
     known = wave()
-    given = Prior(ArcCosine(1, 1), 0.0, 1.0, np.ones(2))
+    given = KernelParameters(ArcCosine(1, 1), 0.0, 1.0, np.ones(2))
     near = learn(replace(given, kernel=ArcCosine(1, 0)), ["noise", "bias"], known)
 
     led, found = (
@@ -122,15 +136,20 @@ def test_a_start_of_another_kernel_leads_to_the_same_maximum():
         learn(given, ["noise", "bias"], known),
     )
 
-    assert evidence(led, known)[0] == pytest.approx(evidence(found, known)[0], abs=1e-3)
+    assert log_marginal_likelihood_and_gradient(led, known)[0] == pytest.approx(
+        log_marginal_likelihood_and_gradient(found, known)[0], abs=1e-3
+    )
 
 
 def test_targets_that_are_zero_everywhere_do_not_count():
     known = wave()
-    prior = Prior(ArcCosine(1, 1), 0.1, 2.0, np.ones(2))
+    prior = KernelParameters(ArcCosine(1, 1), 0.1, 2.0, np.ones(2))
     wider = replace(known, y=np.column_stack([known.y, np.zeros(len(known.y))]))
 
-    assert evidence(prior, wider)[0] == evidence(prior, known)[0]
+    assert (
+        log_marginal_likelihood_and_gradient(prior, wider)[0]
+        == log_marginal_likelihood_and_gradient(prior, known)[0]
+    )
     assert wider.condition(prior).log_evidence() == pytest.approx(
         known.condition(prior).log_evidence(), rel=1e-14
     )

@@ -11,7 +11,7 @@ from gaussian_processes.gp import regression
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
 from gaussian_processes.linalg import parallel
-from gaussian_processes.linalg.cholesky import Memory, NotPositiveDefiniteError
+from gaussian_processes.linalg.cholesky import InMemoryPanels, NotPositiveDefiniteError
 
 
 @dataclass
@@ -195,7 +195,7 @@ def test_however_many_rows_and_cores_there_are_variances_are_the_same(rows, monk
     found = []
     for cores in (1, 2, 16):
         for room in (regression, parallel):
-            monkeypatch.setattr(room, "allowed_cores", lambda cores=cores: cores)
+            monkeypatch.setattr(room, "available_cpus", lambda cores=cores: cores)
         found.append(process.variance(new)[:, 0])
 
     np.testing.assert_allclose(found[0], process.signal_variance[0] * (1.1 - explained), rtol=1e-9)
@@ -220,7 +220,7 @@ def test_mixed_precision_solves_the_equations_to_ten_digits(degree, noise):
     process = fit(
         GramMatrix(ArcCosine(degree, 1), points, noise),
         targets,
-        lambda diagonal: Memory(np.float32),
+        lambda diagonal: InMemoryPanels(np.float32),
     )
 
     gram = kernel(points)
@@ -242,7 +242,9 @@ def test_mixed_precision_keeps_six_digits_of_what_is_not_refined():
     full = fit(GramMatrix(ArcCosine(1, 1), points, 0.1), targets)
 
     mixed = fit(
-        GramMatrix(ArcCosine(1, 1), points, 0.1), targets, lambda diagonal: Memory(np.float32)
+        GramMatrix(ArcCosine(1, 1), points, 0.1),
+        targets,
+        lambda diagonal: InMemoryPanels(np.float32),
     )
 
     np.testing.assert_allclose(mixed.mean(new), full.mean(new), rtol=0, atol=1e-9)
@@ -261,7 +263,7 @@ def test_what_float32_cannot_factorise_is_refused():
         fit(
             GramMatrix(ArcCosine(1, 3), points, 1e-12),
             np.vstack([targets, targets]),
-            lambda diagonal: Memory(np.float32),
+            lambda diagonal: InMemoryPanels(np.float32),
         )
 
 
@@ -270,7 +272,9 @@ def test_a_target_of_zeros_among_others_has_weights_of_zero_in_mixed_precision()
     targets[:, 1] = 0
 
     process = fit(
-        GramMatrix(ArcCosine(1, 0), points, 0.1), targets, lambda diagonal: Memory(np.float32)
+        GramMatrix(ArcCosine(1, 0), points, 0.1),
+        targets,
+        lambda diagonal: InMemoryPanels(np.float32),
     )
 
     assert (process.weights[:, 1] == 0).all()

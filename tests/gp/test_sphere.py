@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaussian_processes.gp.sphere import project, pull_back
+from gaussian_processes.gp.sphere import project, project_to_sphere_vjp
 
 
 @given(st.integers(0, 99), st.integers(1, 6), st.floats(0, 1e3))
@@ -20,7 +20,7 @@ def test_the_gradient_is_pulled_back_as_finite_differences_say():
     z, bias, weights = rng.normal(size=(5, 3)), 1.7, rng.normal(size=(5, 4))
     step = 1e-6
 
-    pulled = pull_back(z, bias, weights)
+    pulled = project_to_sphere_vjp(z, bias, weights)
 
     for row, column in np.ndindex(5, 3):
         shift = np.zeros_like(z)

@@ -31,7 +31,7 @@ def test_a_product_is_subtracted_in_place(
     c = matrix(rng, rows, columns, kind, False, inside)
     expected = c.astype(float) - a.astype(float) @ b.astype(float)
 
-    blas.subtract_product(c, a, b)
+    blas.gemm_update(c, a, b)
 
     np.testing.assert_allclose(c, expected, rtol=0, atol=100 * np.finfo(kind).eps)
 
@@ -75,4 +75,4 @@ def test_the_first_minor_that_is_not_positive_is_named():
 
 def test_types_that_differ_are_refused():
     with pytest.raises(ValueError, match="convert them to one type"):
-        blas.subtract_product(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2), np.float32))
+        blas.gemm_update(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2), np.float32))

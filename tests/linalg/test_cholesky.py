@@ -6,14 +6,14 @@ import pytest
 
 from gaussian_processes.linalg import parallel, skinny
 from gaussian_processes.linalg.cholesky import (
-    WIDTH,
-    Memory,
+    PANEL_WIDTH,
+    InMemoryPanels,
     NotPositiveDefiniteError,
     factorise,
     packed_bytes,
 )
 
-SIZES = [1, 2, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH - 1]
+SIZES = [1, 2, PANEL_WIDTH - 1, PANEL_WIDTH, PANEL_WIDTH + 1, 3 * PANEL_WIDTH - 1]
 
 
 @dataclass
@@ -49,13 +49,13 @@ def test_solving_undoes_the_matrix(square):
 
 @pytest.mark.parametrize(
     "columns",
-    [0, 1, skinny.GROUP - 1, skinny.GROUP, skinny.GROUP + 1, skinny.MOST, skinny.MOST + 1],
+    [0, 1, skinny.SIMD_WIDTH - 1, skinny.SIMD_WIDTH, skinny.SIMD_WIDTH + 1, skinny.MAX_COLUMNS, skinny.MAX_COLUMNS + 1],
 )
 @pytest.mark.parametrize(("kind", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-3)])
 def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, kind, tolerance):
     y = np.random.default_rng(1).normal(size=(len(square), columns))
 
-    half = factorise(Dense(square), Memory(kind)).half_solve(y)
+    half = factorise(Dense(square), InMemoryPanels(kind)).solve_lower(y)
 
     assert half.dtype == kind
     np.testing.assert_allclose(
@@ -65,12 +65,12 @@ def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, kind,
 
 def test_a_copy_of_a_factor_that_was_used_solves_with_its_own_panels():
     factor = factorise(Dense(positive_definite(5)))
-    expected = factor.half_solve(np.ones((5, 1)))
+    expected = factor.solve_lower(np.ones((5, 1)))
 
     other = copy.deepcopy(factor)
     factor.panels[0][...] = np.nan
 
-    np.testing.assert_array_equal(other.half_solve(np.ones((5, 1))), expected)
+    np.testing.assert_array_equal(other.solve_lower(np.ones((5, 1))), expected)
 
 
 def test_the_determinant_is_that_of_the_square(square):
@@ -96,9 +96,9 @@ def test_a_large_factor_takes_little_more_than_half_of_a_square():
     assert packed_bytes(20_000) / (8 * 20_000**2) < 0.52
 
 
-@pytest.mark.parametrize("row", [0, WIDTH - 1, WIDTH, WIDTH + 88])
+@pytest.mark.parametrize("row", [0, PANEL_WIDTH - 1, PANEL_WIDTH, PANEL_WIDTH + 88])
 def test_an_indefinite_matrix_is_refused_at_the_row_where_it_shows(row):
-    square = positive_definite(WIDTH + 90)
+    square = positive_definite(PANEL_WIDTH + 90)
     square[row, row] = -1.0
 
     with pytest.raises(NotPositiveDefiniteError, match=f"row {row + 1} is"):
@@ -106,7 +106,7 @@ def test_an_indefinite_matrix_is_refused_at_the_row_where_it_shows(row):
 
 
 def test_progress_ends_with_all_the_operations_of_a_cholesky_factorisation():
-    size, seen = 3 * WIDTH, []
+    size, seen = 3 * PANEL_WIDTH, []
 
     factorise(
         Dense(positive_definite(size)), progress=lambda done, total: seen.append((done, total))
@@ -115,17 +115,17 @@ def test_progress_ends_with_all_the_operations_of_a_cholesky_factorisation():
     assert seen == sorted(seen)
     assert seen[-1][0] == pytest.approx(seen[-1][1])
     # n³/3, and the upper halves of the diagonal blocks, which are computed in vain.
-    assert seen[-1][1] == pytest.approx(size**3 / 3 + WIDTH * size**2 / 2, rel=0.05)
+    assert seen[-1][1] == pytest.approx(size**3 / 3 + PANEL_WIDTH * size**2 / 2, rel=0.05)
 
 
 def test_the_number_of_cores_changes_no_bit(monkeypatch):
-    square, results = positive_definite(WIDTH + 1100), []
+    square, results = positive_definite(PANEL_WIDTH + 1100), []
     y = np.random.default_rng(4).normal(size=(len(square), 100))
     for cores in (1, 2, 3):
-        monkeypatch.setattr(parallel, "allowed_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(parallel, "available_cpus", lambda cores=cores: cores)
         factor = factorise(Dense(square))
-        with parallel.Team() as over:
-            solved = [factor.half_solve(y[:, :columns], over) for columns in (24, 100)]
+        with parallel.WorkerPool() as over:
+            solved = [factor.solve_lower(y[:, :columns], over) for columns in (24, 100)]
         parts = [*factor.panels, *solved, factor.inverse_diagonal()]
         results.append(np.concatenate([part.ravel() for part in parts]))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gaussian_processes.linalg import skinny
 
-WIDE = skinny.GROUP
+WIDE = skinny.SIMD_WIDTH
 SIZES = st.integers(0, 40)
 # One column alone is as long as a few registers, and the sums of it.
 LENGTHS = st.integers(0, 200)
@@ -24,7 +24,7 @@ every_kind = pytest.mark.parametrize(
 def registers_of(numbers):
     """Compute as a processor does whose registers have so many numbers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(skinny, "GROUP", numbers)
+        patch.setattr(skinny, "SIMD_WIDTH", numbers)
         yield
 
 
@@ -48,7 +48,7 @@ def test_a_product_is_subtracted(numbers, rows, inner, groups, seed, spare):
     a.flags.writeable = False
 
     with registers_of(numbers):
-        skinny.subtract_product(c, a, b)
+        skinny.gemm_update(c, a, b)
 
     np.testing.assert_allclose(c, expected.astype(float), rtol=0, atol=1e-13)
 
@@ -88,31 +88,32 @@ def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_o
         for start, panel in zip(starts, panels, strict=True):
             top, rest = expected[start : start + width], expected[start + width :]
             skinny.solve_triangular(panel[:width], top)
-            skinny.subtract_product(rest, panel[width:], top)
-        skinny.half_solve(skinny.addresses(panels, width), c)
+            skinny.gemm_update(rest, panel[width:], top)
+        skinny.solve_lower(skinny.addresses(panels, width), c)
 
     np.testing.assert_array_equal(c, expected)
 
 
 @pytest.mark.parametrize(
-    "columns", [0, 1, 2, skinny.GROUP, skinny.GROUP + 1, skinny.MOST, skinny.MOST + 1]
+    "columns",
+    [0, 1, 2, skinny.SIMD_WIDTH, skinny.SIMD_WIDTH + 1, skinny.MAX_COLUMNS, skinny.MAX_COLUMNS + 1],
 )
 def test_there_is_room_for_every_column_and_what_has_room_is_taken(columns):
     wide = skinny.width(columns, np.float64)
 
-    assert columns <= wide < columns + skinny.GROUP
-    assert skinny.takes(np.zeros((2, wide))) == (columns <= skinny.MOST)
+    assert columns <= wide < columns + skinny.SIMD_WIDTH
+    assert skinny.takes(np.zeros((2, wide))) == (columns <= skinny.MAX_COLUMNS)
 
 
 def test_what_is_not_taken_is_left_as_wide_as_it_is():
     assert skinny.width(3, np.float32) == 3
-    assert not skinny.takes(np.zeros((2, skinny.GROUP), np.float32))
-    assert not skinny.takes(np.zeros((2, skinny.GROUP + 1)))
+    assert not skinny.takes(np.zeros((2, skinny.SIMD_WIDTH), np.float32))
+    assert not skinny.takes(np.zeros((2, skinny.SIMD_WIDTH + 1)))
 
 
 @every_kind
 @pytest.mark.parametrize("rows", range(48, 56))
-@pytest.mark.parametrize("routine", ["subtract_product", "solve_triangular"])
+@pytest.mark.parametrize("routine", ["gemm_update", "solve_triangular"])
 def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(numbers, rows, routine):
     rng, columns = np.random.default_rng(rows), 8 * numbers
     a = np.tril(rng.normal(size=(rows, rows))) / rows + np.eye(rows)
@@ -123,9 +124,9 @@ def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(numbers, row
         )
         together = c.copy()
         with registers_of(numbers):
-            if routine == "subtract_product":
-                skinny.subtract_product(together, a, b)
-                skinny.subtract_product(alone, a, beside)
+            if routine == "gemm_update":
+                skinny.gemm_update(together, a, b)
+                skinny.gemm_update(alone, a, beside)
             else:
                 skinny.solve_triangular(a, together)
                 skinny.solve_triangular(a, alone)
@@ -144,16 +145,16 @@ def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(numbers, row
 )
 def test_what_is_no_row_of_numbers_is_refused(c):
     with pytest.raises(ValueError, match="copy it"):
-        skinny.subtract_product(c, np.zeros((4, 4)), np.zeros((4, WIDE)))
+        skinny.gemm_update(c, np.zeros((4, 4)), np.zeros((4, WIDE)))
     with pytest.raises(ValueError, match="copy it"):
         skinny.solve_triangular(np.eye(4), c)
 
 
 def test_a_matrix_by_columns_is_refused():
     with pytest.raises(ValueError, match="copy it"):
-        skinny.subtract_product(np.zeros((4, WIDE)), np.zeros((3, 4)).T, np.zeros((3, WIDE)))
+        skinny.gemm_update(np.zeros((4, WIDE)), np.zeros((3, 4)).T, np.zeros((3, WIDE)))
     with pytest.raises(ValueError, match="copy it"):
-        skinny.subtract_product(np.zeros((4, WIDE)), np.zeros((4, 3)), np.zeros((WIDE, 3)).T)
+        skinny.gemm_update(np.zeros((4, WIDE)), np.zeros((4, 3)), np.zeros((WIDE, 3)).T)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_a_matrix_by_columns_is_refused():
 )
 def test_shapes_that_do_not_fit_are_refused(c, a, b):
     with pytest.raises(ValueError, match=r"give \(n, m\), \(n, k\) and \(k, m\)"):
-        skinny.subtract_product(np.zeros(c), np.zeros(a), np.zeros(b))
+        skinny.gemm_update(np.zeros(c), np.zeros(a), np.zeros(b))
     with pytest.raises(ValueError, match=r"give \(n, n\) and \(n, m\)"):
         skinny.solve_triangular(np.zeros(a), np.zeros(c))
 
@@ -178,14 +179,14 @@ def test_panels_by_columns_and_another_number_of_rows_are_refused():
     with pytest.raises(ValueError, match="contiguous"):
         skinny.addresses([np.zeros((2, 3)).T, np.zeros((1, 1))], 2)
     with pytest.raises(ValueError, match=r"3 and 4 rows; give \(n, n\) and \(n, m\)"):
-        skinny.half_solve(skinny.addresses([np.eye(3)], 3), np.zeros((4, 1)))
+        skinny.solve_lower(skinny.addresses([np.eye(3)], 3), np.zeros((4, 1)))
 
 
 def test_columns_that_do_not_fill_registers_are_refused():
     columns = np.zeros((3, WIDE + 1))
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
-        skinny.half_solve(skinny.addresses([np.eye(3)], 3), columns)
+        skinny.solve_lower(skinny.addresses([np.eye(3)], 3), columns)
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
-        skinny.subtract_product(columns, np.eye(3), columns)
+        skinny.gemm_update(columns, np.eye(3), columns)
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
         skinny.solve_triangular(np.eye(3), columns)

@@ -4,30 +4,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussian_processes.data.preprocessing import Preparation, learn
+from gaussian_processes.data.preprocessing import PreprocessingOptions, learn
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
-from gaussian_processes.linalg.cholesky import WIDTH
+from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
-from gaussian_processes.model.model import Member, Model
+from gaussian_processes.model.model import EnsembleMember, Model
 
 
 def trained(rows=40, variance=True):
     rng = np.random.default_rng(41)
     x, y = rng.normal(size=(rows, 3)), rng.normal(7, 2, size=(rows, 1))
-    features = learn(x, y, [0, 0, 0], Preparation(bias=2.0))
+    features = learn(x, y, [0, 0, 0], PreprocessingOptions(bias=2.0))
     process = fit(GramMatrix(ArcCosine(1, 1), features.points(x), 0.1), features.targets(y))
     columns = tuple(Column(name, position) for position, name in enumerate("yabc"))
-    member = Member(features, process if variance else replace(process, factor=None))
+    member = EnsembleMember(features, process if variance else replace(process, factor=None))
     return Model(Schema(True, 4, columns[1:], columns[:1]), (member,))
 
 
 NEW = np.random.default_rng(42).normal(size=(5, 3))
 
 
-@pytest.mark.parametrize("rows", [1, 40, WIDTH + 20])
+@pytest.mark.parametrize("rows", [1, 40, PANEL_WIDTH + 20])
 def test_a_model_that_was_saved_predicts_the_same_bits(tmp_path, rows):
     model = trained(max(rows, 2))
     artifact.save(model, tmp_path, {})

@@ -340,7 +340,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from gaussian_processes.sagemaker import environment
 
-steps = environment.Steps()
+steps = environment.CriticalSection()
 
 def job():
     print("not flushed", end="")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker import hyperparameters
-from gaussian_processes.sagemaker.hyperparameters import HYPERPARAMETERS, Settings, parse
+from gaussian_processes.sagemaker.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
 
 VALUES = {
     "q": st.integers(0, 10).map(lambda value: (value,)),
@@ -44,7 +44,7 @@ def test_a_value_means_the_same_however_it_is_written(values, data):
         written = data.draw(st.sampled_from(LISTS))(value) if isinstance(value, tuple) else value
         strings[name] = data.draw(st.sampled_from(ENCODINGS))(written)
 
-    assert parse(strings) == Settings(**values)
+    assert parse(strings) == Hyperparameters(**values)
 
 
 @pytest.mark.parametrize("nothing", ["None", "null", "", "  ", '""', '"None"', "auto"])
@@ -53,11 +53,11 @@ def test_nothing_means_the_default(nothing):
         entry.name for entry in HYPERPARAMETERS if nothing != "auto" or entry.default == "auto"
     ]
 
-    assert parse(dict.fromkeys(names, nothing)) == parse({}) == Settings()
+    assert parse(dict.fromkeys(names, nothing)) == parse({}) == Hyperparameters()
 
 
 def test_the_defaults_are_those_of_the_manual():
-    assert Settings() == Settings(
+    assert Hyperparameters() == Hyperparameters(
         q=(0, 1, 2, 3),
         l=(0, 1, 2, 3),
         noise=None,
@@ -143,7 +143,7 @@ def test_a_bad_value_is_refused_with_its_name_its_rule_and_a_remedy(name, text):
 @given(st.sampled_from(HYPERPARAMETERS), st.text())
 def test_no_text_is_a_surprise(entry, text):
     with suppress(UserError):
-        assert isinstance(parse({entry.name: text}), Settings)
+        assert isinstance(parse({entry.name: text}), Hyperparameters)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_name_that_resembles_none_is_refused_with_all():
     "name", ["_tuning_objective_metric", "sagemaker_program", "sagemaker_region"]
 )
 def test_what_the_platform_adds_is_ignored(name):
-    assert parse({name: "validation:RMSE", "q": "3"}) == Settings(q=(3,))
+    assert parse({name: "validation:RMSE", "q": "3"}) == Hyperparameters(q=(3,))
 
 
 def test_all_that_is_wrong_is_said_at_once():
@@ -210,12 +210,12 @@ def test_a_bias_of_zero_is_none_at_all_and_allowed():
 
 
 def test_the_post_s_hyperparameters_are_understood():
-    assert parse({"q": "0", "l": "2", "noise": "0.1"}) == Settings(q=(0,), l=(2,), noise=0.1)
+    assert parse({"q": "0", "l": "2", "noise": "0.1"}) == Hyperparameters(q=(0,), l=(2,), noise=0.1)
 
 
 @pytest.mark.parametrize("entry", HYPERPARAMETERS, ids=lambda entry: entry.name)
 def test_what_tuning_tries_is_accepted(entry):
-    assert parse({entry.name: entry.default}) == Settings()
+    assert parse({entry.name: entry.default}) == Hyperparameters()
     if entry.tuning:
         assert entry.tuning.scaling in ("Linear", "Logarithmic", "ReverseLogarithmic")
         assert (

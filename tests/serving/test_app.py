@@ -19,10 +19,10 @@ from trained import COLUMNS, plain, train
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
-from gaussian_processes.model.model import Member, Prediction
+from gaussian_processes.model.model import EnsembleMember, Prediction
 from gaussian_processes.serving import app
 from gaussian_processes.serving.app import ATTRIBUTES, Options, create_app
-from gaussian_processes.serving.registry import Models
+from gaussian_processes.serving.registry import ModelRegistry
 from gaussian_processes.training import main
 
 CSV, JSON = {"Content-Type": "text/csv"}, {"Content-Type": "application/json"}
@@ -234,7 +234,7 @@ class Faulty:
     answer: float | None = None
     schema: Schema = field(default_factory=lambda: plain(COLUMNS))
     has_variance: bool = True
-    members: tuple[Member, ...] = ()
+    members: tuple[EnsembleMember, ...] = ()
 
     def predict(self, rows, variance=False):
         if self.answer is None:
@@ -551,7 +551,7 @@ def test_prometheus_counts_requests_errors_rows_and_seconds(model):
 def many(tmp_path_factory):
     """Client of a multi-model endpoint, and the folders of two models."""
     folders = [train(tmp_path_factory.mktemp("base"), rows=rows) / "model" for rows in (20, 30)]
-    return create_app(Models(10_000_000)).test_client(), folders
+    return create_app(ModelRegistry(10_000_000)).test_client(), folders
 
 
 def load(client, name, folder):
@@ -587,7 +587,7 @@ def test_a_model_is_loaded_once_and_only_where_there_is_room(many):
     client, folders = many
     # Predicting keeps a copy of the points.
     size = sum(path.stat().st_size for path in [*folders[0].iterdir(), folders[0] / "points-0.npy"])
-    small = create_app(Models(size)).test_client()
+    small = create_app(ModelRegistry(size)).test_client()
 
     assert load(client, "a", folders[0]).status_code == 200
     assert "is loaded already" in refused(load(client, "a", folders[0]), 409)
@@ -639,7 +639,7 @@ def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
 @pytest.mark.parametrize("serve", ["one", "many"])
 def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, model, serve):
     application = create_app(
-        model if serve == "one" else Models(10_000_000), Options(body_bytes=LIMIT)
+        model if serve == "one" else ModelRegistry(10_000_000), Options(body_bytes=LIMIT)
     )
     schema = schemathesis.openapi.from_wsgi("/openapi.json", application)
 

@@ -26,7 +26,7 @@ def model(tmp_path_factory):
 @pytest.fixture(params=["here", "elsewhere"], autouse=True)
 def passes(request, monkeypatch):
     """Rows of every pass over a model, in their order; each is made where it has to be."""
-    monkeypatch.setattr(worker, "BRIEF_SECONDS", np.inf if request.param == "here" else 0.0)
+    monkeypatch.setattr(worker, "INLINE_SECONDS", np.inf if request.param == "here" else 0.0)
     taken = []
 
     def counted(self, rows, variance):
@@ -47,7 +47,7 @@ def at_once(*calls):
 
 @pytest.mark.parametrize("variance", [False, True])
 def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model, passes, variance):
-    gathering = worker.Gathering()
+    gathering = worker.DynamicBatcher()
     requests = [
         np.random.default_rng(seed).normal(size=(1 + seed % 3, COLUMNS)) for seed in range(20)
     ]
@@ -68,18 +68,18 @@ def test_requests_that_come_at_once_share_passes_and_get_their_own_answers(model
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_only_a_request_that_is_alone_gives_nobody_else_a_turn(model, monkeypatch, alone):
-    monkeypatch.setattr(worker, "BRIEF_SECONDS", np.inf)
+    monkeypatch.setattr(worker, "INLINE_SECONDS", np.inf)
     monkeypatch.setattr(Model, "predict", PREDICT)
     turns = []
     gevent.spawn(turns.append, "somebody's")
 
-    worker.Gathering(lambda: alone).predict(model, np.ones((1, COLUMNS)), False)
+    worker.DynamicBatcher(lambda: alone).predict(model, np.ones((1, COLUMNS)), False)
 
     assert bool(turns) != alone
 
 
 def test_the_door_knows_who_is_inside_and_who_waits():
-    door = worker.Door()
+    door = worker.LoadMonitor()
     door.inside = 1
     with socket.create_server(("127.0.0.1", 0)) as listener:
         door.queue.register(listener, select.POLLIN)
@@ -96,7 +96,7 @@ def test_the_door_knows_who_is_inside_and_who_waits():
 
 def test_requests_that_are_let_in_one_after_the_other_share_a_pass(model, passes, monkeypatch):
     monkeypatch.setattr(worker, "GATHERING_SECONDS", 10)
-    gathering, rows = worker.Gathering(), np.ones((1, COLUMNS))
+    gathering, rows = worker.DynamicBatcher(), np.ones((1, COLUMNS))
     doors = [gevent.socket.socketpair() for _ in range(5)]
 
     def request(number):
@@ -125,15 +125,15 @@ def test_a_request_is_answered_though_others_come_without_a_pause(model):
 
     others = gevent.spawn(busy)
     with gevent.Timeout(10):
-        answer = worker.Gathering().predict(model, np.ones((1, COLUMNS)), False)
+        answer = worker.DynamicBatcher().predict(model, np.ones((1, COLUMNS)), False)
     others.kill()
 
     assert answer.mean.shape == (1, 1)
 
 
 def test_a_pass_takes_no_longer_than_it_may(model, passes, monkeypatch):
-    monkeypatch.setattr(worker, "PASS_SECONDS", model.seconds(256, False))
-    gathering = worker.Gathering()
+    monkeypatch.setattr(worker, "MAX_BATCH_SECONDS", model.seconds(256, False))
+    gathering = worker.DynamicBatcher()
 
     answers = at_once(*[lambda: gathering.predict(model, np.ones((100, COLUMNS)), False)] * 7)
 
@@ -142,8 +142,8 @@ def test_a_pass_takes_no_longer_than_it_may(model, passes, monkeypatch):
 
 
 def test_a_request_longer_than_a_pass_is_alone_and_waits_for_none(model, passes, monkeypatch):
-    monkeypatch.setattr(worker, "PASS_SECONDS", model.seconds(256, False))
-    gathering = worker.Gathering()
+    monkeypatch.setattr(worker, "MAX_BATCH_SECONDS", model.seconds(256, False))
+    gathering = worker.DynamicBatcher()
 
     at_once(*[lambda: gathering.predict(model, np.ones((257, COLUMNS)), False)] * 2)
 
@@ -151,8 +151,8 @@ def test_a_request_longer_than_a_pass_is_alone_and_waits_for_none(model, passes,
 
 
 def test_two_rows_are_predicted_together_however_long_one_takes(model, passes, monkeypatch):
-    monkeypatch.setattr(worker, "PASS_SECONDS", 0.0)
-    gathering = worker.Gathering()
+    monkeypatch.setattr(worker, "MAX_BATCH_SECONDS", 0.0)
+    gathering = worker.DynamicBatcher()
 
     at_once(*[lambda: gathering.predict(model, np.ones((1, COLUMNS)), True)] * 3)
 
@@ -160,7 +160,7 @@ def test_two_rows_are_predicted_together_however_long_one_takes(model, passes, m
 
 
 def test_a_request_that_is_refused_takes_no_other_with_it(model, passes):
-    gathering = worker.Gathering()
+    gathering = worker.DynamicBatcher()
     good, bad = np.ones((2, COLUMNS)), np.array([[1.0] * COLUMNS, [1e300] * COLUMNS])
 
     first, refusal, last = at_once(
@@ -175,14 +175,14 @@ def test_a_request_that_is_refused_takes_no_other_with_it(model, passes):
 
 def test_a_request_that_is_alone_is_refused_at_once(model, passes):
     with pytest.raises(UserError, match="row 1 holds 1e"):
-        worker.Gathering().predict(model, np.array([[1e300] * COLUMNS]), True)
+        worker.DynamicBatcher().predict(model, np.array([[1e300] * COLUMNS]), True)
 
     assert passes == [1]
 
 
 def test_models_and_outputs_are_kept_apart(model, tmp_path):
     other = artifact.load(train(tmp_path, rows=20) / "model")
-    gathering, rows = worker.Gathering(), np.ones((1, COLUMNS))
+    gathering, rows = worker.DynamicBatcher(), np.ones((1, COLUMNS))
 
     answers = at_once(
         *(lambda model=model, variance=variance: gathering.predict(model, rows, variance)
@@ -195,7 +195,7 @@ def test_models_and_outputs_are_kept_apart(model, tmp_path):
 
 
 def test_what_fails_for_another_reason_is_known_to_all_and_is_over(model, monkeypatch):
-    gathering, rows = worker.Gathering(), np.ones((1, COLUMNS))
+    gathering, rows = worker.DynamicBatcher(), np.ones((1, COLUMNS))
     with monkeypatch.context() as broken:
         broken.setattr(Model, "predict", lambda *_: 1 / 0)
         outcomes = at_once(*[lambda: gathering.predict(model, rows, False)] * 3)

@@ -14,12 +14,12 @@ from gaussian_processes.files import create_memmap
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
-from gaussian_processes.linalg.cholesky import WIDTH, Memory, factorise
+from gaussian_processes.linalg.cholesky import PANEL_WIDTH, InMemoryPanels, factorise
 from gaussian_processes.training import main, storage, trainer
 from gaussian_processes.training.checkpoints import Checkpoint, PanelFiles
 
 
-def matrix(rows=2 * WIDTH + 100):
+def matrix(rows=2 * PANEL_WIDTH + 100):
     points = np.random.default_rng(61).normal(size=(rows, 3))
     return GramMatrix(ArcCosine(1, 1), points / np.linalg.norm(points, axis=1, keepdims=True), 0.1)
 
@@ -46,7 +46,7 @@ class Counting:
 def test_panels_in_files_are_those_in_memory(tmp_path, kind):
     in_files, in_memory = (
         factorise(matrix(), files(tmp_path, kind)),
-        factorise(matrix(), Memory(kind)),
+        factorise(matrix(), InMemoryPanels(kind)),
     )
 
     for one, other in zip(in_files.panels, in_memory.panels, strict=True):
@@ -64,7 +64,7 @@ def test_what_is_finished_is_not_computed_again_and_the_rest_is_the_same(tmp_pat
         counting, files(tmp_path), progress=lambda done, total: seen.append(done / total)
     )
 
-    assert counting.columns == set(range(left * WIDTH, len(counting)))
+    assert counting.columns == set(range(left * PANEL_WIDTH, len(counting)))
     assert not seen or seen[-1] == pytest.approx(1)
     for one, other in zip(again.panels, whole.panels, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -173,7 +173,7 @@ def test_a_full_disk_is_a_sentence(tmp_path):
 # --- the program
 
 
-ROWS = 6 * WIDTH + 50
+ROWS = 6 * PANEL_WIDTH + 50
 
 
 @pytest.fixture
@@ -296,12 +296,12 @@ def test_a_job_goes_on_in_the_precision_that_it_began_with(
     base, monkeypatch, capsys, first, then, kind
 ):
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
-    working = storage.working_bytes(ROWS, 4, storage.allowed_cores())
-    monkeypatch.setattr(storage, "allowed_bytes", lambda: working + first * 8 * ROWS**2 // 3)
+    working = storage.working_bytes(ROWS, 4, storage.available_cpus())
+    monkeypatch.setattr(storage, "available_memory", lambda: working + first * 8 * ROWS**2 // 3)
     with monkeypatch.context() as interrupted:
         interrupted.setattr(trainer, "fit", lambda *given: 1 / 0)
         assert main.main([]) == 1
-    monkeypatch.setattr(storage, "allowed_bytes", lambda: working + then * 8 * ROWS**2 // 3)
+    monkeypatch.setattr(storage, "available_memory", lambda: working + then * 8 * ROWS**2 // 3)
 
     assert main.main([]) == 0
 

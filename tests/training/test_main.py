@@ -486,8 +486,8 @@ def test_panels_that_do_not_fit_into_memory_are_in_files_and_gone_afterwards(
     monkeypatch.setattr(main.TemporaryDirectory, "__enter__", lambda folder: str(scratch))
     monkeypatch.setattr(
         storage,
-        "allowed_bytes",
-        lambda: storage.working_bytes(100, 3, storage.allowed_cores()) + 10,
+        "available_memory",
+        lambda: storage.working_bytes(100, 3, storage.available_cpus()) + 10,
     )
 
     assert train(base, noise="0.1", bias="2") == 0
@@ -745,11 +745,15 @@ def test_the_sharpness_is_that_of_the_smallest_leave_one_out_loss(alone, capsys)
     indicators = (iris()["Species"].to_numpy()[:, np.newaxis] == IRIS.target_names).astype(float)
     means = evaluation.leave_one_out(model, indicators).mean
 
-    for sharpness in (model.sharpness, model.sharpness / 1.1, model.sharpness * 1.1):
-        expected = log_loss(indicators, softmax(sharpness * means, axis=1))
+    for inverse_temperature in (
+        model.inverse_temperature,
+        model.inverse_temperature / 1.1,
+        model.inverse_temperature * 1.1,
+    ):
+        expected = log_loss(indicators, softmax(inverse_temperature * means, axis=1))
         assert (
             expected == pytest.approx(loss, rel=1e-6)
-            if sharpness == model.sharpness
+            if inverse_temperature == model.inverse_temperature
             else expected > loss
         )
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.linalg.cholesky import Memory
+from gaussian_processes.linalg.cholesky import InMemoryPanels
 from gaussian_processes.training import storage
 from gaussian_processes.training.checkpoints import Checkpoint, PanelFiles
 
@@ -22,8 +22,8 @@ def machine(monkeypatch):
     """Set what memory and disk have left."""
 
     def set_free(memory, disk=10**15):
-        monkeypatch.setattr(storage, "allowed_bytes", lambda: int(memory))
-        monkeypatch.setattr(storage, "allowed_cores", lambda: 2)
+        monkeypatch.setattr(storage, "available_memory", lambda: int(memory))
+        monkeypatch.setattr(storage, "available_cpus", lambda: 2)
         monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: Usage(int(disk)))
 
     return set_free
@@ -48,7 +48,7 @@ def test_the_best_precision_that_fits_is_taken_and_what_does_not_fit_goes_into_f
     chosen = storage.choose(SHAPE, precision, Checkpoint(tmp_path))
 
     assert (chosen.kind, chosen.in_files) == (kind, in_files)
-    assert isinstance(chosen(0.1), PanelFiles if in_files else Memory)
+    assert isinstance(chosen(0.1), PanelFiles if in_files else InMemoryPanels)
     assert chosen(0.1).kind == np.dtype(kind)
     assert chosen.size == pytest.approx(FLOAT64 * (0.5 if kind == "float32" else 1), rel=0.02)
 

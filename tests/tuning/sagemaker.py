@@ -20,8 +20,8 @@ from botocore.validate import ParamValidator
 from moto.server import ThreadedMotoServer
 
 from gaussian_processes.tuning import aws, jobfile
-from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, Place, Report
-from gaussian_processes.tuning.backends.local import Processes
+from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, Backend, Report
+from gaussian_processes.tuning.backends.local import LocalProcesses
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.shapes import request_shape
 
@@ -63,9 +63,9 @@ class Service:
     """
 
     folder: Path
-    run: Callable[[TuningJob, Path], Place]
+    run: Callable[[TuningJob, Path], Backend]
     serve: Callable[[Path], str] | None = None
-    place: Place | None = None
+    place: Backend | None = None
     jobs: dict = field(default_factory=dict)
     tuning: dict = field(default_factory=dict)
     models: dict = field(default_factory=dict)
@@ -318,9 +318,9 @@ def _model_uri(name: str, asked: dict) -> str:
     return f"{asked['OutputDataConfig']['S3OutputPath']}/{name}/output/model.tar.gz"
 
 
-def running(program: str) -> Callable[[TuningJob, Path], Place]:
+def running(program: str) -> Callable[[TuningJob, Path], Backend]:
     """Make places whose training jobs are processes of a program."""
-    return partial(Processes, command=(sys.executable, "-S", "-c", program))
+    return partial(LocalProcesses, command=(sys.executable, "-S", "-c", program))
 
 
 class Server:

@@ -17,16 +17,22 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import report
 from gaussian_processes.tuning.job import Objective
 from gaussian_processes.tuning.results import Results, Row
-from gaussian_processes.tuning.space import LOGARITHMIC, REVERSE, Numbers, Space, Words
+from gaussian_processes.tuning.space import (
+    LOGARITHMIC,
+    REVERSE,
+    CategoricalRange,
+    NumericRange,
+    Space,
+)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SPACE = Space(
     (
-        Words("inputs", ("sphere", "normalize")),
-        Numbers("l", 0, 4, whole=True),
-        Numbers("noise", 1e-8, 1, scaling=LOGARITHMIC),
-        Numbers("q", 0, 4, whole=True),
-        Numbers("share", 0, 0.999, scaling=REVERSE),
+        CategoricalRange("inputs", ("sphere", "normalize")),
+        NumericRange("l", 0, 4, whole=True),
+        NumericRange("noise", 1e-8, 1, scaling=LOGARITHMIC),
+        NumericRange("q", 0, 4, whole=True),
+        NumericRange("share", 0, 0.999, scaling=REVERSE),
     )
 )
 

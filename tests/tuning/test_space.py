@@ -11,19 +11,19 @@ from gaussian_processes.tuning.space import (
     LINEAR,
     LOGARITHMIC,
     REVERSE,
-    Numbers,
+    CategoricalRange,
+    NumericRange,
     Space,
-    Words,
     text,
 )
 
 RANGES = [
-    Numbers("a", -3, 5),
-    Numbers("b", 1e-8, 1, scaling=LOGARITHMIC),
-    Numbers("c", 0.0, 0.999, scaling=REVERSE),
-    Numbers("d", 1, 1000, whole=True, scaling=LOGARITHMIC),
-    Numbers("e", 0, 4, whole=True),
-    Words("f", ("x", "y", "z")),
+    NumericRange("a", -3, 5),
+    NumericRange("b", 1e-8, 1, scaling=LOGARITHMIC),
+    NumericRange("c", 0.0, 0.999, scaling=REVERSE),
+    NumericRange("d", 1, 1000, whole=True, scaling=LOGARITHMIC),
+    NumericRange("e", 0, 4, whole=True),
+    CategoricalRange("f", ("x", "y", "z")),
 ]
 
 
@@ -48,12 +48,12 @@ def test_every_coordinate_is_a_value_that_optuna_and_a_job_take(entry, unit):
 
 
 def test_scales_are_laws_of_their_middles():
-    assert Numbers("a", 1, 9, scaling=LINEAR).value(0.5) == 5
-    assert Numbers("a", 1, 9, scaling=LOGARITHMIC).value(0.5) == pytest.approx(
+    assert NumericRange("a", 1, 9, scaling=LINEAR).value(0.5) == 5
+    assert NumericRange("a", 1, 9, scaling=LOGARITHMIC).value(0.5) == pytest.approx(
         3
     )  # the geometric mean
     # As far from 1 as the geometric mean of both ends' distances from it.
-    assert 1 - Numbers("a", 0.9, 0.999, scaling=REVERSE).value(0.5) == pytest.approx(
+    assert 1 - NumericRange("a", 0.9, 0.999, scaling=REVERSE).value(0.5) == pytest.approx(
         math.sqrt(0.1 * 0.001)
     )
 
@@ -61,14 +61,17 @@ def test_scales_are_laws_of_their_middles():
 def test_whole_numbers_and_words_share_the_coordinates_alike():
     units = np.linspace(0, 1, 1001)[:-1]
 
-    for entry, size in ((Numbers("a", 0, 4, whole=True), 5), (Words("b", ("x", "y", "z", "w")), 4)):
+    for entry, size in (
+        (NumericRange("a", 0, 4, whole=True), 5),
+        (CategoricalRange("b", ("x", "y", "z", "w")), 4),
+    ):
         counts = np.unique([str(entry.value(unit)) for unit in units], return_counts=True)[1]
         assert len(counts) == size
         assert counts.max() - counts.min() <= 2  # a half is rounded to the even number
 
 
 def test_two_words_are_as_far_apart_as_the_ends_of_a_range():
-    words, numbers = Words("a", ("x", "y", "z")), Numbers("b", 0, 1)
+    words, numbers = CategoricalRange("a", ("x", "y", "z")), NumericRange("b", 0, 1)
 
     assert math.dist(words.coordinates("x"), words.coordinates("z")) == pytest.approx(1)
     assert math.dist(numbers.coordinates(0), numbers.coordinates(1)) == 1

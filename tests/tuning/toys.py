@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from gaussian_processes.tuning import jobfile
-from gaussian_processes.tuning.backends.local import Processes
+from gaussian_processes.tuning.backends.local import LocalProcesses
 from gaussian_processes.tuning.results import Results
-from gaussian_processes.tuning.tuner import Search
+from gaussian_processes.tuning.tuner import Tuner
 
 # Reads what SageMaker would give it, and prints what `train` would: a bowl over log10(noise) and log10(bias).
 PROGRAM = """
@@ -91,11 +91,11 @@ def limits(jobs: int, parallel: int = 1, **more: int) -> dict:
 
 def search(
     folder: Path, asked: dict, program: str = BOWL, parents=None, changes=jobfile.NO_CHANGES
-) -> Search:
+) -> Tuner:
     """A search over runs of a program."""
     job = jobfile.check(json.loads(json.dumps(asked)), folder, "process", changes)
-    place = Processes(job, folder / "trials", command=(sys.executable, "-S", "-c", program))
-    return Search(job, place, folder, parents or _none)
+    place = LocalProcesses(job, folder / "trials", command=(sys.executable, "-S", "-c", program))
+    return Tuner(job, place, folder, parents or _none)
 
 
 def run(folder: Path, asked: dict, program: str = BOWL, **more) -> Results:

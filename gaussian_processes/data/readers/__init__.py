@@ -237,9 +237,13 @@ def _stack(parts: Sequence[Cells]) -> Cells:
 def _as_words(cells: Iterable[object]) -> Cells:
     """Words of cells, None where they are missing."""
     words = [
-        None if cell is None or cell != cell else cell if isinstance(cell, str) else word(cell)
+        None
+        if cell is None or cell != cell  # noqa: PLR0124
+        else cell
+        if isinstance(cell, str)
+        else word(cell)  # type: ignore[arg-type]
         for cell in cells
-    ]  # type: ignore[arg-type]  # noqa: PLR0124
+    ]
     return np.array(
         [None if cell is None or cell.strip() in MISSING else cell for cell in words], object
     )

@@ -129,7 +129,7 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
     return rows
 
 
-def reading_seconds(body: bytes, content_type: str | None, schema: Schema) -> float:
+def estimated_decode_seconds(body: bytes, content_type: str | None, schema: Schema) -> float:
     """Roughly how long `decode` takes, on a core of 2020."""
     media_type, _ = _media_type_and_charset(content_type)
     # Some kilobytes of Parquet can unfold to a million rows.
@@ -390,9 +390,9 @@ def _decode_parquet(body: bytes, schema: Schema) -> Array:
     layout = _Layout(schema, schema.order(names), len(names)) if schema.named else _in_order(schema)
     cells = (list(row) for row in zip(*(column.tolist() for column in columns), strict=True))
     rows = [
-        layout.cells([None if cell != cell else cell for cell in row], number)
+        layout.cells([None if cell != cell else cell for cell in row], number)  # noqa: PLR0124
         for number, row in enumerate(cells, 1)
-    ]  # noqa: PLR0124
+    ]
     if not rows:
         raise UserError("the request has no rows; send one at least")
     return np.array(rows)

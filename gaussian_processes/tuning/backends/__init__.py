@@ -35,7 +35,7 @@ class Report:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Somewhere to run training jobs, by the names that they are given."""
 
     interval_seconds: float

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPPED, Report, folders
 from gaussian_processes.tuning.job import TuningJob
 
@@ -19,7 +19,7 @@ LABEL = "gaussian-processes.tuning"
 NEVER = "0001-01-01"
 
 
-class Containers:
+class DockerContainers:
     """Training jobs as containers, each with a folder at /opt/ml and the channels mounted below it.
 
     Parameters
@@ -59,7 +59,7 @@ class Containers:
         ]
         options += [
             "--cpus",
-            f"{allowed_cores() / self._job.limits.parallel:g}",
+            f"{available_cpus() / self._job.limits.parallel:g}",
             "--volume",
             f"{base}:/opt/ml",
         ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gaussian_processes.resources import allowed_cores
+from gaussian_processes.resources import available_cpus
 from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPPED, Report, folders
 from gaussian_processes.tuning.job import TuningJob
 
@@ -41,7 +41,7 @@ class Child:
     ended: datetime | None = None
 
 
-class Processes:
+class LocalProcesses:
     """Training jobs as processes, each with a base folder of its own.
 
     Parameters
@@ -71,7 +71,7 @@ class Processes:
             link.unlink(missing_ok=True)
             link.symlink_to(source, target_is_directory=True)
         # Jobs side by side would otherwise each start a thread for every core.
-        threads = str(max(1, allowed_cores() // self._job.limits.parallel))
+        threads = str(max(1, available_cpus() // self._job.limits.parallel))
         environment = {
             **os.environ,
             **self._job.definition.get("Environment", {}),

@@ -40,7 +40,7 @@ class Followed:
         return "\n".join(self.lines.values())
 
 
-class TrainingJobs:
+class SageMakerJobs:
     """Training jobs of one search, looked at by listings: of jobs, and of log events.
 
     Parameters

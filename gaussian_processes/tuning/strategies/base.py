@@ -21,7 +21,7 @@ SAME_AS = "same_as"
 
 
 @dataclass(frozen=True)
-class Known:
+class PastTrial:
     """A trial of the past.
 
     Parameters
@@ -39,7 +39,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Past:
+class History:
     """All that a strategy may know when it proposes.
 
     Parameters
@@ -52,9 +52,9 @@ class Past:
         In the order in which they were proposed.
     """
 
-    seen: Sequence[Known]
-    failed: Sequence[Known]
-    running: Sequence[Known]
+    seen: Sequence[PastTrial]
+    failed: Sequence[PastTrial]
+    running: Sequence[PastTrial]
 
 
 class Strategy(BaseSampler, ABC):
@@ -73,7 +73,7 @@ class Strategy(BaseSampler, ABC):
         self.seed = seed
 
     @abstractmethod
-    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return the values of trial `number`, and what to write down of it."""
 
     def generator(self, number: int) -> np.random.Generator:
@@ -85,8 +85,10 @@ class Strategy(BaseSampler, ABC):
         return random.Random(f"{self.seed} {number}")  # noqa: S311  a search is no secret
 
     def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
         """All ranges are searched together."""
         return self.space.distributions
 
@@ -113,11 +115,11 @@ class Strategy(BaseSampler, ABC):
         """Refuse: no value is ever left over."""
         raise NotImplementedError(f"{param_name} is not in the space of this search")
 
-    def past(self, study: Study, number: int = -1) -> Past:
+    def past(self, study: Study, number: int = -1) -> History:
         """All trials of a study but `number`, which is being proposed."""
-        seen: list[Known] = []
-        failed: list[Known] = []
-        running: list[Known] = []
+        seen: list[PastTrial] = []
+        failed: list[PastTrial] = []
+        running: list[PastTrial] = []
         signs = [
             -1 if direction == StudyDirection.MAXIMIZE else 1 for direction in study.directions
         ]
@@ -133,11 +135,11 @@ class Strategy(BaseSampler, ABC):
                 failed.append(self._known(one, signs))
             elif one.state == TrialState.RUNNING and one.params:
                 running.append(self._known(one, signs))
-        return Past(seen, failed, running)
+        return History(seen, failed, running)
 
-    def _known(self, trial: FrozenTrial, signs: Sequence[int]) -> Known:
+    def _known(self, trial: FrozenTrial, signs: Sequence[int]) -> PastTrial:
         losses = tuple(sign * value for sign, value in zip(signs, trial.values or (), strict=False))
-        return Known(
+        return PastTrial(
             trial.number, self.space.loaded(trial.params), losses, trial.system_attrs.get(NOTE, {})
         )
 

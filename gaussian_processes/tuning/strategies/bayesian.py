@@ -17,10 +17,10 @@ from scipy.stats import qmc, rankdata
 
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.gp.marginal_likelihood import Observations, Prior
+from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
-from gaussian_processes.tuning.space import Space, Value, Words
-from gaussian_processes.tuning.strategies.base import Past, Strategy
+from gaussian_processes.tuning.space import CategoricalRange, Space, Value
+from gaussian_processes.tuning.strategies.base import History, Strategy
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -30,7 +30,7 @@ Indices = NDArray[np.intp]
 KERNELS = (ArcCosine(0, 0), ArcCosine(1, 0))
 # What is believed of noise, bias and relevance before any trial: the middle, and the spread of the logarithm. Tens of losses
 # can't tell so many numbers; without beliefs, columns that matter are thrown away.
-BELIEFS = {"noise": (1e-4, 2.0), "bias": (1.0, 0.7), "relevance": (1.0, 0.5)}
+HYPERPRIORS = {"noise": (1e-4, 2.0), "bias": (1.0, 0.7), "relevance": (1.0, 0.5)}
 # How many spreads from the middle a search for the likeliest goes, and how many steps it takes at most.
 FARTHEST, STEPS = 3.0, 40
 # Trials spread evenly before a process is asked, and how many more, each in turn with one of its own: with the first alone,
@@ -56,7 +56,7 @@ class Surrogate:
 
     Parameters
     ----------
-    prior : Prior
+    prior : KernelParameters
         The likeliest kernel, noise, bias and relevance.
     z : ndarray of shape (n, d)
         Coordinates.
@@ -64,7 +64,7 @@ class Surrogate:
         How bad the losses are, standardised.
     """
 
-    prior: Prior
+    prior: KernelParameters
     z: Array
     y: Array
 
@@ -104,7 +104,7 @@ class Surrogate:
 class Bayesian(Strategy):
     """Expected improvement over mixed ranges, with trials that are still running taken for what is expected of them."""
 
-    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return the values of the greatest expected improvement that no trial has had."""
         generator = self.generator(number)
         trials = [one.values for one in (*past.seen, *past.failed, *past.running)]
@@ -114,11 +114,11 @@ class Bayesian(Strategy):
         values, improvement = self._best(generator, past)
         return values, {"expected_improvement": improvement}
 
-    def promise(self, number: int, past: Past) -> float:
+    def promise(self, number: int, past: History) -> float:
         """Greatest improvement still expected, in standard deviations of how bad trials were; infinite for too few of them."""
         return np.inf if self._starting(past) else self._best(self.generator(number), past)[1]
 
-    def _starting(self, past: Past) -> bool:
+    def _starting(self, past: History) -> bool:
         return len(past.seen) + len(past.running) < START or len(past.seen) < 2 or not _varied(past)
 
     def _spread(self, trials: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
@@ -131,7 +131,9 @@ class Bayesian(Strategy):
         )
         return (self._new(units, trials) or [self.space.at(units[-1].tolist())])[0]
 
-    def _best(self, generator: np.random.Generator, past: Past) -> tuple[dict[str, Value], float]:
+    def _best(
+        self, generator: np.random.Generator, past: History
+    ) -> tuple[dict[str, Value], float]:
         trials = [one.values for one in (*past.seen, *past.failed, *past.running)]
         surrogate = surrogate_of(self.space, past)
         best = float(surrogate.y[: len(past.seen)].min())
@@ -176,7 +178,7 @@ class Bayesian(Strategy):
         step = distance * generator.normal(size=shape)
         step = np.copysign(np.maximum(np.abs(step), [1 / entry.size for entry in self.space]), step)
         # A word is nearer to none than to the rest.
-        words = np.array([isinstance(entry, Words) for entry in self.space])
+        words = np.array([isinstance(entry, CategoricalRange) for entry in self.space])
         units = np.where(moved, np.where(words, generator.random(shape), around + step), around)
         # Thrown back at the ends of a range, lest they gather there.
         reflected: Array = np.clip(1 - np.abs(1 - np.abs(units)), 0, 1)
@@ -213,7 +215,7 @@ def _hypercube(width: int, seed: int, turn: int) -> Array:
     return points
 
 
-def surrogate_of(space: Space, past: Past) -> Surrogate:
+def surrogate_of(space: Space, past: History) -> Surrogate:
     """Learn a Gaussian process of how bad trials are; a failed trial counts as the worst of those that were seen."""
     seen = np.array([one.losses[0] for one in past.seen])
     losses = np.concatenate([seen, np.full(len(past.failed), seen.max())])
@@ -224,23 +226,27 @@ def surrogate_of(space: Space, past: Past) -> Surrogate:
     return Surrogate(best[1], z, y)
 
 
-def _prior(kernel: ArcCosine, z: Array, y: Array, owners: Indices) -> tuple[float, Prior]:
+def _prior(
+    kernel: ArcCosine, z: Array, y: Array, owners: Indices
+) -> tuple[float, KernelParameters]:
     """Likeliest noise, bias and relevance, given the losses and what was believed before; and how likely they are.
 
     Coordinates of one hyperparameter, which have the same of `owners`, share their relevance.
     """
     names = ["noise", "bias", *["relevance"] * (owners.max() + 1)]
-    middle = np.log([BELIEFS[name][0] for name in names])
-    spread = np.array([BELIEFS[name][1] for name in names])
+    middle = np.log([HYPERPRIORS[name][0] for name in names])
+    spread = np.array([HYPERPRIORS[name][1] for name in names])
 
-    def prior(logs: Array) -> Prior:
+    def prior(logs: Array) -> KernelParameters:
         noise, bias, *relevance = np.exp(logs)
-        return Prior(kernel, float(noise), float(bias), np.array(relevance)[owners])
+        return KernelParameters(kernel, float(noise), float(bias), np.array(relevance)[owners])
 
-    known = Observations(z, y, np.ones(len(z)))
+    known = TrainingData(z, y, np.ones(len(z)))
 
     def loss(logs: Array) -> tuple[float, Array]:
-        value, gradient = marginal_likelihood.evidence(prior(logs), known)
+        value, gradient = marginal_likelihood.log_marginal_likelihood_and_gradient(
+            prior(logs), known
+        )
         away = (logs - middle) / spread
         slope = np.concatenate(
             [gradient["noise"], gradient["bias"], np.bincount(owners, gradient["relevance"])]
@@ -276,7 +282,7 @@ def _standardised(values: Array) -> Array:
     return standardised
 
 
-def _varied(past: Past) -> bool:
+def _varied(past: History) -> bool:
     return len({one.losses[0] for one in past.seen}) > 1
 
 

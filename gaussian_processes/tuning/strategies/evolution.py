@@ -11,7 +11,7 @@ from typing import Any
 import inspyred
 
 from gaussian_processes.tuning.space import Space, Value
-from gaussian_processes.tuning.strategies.base import Known, Past, Strategy
+from gaussian_processes.tuning.strategies.base import History, PastTrial, Strategy
 
 Genes = list[float]
 
@@ -29,11 +29,11 @@ class Evolution(Strategy):
     def _drawn(self, dice: random.Random) -> Genes:
         return [dice.random() for _ in self.space]
 
-    def _genes(self, one: Known) -> Genes:
+    def _genes(self, one: PastTrial) -> Genes:
         """Genes as they were, not as they were rounded to a whole number; those of an earlier search have been lost."""
         return list(one.note.get(GENES) or self.space.units(one.values))
 
-    def _individual(self, one: Known, fitness: Any) -> Any:
+    def _individual(self, one: PastTrial, fitness: Any) -> Any:
         individual = inspyred.ec.Individual(self._genes(one))
         individual.fitness = fitness
         return individual
@@ -61,7 +61,7 @@ class Genetic(Evolution):
     flipped bits, which inspyred does to genes of 0 and 1 only: it never mutated.
     """
 
-    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return a child of the best so far, or a random individual while there are too few."""
         dice = self.dice(number)
         if len(past.seen) < 2 or len(past.seen) + len(past.running) < POPULATION:
@@ -82,7 +82,7 @@ class Genetic(Evolution):
 class ParticleSwarm(Evolution):
     """A particle moves as soon as its trial has ended, towards its own best and the swarm's."""
 
-    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return the next position of the particle that waits longest, or a new particle."""
         dice = self.dice(number)
         paths = self._paths(past)
@@ -107,9 +107,9 @@ class ParticleSwarm(Evolution):
         return self._proposal(moved, **{PARTICLE: particle})
 
     @staticmethod
-    def _paths(past: Past) -> dict[Any, list[Known]]:
+    def _paths(past: History) -> dict[Any, list[PastTrial]]:
         """Trials of every particle; the particle whose last one ended first comes first."""
-        paths: dict[Any, list[Known]] = {}
+        paths: dict[Any, list[PastTrial]] = {}
         for one in sorted((*past.seen, *past.failed), key=lambda one: one.number):
             particle = one.note.get(
                 PARTICLE, -1 - one.number
@@ -118,7 +118,7 @@ class ParticleSwarm(Evolution):
         return dict(sorted(paths.items(), key=lambda item: item[1][-1].number))
 
 
-def _loss(one: Known) -> float:
+def _loss(one: PastTrial) -> float:
     return one.losses[0] if one.losses else float("inf")
 
 
@@ -128,7 +128,7 @@ class PAES(Evolution):
     A child that is still running does not keep the parent from having another.
     """
 
-    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return a mutant of the parent, or a random individual while there is none."""
         dice = self.dice(number)
         if not past.seen:
@@ -152,7 +152,7 @@ class PAES(Evolution):
         return self._proposal(mutant)
 
 
-def _pareto(one: Known) -> Any:
+def _pareto(one: PastTrial) -> Any:
     return inspyred.ec.emo.Pareto([-loss for loss in one.losses])
 
 
@@ -176,8 +176,12 @@ class Archive:
         self.grid_population: dict[tuple[int, ...], int] = {}
 
     def __call__(
-        self, random: random.Random, population: Sequence[Any], archive: list[Any], args: Any
-    ) -> list[Any]:  # noqa: ARG002
+        self,
+        random: random.Random,  # noqa: ARG002
+        population: Sequence[Any],
+        archive: list[Any],
+        args: Any,  # noqa: ARG002
+    ) -> list[Any]:
         """Let newcomers in, in place, as inspyred's replacement expects."""
         for newcomer in population:
             if not any(one.fitness == newcomer.fitness or one > newcomer for one in archive):

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gaussian_processes.tuning.space import Value, Words
-from gaussian_processes.tuning.strategies.base import Past, Strategy
+from gaussian_processes.tuning.space import CategoricalRange, Value
+from gaussian_processes.tuning.strategies.base import History, Strategy
 
 
 class Random(Strategy):
     """Every value alike, on the scale of its range (Bergstra & Bengio 2012)."""
 
-    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:  # noqa: ARG002
+    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:  # noqa: ARG002
         """Draw."""
         return self.space.at(self.generator(number).random(len(self.space)).tolist()), {}
 
@@ -18,7 +18,7 @@ class Random(Strategy):
 class Grid(Strategy):
     """Every combination of words once; the last hyperparameter changes fastest."""
 
-    def propose(self, number: int, past: Past) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return the first combination that no trial has had."""
         had = {tuple(one.values.values()) for one in (*past.seen, *past.failed, *past.running)}
         size = int(self.space.size)
@@ -33,7 +33,7 @@ class Grid(Strategy):
     def _combination(self, position: int) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for entry in reversed(self.space.ranges):
-            assert isinstance(entry, Words)  # noqa: S101  the job file is checked
+            assert isinstance(entry, CategoricalRange)  # noqa: S101  the job file is checked
             position, digit = divmod(position, len(entry.words))
             values[entry.name] = entry.words[digit]
         return {entry.name: values[entry.name] for entry in self.space}

@@ -15,8 +15,8 @@ from tuning.toys import BOWL, FAILING, HANGING, limits, request, run
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, amt, aws, deployment, jobfile, results
-from gaussian_processes.tuning.backends.sagemaker import TrainingJobs
-from gaussian_processes.tuning.tuner import Search
+from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
+from gaussian_processes.tuning.tuner import Tuner
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def serve(tmp_path):
 
 def search(folder, asked):
     job = jobfile.check(asked, folder, "sagemaker")
-    return Search(job, TrainingJobs(job, folder, interval_seconds=0.1), folder, amt.results_of)
+    return Tuner(job, SageMakerJobs(job, folder, interval_seconds=0.1), folder, amt.results_of)
 
 
 def test_training_jobs_are_created_of_the_definition_and_read_from_their_logs(tmp_path, serve):
@@ -122,7 +122,7 @@ def test_a_refusal_is_said_in_awss_words(tmp_path, serve, monkeypatch):
         "StopTrainingJob",
         lambda *_, **__: (400, {"__type": "AccessDenied", "message": "not you"}),
     )
-    place = TrainingJobs(jobfile.check(request(), tmp_path, "sagemaker"), tmp_path)
+    place = SageMakerJobs(jobfile.check(request(), tmp_path, "sagemaker"), tmp_path)
 
     with pytest.raises(UserError, match=r"AWS refused StopTrainingJob \(AccessDenied\): not you"):
         place.stop(["toy-1"])

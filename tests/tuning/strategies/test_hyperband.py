@@ -8,8 +8,8 @@ import pytest
 from tuning.toys import limits, request
 
 from gaussian_processes.tuning import jobfile
-from gaussian_processes.tuning.backends.local import Processes
-from gaussian_processes.tuning.tuner import Search
+from gaussian_processes.tuning.backends.local import LocalProcesses
+from gaussian_processes.tuning.tuner import Tuner
 
 ROWS, STAGES, JOBS = 3_200, 4, 9
 
@@ -40,8 +40,11 @@ def search(folder, channels, static, **config):
         for name in ("train", "validation")
     ]
     job = jobfile.check(asked, folder, "process")
-    return Search(
-        job, Processes(job, folder / "trials"), folder, lambda _: pytest.fail("it has no parent")
+    return Tuner(
+        job,
+        LocalProcesses(job, folder / "trials"),
+        folder,
+        lambda _: pytest.fail("it has no parent"),
     ).run()
 
 

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
-from gaussian_processes.tuning.space import LOGARITHMIC, Numbers, Space, Words
-from gaussian_processes.tuning.strategies.base import Known, Past
+from gaussian_processes.tuning.space import LOGARITHMIC, CategoricalRange, NumericRange, Space
+from gaussian_processes.tuning.strategies.base import History, PastTrial
 from gaussian_processes.tuning.strategies.bayesian import Bayesian, surrogate_of
 from gaussian_processes.tuning.strategies.evolution import PAES, Archive, Genetic, ParticleSwarm
 from gaussian_processes.tuning.strategies.plain import Grid, Random
 
 SPACE = Space(
     (
-        Words("inputs", ("a", "b", "c")),
-        Numbers("noise", 1e-6, 1, scaling=LOGARITHMIC),
-        Numbers("q", 0, 9, whole=True),
+        CategoricalRange("inputs", ("a", "b", "c")),
+        NumericRange("noise", 1e-6, 1, scaling=LOGARITHMIC),
+        NumericRange("q", 0, 9, whole=True),
     )
 )
 
@@ -96,10 +96,10 @@ def test_what_is_running_promises_less():
     """The law behind the fantasies: what is taken for granted lowers the improvement expected at that place."""
     generator = np.random.default_rng(0)
     seen = [
-        Known(i, values, (bowl(values),), {})
+        PastTrial(i, values, (bowl(values),), {})
         for i, values in enumerate(SPACE.at(u) for u in generator.random((10, 3)).tolist())
     ]
-    surrogate = surrogate_of(SPACE, Past(seen, [], []))
+    surrogate = surrogate_of(SPACE, History(seen, [], []))
     z = generator.normal(size=(1, surrogate.z.shape[1]))
     best_yet = float(surrogate.y.min())
 
@@ -112,10 +112,10 @@ def test_expected_improvement_is_the_mean_of_the_improvement():
     """By drawing from the normal distribution that the surrogate predicts."""
     generator = np.random.default_rng(1)
     seen = [
-        Known(i, values, (bowl(values),), {})
+        PastTrial(i, values, (bowl(values),), {})
         for i, values in enumerate(SPACE.at(u) for u in generator.random((10, 3)).tolist())
     ]
-    surrogate = surrogate_of(SPACE, Past(seen, [], []))
+    surrogate = surrogate_of(SPACE, History(seen, [], []))
     z = generator.normal(size=(5, surrogate.z.shape[1]))
     mean, deviation = surrogate.predict(z)
 
@@ -129,11 +129,12 @@ def test_expected_improvement_is_the_mean_of_the_improvement():
 def test_a_failed_trial_is_not_tried_nearby():
     values = {"inputs": "b", "noise": 1e-3, "q": 6}
     seen = [
-        Known(i, SPACE.at(u), (float(i),), {})
+        PastTrial(i, SPACE.at(u), (float(i),), {})
         for i, u in enumerate(np.random.default_rng(2).random((9, 3)).tolist())
     ]
     without, with_failure = (
-        surrogate_of(SPACE, Past(seen, failed, [])) for failed in ([], [Known(9, values, (), {})])
+        surrogate_of(SPACE, History(seen, failed, []))
+        for failed in ([], [PastTrial(9, values, (), {})])
     )
     z = np.array([SPACE.coordinates(values)])
 
@@ -143,8 +144,8 @@ def test_a_failed_trial_is_not_tried_nearby():
 def badness(losses):
     """How bad trials look to the surrogate."""
     units = np.random.default_rng(3).random((len(losses), 3)).tolist()
-    seen = [Known(i, SPACE.at(u), (losses[i],), {}) for i, u in enumerate(units)]
-    return surrogate_of(SPACE, Past(seen, [], [])).y[:, 0]
+    seen = [PastTrial(i, SPACE.at(u), (losses[i],), {}) for i, u in enumerate(units)]
+    return surrogate_of(SPACE, History(seen, [], [])).y[:, 0]
 
 
 @given(
@@ -176,7 +177,7 @@ def test_what_differs_by_rounding_looks_alike_and_what_differs_by_little_does_no
 def test_random_is_uniform_on_the_declared_scale():
     strategy = Random(SPACE, 0)
 
-    drawn = [strategy.propose(number, Past([], [], []))[0] for number in range(2000)]
+    drawn = [strategy.propose(number, History([], [], []))[0] for number in range(2000)]
 
     logs = np.log10([values["noise"] for values in drawn])
     assert np.quantile(logs, [0.25, 0.5, 0.75]) == pytest.approx([-4.5, -3, -1.5], abs=0.25)
@@ -184,7 +185,7 @@ def test_random_is_uniform_on_the_declared_scale():
 
 
 def test_grid_has_every_combination_once():
-    space = Space((Words("a", ("1", "2", "3")), Words("b", ("x", "y"))))
+    space = Space((CategoricalRange("a", ("1", "2", "3")), CategoricalRange("b", ("x", "y"))))
 
     found = search(Grid, 6, parallel=2, space=space, objective=lambda _: 0.0)
 
