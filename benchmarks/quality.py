@@ -183,8 +183,8 @@ def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
 
 OURS = {
     "this package": _ours(),
-    "this package, relevance=auto": _ours(relevance="auto"),
-    "this package, relevance=auto, ensemble=stack": _ours(relevance="auto", ensemble="stack"),
+    "this package, ard=auto": _ours(ard="auto"),
+    "this package, ard=auto, ensemble=stack": _ours(ard="auto", ensemble="stack"),
 }
 PEERS = {
     "scikit-learn, RBF with ARD": _scikit_learn(kernels.RBF),

@@ -32,7 +32,7 @@ HYPERPARAMETERS = {
     "noise": "0.01",
     "bias": "1",
     "leave_one_out": "false",
-    "variance": "true",
+    "keep_factor": "true",
 }
 # How often it is looked whether a panel is there, and the process: rarely enough to leave the processor to the job.
 LOOK_SECONDS = 0.01

@@ -41,7 +41,7 @@ HYPERPARAMETERS = {
     "noise": "0.01",
     "bias": "1",
     "leave_one_out": "false",
-    "variance": "true",
+    "keep_factor": "true",
 }
 # The latency of 64 connections to two synchronous workers that take a second each.
 WRK_TIMEOUT_SECONDS = 60

@@ -60,7 +60,7 @@ COMMON = (
 )
 
 
-WITH_INPUTS = (COMMON[0], CategoricalRange("inputs", ("normalize", "sphere")), *COMMON[1:])
+WITH_PROJECTION = (COMMON[0], CategoricalRange("projection", ("normalize", "sphere")), *COMMON[1:])
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class Problem:
     new: Array
     truth: Array
     space: Space
-    inputs: str = "sphere"
+    projection: str = "sphere"
 
     def objective(self, values: Mapping[str, Value]) -> float:
         """RMSE of a model on the validation rows, or, without any, of every row given all others; as `train` computes them."""
-        inputs = str(values.get("inputs", self.inputs))
-        bias = float(values.get("bias", 0)) if inputs == "sphere" else 0.0
-        preparation = PreprocessingOptions(inputs=inputs, bias=bias)
+        projection = str(values.get("projection", self.projection))
+        bias = float(values.get("bias", 0)) if projection == "sphere" else 0.0
+        preparation = PreprocessingOptions(projection=projection, bias=bias)
         learned = preprocessing.learn(
             self.rows, self.targets, [0] * self.rows.shape[1], preparation
         )
@@ -99,7 +99,7 @@ def _post() -> Problem:
     generator = np.random.default_rng(SEED)
     x = generator.normal(size=(150, 2))
     y = x @ [1.5, 5.2] + generator.normal(size=150)
-    return replace(_split(x, y, 100, Space(COMMON[1:])), inputs="normalize")
+    return replace(_split(x, y, 100, Space(COMMON[1:])), projection="normalize")
 
 
 def _diabetes() -> Problem:
@@ -110,7 +110,7 @@ def _iris() -> Problem:
     """Sepal length from the rest, the species as a number."""
     found = load_iris()
     rows = np.column_stack([found.data[:, 1:], found.target])
-    return _split(rows, found.data[:, 0], 150, Space(WITH_INPUTS))
+    return _split(rows, found.data[:, 0], 150, Space(WITH_PROJECTION))
 
 
 def _wine() -> Problem:
@@ -120,7 +120,7 @@ def _wine() -> Problem:
 
 
 def _friedman() -> Problem:
-    return _split(*make_friedman1(250, noise=1.0, random_state=SEED), 150, Space(WITH_INPUTS))
+    return _split(*make_friedman1(250, noise=1.0, random_state=SEED), 150, Space(WITH_PROJECTION))
 
 
 def _split(rows: Array, targets: Array, size: int, space: Space) -> Problem:

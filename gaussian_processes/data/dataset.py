@@ -66,7 +66,7 @@ def learn(table: Table, settings: Hyperparameters) -> Schema:
     ----------
     table : Table
     settings : Hyperparameters
-        Of them `target`, `label_size`, `features`, `ignore`, `categories`, `weights`, `task`, `missing`, `unknown_category`.
+        Of them `target`, `label_size`, `features`, `ignore`, `categories`, `sample_weight`, `task`, `missing`, `handle_unknown`.
 
     Raises
     ------
@@ -78,12 +78,12 @@ def learn(table: Table, settings: Hyperparameters) -> Schema:
         range(settings.label_size or table.label_size or 1)
     )
     weights, ignored = (
-        _find(table, settings.weights, "weights"),
+        _find(table, settings.sample_weight, "sample_weight"),
         _find(table, settings.ignore, "ignore"),
     )
     features = _find(table, settings.features, "features")
     categories = _find(table, settings.categories, "categories")
-    taken = {"target": targets, "weights": weights, "ignore": ignored}
+    taken = {"target": targets, "sample_weight": weights, "ignore": ignored}
     _check_roles(table, taken | {"features": features})
     spoken_for = {position for positions in taken.values() for position in positions}
     features = features or [
@@ -108,7 +108,7 @@ def learn(table: Table, settings: Hyperparameters) -> Schema:
         ),
         weights=Column(table.name(weights[0]), weights[0]) if weights else None,
         missing=settings.missing,
-        unknown_category=settings.unknown_category,
+        handle_unknown=settings.handle_unknown,
     )
 
 
@@ -322,8 +322,8 @@ def _codes(table: Table, position: int, column: Column, schema: Schema, notes: l
             raise UserError(
                 f"{sentence}, and so are all cells of that column: check that it is the column of training"
             )
-        if schema.unknown_category == "error":
-            raise UserError(f"{sentence}: correct or remove the row, or set unknown_category=zeros")
+        if schema.handle_unknown == "error":
+            raise UserError(f"{sentence}: correct or remove the row, or set handle_unknown=ignore")
         notes.append(
             f"{sentence}; it and {len(unknown) - 1} more such cells count as none of the levels"
         )

@@ -13,7 +13,7 @@ from gaussian_processes.gp.sphere import project
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# How far from 1 a norm may be that should be 1: under inputs=unit, what is lost where coordinates are written with 6 digits.
+# How far from 1 a norm may be that should be 1: under projection=unit, what is lost where coordinates are written with 6 digits.
 UNIT_TOLERANCE = 1e-5
 # The level of what is no category.
 NO_LEVEL = -1
@@ -30,20 +30,20 @@ class PreprocessingOptions:
 
     Parameters
     ----------
-    inputs : str
+    projection : str
         `sphere` scales the coordinates, `normalize` and `unit` take them as they are.
     scaling : str
         `columns` centres every coordinate and divides numbers by their standard deviation (an indicator is between 0 and 1
         already, and a rare level would be blown up); `overall` centres them and divides all by one number, the root mean
         square of what is left; `none` leaves them.
-    standardize_targets : bool
+    normalize_y : bool
     bias : float
         The constant coordinate to append; 0 for none.
     """
 
-    inputs: str = "sphere"
+    projection: str = "sphere"
     scaling: str = "columns"
-    standardize_targets: bool = True
+    normalize_y: bool = True
     bias: float = 0.0
 
 
@@ -53,7 +53,7 @@ class Preprocessor:
 
     Parameters
     ----------
-    inputs : str
+    projection : str
         `sphere`, `normalize` or `unit`.
     source, level : ndarray of shape (d,)
         The column of a row that each coordinate comes from, and the level that it is the indicator of: `NO_LEVEL` where it is
@@ -61,7 +61,7 @@ class Preprocessor:
     fill : ndarray of shape (c,)
         What stands for a missing value, of every column of a row: its mean; of a category none of its levels.
     center, scale : ndarray of shape (d,)
-        Taken from every coordinate, and divided by. 0 and 1 unless `inputs` is `sphere`.
+        Taken from every coordinate, and divided by. 0 and 1 unless `projection` is `sphere`.
     relevance : ndarray of shape (d,)
         What every standardised coordinate is multiplied by.
     bias : float
@@ -70,7 +70,7 @@ class Preprocessor:
         Taken from every target, and divided by.
     """
 
-    inputs: str
+    projection: str
     source: Indices
     level: Indices
     fill: Array
@@ -120,7 +120,7 @@ class Preprocessor:
         ------
         UserError
             If the number of columns differs from training's, a number is not finite, a row has no direction, or, with
-            inputs=unit, a row's norm is not 1.
+            projection=unit, a row's norm is not 1.
         """
         if rows.shape[1] != self.columns:
             found = f"{place(0)} has {rows.shape[1]} feature columns"
@@ -131,7 +131,7 @@ class Preprocessor:
             standardized = self.standardized(rows)
             points = project(standardized * self.relevance, self.bias)
             wrong = _are_off(points)
-            if self.inputs == "unit":
+            if self.projection == "unit":
                 wrong |= _are_off(standardized)
         if wrong.any():
             row = int(wrong.argmax())
@@ -148,12 +148,12 @@ class Preprocessor:
             return UserError(
                 f"{name} holds {np.nanmax(np.abs(row)):.3g}, which is too large to compute with; correct it"
             )
-        if self.inputs == "unit":
+        if self.projection == "unit":
             return UserError(
-                f"{name} has norm {norm:.6g}, and inputs=unit takes norm 1; use inputs=normalize"
+                f"{name} has norm {norm:.6g}, and projection=unit takes norm 1; use projection=normalize"
             )
         return UserError(
-            f"{name} has norm 0 and so no direction; drop the row, or use inputs=sphere with a bias"
+            f"{name} has norm 0 and so no direction; drop the row, or use projection=sphere with a bias"
         )
 
     def targets(self, y: Array) -> Array:
@@ -186,13 +186,13 @@ def learn(
     UserError
         If the targets are all alike, or numbers are too large or too small to be squared.
     """
-    if len(y) == 1 and preparation.standardize_targets:
+    if len(y) == 1 and preparation.normalize_y:
         raise UserError(
             "there is one training row, and nothing to learn from less than two; give more rows"
         )
     center, scale = (
         _standardization(y)
-        if preparation.standardize_targets
+        if preparation.normalize_y
         else (np.zeros(y.shape[1]), np.ones(y.shape[1]))
     )
     if not ((y - center) / scale).any():
@@ -205,7 +205,7 @@ def learn(
     )
     none, one = np.zeros(len(source)), np.ones(len(source))
     raw = Preprocessor(
-        preparation.inputs,
+        preparation.projection,
         source,
         level,
         _fill(rows, levels),
@@ -218,7 +218,7 @@ def learn(
     )
     return (
         _scaled(raw, raw.encoded(rows), preparation.scaling)
-        if preparation.inputs == "sphere"
+        if preparation.projection == "sphere"
         else raw
     )
 

@@ -86,7 +86,7 @@ class Schema:
     ignored : tuple of str
         What else a request may carry, by name.
     weights : Column or None
-    missing, unknown_category : str
+    missing, handle_unknown : str
         As the hyperparameters say.
     """
 
@@ -98,7 +98,7 @@ class Schema:
     ignored: tuple[str, ...] = ()
     weights: Column | None = None
     missing: str = "error"
-    unknown_category: str = "zeros"
+    handle_unknown: str = "ignore"
 
     @property
     def outputs(self) -> int:

@@ -159,10 +159,10 @@ def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) 
         None if packed is None else Factor(tuple(_panels(packed, len(points)))),
     )
     learned = member["features"]
-    kinds = {"inputs": str, "bias": float, "source": np.intp, "level": np.intp}
+    kinds = {"projection": str, "bias": float, "source": np.intp, "level": np.intp}
     values = {
         name: kinds[name](value)
-        if name in {"inputs", "bias"}
+        if name in {"projection", "bias"}
         else np.array(value, kinds.get(name, float))
         for name, value in learned.items()
     }

@@ -59,7 +59,7 @@ def _lines(model: Model, record: artifact.Record) -> Iterator[str]:
     for member in model.members:
         yield from _member(model, member)
     yield "standard deviations: " + (
-        "yes" if model.has_variance else "no, it was trained with variance=false or is too large"
+        "yes" if model.has_variance else "no, it was trained with keep_factor=false or is too large"
     )
     for name, value in record["scores"].items():
         if isinstance(value, float):
@@ -77,7 +77,7 @@ def _member(model: Model, member: EnsembleMember) -> Iterator[str]:
     share = f", {member.weight:.1%} of the model" if len(model.members) > 1 else ""
     yield f"kernel: arc-cosine q={process.kernel.q}, l={process.kernel.l}{share}"
     jitter = f" (and {process.jitter:g} of jitter)" if process.jitter else ""
-    yield f"  inputs={learned.inputs}, bias={learned.bias:.6g}, noise={process.noise:.6g}{jitter}"
+    yield f"  projection={learned.projection}, bias={learned.bias:.6g}, noise={process.noise:.6g}{jitter}"
     for column, signal in zip(
         model.schema.targets, process.signal_variance * learned.target_scale**2, strict=False
     ):

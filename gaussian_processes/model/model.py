@@ -134,7 +134,7 @@ class Model:
         """
         if variance and not self.has_variance:
             raise UserError(
-                "this model was trained without variance; train again with variance=true to get std or variance"
+                "this model was trained without variance; train again with keep_factor=true to get std or variance"
             )
         weights = [member.weight for member in self.members]
         spread: Array | None = None

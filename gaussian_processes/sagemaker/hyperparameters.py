@@ -20,6 +20,16 @@ from gaussian_processes.errors import UserError
 RESERVED_PREFIXES = ("_", "sagemaker_")
 # A value that was not given, as Python's str(), JSON and an empty form field write it.
 UNSET = ("None", "null", "")
+# Names before 0.1.0, and what each is called now.
+RENAMED = {
+    "relevance": "ard",
+    "weights": "sample_weight",
+    "unknown_category": "handle_unknown",
+    "standardize_targets": "normalize_y",
+    "select": "criterion",
+    "variance": "keep_factor",
+    "inputs": "projection",
+}
 # Python's own float() would also take "nan", "infinity" and "1_000".
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -198,7 +208,7 @@ class Hyperparameters:
         tuning=Range(0, 4, "Linear"),
         meaning="depths to choose from: how many times the kernel is composed with itself beyond the first; auto is 0-3",
     )
-    select: str = _declared(
+    criterion: str = _declared(
         Word({"evidence": "evidence", "loo": "loo", "validation": "validation"}),
         default="evidence",
         meaning="what chooses among several q, l or scalings: the log evidence; loo, the density of every row given all"
@@ -234,10 +244,10 @@ class Hyperparameters:
         default="auto",
         # Of standardised columns: from a bias that is lost among them to one that makes the function nearly linear.
         tuning=Range(0.01, 100, "Logarithmic"),
-        meaning="constant appended to the standardised columns before the projection, with inputs=sphere only; 0 appends"
+        meaning="constant appended to the standardised columns before the projection, with projection=sphere only; 0 appends"
         " none; auto maximises the log evidence",
     )
-    inputs: str = _declared(
+    projection: str = _declared(
         Word({"sphere": "sphere", "normalize": "normalize", "unit": "unit"}),
         default="sphere",
         meaning="how rows become points of the unit sphere: sphere standardises the columns, appends the bias and projects;"
@@ -246,19 +256,19 @@ class Hyperparameters:
     scaling: str = _declared(
         Word({"columns": "columns", "overall": "overall", "none": "none", "auto": "auto"}),
         default="columns",
-        meaning="unit of the features, with inputs=sphere only: columns divides each column by its own standard deviation,"
-        " overall all by one number (right for pixels), none leaves them; auto lets select choose between columns and overall",
+        meaning="unit of the features, with projection=sphere only: columns divides each column by its own standard deviation,"
+        " overall all by one number (right for pixels), none leaves them; auto lets criterion choose between columns and overall",
     )
-    relevance: str = _declared(
+    ard: str = _declared(
         Word({"none": "none", "auto": "auto"}),
         default="none",
-        meaning="weight of every column (automatic relevance determination), with inputs=sphere only: none weighs all alike;"
+        meaning="weight of every column (automatic relevance determination), with projection=sphere only: none weighs all alike;"
         " auto maximises the log evidence",
     )
-    standardize_targets: bool | None = _declared(
+    normalize_y: bool | None = _declared(
         Word(AUTO),
         default="auto",
-        meaning="whether targets are centred and divided by their standard deviation; auto does unless inputs=normalize",
+        meaning="whether targets are centred and divided by their standard deviation; auto does unless projection=normalize",
     )
     task: str = _declared(
         Word({"auto": "auto", "regression": "regression", "classification": "classification"}),
@@ -292,7 +302,7 @@ class Hyperparameters:
         default="",
         meaning="columns of numbers that are names; those of words are found by themselves",
     )
-    weights: tuple[str, ...] = _declared(
+    sample_weight: tuple[str, ...] = _declared(
         Columns(most=1),
         default="",
         meaning="column of positive weights w: the noise of a row is σ²/w",
@@ -307,10 +317,10 @@ class Hyperparameters:
         default="error",
         meaning="what a missing value is: an error, or the column's mean (of a category: none of its levels)",
     )
-    unknown_category: str = _declared(
-        Word({"zeros": "zeros", "error": "error"}),
-        default="zeros",
-        meaning="what a level that training did not have is in rows to predict: none of the levels, or an error",
+    handle_unknown: str = _declared(
+        Word({"ignore": "ignore", "error": "error"}),
+        default="ignore",
+        meaning="what a level that training did not have is in rows to predict: ignore takes it for none of the levels, error refuses it",
     )
     leave_one_out: bool | None = _declared(
         Word(AUTO),
@@ -318,7 +328,7 @@ class Hyperparameters:
         meaning="whether leave-one-out scores, which cost about as much again as the fit, are computed; auto: up to"
         f" {LEAVE_ONE_OUT_ROWS:,} rows",
     )
-    variance: bool | None = _declared(
+    keep_factor: bool | None = _declared(
         Word(AUTO),
         default="auto",
         meaning="whether the model keeps the factor that standard deviations are predicted from; auto: up to"
@@ -337,13 +347,9 @@ class Hyperparameters:
     )
 
     @property
-    def targets_are_standardized(self) -> bool:
+    def normalizes_y(self) -> bool:
         """Whether targets are centred and scaled: `auto` keeps the post's formulas to the letter where they are asked for."""
-        return (
-            self.inputs != "normalize"
-            if self.standardize_targets is None
-            else self.standardize_targets
-        )
+        return self.projection != "normalize" if self.normalize_y is None else self.normalize_y
 
 
 HYPERPARAMETERS = tuple(
@@ -407,6 +413,11 @@ def _known(name: str) -> Hyperparameter:
     entries = {entry.name: entry for entry in HYPERPARAMETERS}
     if name in entries:
         return entries[name]
+    if name in RENAMED:
+        raise UserError(
+            f"hyperparameter {name} is now called {RENAMED[name]}: rename it, its values"
+            f" are {entries[RENAMED[name]].kind.rule}"
+        )
     nearest = difflib.get_close_matches(name.strip().lower(), entries, n=1)
     remedy = (
         f"correct it to {nearest[0]}, or remove it"
@@ -447,15 +458,15 @@ def _consistent(settings: Hyperparameters) -> Hyperparameters:
     """Refuse what contradicts itself, and set the bias to what its absence means."""
     on_the_sphere = {
         "bias": settings.bias is not None,
-        "relevance": settings.relevance == "auto",
+        "ard": settings.ard == "auto",
         "scaling": settings.scaling != "columns",
     }
     for name in (
-        name for name, asked in on_the_sphere.items() if asked and settings.inputs != "sphere"
+        name for name, asked in on_the_sphere.items() if asked and settings.projection != "sphere"
     ):
         raise UserError(
-            f"hyperparameter {name} is {getattr(settings, name)} and inputs is {settings.inputs}, but only inputs=sphere has a"
-            f" {name}: leave {name} out, or set inputs to sphere"
+            f"hyperparameter {name} is {getattr(settings, name)} and projection is {settings.projection}, but only projection=sphere has a"
+            f" {name}: leave {name} out, or set projection to sphere"
         )
     if settings.target and settings.label_size is not None:
         raise UserError(
@@ -466,7 +477,7 @@ def _consistent(settings: Hyperparameters) -> Hyperparameters:
         raise UserError(
             "hyperparameter k_fold is 1, but a fold is predicted from the others: set it to 2 or more, or to 0"
         )
-    return settings if settings.inputs == "sphere" else replace(settings, bias=0.0)
+    return settings if settings.projection == "sphere" else replace(settings, bias=0.0)
 
 
 def _tuned(tuning: Range | None) -> str:

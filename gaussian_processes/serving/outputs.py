@@ -151,7 +151,7 @@ def _questions(text: str, classes: bool, has_variance: bool) -> tuple[OutputRequ
             )
         if known[name].needs_variance and not has_variance:
             raise UserError(
-                f"{name} needs the variance, and this model was trained without; train again with variance=true"
+                f"{name} needs the variance, and this model was trained without; train again with keep_factor=true"
             )
     return tuple(
         OutputRequest(name, levels.get(name, known[name].levels))

@@ -114,9 +114,9 @@ def _check_writable(folder: Path) -> None:
 
 def _data(job: TrainingEnvironment, settings: Hyperparameters) -> tuple[Schema, dict[str, Dataset]]:
     """What the columns mean, and the examples of every channel."""
-    if settings.select == "validation" and "validation" not in job.channels:
+    if settings.criterion == "validation" and "validation" not in job.channels:
         raise UserError(
-            "hyperparameter select is validation, but there is no such channel: give one, or set select to loo"
+            "hyperparameter criterion is validation, but there is no such channel: give one, or set criterion to loo"
         )
     read = {name: _read(name, channel, settings) for name, channel in job.channels.items()}
     schema = dataset.learn(read["train"], settings)
@@ -211,7 +211,7 @@ def _ingredients(
     """What a model is made of."""
     # Other versions compute other last digits, which would not be those of the panels that are there.
     versions = [PANEL_WIDTH, *map(version, artifact.LIBRARIES)]
-    taught = [data[name] for name in data if name in {"train", settings.select}]
+    taught = [data[name] for name in data if name in {"train", settings.criterion}]
     arrays = [array for known in taught for array in (known.rows, known.targets, known.weights)]
     words = repr(([array.shape for array in arrays], schema, settings, versions))
     return *(array.tobytes() for array in arrays), words.encode()
@@ -285,7 +285,7 @@ def _compared(
     atomic_write(job.output_data / "candidates.csv", lambda path: _write_lines(path, lines))
     if len(lines) > 1:
         by = {
-            "none": f"the best by {settings.select}",
+            "none": f"the best by {settings.criterion}",
             "mean": "all alike",
             "stack": "blended by stacking",
         }[settings.ensemble]
@@ -369,14 +369,18 @@ def _save(
     """Write the model and its metrics; without the factors if they are not wanted."""
     factors = [member.process.factor for member in model.members]
     size = sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
-    kept = size <= hyperparameters.FACTOR_BYTES if settings.variance is None else settings.variance
+    kept = (
+        size <= hyperparameters.FACTOR_BYTES
+        if settings.keep_factor is None
+        else settings.keep_factor
+    )
     if kept:
         _say(
             f"the model keeps its factor ({format_bytes(size)}), which standard deviations are predicted from"
         )
     else:
         _say(
-            f"the model leaves out its factor ({format_bytes(size)}): it predicts means only; variance=true keeps it"
+            f"the model leaves out its factor ({format_bytes(size)}): it predicts means only; keep_factor=true keeps it"
         )
         without = [
             replace(member, process=replace(member.process, factor=None))

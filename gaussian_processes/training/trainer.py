@@ -111,7 +111,7 @@ class Trainer:
     settings : Hyperparameters
     schema : Schema
     validation : Dataset, optional
-        What ``select=validation`` compares on.
+        What ``criterion=validation`` compares on.
     say : callable
         Told, in sentences, what a person may want to know.
     progress : callable
@@ -184,7 +184,7 @@ class Trainer:
         # A bias that is still to be found is positive; so is the 1 that stands for it here.
         bias = 1.0 if settings.bias is None else settings.bias
         preparation = PreprocessingOptions(
-            settings.inputs, scaling, settings.targets_are_standardized, bias
+            settings.projection, scaling, settings.normalizes_y, bias
         )
         return preprocessing.learn(
             examples.rows, self.targets(examples), self.schema.levels, preparation
@@ -202,7 +202,7 @@ class Trainer:
         ]
         ranking = sorted(
             range(len(verdicts)),
-            key=lambda index: -verdicts[index].trial.score(self.settings.select),
+            key=lambda index: -verdicts[index].trial.score(self.settings.criterion),
         )
         for index in (
             ranking[:REFINED_CANDIDATES]
@@ -272,7 +272,7 @@ class Trainer:
         )
         evidence = process.log_evidence() - len(sample) * float(np.log(scale).sum())
         error = None
-        if self.validation is not None and self.settings.select == "validation":
+        if self.validation is not None and self.settings.criterion == "validation":
             here = replace(learned, bias=prior.bias, relevance=prior.relevance)
             inverse_temperature = _sharpness(mean, sample) if self.schema.labels else 0.0
             error = self._error(
@@ -301,7 +301,7 @@ class Trainer:
             return stacking_weights(densities)
         if self.settings.ensemble == "mean":
             return np.full(len(trials), 1 / len(trials))
-        best = int(np.argmax([trial.score(self.settings.select) for trial in trials]))
+        best = int(np.argmax([trial.score(self.settings.criterion) for trial in trials]))
         alone: Array = np.eye(1, len(trials), best)[0]
         return alone
 
@@ -309,7 +309,7 @@ class Trainer:
     def learned_names(self) -> list[str]:
         """Parameters of a prior that are left to be found."""
         names = [name for name in ("noise", "bias") if getattr(self.settings, name) is None]
-        return [*names, "relevance"] if self.settings.relevance == "auto" else names
+        return [*names, "relevance"] if self.settings.ard == "auto" else names
 
     def _process(
         self,

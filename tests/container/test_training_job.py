@@ -24,7 +24,7 @@ def test_the_posts_job_prints_what_its_regex_finds(post_job, train):
 
 
 def test_the_posts_formulas_give_the_posts_predictions(post_job, train):
-    container = train(post_job(inputs="normalize"))
+    container = train(post_job(projection="normalize"))
 
     (found,) = re.findall("validation:RMSE=(.*?);", container.log())
     validation = post.table(50, seed=2)

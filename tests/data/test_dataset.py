@@ -66,7 +66,7 @@ def test_there_may_be_several_targets(given):
 
 
 def test_columns_are_left_out_and_chosen_and_weigh():
-    schema, known = taught(ignore="a", weights="w")
+    schema, known = taught(ignore="a", sample_weight="w")
     assert names(schema.features) == ["kind"]
     assert schema.ignored == ("a", "w")
     assert known.weights.tolist() == [1, 2, 1, 4]
@@ -142,7 +142,7 @@ def test_words_are_classes_unless_it_is_said_otherwise():
             "row 2, column 1 (y) of train/a.csv is empty",
         ),
         (
-            {"weights": "w"},
+            {"sample_weight": "w"},
             {"w": [1, 0, 2, 3]},
             "row 2, column 4 (w) of train/a.csv is 0, but weights are positive numbers",
         ),
@@ -203,7 +203,7 @@ def test_a_level_that_training_did_not_have_is_none_and_said_or_an_error():
         " none of the levels"
     ]
 
-    schema, _ = taught(unknown_category="error")
+    schema, _ = taught(handle_unknown="error")
     with pytest.raises(
         UserError,
         match=r"row 2, column 3 \(kind\) of validation/b\.csv is 'pink', which training did not have: ",

@@ -12,10 +12,10 @@ from gaussian_processes.errors import UserError
 rng = np.random.default_rng(31)
 
 
-def learn(rows, y, inputs, standardize_targets, scaling="columns"):
+def learn(rows, y, projection, normalize_y, scaling="columns"):
     """Features of rows of numbers."""
     return learn_levels(
-        rows, y, [0] * rows.shape[1], PreprocessingOptions(inputs, scaling, standardize_targets)
+        rows, y, [0] * rows.shape[1], PreprocessingOptions(projection, scaling, normalize_y)
     )
 
 
@@ -23,7 +23,7 @@ ROWS, TARGETS = rng.normal(3, 2, size=(50, 4)), rng.normal(-5, 3, size=(50, 1))
 
 
 def test_columns_and_targets_are_standardised_as_scikit_learn_does():
-    features = learn(ROWS, TARGETS, "sphere", standardize_targets=True)
+    features = learn(ROWS, TARGETS, "sphere", normalize_y=True)
 
     np.testing.assert_allclose(
         features.standardized(ROWS), StandardScaler().fit_transform(ROWS), rtol=0, atol=1e-14
@@ -34,7 +34,7 @@ def test_columns_and_targets_are_standardised_as_scikit_learn_does():
 
 
 def test_normalize_divides_rows_by_their_norms_and_leaves_targets_alone():
-    features = learn(ROWS, TARGETS, "normalize", standardize_targets=False)
+    features = learn(ROWS, TARGETS, "normalize", normalize_y=False)
 
     points = features.points(ROWS)
 
@@ -46,7 +46,7 @@ def test_normalize_divides_rows_by_their_norms_and_leaves_targets_alone():
 @pytest.mark.parametrize("constant", [0.1, 1e300, 0.0])
 def test_a_constant_column_is_dropped(constant):
     rows = np.column_stack([ROWS, np.full(50, constant)])
-    features = learn(rows, TARGETS, "sphere", standardize_targets=True)
+    features = learn(rows, TARGETS, "sphere", normalize_y=True)
     others = np.column_stack([ROWS, np.linspace(0, 1, 50)])
 
     np.testing.assert_allclose(
@@ -55,9 +55,9 @@ def test_a_constant_column_is_dropped(constant):
 
 
 def test_one_scale_for_all_is_the_root_mean_square_of_the_centred_table():
-    standardized = learn(
-        ROWS, TARGETS, "sphere", standardize_targets=True, scaling="overall"
-    ).standardized(ROWS)
+    standardized = learn(ROWS, TARGETS, "sphere", normalize_y=True, scaling="overall").standardized(
+        ROWS
+    )
 
     centred = ROWS - ROWS.mean(axis=0)
     np.testing.assert_allclose(
@@ -66,7 +66,7 @@ def test_one_scale_for_all_is_the_root_mean_square_of_the_centred_table():
 
 
 def test_without_scaling_rows_stay_as_they_are():
-    features = learn(ROWS, TARGETS, "sphere", standardize_targets=True, scaling="none")
+    features = learn(ROWS, TARGETS, "sphere", normalize_y=True, scaling="none")
 
     np.testing.assert_array_equal(features.standardized(ROWS), ROWS)
 
@@ -97,15 +97,19 @@ def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
 
 
 @pytest.mark.parametrize(
-    ("inputs", "rows", "sentence"),
+    ("projection", "rows", "sentence"),
     [
         (
             "normalize",
             [[1.0, 0.0], [0.0, 0.0]],
             "row 2 has norm 0 and so no direction; drop the row",
         ),
-        ("unit", [[1.0, 0.0], [0.6, 0.7]], "row 2 has norm 0.921954, and inputs=unit takes norm 1"),
-        ("unit", [[0.0, 0.0]], "row 1 has norm 0, and inputs=unit takes norm 1"),
+        (
+            "unit",
+            [[1.0, 0.0], [0.6, 0.7]],
+            "row 2 has norm 0.921954, and projection=unit takes norm 1",
+        ),
+        ("unit", [[0.0, 0.0]], "row 1 has norm 0, and projection=unit takes norm 1"),
         ("normalize", [[-np.inf, 2.0]], "row 1, column 1 is -inf; send finite numbers"),
         (
             "normalize",
@@ -114,15 +118,15 @@ def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
         ),
     ],
 )
-def test_a_row_that_cannot_be_used_is_refused_by_name(inputs, rows, sentence):
-    features = learn(np.eye(2), np.array([[1.0], [2.0]]), inputs, standardize_targets=False)
+def test_a_row_that_cannot_be_used_is_refused_by_name(projection, rows, sentence):
+    features = learn(np.eye(2), np.array([[1.0], [2.0]]), projection, normalize_y=False)
 
     with pytest.raises(UserError, match=re.escape(sentence)):
         features.points(np.array(rows))
 
 
 def test_rows_are_called_what_the_caller_calls_them():
-    features = learn(np.eye(2), np.array([[1.0], [2.0]]), "normalize", standardize_targets=False)
+    features = learn(np.eye(2), np.array([[1.0], [2.0]]), "normalize", normalize_y=False)
 
     with pytest.raises(UserError, match=r"row 8 of train/b\.csv has norm 0"):
         features.points(np.zeros((1, 2)), lambda row: f"row {row + 8} of train/b.csv")

@@ -47,7 +47,7 @@ def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(
 
     assert not loaded.has_variance
     assert loaded.predict(NEW).variance is None
-    with pytest.raises(UserError, match="train again with variance=true"):
+    with pytest.raises(UserError, match="train again with keep_factor=true"):
         loaded.predict(NEW, variance=True)
 
 

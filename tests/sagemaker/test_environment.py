@@ -145,13 +145,13 @@ def test_a_job_without_a_train_channel_is_refused(base, channels, found):
 
 def test_values_written_without_quotes_are_taken_as_their_json(base):
     configure(
-        base, hyperparameters={"q": 2, "noise": 0.1, "variance": True, "bias": None, "l": "3"}
+        base, hyperparameters={"q": 2, "noise": 0.1, "keep_factor": True, "bias": None, "l": "3"}
     )
 
     assert environment.read(base).hyperparameters == {
         "q": "2",
         "noise": "0.1",
-        "variance": "true",
+        "keep_factor": "true",
         "bias": "null",
         "l": "3",
     }

@@ -17,11 +17,11 @@ VALUES = {
     "l": st.lists(st.integers(0, 20), min_size=1, unique=True).map(tuple),
     "noise": st.floats(0, allow_nan=False, allow_infinity=False),
     "bias": st.floats(0, allow_nan=False, allow_infinity=False),
-    "inputs": st.sampled_from(["sphere"]),  # the only one that a bias goes with
-    "standardize_targets": st.booleans(),
+    "projection": st.sampled_from(["sphere"]),  # the only one that a bias goes with
+    "normalize_y": st.booleans(),
     "leave_one_out": st.booleans(),
-    "variance": st.booleans(),
-    "relevance": st.sampled_from(["none", "auto"]),
+    "keep_factor": st.booleans(),
+    "ard": st.sampled_from(["none", "auto"]),
     "precision": st.sampled_from(["auto", "float64", "mixed"]),
     "seed": st.integers(0),
 }
@@ -62,10 +62,10 @@ def test_the_defaults_are_those_of_the_manual():
         l=(0, 1, 2, 3),
         noise=None,
         bias=None,
-        inputs="sphere",
-        standardize_targets=None,
+        projection="sphere",
+        normalize_y=None,
         leave_one_out=None,
-        variance=None,
+        keep_factor=None,
         seed=0,
     )
 
@@ -89,7 +89,7 @@ def test_whole_numbers_have_many_spellings(text):
     ],
 )
 def test_yes_and_no_have_many_spellings(text, value):
-    assert parse({"variance": text}).variance is value
+    assert parse({"keep_factor": text}).keep_factor is value
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_yes_and_no_have_many_spellings(text, value):
         ("noise", "0.1 0.2"),
         ("noise", '"0.1'),
         ("bias", "-1e-9"),
-        ("inputs", "cube"),
-        ("inputs", "1"),
-        ("variance", "yes"),
-        ("variance", "2"),
+        ("projection", "cube"),
+        ("projection", "1"),
+        ("keep_factor", "yes"),
+        ("keep_factor", "2"),
         ("seed", "-1"),
         ("seed", "9" * 5000),  # more digits than Python reads at once
     ],
@@ -152,7 +152,7 @@ def test_no_text_is_a_surprise(entry, text):
         ("nois", "noise"),
         ("Q", "q"),
         (" l", "l"),
-        ("standardise_targets", "standardize_targets"),
+        ("normalise_y", "normalize_y"),
         ("leave-one-out", "leave_one_out"),
     ],
 )
@@ -163,9 +163,29 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
 
 def test_a_name_that_resembles_none_is_refused_with_all():
     with pytest.raises(
-        UserError, match="'gamma' is unknown: remove it, or use one of q, l, select, ensemble, "
+        UserError, match="'gamma' is unknown: remove it, or use one of q, l, criterion, ensemble, "
     ):
         parse({"gamma": "1"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "values"),
+    [
+        ("relevance", "ard", "none or auto"),
+        ("weights", "sample_weight", "the name or 0-based position of a column"),
+        ("unknown_category", "handle_unknown", "ignore or error"),
+        ("standardize_targets", "normalize_y", "auto, true or false"),
+        ("select", "criterion", "evidence, loo or validation"),
+        ("variance", "keep_factor", "auto, true or false"),
+        ("inputs", "projection", "sphere, normalize or unit"),
+    ],
+)
+def test_a_former_name_is_refused_with_the_one_that_replaced_it(old, new, values):
+    with pytest.raises(
+        UserError,
+        match=f"^hyperparameter {old} is now called {new}: rename it, its values are {values}$",
+    ):
+        parse({old: "auto"})
 
 
 @pytest.mark.parametrize(
@@ -184,25 +204,23 @@ def test_all_that_is_wrong_is_said_at_once():
     ] == ["q", "nois", "seed"]
 
 
-@pytest.mark.parametrize("inputs", ["normalize", "unit"])
-def test_a_bias_is_refused_where_there_is_none(inputs):
+@pytest.mark.parametrize("projection", ["normalize", "unit"])
+def test_a_bias_is_refused_where_there_is_none(projection):
     with pytest.raises(
         UserError,
-        match=f"bias is 2.5 and inputs is {inputs}, but only inputs=sphere has a bias: leave bias out",
+        match=f"bias is 2.5 and projection is {projection}, but only projection=sphere has a bias: leave bias out",
     ):
-        parse({"bias": "2.5", "inputs": inputs})
+        parse({"bias": "2.5", "projection": projection})
 
-    assert parse({"bias": "auto", "inputs": inputs}).bias == 0
+    assert parse({"bias": "auto", "projection": projection}).bias == 0
 
 
 @pytest.mark.parametrize(
-    ("inputs", "standardized"), [("sphere", True), ("normalize", False), ("unit", True)]
+    ("projection", "standardized"), [("sphere", True), ("normalize", False), ("unit", True)]
 )
-def test_targets_are_standardised_except_to_the_letter(inputs, standardized):
-    assert parse({"inputs": inputs}).targets_are_standardized is standardized
-    assert (
-        parse({"inputs": inputs, "standardize_targets": "false"}).targets_are_standardized is False
-    )
+def test_targets_are_standardised_except_to_the_letter(projection, standardized):
+    assert parse({"projection": projection}).normalizes_y is standardized
+    assert parse({"projection": projection, "normalize_y": "false"}).normalizes_y is False
 
 
 def test_a_bias_of_zero_is_none_at_all_and_allowed():
@@ -270,10 +288,10 @@ def test_columns_are_lists_of_names(text):
 @pytest.mark.parametrize(
     ("strings", "sentence"),
     [
-        ({"scaling": "overall", "inputs": "unit"}, "only inputs=sphere has a scaling"),
+        ({"scaling": "overall", "projection": "unit"}, "only projection=sphere has a scaling"),
         ({"target": "a", "label_size": "2"}, "both say what to predict: leave one out"),
         ({"k_fold": "1"}, "a fold is predicted from the others: set it to 2 or more, or to 0"),
-        ({"weights": "a,b"}, "it must be the name or 0-based position of a column"),
+        ({"sample_weight": "a,b"}, "it must be the name or 0-based position of a column"),
     ],
 )
 def test_what_contradicts_itself_is_refused(strings, sentence):

@@ -147,7 +147,7 @@ def test_a_model_without_variance_refuses_what_needs_it(model, output):
     member = replace(model.members[0], process=replace(model.members[0].process, factor=None))
     client = create_app(replace(model, members=(member,))).test_client()
 
-    assert "train again with variance=true" in refused(
+    assert "train again with keep_factor=true" in refused(
         asked(client, **{ATTRIBUTES: f"output={output}"}), 400
     )
     assert columns(asked(client)).shape == (len(ROWS), 1)

@@ -120,7 +120,7 @@ def test_the_model_that_is_left_gives_the_predictions_of_the_file(base):
 def test_with_a_learned_bias_only_the_noise_is_left_and_to_the_letter_far_more(base, capsys):
     train(base, q="1", l="0")
     learned = metrics(capsys.readouterr().out)["validation:RMSE"]
-    train(base, q="0", l="2", noise="0.1", inputs="normalize")
+    train(base, q="0", l="2", noise="0.1", projection="normalize")
     literal = metrics(capsys.readouterr().out)["validation:RMSE"]
 
     # The noise alone is 1; 50 rows scatter by a tenth. The best literal grid point is at 2.65 in the median of 20 draws.
@@ -129,7 +129,7 @@ def test_with_a_learned_bias_only_the_noise_is_left_and_to_the_letter_far_more(b
 
 
 def test_to_the_letter_is_the_formula_of_the_post(base):
-    train(base, q="0", l="2", noise="0.1", inputs="normalize")
+    train(base, q="0", l="2", noise="0.1", projection="normalize")
     rows, new = (
         np.loadtxt(base / f"input/data/{name}/data.csv", delimiter=",")
         for name in ("train", "validation")
@@ -213,7 +213,7 @@ def test_a_test_channel_is_scored_too(base, capsys):
     ("hyperparameters", "sentence"),
     [
         ({"leave_one_out": "false"}, None),
-        ({"variance": "false"}, "leaves out its factor"),
+        ({"keep_factor": "false"}, "leaves out its factor"),
         ({}, "keeps its factor"),
     ],
 )
@@ -223,7 +223,7 @@ def test_what_is_left_out_is_left_out(base, capsys, hyperparameters, sentence):
     output = capsys.readouterr().out
     assert ("train:LOO_RMSE" in output) == ("leave_one_out" not in hyperparameters)
     assert sentence is None or sentence in output
-    assert artifact.load(base / "model").has_variance == ("variance" not in hyperparameters)
+    assert artifact.load(base / "model").has_variance == ("keep_factor" not in hyperparameters)
 
 
 def test_beyond_its_rows_leaving_one_out_is_left_out_and_said(base, capsys, monkeypatch):
@@ -291,12 +291,12 @@ FAILURES = [
     ),
     ({"nosie": "1"}, None, "hyperparameter 'nosie' is unknown: correct it to noise"),
     (
-        {"inputs": "unit"},
+        {"projection": "unit"},
         None,
-        r"row 1 of train/data.csv has norm .*, and inputs=unit takes norm 1",
+        r"row 1 of train/data.csv has norm .*, and projection=unit takes norm 1",
     ),
     (
-        {"inputs": "normalize"},
+        {"projection": "normalize"},
         "1,0,0\n2,0,1\n",
         "row 1 of train/data.csv has norm 0 and so no direction",
     ),
@@ -469,7 +469,7 @@ def test_relevance_finds_the_column_that_matters(base, capsys):
     (base / "input/data/validation/data.csv").unlink()
     (base / "input/data/validation").rmdir()
 
-    assert train(base, relevance="auto") == 0
+    assert train(base, ard="auto") == 0
 
     line = re.search("^relevance=(.*)$", capsys.readouterr().out, re.MULTILINE)[1]
     weights = [float(weight) for weight in line.split(", ")]
@@ -595,7 +595,7 @@ def test_candidates_are_compared_printed_and_kept_and_the_best_is_the_model(base
     ("criterion", "column", "sign"), [("loo", "LOO_NLPD", 1), ("validation", "validation", 1)]
 )
 def test_another_criterion_chooses_by_its_own_scores(base, capsys, criterion, column, sign):
-    assert train(base, q="0-2", l="0-1", select=criterion) == 0
+    assert train(base, q="0-2", l="0-1", criterion=criterion) == 0
 
     candidates = lines(base / "output/data/candidates.csv")
     best = min(candidates, key=lambda line: sign * float(line[column]))
@@ -810,9 +810,9 @@ def test_weights_are_what_repeated_rows_are(alone):
     counts = np.arange(40) % 3 + 1
     rows = rows - [rows[:, 0].mean(), 0, 0]
     new = the_posts_rows(np.random.default_rng(63), 5)[:, 1:]
-    settings = {"noise": "0.1", "inputs": "normalize"}
+    settings = {"noise": "0.1", "projection": "normalize"}
     write(alone / "input/data/train/data.csv", np.column_stack([rows, counts]))
-    assert train(alone, weights="3", **settings) == 0
+    assert train(alone, sample_weight="3", **settings) == 0
     weighted = artifact.load(alone / "model").predict(new).mean
 
     write(alone / "input/data/train/data.csv", np.repeat(rows, counts, axis=0))
@@ -877,8 +877,8 @@ def test_every_format_gives_the_same_model(alone):
     ("hyperparameters", "sentence"),
     [
         (
-            {"select": "validation"},
-            "select is validation, but there is no such channel: give one, or set select to loo",
+            {"criterion": "validation"},
+            "criterion is validation, but there is no such channel: give one, or set criterion to loo",
         ),
         ({"k_fold": "100", "target": "0", "header": "false"}, None),
         (
@@ -899,7 +899,7 @@ def test_a_job_that_makes_no_sense_for_its_data_is_refused(alone, hyperparameter
 
 def test_a_model_is_described(alone, capsys):
     table(alone, iris())
-    train(alone, target="Sepal.Length", ignore="Petal.Length", relevance="auto")
+    train(alone, target="Sepal.Length", ignore="Petal.Length", ard="auto")
     capsys.readouterr()
 
     assert describe.main([str(alone / "model")]) == 0

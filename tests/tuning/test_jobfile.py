@@ -107,7 +107,7 @@ RANGES = f"{CONFIG}/ParameterRanges"
         ),
         (
             f"{RANGES}/CategoricalParameterRanges",
-            [{"Name": "inputs", "Values": ["sphere", "sphere"]}],
+            [{"Name": "projection", "Values": ["sphere", "sphere"]}],
             "names a value twice",
         ),
         (f"{DEFINITION}/StaticHyperParameters", {"noise": "1"}, "tuned and static at once"),

@@ -28,7 +28,7 @@ from gaussian_processes.tuning.space import (
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SPACE = Space(
     (
-        CategoricalRange("inputs", ("sphere", "normalize")),
+        CategoricalRange("projection", ("sphere", "normalize")),
         NumericRange("l", 0, 4, whole=True),
         NumericRange("noise", 1e-8, 1, scaling=LOGARITHMIC),
         NumericRange("q", 0, 4, whole=True),
@@ -40,7 +40,7 @@ SPACE = Space(
 def row(number: int, status: str = "Completed") -> Row:
     begin = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
     values = {
-        "inputs": ("sphere", "normalize")[number % 2],
+        "projection": ("sphere", "normalize")[number % 2],
         "l": number % 5,
         "noise": 10.0 ** -(number % 8),
         "q": number % 4,
@@ -160,7 +160,7 @@ def selected(page, jobs):
 
     def settled():
         charts = page.value(MARKS)
-        assert charts.keys() == {"training job", "inputs", "l", "noise", "q", "1 - share", "axis"}
+        assert charts.keys() == {"training job", "projection", "l", "noise", "q", "1 - share", "axis"}
         return all(
             {name for name, *_ in points} == {f"job-{job}" for job in jobs}
             for points in charts.values()
@@ -209,7 +209,7 @@ def test_every_picture_is_there():
         "Density",
         "Against q",
         "Against noise",
-        "Against inputs",
+        "Against projection",
         "Best of q × l",
         "Parallel coordinates",
     ):
@@ -236,7 +236,7 @@ def test_axes_have_the_declared_scales():
     assert charts["noise"]["scale"]["type"] == "log"
     assert (charts["share"]["scale"]["type"], charts["share"]["title"]) == ("log", "1 - share")
     assert "type" not in charts["q"]["scale"]
-    assert charts["inputs"]["type"] == "nominal"
+    assert charts["projection"]["type"] == "nominal"
 
 
 def test_the_best_so_far_only_falls_and_failures_are_marked():

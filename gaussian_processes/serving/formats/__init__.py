@@ -205,7 +205,7 @@ def _number(schema: Schema, row: int, index: int, cell: object) -> float:
         return cell  # looked at again when all are there
     if column.levels is not None and isinstance(cell, float | str | bool):
         code = column.code(str(cell) if isinstance(cell, bool) else cell)
-        if code == UNKNOWN and schema.unknown_category == "error":
+        if code == UNKNOWN and schema.handle_unknown == "error":
             levels = ", ".join(column.levels)[:200]
             raise UserError(
                 f"row {row}, {schema.describe(index)} of the request is {_shown(cell)}; send one of {levels}"

@@ -294,7 +294,7 @@ NAMED = Schema(
     ignored=("id",),
 )
 GAPS = replace(NAMED, missing="mean")
-STRICT = replace(NAMED, unknown_category="error")
+STRICT = replace(NAMED, handle_unknown="error")
 EXPECTED = [[1.5, 1, 2], [3, 0, 4]]
 JSON, LINES, NPY = "application/json", "application/jsonlines", "application/x-npy"
 

@@ -18,7 +18,7 @@ from gaussian_processes.tuning.strategies.plain import Grid, Random
 
 SPACE = Space(
     (
-        CategoricalRange("inputs", ("a", "b", "c")),
+        CategoricalRange("projection", ("a", "b", "c")),
         NumericRange("noise", 1e-6, 1, scaling=LOGARITHMIC),
         NumericRange("q", 0, 9, whole=True),
     )
@@ -26,9 +26,9 @@ SPACE = Space(
 
 
 def bowl(values):
-    """Least at inputs=b, noise=1e-3, q=6, where it is 0."""
+    """Least at projection=b, noise=1e-3, q=6, where it is 0."""
     return (
-        (values["inputs"] != "b")
+        (values["projection"] != "b")
         + (math.log10(values["noise"]) + 3) ** 2 / 9
         + (values["q"] - 6) ** 2 / 36
     )
@@ -127,7 +127,7 @@ def test_expected_improvement_is_the_mean_of_the_improvement():
 
 
 def test_a_failed_trial_is_not_tried_nearby():
-    values = {"inputs": "b", "noise": 1e-3, "q": 6}
+    values = {"projection": "b", "noise": 1e-3, "q": 6}
     seen = [
         PastTrial(i, SPACE.at(u), (float(i),), {})
         for i, u in enumerate(np.random.default_rng(2).random((9, 3)).tolist())
