@@ -41,7 +41,7 @@ RUN find . -name '*.so*' -exec /opt/program/bin/python -B -c \
 
 # The program has a folder of its own, so that a change of it is a layer of kilobytes to push. Debian's setuptools builds it,
 # because isolation would fetch one that no lock file names.
-COPY pyproject.toml README.md /build/
+COPY LICENSE README.md pyproject.toml /build/
 COPY gaussian_processes /build/gaussian_processes
 RUN python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /build/wheels /build \
   && python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --no-deps --prefix /package /build/wheels/*.whl

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaussian_processes import __version__
 from gaussian_processes.data.preprocessing import NO_LEVEL, Preprocessor
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "describe", description="Print what a trained model is and how good it was."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     usual = environment.base_folder(os.environ) / "model"
     parser.add_argument(
         "folder",

@@ -23,6 +23,7 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
+from gaussian_processes import __version__
 from gaussian_processes.errors import UserError
 from gaussian_processes.resources import available_cpus
 
@@ -152,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "serve", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.parse_args(arguments)
     try:
         return _serve(read_limits(os.environ, available_cpus()))

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
 
+from gaussian_processes import __version__
 from gaussian_processes.data import dataset, readers
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.readers import Table
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=DESCRIPTION + hyperparameters.usage(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.parse_args(arguments)
     base, steps = environment.base_folder(os.environ), environment.CriticalSection()
     return environment.run(

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gaussian_processes import __version__
 from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import (
     algorithm_specification,
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m gaussian_processes.tuning", description="Search over training jobs."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = _on_file(
