@@ -49,9 +49,9 @@ def main() -> None:
     print("\n" + reporting.markdown(HEAD, rows))
 
 
-def _subject(rows: int, kind: str) -> Subject:
-    needed = packed_bytes(rows, kind) + working_bytes(rows, COLUMNS + 1, available_cpus())
-    return Subject(f"{kind}, {rows:,} rows", "ours:fit", {"rows": rows, "kind": kind}, needed)
+def _subject(rows: int, dtype: str) -> Subject:
+    needed = packed_bytes(rows, dtype) + working_bytes(rows, COLUMNS + 1, available_cpus())
+    return Subject(f"{dtype}, {rows:,} rows", "ours:fit", {"rows": rows, "dtype": dtype}, needed)
 
 
 def _row(rows: int, float64: Measurement, mixed: Measurement) -> list[str]:

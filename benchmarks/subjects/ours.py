@@ -15,13 +15,13 @@ Tell = Callable[[], dict[str, Any]]
 Work = Callable[[], Tell]
 
 
-def fit(rows: int, kind: str = "float64") -> Work:
+def fit(rows: int, dtype: str = "float64") -> Work:
     """Gram matrix, factor, weights and log evidence, with the factor in memory."""
     task = problem.make(rows)
 
     def work() -> Tell:
         process = regression.fit(
-            task.matrix, task.targets, lambda _: InMemoryPanels(np.dtype(kind))
+            task.matrix, task.targets, lambda _: InMemoryPanels(np.dtype(dtype))
         )
         evidence = process.log_evidence()
         return lambda: {

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.gp.kernels import ArcCosine, CenteredPoints
+from gaussian_processes.linalg.cg import preconditioned_cg
 from gaussian_processes.linalg.cholesky import (
     TILE_ROWS,
     Factor,
     InMemoryPanels,
-    NotPositiveDefiniteError,
     PanelStorage,
     Progress,
-    factorise,
+    factorise_with_jitter,
     slices,
     squared_norms,
 )
@@ -30,15 +30,6 @@ from gaussian_processes.resources import available_cpus
 
 Array = NDArray[np.float64]
 
-# What may be added to the diagonal of a matrix that rounding has made indefinite, the smallest first. Rounding moves the
-# eigenvalues by about 1e-16 n, so a few of these are tried in vain at most; each trial costs up to a factorisation.
-JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
-# How small a residual, relative to the targets, the weights are refined to in mixed precision. It is that of the recursion,
-# from which the true one strays by a few roundings. An iteration makes it some 1,000 times smaller, and costs as much as the
-# kernel of all pairs.
-CG_TOLERANCE = 1e-10
-# A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
-CG_MAX_ITERATIONS = 20
 # New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
 CHUNK = 64
 # Pairs of new points and old whose kernels a core computes at once: for one to five milliseconds; the threads of a team take a
@@ -197,7 +188,7 @@ class GaussianProcess:
             for _ in outside(fill, chunks):
                 pass
         # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
-        least = max(self.noise + self.jitter, float(np.finfo(factor.kind).eps))
+        least = max(self.noise + self.jitter, float(np.finfo(factor.dtype).eps))
         return mean, np.maximum(total - explained, least)[:, np.newaxis] * self.signal_variance
 
     def log_evidence(self) -> float:
@@ -285,84 +276,29 @@ def fit(
     ------
     NotPositiveDefiniteError
         If M is not positive definite in float32, or its factor there is too coarse to refine the weights with.
+    ValueError
+        If M stays indefinite whatever the jitter.
     """
-    for jitter in (0.0, *JITTERS):
-        jittered = replace(matrix, noise=matrix.noise + jitter)
-        store = stores(jittered.noise)
-        try:
-            factor = factorise(jittered, store, progress)
-        except NotPositiveDefiniteError:
-            store.remove()
-            if store.kind == np.float32:
-                raise
-            continue
-        weights, iterations = (
-            preconditioned_cg(jittered, factor, targets)
-            if store.kind == np.float32
-            else (factor.solve(targets), 0)
-        )
-        variance = (targets * weights).sum(axis=0) / len(targets)
-        return GaussianProcess(
-            matrix.kernel,
-            matrix.noise,
-            jitter,
-            matrix.points,
-            weights,
-            variance,
-            factor,
-            iterations,
-        )
-    raise ValueError(
-        f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal; are there NaN among the points?"
+
+    def jittered(jitter: float) -> GramMatrix:
+        return replace(matrix, noise=matrix.noise + jitter)
+
+    factor, jitter = factorise_with_jitter(
+        jittered, lambda jitter: stores(matrix.noise + jitter), progress
     )
-
-
-def preconditioned_cg(matrix: GramMatrix, factor: Factor, targets: Array) -> tuple[Array, int]:
-    """M⁻¹ y in float64, by conjugate gradients that a factor of fewer digits preconditions.
-
-    Parameters
-    ----------
-    matrix : GramMatrix
-        M, whose products with a vector are formed block by block: K is never stored.
-    factor : Factor
-        L with M ≈ L Lᵀ.
-    targets : ndarray of shape (n, t)
-
-    Returns
-    -------
-    weights : ndarray of shape (n, t)
-        With ‖y - M α‖ ≤ `CG_TOLERANCE` ‖y‖ for every target, to the rounding of M α itself, ε ‖M‖ ‖α‖.
-    iterations : int
-
-    Raises
-    ------
-    NotPositiveDefiniteError
-        If that is not reached.
-
-    Notes
-    -----
-    Golub & Van Loan, Matrix Computations (4th edition), alg. 11.5.1, every target by itself; β in Polak and Ribière's form,
-    since the preconditioner rounds.
-    """
-    # Vectors of length 1 keep within the range of float32, whatever the targets' units.
-    length = np.linalg.norm(targets, axis=0)
-    residual = _ratio(targets, length)
-    weights = np.zeros_like(residual)
-    direction = solved = factor.solve(residual).astype(float)
-    for iteration in range(1, CG_MAX_ITERATIONS + 1):
-        image, descent = matrix.product(direction), (residual * solved).sum(axis=0)
-        step = _ratio(descent, (direction * image).sum(axis=0))
-        weights += step * direction
-        before, residual = residual, residual - step * image
-        if np.linalg.norm(residual, axis=0).max() <= CG_TOLERANCE:
-            return weights * length, iteration
-        solved = factor.solve(residual).astype(float)
-        direction = solved + _ratio((solved * (residual - before)).sum(axis=0), descent) * direction
-    left = np.linalg.norm(residual, axis=0).max()
-    raise NotPositiveDefiniteError(f"{CG_MAX_ITERATIONS} iterations leave a residual of {left:.1e}")
-
-
-def _ratio(numerator: Array, denominator: Array) -> Array:
-    """Quotient that is 0 where the denominator is, as it is for a target that is zero or solved exactly."""
-    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
-    return np.divide(numerator, denominator, out=np.zeros(shape), where=denominator != 0)
+    weights, iterations = (
+        preconditioned_cg(jittered(jitter), factor, targets)
+        if factor.dtype == np.float32
+        else (factor.solve(targets), 0)
+    )
+    variance = (targets * weights).sum(axis=0) / len(targets)
+    return GaussianProcess(
+        matrix.kernel,
+        matrix.noise,
+        jitter,
+        matrix.points,
+        weights,
+        variance,
+        factor,
+        iterations,
+    )

@@ -31,6 +31,12 @@ TILE_ROWS = 256
 SHARE, FEWEST = 1 << 24, 512
 
 
+# What may be added to the diagonal of a matrix that rounding has made indefinite, the smallest
+# first. Rounding moves the eigenvalues by about 1e-16 n, so a few of these are tried in vain at
+# most; each trial costs up to a factorisation.
+JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
+
+
 class NotPositiveDefiniteError(ValueError):
     """Up to rounding, the matrix has an eigenvalue that is not positive."""
 
@@ -49,7 +55,7 @@ class PanelStorage(Protocol):
     """Where the panels of a factor live, and of which type their numbers are."""
 
     @property
-    def kind(self) -> DTypeLike:
+    def dtype(self) -> DTypeLike:
         """float64, or float32 for half the memory and twice the speed."""
 
     def finished(self) -> Sequence[Array]:
@@ -66,7 +72,7 @@ class PanelStorage(Protocol):
 class InMemoryPanels:
     """Panels in memory."""
 
-    kind: DTypeLike = np.float64
+    dtype: DTypeLike = np.float64
 
     def finished(self) -> Sequence[Array]:
         """Return nothing: memory starts empty."""
@@ -75,7 +81,7 @@ class InMemoryPanels:
     @contextmanager
     def panel(self, index: int, shape: tuple[int, int]) -> Iterator[Array]:  # noqa: ARG002  where it is does not matter
         """Give a panel of zeros."""
-        yield np.zeros(shape, self.kind)
+        yield np.zeros(shape, self.dtype)
 
     def remove(self) -> None:
         """Do nothing: memory is free as soon as nobody holds it."""
@@ -92,12 +98,12 @@ def slices(size: int, length: int = PANEL_WIDTH) -> list[slice]:
     return [slice(start, min(start + length, size)) for start in range(0, size, length)]
 
 
-def packed_bytes(size: int, kind: DTypeLike = np.float64) -> int:
+def packed_bytes(size: int, dtype: DTypeLike = np.float64) -> int:
     """Memory of the factor of `size` rows, in bytes: little more than half of a square."""
     numbers: int = sum(
         (size - columns.start) * (columns.stop - columns.start) for columns in slices(size)
     )
-    return int(numbers * np.dtype(kind).itemsize)
+    return int(numbers * np.dtype(dtype).itemsize)
 
 
 def factorise(
@@ -144,6 +150,50 @@ def factorise(
                 _finish(panel, columns, over)
             panels.append(panel)
     return Factor(tuple(panels))
+
+
+def factorise_with_jitter(
+    jittered: Callable[[float], Matrix],
+    storage: Callable[[float], PanelStorage] = lambda _: InMemoryPanels(),
+    progress: Progress | None = None,
+) -> tuple["Factor", float]:
+    """Cholesky factor of M + εI for the smallest ε of 0 and `JITTERS` that makes it positive definite.
+
+    Parameters
+    ----------
+    jittered : callable
+        Returns M + εI for ε.
+    storage : callable
+        Returns, for ε, the storage of the panels. In float32 there is no second attempt: rounding
+        then takes so much that float64 is the remedy.
+    progress : callable, optional
+        See `factorise`.
+
+    Returns
+    -------
+    factor : Factor
+    jitter : float
+        ε, usually 0.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If M is not positive definite in float32.
+    ValueError
+        If it stays indefinite with the largest jitter.
+    """
+    for jitter in (0.0, *JITTERS):
+        panels = storage(jitter)
+        try:
+            return factorise(jittered(jitter), panels, progress), jitter
+        except NotPositiveDefiniteError:
+            panels.remove()
+            if panels.dtype == np.float32:
+                raise
+    raise ValueError(
+        f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal;"
+        " are there NaN among the points?"
+    )
 
 
 def _operations(rows: int, columns: slice) -> float:
@@ -234,14 +284,14 @@ class Factor:
         return len(self.panels[0])
 
     @property
-    def kind(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[Any]:
         """Type of its numbers, in which its solutions are computed and come back."""
         return self.panels[0].dtype
 
     @property
     def at_once(self) -> int:
         """Columns of a right-hand side that `solve_lower` does the soonest, where there are many."""
-        return skinny.at_once(self.kind)
+        return skinny.at_once(self.dtype)
 
     @cached_property
     def _addresses(self) -> skinny.Addresses:
@@ -261,7 +311,7 @@ class Factor:
     def solve_lower(self, y: Array, over: ParallelMap = map) -> Array:
         """L⁻¹ y, of shape (n, m) for y of that shape, whose rows may stand apart; `over` shares the work among cores."""
         columns = y.shape[1]
-        x = np.zeros((len(self), skinny.width(columns, self.kind)), self.kind)
+        x = np.zeros((len(self), skinny.width(columns, self.dtype)), self.dtype)
         x[:, :columns] = y
         if skinny.takes(x) and _products(len(x) / 2, x) <= SHARE:
             skinny.solve_lower(self._addresses, x)
@@ -289,7 +339,7 @@ class Factor:
 
     def inverse(self) -> Array:
         """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
-        inverse = np.empty((len(self), len(self)), self.kind)
+        inverse = np.empty((len(self), len(self)), self.dtype)
         blocks = slices(len(self), TILE_ROWS)
         with WorkerPool() as over:
             lower = dict(
@@ -307,7 +357,7 @@ class Factor:
 
     def _inverse(self, columns: slice) -> Array:
         """Some columns of L⁻¹, from the diagonal down."""
-        x = np.eye(len(self) - columns.start, columns.stop - columns.start, dtype=self.kind)
+        x = np.eye(len(self) - columns.start, columns.stop - columns.start, dtype=self.dtype)
         self._substitute_forward(x, columns.start)
         return x
 

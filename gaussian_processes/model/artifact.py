@@ -63,7 +63,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         for name, parts in arrays.items():
             path = folder / f"{name}-{index}.npy"
             shape = parts[0].shape if name != "factor" else (sum(part.size for part in parts),)
-            atomic_write(path, partial(_write, kind=parts[0].dtype, shape=shape, parts=parts))
+            atomic_write(path, partial(_write, dtype=parts[0].dtype, shape=shape, parts=parts))
             checksums[path.name] = _checksum(path)
     description = {
         "format": FORMAT,
@@ -201,9 +201,9 @@ def _panels(packed: Array, size: int) -> Iterable[Array]:
         raise ValueError(f"its factor has {packed.size} numbers, and {size} rows have {end}")
 
 
-def _write(path: Path, kind: DTypeLike, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
+def _write(path: Path, dtype: DTypeLike, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
     """Write arrays, one after the other, as the one array that they make up."""
-    flat, end = create_memmap(path, kind, shape).reshape(-1), 0
+    flat, end = create_memmap(path, dtype, shape).reshape(-1), 0
     for part in parts:
         start, end = end, end + part.size
         flat[start:end] = part.reshape(-1)

@@ -32,7 +32,7 @@ class PanelFiles:
     ----------
     folder : Path
         Made when the first panel is.
-    kind : dtype
+    dtype : dtype
     unbroken : context manager
         Entered for each panel.
     lasting : bool
@@ -40,7 +40,7 @@ class PanelFiles:
     """
 
     folder: Path
-    kind: DTypeLike
+    dtype: DTypeLike
     unbroken: AbstractContextManager[object]
     lasting: bool
 
@@ -62,7 +62,7 @@ class PanelFiles:
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._path(index).with_suffix(UNFINISHED)
         with self.unbroken:
-            panel = create_memmap(unfinished, self.kind, shape)
+            panel = create_memmap(unfinished, self.dtype, shape)
             if not self.lasting:
                 unfinished.unlink()  # the mapping stays, and goes with the process however that ends
             yield np.asarray(panel)
@@ -133,16 +133,16 @@ class Checkpoint:
             self.folder / f"{name}.json", lambda path: path.write_text(json.dumps(content))
         )
 
-    def panels(self, diagonal: float, kind: DTypeLike) -> PanelFiles:
+    def panels(self, diagonal: float, dtype: DTypeLike) -> PanelFiles:
         """Store for the panels of a matrix, which differ with what stands on its diagonal and with their type."""
         return PanelFiles(
-            self.folder / f"{np.dtype(kind).name}-{diagonal!r}", kind, self.unbroken, self.lasting
+            self.folder / f"{np.dtype(dtype).name}-{diagonal!r}", dtype, self.unbroken, self.lasting
         )
 
-    def kept_bytes(self, kind: DTypeLike) -> int:
+    def kept_bytes(self, dtype: DTypeLike) -> int:
         """Bytes of the panels of a type that are there."""
         return sum(
-            path.stat().st_size for path in self.folder.glob(f"{np.dtype(kind).name}-*/*.npy")
+            path.stat().st_size for path in self.folder.glob(f"{np.dtype(dtype).name}-*/*.npy")
         )
 
     def remove(self) -> None:

@@ -17,7 +17,7 @@ from gaussian_processes.resources import available_cpus, available_memory
 from gaussian_processes.training.checkpoints import Checkpoint
 
 # The types that each precision may store the factor in, the best first.
-KINDS = {"auto": ("float64", "float32"), "float64": ("float64",), "mixed": ("float32",)}
+DTYPES = {"auto": ("float64", "float32"), "float64": ("float64",), "mixed": ("float32",)}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Storage:
 
     Parameters
     ----------
-    kind : str
+    dtype : str
         float64 or float32.
     size : int
         Bytes that the factor takes.
@@ -36,20 +36,20 @@ class Storage:
         Whether the panels are files, or in memory.
     """
 
-    kind: str
+    dtype: str
     size: int
     checkpoint: Checkpoint
     in_files: bool
 
     def __call__(self, diagonal: float) -> PanelStorage:
         """Return the store of the matrix with that diagonal."""
-        kind = np.dtype(self.kind)
-        return self.checkpoint.panels(diagonal, kind) if self.in_files else InMemoryPanels(kind)
+        dtype = np.dtype(self.dtype)
+        return self.checkpoint.panels(diagonal, dtype) if self.in_files else InMemoryPanels(dtype)
 
     def __str__(self) -> str:
         """Say it in words."""
         place = f"files in {self.checkpoint.folder}" if self.in_files else "memory"
-        return f"the factor takes {format_bytes(self.size)} of {self.kind}, in {place}"
+        return f"the factor takes {format_bytes(self.size)} of {self.dtype}, in {place}"
 
 
 def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> Storage:
@@ -80,24 +80,24 @@ def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> St
             f"{rows:,} rows need {format_bytes(working)} of memory to work in and {format_bytes(memory)} are free;"
             f" use an instance with more memory, or {max(fitting, 0):,} rows"
         )
-    sizes = {kind: packed_bytes(rows, kind) for kind in KINDS[precision]}
-    fitting_kinds = [kind for kind, size in sizes.items() if working + size <= memory]
-    kind = [*fitting_kinds, *reversed(sizes)][0]
-    in_files = checkpoint.lasting or not fitting_kinds
+    sizes = {dtype: packed_bytes(rows, dtype) for dtype in DTYPES[precision]}
+    fitting_dtypes = [dtype for dtype, size in sizes.items() if working + size <= memory]
+    dtype = [*fitting_dtypes, *reversed(sizes)][0]
+    in_files = checkpoint.lasting or not fitting_dtypes
     if in_files:
-        _check_disk(rows, kind, checkpoint)
-    return Storage(kind, sizes[kind], checkpoint, in_files)
+        _check_disk(rows, dtype, checkpoint)
+    return Storage(dtype, sizes[dtype], checkpoint, in_files)
 
 
-def _check_disk(rows: int, kind: str, checkpoint: Checkpoint) -> None:
+def _check_disk(rows: int, dtype: str, checkpoint: Checkpoint) -> None:
     """Refuse what does not fit on the disk, where panels of this type that are there already need no room."""
     folder = checkpoint.folder
     folder.mkdir(parents=True, exist_ok=True)
-    needed = packed_bytes(rows, kind)
-    free = shutil.disk_usage(folder).free + checkpoint.kept_bytes(np.dtype(kind))
+    needed = packed_bytes(rows, dtype)
+    free = shutil.disk_usage(folder).free + checkpoint.kept_bytes(np.dtype(dtype))
     if needed > free:
-        fitting = bisect_right(range(rows), free, key=lambda size: packed_bytes(size, kind)) - 1
+        fitting = bisect_right(range(rows), free, key=lambda size: packed_bytes(size, dtype)) - 1
         raise UserError(
-            f"the factor of {rows:,} rows needs {format_bytes(needed)} in {kind} and {folder} has room for"
+            f"the factor of {rows:,} rows needs {format_bytes(needed)} in {dtype} and {folder} has room for"
             f" {format_bytes(free)}; use an instance with more memory or a larger volume, or {fitting:,} rows"
         )

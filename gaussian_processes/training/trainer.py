@@ -23,7 +23,8 @@ from gaussian_processes.gp import marginal_likelihood, scores
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
-from gaussian_processes.gp.regression import CG_TOLERANCE, GaussianProcess, GramMatrix, fit
+from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
+from gaussian_processes.linalg.cg import CG_TOLERANCE
 from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progress, slices
 from gaussian_processes.model.model import EnsembleMember, Model, softmax
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
@@ -329,7 +330,7 @@ class Trainer:
         )
         storage = choose(matrix.points.shape, noted["precision"], checkpoint)
         checkpoint.note(
-            "storage", {"precision": "mixed" if storage.kind == "float32" else "float64"}
+            "storage", {"precision": "mixed" if storage.dtype == "float32" else "float64"}
         )
         process = self._conditioned(matrix, learned.targets(self.targets(examples)), storage)
         for column, target in enumerate(self.schema.targets if not self.schema.labels else ()):

@@ -233,7 +233,7 @@ def test_mixed_precision_solves_the_equations_to_ten_digits(degree, noise):
         np.linalg.norm(residual, axis=0) < 1e-10 * np.linalg.norm(targets, axis=0) + rounding
     ).all()
     assert 1 <= process.iterations <= 20
-    assert process.factor.kind == np.float32
+    assert process.factor.dtype == np.float32
 
 
 def test_mixed_precision_keeps_six_digits_of_what_is_not_refined():

@@ -10,6 +10,7 @@ from gaussian_processes.linalg.cholesky import (
     InMemoryPanels,
     NotPositiveDefiniteError,
     factorise,
+    factorise_with_jitter,
     packed_bytes,
 )
 
@@ -49,15 +50,23 @@ def test_solving_undoes_the_matrix(square):
 
 @pytest.mark.parametrize(
     "columns",
-    [0, 1, skinny.SIMD_WIDTH - 1, skinny.SIMD_WIDTH, skinny.SIMD_WIDTH + 1, skinny.MAX_COLUMNS, skinny.MAX_COLUMNS + 1],
+    [
+        0,
+        1,
+        skinny.SIMD_WIDTH - 1,
+        skinny.SIMD_WIDTH,
+        skinny.SIMD_WIDTH + 1,
+        skinny.MAX_COLUMNS,
+        skinny.MAX_COLUMNS + 1,
+    ],
 )
-@pytest.mark.parametrize(("kind", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-3)])
-def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, kind, tolerance):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-3)])
+def test_half_of_a_solution_is_that_of_the_lower_triangle(square, columns, dtype, tolerance):
     y = np.random.default_rng(1).normal(size=(len(square), columns))
 
-    half = factorise(Dense(square), InMemoryPanels(kind)).solve_lower(y)
+    half = factorise(Dense(square), InMemoryPanels(dtype)).solve_lower(y)
 
-    assert half.dtype == kind
+    assert half.dtype == dtype
     np.testing.assert_allclose(
         half, np.linalg.solve(np.linalg.cholesky(square), y), rtol=0, atol=tolerance
     )
@@ -131,3 +140,30 @@ def test_the_number_of_cores_changes_no_bit(monkeypatch):
 
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+def singular(jitter):
+    """A matrix of ones, whose second pivot is exactly the jitter that rounding leaves of it."""
+    return Dense(np.ones((3, 3)) + jitter * np.eye(3))
+
+
+def test_the_smallest_jitter_that_makes_a_singular_matrix_definite_is_added():
+    factor, jitter = factorise_with_jitter(singular)
+
+    lower = np.tril(factor.panels[0])
+    assert 0 < jitter <= 1e-14
+    np.testing.assert_allclose(lower @ lower.T, singular(jitter).square, rtol=0, atol=1e-15)
+
+
+def test_a_definite_matrix_gets_no_jitter():
+    assert factorise_with_jitter(lambda jitter: Dense((1 + jitter) * np.eye(3)))[1] == 0
+
+
+def test_in_single_precision_no_jitter_is_tried():
+    with pytest.raises(NotPositiveDefiniteError):
+        factorise_with_jitter(singular, lambda _: InMemoryPanels(np.float32))
+
+
+def test_a_matrix_that_stays_indefinite_is_refused_with_the_question_to_ask():
+    with pytest.raises(ValueError, match=r"indefinite with 0\.1 .* are there NaN among the points"):
+        factorise_with_jitter(lambda jitter: Dense((jitter - 2) * np.eye(3)))

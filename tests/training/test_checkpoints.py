@@ -24,8 +24,8 @@ def matrix(rows=2 * PANEL_WIDTH + 100):
     return GramMatrix(ArcCosine(1, 1), points / np.linalg.norm(points, axis=1, keepdims=True), 0.1)
 
 
-def files(folder, kind=np.float64):
-    return Checkpoint(folder, lasting=True).panels(0.1, kind)
+def files(folder, dtype=np.float64):
+    return Checkpoint(folder, lasting=True).panels(0.1, dtype)
 
 
 class Counting:
@@ -42,11 +42,11 @@ class Counting:
         return self.wrapped.block(rows, columns)
 
 
-@pytest.mark.parametrize("kind", [np.float64, np.float32])
-def test_panels_in_files_are_those_in_memory(tmp_path, kind):
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_panels_in_files_are_those_in_memory(tmp_path, dtype):
     in_files, in_memory = (
-        factorise(matrix(), files(tmp_path, kind)),
-        factorise(matrix(), InMemoryPanels(kind)),
+        factorise(matrix(), files(tmp_path, dtype)),
+        factorise(matrix(), InMemoryPanels(dtype)),
     )
 
     for one, other in zip(in_files.panels, in_memory.panels, strict=True):
@@ -291,9 +291,9 @@ def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, 
     assert json.loads((base / "model/model.json").read_text())["members"][0]["features"]["bias"] > 0
 
 
-@pytest.mark.parametrize(("first", "then", "kind"), [(10, 1, "float64"), (1, 10, "float32")])
+@pytest.mark.parametrize(("first", "then", "dtype"), [(10, 1, "float64"), (1, 10, "float32")])
 def test_a_job_goes_on_in_the_precision_that_it_began_with(
-    base, monkeypatch, capsys, first, then, kind
+    base, monkeypatch, capsys, first, then, dtype
 ):
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
     working = storage.working_bytes(ROWS, 4, storage.available_cpus())
@@ -305,7 +305,7 @@ def test_a_job_goes_on_in_the_precision_that_it_began_with(
 
     assert main.main([]) == 0
 
-    assert f"of {kind}, in files" in capsys.readouterr().out
+    assert f"of {dtype}, in files" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", ["data", "hyperparameters"])

@@ -445,7 +445,7 @@ def test_mixed_precision_says_its_iterations_and_predicts_the_same(base, capsys)
         [float(row["mean"]) for row in predictions(base)], expected, rtol=1e-8
     )
     loaded = artifact.load(base / "model")
-    np.testing.assert_array_equal(loaded.members[0].process.factor.kind, np.float32)
+    np.testing.assert_array_equal(loaded.members[0].process.factor.dtype, np.float32)
 
 
 def test_what_float32_cannot_factorise_is_factorised_in_float64_and_said(base, capsys):

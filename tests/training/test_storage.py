@@ -30,7 +30,7 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("memory", "precision", "kind", "in_files"),
+    ("memory", "precision", "dtype", "in_files"),
     [
         (1.1 * FLOAT64 + WORKING, "auto", "float64", False),
         (0.9 * FLOAT64 + WORKING, "auto", "float32", False),
@@ -41,16 +41,16 @@ def machine(monkeypatch):
     ],
 )
 def test_the_best_precision_that_fits_is_taken_and_what_does_not_fit_goes_into_files(
-    tmp_path, machine, memory, precision, kind, in_files
+    tmp_path, machine, memory, precision, dtype, in_files
 ):
     machine(memory)
 
     chosen = storage.choose(SHAPE, precision, Checkpoint(tmp_path))
 
-    assert (chosen.kind, chosen.in_files) == (kind, in_files)
+    assert (chosen.dtype, chosen.in_files) == (dtype, in_files)
     assert isinstance(chosen(0.1), PanelFiles if in_files else InMemoryPanels)
-    assert chosen(0.1).kind == np.dtype(kind)
-    assert chosen.size == pytest.approx(FLOAT64 * (0.5 if kind == "float32" else 1), rel=0.02)
+    assert chosen(0.1).dtype == np.dtype(dtype)
+    assert chosen.size == pytest.approx(FLOAT64 * (0.5 if dtype == "float32" else 1), rel=0.02)
 
 
 def test_a_checkpoint_that_lasts_is_used_although_memory_would_do(tmp_path, machine):
