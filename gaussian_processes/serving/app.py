@@ -17,8 +17,9 @@ from werkzeug.wsgi import get_input_stream
 from gaussian_processes.data.schema import UNKNOWN, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model.model import Model, Prediction
-from gaussian_processes.serving import formats, openapi, outputs, prometheus
-from gaussian_processes.serving.formats import Encoder
+from gaussian_processes.serving import openapi, outputs, prometheus
+from gaussian_processes.serving.formats import decoders, negotiation
+from gaussian_processes.serving.formats.encoders import Encoder
 from gaussian_processes.serving.outputs import OutputRequest
 from gaussian_processes.serving.registry import (
     AlreadyLoadedError,
@@ -52,8 +53,8 @@ LONGEST = 2_000
 # Models on a page of the list of them; the platform asks for the next page.
 PAGE = 100
 STATUSES: Mapping[type[UserError], int] = {
-    formats.NotAcceptableError: 406,
-    formats.UnsupportedMediaTypeError: 415,
+    negotiation.NotAcceptableError: 406,
+    negotiation.UnsupportedMediaTypeError: 415,
     AlreadyLoadedError: 409,
     InsufficientMemoryError: 507,
     NotLoadedError: 404,
@@ -176,7 +177,7 @@ class InvocationHandler:
 
     def answer(self, model: Model, environ: "WSGIEnvironment") -> Answer:
         """Answer a request with a model; what `environ` has is as WSGI (PEP 3333) says."""
-        encoder = formats.encoder(environ.get("HTTP_ACCEPT") or self.options.accept)
+        encoder = negotiation.encoder(environ.get("HTTP_ACCEPT") or self.options.accept)
         attributes = environ.get(ATTRIBUTES_VARIABLE, "")
         questions = outputs.parse_custom_attributes(attributes, model) or outputs.usual(
             self.options.outputs, model
@@ -205,7 +206,7 @@ class InvocationHandler:
         variance = outputs.need_variance(questions, model)
 
         def read() -> Array:
-            rows = formats.decode(body, content_type, model.schema)
+            rows = decoders.decode(body, content_type, model.schema)
             for sentence in self._unknown(model.schema, rows):
                 self.app.logger.warning(sentence)
             return rows
@@ -216,7 +217,7 @@ class InvocationHandler:
         def alone(rows: Array) -> tuple[bytes, int]:
             return written(model.predict(rows, variance)), len(rows)
 
-        if formats.estimated_decode_seconds(body, content_type, model.schema) > INLINE_SECONDS:
+        if decoders.estimated_decode_seconds(body, content_type, model.schema) > INLINE_SECONDS:
             return self.options.elsewhere(lambda: alone(read()))
         rows = read()
         if len(rows) > FEW_ROWS:
@@ -327,7 +328,7 @@ def _count(app: Flask, counters: prometheus.Metrics) -> None:
 def _check_plain(encoding: str) -> None:
     """Refuse what is compressed: a few kilobytes could unfold to the whole of memory."""
     if encoding.strip().lower() not in {"", "identity"}:
-        raise formats.UnsupportedMediaTypeError(
+        raise negotiation.UnsupportedMediaTypeError(
             f"Content-Encoding is {encoding[:60]}; send the body as it is, uncompressed"
         )
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gaussian_processes.serving.formats import DECODERS, ENCODERS
+from gaussian_processes.serving.formats.decoders import DECODERS
+from gaussian_processes.serving.formats.encoders import ENCODERS
 
 # OpenAPI's own version: 3.0 is what every tool reads.
 VERSION = "3.0.3"

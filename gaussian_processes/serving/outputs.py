@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.model.model import Model, Prediction
-from gaussian_processes.serving.formats import Output
+from gaussian_processes.serving.formats.encoders import Output
 
 Array = NDArray[np.float64]
 Levels = tuple[float, ...]

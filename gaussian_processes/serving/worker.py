@@ -30,8 +30,9 @@ from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.resources import available_memory
 from gaussian_processes.sagemaker import environment
-from gaussian_processes.serving import formats, outputs
+from gaussian_processes.serving import outputs
 from gaussian_processes.serving.app import INLINE_SECONDS, ROWS, Options, Result, create_app, here
+from gaussian_processes.serving.formats import negotiation
 from gaussian_processes.serving.main import is_true
 from gaussian_processes.serving.registry import ModelRegistry
 
@@ -318,7 +319,7 @@ def _served(variables: Mapping[str, str], options: Options) -> Model | ModelRegi
     if is_true(variables.get("SAGEMAKER_MULTI_MODEL", "")):
         return ModelRegistry(int(available_memory() * MODELS_SHARE))
     try:
-        formats.encoder(options.accept)
+        negotiation.encoder(options.accept)
     except UserError as error:
         raise UserError(f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: {error}") from error
     model = artifact.load(environment.base_folder(variables) / "model")

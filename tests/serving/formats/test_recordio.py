@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from trained import plain
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.serving.formats import decode, recordio
+from gaussian_processes.serving.formats import recordio
+from gaussian_processes.serving.formats.decoders import decode
 
 KIND = descriptor_pb2.FieldDescriptorProto
 TENSORS = {
@@ -21,7 +22,7 @@ TENSORS = {
 
 
 def described():
-    """The class of aialgs.data.Record: maps of names to tensors, of which the values and keys are packed."""
+    """Class of aialgs.data.Record: maps of names to tensors with packed values and keys."""
     file = descriptor_pb2.FileDescriptorProto(
         name="record.proto", package="aialgs.data", syntax="proto2"
     )
@@ -104,7 +105,7 @@ def test_rows_are_read_to_the_last_digit(table):
 
 @pytest.mark.parametrize("kind", ["float32tensor", "int32tensor"])
 def test_other_tensors_are_read(kind):
-    assert [row.tolist() for row in recordio.rows(framed(dense([1, -2, 300], kind)))] == [
+    assert [row.tolist() for row in recordio.decode(framed(dense([1, -2, 300], kind)))] == [
         [1, -2, 300]
     ]
 
@@ -114,14 +115,14 @@ def test_sparse_rows_have_zeros_between_their_keys():
     record.features["values"].float64tensor.keys.extend([0, 3])
     record.features["values"].float64tensor.shape.append(5)
 
-    assert [row.tolist() for row in recordio.rows(framed(record))] == [[1.5, 0, 0, 2.5, 0]]
+    assert [row.tolist() for row in recordio.decode(framed(record))] == [[1.5, 0, 0, 2.5, 0]]
 
 
 def test_a_sparse_row_of_zeros_alone_has_its_width():
     record = dense([])
     record.features["values"].float64tensor.shape.append(3)
 
-    assert [row.tolist() for row in recordio.rows(framed(record))] == [[0, 0, 0]]
+    assert [row.tolist() for row in recordio.decode(framed(record))] == [[0, 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_sparse_row_of_zeros_alone_has_its_width():
         (framed(Record(uid="x")), 'a record has no features["values"] of numbers'),
         (
             framed(dense([1])),
-            "row 1 of the request is 1 wide and the model was trained on 2 columns",
+            "row 1 of the request has 1 columns and the model was trained on 2",
         ),
     ],
 )
@@ -149,7 +150,7 @@ def test_a_sparse_row_of_any_width_is_refused_without_memory():
     record.features["values"].float64tensor.shape.append(2**60)
 
     with pytest.raises(ValueError, match="a record's keys do not fit"):
-        list(recordio.rows(framed(record)))
+        list(recordio.decode(framed(record)))
 
 
 @given(st.binary(max_size=100))
@@ -157,7 +158,7 @@ def test_no_message_is_a_surprise(content):
     try:
         assert all(
             row.ndim == 1
-            for row in recordio.rows(
+            for row in recordio.decode(
                 struct.pack("<II", 0xCED7230A, len(content)) + content + b"\0" * 3
             )
         )

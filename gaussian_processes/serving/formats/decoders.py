@@ -1,0 +1,447 @@
+"""Decoders of requests: rows of numbers from CSV, JSON, JSON Lines, NPY, RecordIO and Parquet.
+
+They work through a body in small pieces of Python. One call into C for a body of 25 MB would hold
+the global interpreter lock for half a second, and with it every other request of the worker.
+"""
+
+import array
+import codecs
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.format import read_array
+from numpy.typing import NDArray
+
+from gaussian_processes.data.schema import UNKNOWN, Schema, number
+from gaussian_processes.errors import UserError
+from gaussian_processes.serving.formats import recordio
+from gaussian_processes.serving.formats.negotiation import (
+    UnsupportedMediaTypeError,
+    alternatives,
+    parse_content_type,
+    quoted,
+)
+
+Array = NDArray[np.float64]
+
+# Characters that are parsed at once, which holds the interpreter's lock for 2 ms. Four times as
+# many gain nothing.
+BLOCK_CHARACTERS = 1 << 16
+# Seconds that a core of 2020 takes to decode a byte: with NumPy, and cell by cell with Python.
+NUMPY_SECONDS_PER_BYTE, PYTHON_SECONDS_PER_BYTE = 2e-8, 1e-6
+# The delimiters of JSON, and the white space around them.
+DELIMITER = re.compile(r"\s*([\[\]{}:,])\s*")
+JSON_EXAMPLE = '{"instances": [[1.5, 2.0], …]}'
+
+
+def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
+    """Decode the rows of a request.
+
+    Parameters
+    ----------
+    body : bytes
+        Text, of UTF-8 unless the charset says otherwise, or an array of NPY. Rows are lists in the
+        order of the training columns; where these had names, also objects, or CSV below a header,
+        in any order.
+    content_type : str or None
+        One of `DECODERS`, perhaps with a charset; other parameters (``label_size=0``) are ignored.
+    schema : Schema
+        Columns of the training data.
+
+    Returns
+    -------
+    ndarray of shape (m, c)
+        At least one row: numbers, codes of categories, and NaN where a value is missing and may be.
+
+    Raises
+    ------
+    UnsupportedMediaTypeError
+        If there is no decoder for the media type or its charset.
+    UserError
+        If the body can't be decoded. The message names the first wrong row and column, from 1.
+    """
+    media_type, charset = parse_content_type(content_type)
+    if media_type not in DECODERS:
+        given = (
+            f"Content-Type is {quoted(content_type)}" if content_type else "Content-Type is missing"
+        )
+        raise UnsupportedMediaTypeError(f"{given}; send {alternatives(DECODERS)}")
+    if charset and media_type in TEXT_MEDIA_TYPES:
+        body = _transcode(body, charset)
+    rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), schema)
+    invalid = np.isinf(rows) if schema.missing == "mean" else ~np.isfinite(rows)
+    if invalid.any():
+        row, column = np.argwhere(invalid)[0]
+        raise _invalid_cell_error(schema, row + 1, column, str(rows[row, column]))
+    return rows
+
+
+def estimated_decode_seconds(body: bytes, content_type: str | None, schema: Schema) -> float:
+    """Estimate how long `decode` takes, on a core of 2020."""
+    media_type, _ = parse_content_type(content_type)
+    # Some kilobytes of Parquet can decompress to a million rows.
+    if media_type == "application/x-parquet":
+        return math.inf
+    vectorized = schema.plain and media_type in {"text/csv", "application/x-npy"}
+    return len(body) * (NUMPY_SECONDS_PER_BYTE if vectorized else PYTHON_SECONDS_PER_BYTE)
+
+
+def _transcode(body: bytes, charset: str) -> bytes:
+    """Text of a body in UTF-8."""
+    try:
+        return body if codecs.lookup(charset).name == "utf-8" else body.decode(charset).encode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"the request is not in {charset}, as its Content-Type says ({error}); send it in UTF-8"
+        ) from error
+    except (LookupError, ValueError) as error:
+        raise UnsupportedMediaTypeError(
+            f"Content-Type has the charset {quoted(charset)}; send UTF-8"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _ColumnMapping:
+    """Mapping of a row's cells to features: feature i is cell `positions[i]` of `width` cells."""
+
+    schema: Schema
+    positions: Sequence[int]
+    width: int
+
+    @classmethod
+    def identity(cls, schema: Schema) -> "_ColumnMapping":
+        """Map the cells of a row without names, which are the features one by one."""
+        return cls(schema, range(len(schema.features)), len(schema.features))
+
+    @classmethod
+    def by_name(cls, schema: Schema, names: Sequence[str]) -> "_ColumnMapping":
+        """Map cells by the names of their columns."""
+        return cls(schema, schema.order(names), len(names))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the cells are the features, one by one."""
+        return list(self.positions) == list(range(self.width))
+
+    def encode(self, cells: Sequence[object], row: int) -> list[float]:
+        """Encode the cells of one row as the numbers of its features."""
+        if len(cells) != self.width:
+            raise _width_error(row, len(cells), self.width)
+        return [
+            _encode_cell(self.schema, row, index, cells[position])
+            for index, position in enumerate(self.positions)
+        ]
+
+
+def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
+    """Encode a cell: a number as itself, a category as its code, a missing value as NaN."""
+    feature = schema.features[index]
+    if type(cell) is float and feature.levels is None:
+        return cell  # `decode` refuses what is not finite
+    if feature.levels is not None and isinstance(cell, float | str | bool):
+        code = feature.code(str(cell) if isinstance(cell, bool) else cell)
+        if code == UNKNOWN and schema.handle_unknown == "error":
+            categories = ", ".join(feature.levels)[:200]
+            raise UserError(
+                f"row {row}, {schema.describe(index)} of the request is {quoted(cell)};"
+                f" send one of {categories}"
+            )
+        if not math.isnan(code):
+            return code
+        cell = None
+    if cell is None and schema.missing == "mean":
+        return math.nan
+    raise _invalid_cell_error(schema, row, index, quoted(cell))
+
+
+def _decode_csv(body: bytes, schema: Schema) -> Array:
+    blocks: list[Array] = []
+    row_count, mapping = 0, _ColumnMapping.identity(schema)
+    for index, block in enumerate(_split_blocks(body.rstrip())):
+        # A byte that is not UTF-8 is no number either: the error quotes it with row and column.
+        lines = block.decode(errors="replace").replace("\r\n", "\n").split("\n")
+        if index == 0 and (header := _header(lines[0], schema)):
+            mapping, lines = _ColumnMapping.by_name(schema, header), lines[1:]
+        if lines:
+            blocks.append(_decode_csv_lines(lines, mapping, row_count + 1))
+        row_count += len(lines)
+    if not row_count:
+        raise UserError("the request has a header and no rows; send at least one row")
+    return np.concatenate(blocks)
+
+
+def _split_blocks(body: bytes) -> Iterator[bytes]:
+    """Split a body at ends of lines."""
+    start = 0
+    while start <= len(body):
+        end = body.find(b"\n", start + BLOCK_CHARACTERS)
+        end = len(body) if end < 0 else end
+        yield body[start:end]
+        start = end + 1
+
+
+def _header(line: str, schema: Schema) -> list[str]:
+    """Column names in the first line, if it holds the name of any feature; else none."""
+    if not schema.named:
+        return []
+    cells = [cell.strip() for cell in _split_cells(line)]
+    # Names in another case make a header too, which is then refused for them.
+    names = {feature.name.lower() for feature in schema.features}
+    if names.isdisjoint(map(str.lower, cells)):
+        return []
+    return [] if all(number(cell) is not None for cell in cells) else cells
+
+
+def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int) -> Array:
+    """Decode lines of CSV, the first of which is row `first_row`."""
+    if not any(mapping.schema.levels):
+        rows = _parse_numbers(lines, mapping.width)
+        if rows is not None:
+            return rows if mapping.is_identity else rows[:, mapping.positions]
+    if mapping.schema.plain and mapping.is_identity:
+        raise _csv_error(lines, mapping.schema, first_row)
+    encoded = []
+    for row, line in enumerate(lines, first_row):
+        if not line.strip() and mapping.width > 1:
+            raise _empty_row_error(row, mapping.width)
+        encoded.append(mapping.encode([_parse_cell(cell) for cell in _split_cells(line)], row))
+    return np.array(encoded)
+
+
+def _parse_cell(cell: str) -> float | str | None:
+    """Value of a cell as JSON would have it: a number, a string, or None where it is missing."""
+    value = number(cell)
+    if value is None:
+        return cell
+    return None if math.isnan(value) else value
+
+
+def _split_cells(line: str) -> list[str]:
+    """Cells of a line of CSV."""
+    try:
+        return next(csv.reader([line], skipinitialspace=True), None) or [""]
+    except csv.Error as error:  # a cell of more characters than the module takes
+        raise UserError(
+            f"a line of the request is not CSV ({error}); send cells of a few characters"
+        ) from error
+
+
+def _parse_numbers(lines: list[str], columns: int) -> Array | None:
+    """Numbers of some lines; None if they are not `columns` numbers each."""
+    if "" in lines:  # `loadtxt` skips an empty line, and the response would be a line short
+        return None
+    try:
+        numbers = np.loadtxt(
+            lines, np.float64, comments=None, delimiter=",", quotechar='"', ndmin=2
+        )
+    except ValueError:
+        return None
+    return numbers if numbers.shape == (len(lines), columns) else None
+
+
+def _csv_error(lines: list[str], schema: Schema, first_row: int) -> UserError:
+    """Explain what is wrong with the first wrong one of some lines of numbers."""
+    columns = len(schema.features)
+    for row, line in enumerate(lines, first_row):
+        if _parse_numbers([line], columns) is None:
+            return _csv_line_error(line, schema, row)
+    return UserError(
+        f"a quote that begins in row {first_row} of the request, or below, is not closed;"
+        " send numbers without quotes"
+    )
+
+
+def _csv_line_error(line: str, schema: Schema, row: int) -> UserError:
+    """Explain what is wrong with a line that should be numbers."""
+    columns = len(schema.features)
+    if not line.strip():
+        return _empty_row_error(row, columns)
+    cells = line.split(",")
+    if len(cells) != columns:
+        return _width_error(row, len(cells), columns)
+    for index, cell in enumerate(cells):
+        if _parse_numbers([cell], 1) is None:
+            hint = ", and no header" if row == 1 and not schema.named else ""
+            return _invalid_cell_error(schema, row, index, quoted(cell), hint)
+    return UserError(
+        f"row {row} of the request is {quoted(line)}; send numbers with commas between them"
+    )
+
+
+def _decode_json(body: bytes, schema: Schema) -> Array:
+    try:
+        rows = _encode_instances(_iterate_instances(body.decode()), schema)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"the request does not read as {JSON_EXAMPLE}: {error}") from error
+    if not len(rows):
+        raise UserError(f'the request has no "instances"; send {JSON_EXAMPLE}')
+    return rows
+
+
+def _decode_json_lines(body: bytes, schema: Schema) -> Array:
+    return _encode_instances(_iterate_json_lines(body), schema)
+
+
+def _iterate_json_lines(body: bytes) -> Iterator[object]:
+    """Parse a body line by line."""
+    decode_line = json.JSONDecoder(parse_int=float).decode
+    for row, line in enumerate(body.rstrip().split(b"\n"), 1):
+        try:
+            yield decode_line(line.decode())
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"row {row} of the request does not read as [1.5, 2.0] or an object: {error}"
+            ) from error
+
+
+def _decode_npy(body: bytes, schema: Schema) -> Array:
+    try:
+        rows = read_array(io.BytesIO(body), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:
+        raise UserError(
+            f"the request is no array ({error}); write it with numpy.save, without objects"
+        ) from error
+    if rows.ndim != 2 or rows.dtype.kind not in "iufb" or not len(rows):
+        raise UserError(
+            f"the request is an array of {rows.dtype} and shape {rows.shape};"
+            " send numbers, a row for every row to predict"
+        )
+    if rows.shape[1] != len(schema.features):
+        raise _width_error(1, rows.shape[1], len(schema.features))
+    if schema.plain or rows.dtype.kind != "b":
+        rows = rows.astype(np.float64)
+    return rows if schema.plain else _encode_instances(rows.tolist(), schema)
+
+
+def _decode_recordio(body: bytes, schema: Schema) -> Array:
+    try:
+        return _encode_instances((row.tolist() for row in recordio.decode(body)), schema)
+    except ValueError as error:
+        raise UserError(
+            f"the request does not read as RecordIO with Protocol Buffers: {error}"
+        ) from error
+
+
+def _decode_parquet(body: bytes, schema: Schema) -> Array:
+    from gaussian_processes.data import readers  # noqa: PLC0415  pandas would slow the start down
+
+    names, columns = readers.parquet(body, "the request")
+    mapping = _ColumnMapping.identity(schema)
+    if schema.named:
+        mapping = _ColumnMapping.by_name(schema, names)
+    encoded = []
+    for row, values in enumerate(zip(*(column.tolist() for column in columns), strict=True), 1):
+        cells = [None if cell != cell else cell for cell in values]  # noqa: PLR0124  NaN
+        encoded.append(mapping.encode(cells, row))
+    if not encoded:
+        raise UserError("the request has no rows; send at least one row")
+    return np.array(encoded)
+
+
+def _encode_instances(instances: Iterator[object] | Sequence[object], schema: Schema) -> Array:
+    """Encode instances, each a list or an object, as rows."""
+    numbers = array.array("d")
+    identity = _ColumnMapping.identity(schema)
+    mappings: dict[tuple[str, ...], _ColumnMapping] = {}
+    for row, instance in enumerate(instances, 1):
+        mapping, cells = identity, instance
+        if isinstance(instance, dict):
+            cells = instance.get("features")
+            if not isinstance(cells, list) and schema.named:
+                names = tuple(instance)
+                if names not in mappings:
+                    mappings[names] = _ColumnMapping.by_name(schema, names)
+                mapping, cells = mappings[names], list(instance.values())
+        if not isinstance(cells, list):
+            raise UserError(
+                f"row {row} of the request is {quoted(instance)};"
+                ' send [1.5, 2.0] or {"features": [1.5, 2.0]}'
+            )
+        numbers.extend(mapping.encode(cells, row))
+    return np.frombuffer(numbers).reshape(-1, len(schema.features))
+
+
+def _iterate_instances(text: str) -> Iterator[object]:
+    """Parse instances one by one: the items of a list, or those of ``"instances"`` in an object.
+
+    All at once they would be a million lists, which take ten times the memory of the text, and
+    through which the garbage collector goes without releasing the interpreter's lock.
+    """
+    decode_value = json.JSONDecoder(parse_int=float).raw_decode
+    delimiter, position = _read_delimiter("{[", text, 0)
+    if delimiter == "[":
+        position = yield from _iterate_items(text, position, decode_value)
+        delimiter = "}"
+    while delimiter != "}":
+        if text.startswith("}", position):
+            _, position = _read_delimiter("}", text, position)
+            break
+        key, position = decode_value(text, position)
+        _, position = _read_delimiter(":", text, position)
+        if key == "instances":
+            _, position = _read_delimiter("[", text, position)
+            position = yield from _iterate_items(text, position, decode_value)
+        else:
+            _, position = decode_value(text, position)
+        delimiter, position = _read_delimiter(",}", text, position)
+    if position < len(text):
+        raise json.JSONDecodeError("Extra data", text, position)
+
+
+def _iterate_items(
+    text: str, position: int, decode_value: Callable[[str, int], tuple[object, int]]
+) -> Generator[object, None, int]:
+    """Parse the items of a list behind its opening bracket; return the position behind the list."""
+    delimiter = ","
+    if text.startswith("]", position):
+        delimiter, position = _read_delimiter("]", text, position)
+    while delimiter != "]":
+        instance, position = decode_value(text, position)
+        yield instance
+        delimiter, position = _read_delimiter(",]", text, position)
+    return position
+
+
+def _read_delimiter(expected: str, text: str, position: int) -> tuple[str, int]:
+    """Read one of the expected delimiters; return it and the position behind it."""
+    found = DELIMITER.match(text, position)
+    if not found or found[1] not in expected:
+        raise json.JSONDecodeError(f"Expecting {' or '.join(expected)}", text, position)
+    return found[1], found.end()
+
+
+def _invalid_cell_error(
+    schema: Schema, row: int, index: int, value: str, hint: str = ""
+) -> UserError:
+    cell = f"row {row}, {schema.describe(index)} of the request is {value}"
+    if schema.features[index].levels is not None:
+        return UserError(f"{cell}, not a category; send a string")
+    return UserError(f"{cell}, not a finite number; send numbers only{hint}")
+
+
+def _empty_row_error(row: int, columns: int) -> UserError:
+    return UserError(f"row {row} of the request is empty; send {columns} numbers in every line")
+
+
+def _width_error(row: int, width: int, columns: int) -> UserError:
+    return UserError(
+        f"row {row} of the request has {width} columns and the model was trained on {columns};"
+        " send exactly those, without the target"
+    )
+
+
+DECODERS: Mapping[str, Callable[[bytes, Schema], Array]] = {
+    "text/csv": _decode_csv,
+    "application/json": _decode_json,
+    "application/jsonlines": _decode_json_lines,
+    "application/x-npy": _decode_npy,
+    "application/x-recordio-protobuf": _decode_recordio,
+    "application/x-parquet": _decode_parquet,
+}
+TEXT_MEDIA_TYPES = {"text/csv", "application/json", "application/jsonlines"}

@@ -1,0 +1,80 @@
+"""Content negotiation: the media types of a request's body and of its response (RFC 9110)."""
+
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header, parse_options_header
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.serving.formats.encoders import ENCODERS, Encoder
+
+# Characters of a value that a message quotes, so that it stays one sentence.
+QUOTED_CHARACTERS = 60
+
+
+class UnsupportedMediaTypeError(UserError):
+    """No decoder for the body's media type, charset or coding: HTTP 415."""
+
+
+class NotAcceptableError(UserError):
+    """No encoder for any media type that the request accepts: HTTP 406."""
+
+
+@lru_cache
+def encoder(accept: str | None) -> Encoder:
+    """Choose the encoder of the response from an `Accept` header.
+
+    Of the media types with the highest weight it takes the first that the header names, and of
+    those that a wildcard names the first of `ENCODERS`; CSV without a header.
+
+    Raises
+    ------
+    NotAcceptableError
+        If the header excludes every media type there is.
+
+    Examples
+    --------
+    >>> encoder("application/json, text/csv;q=0.5").media_type
+    'application/json'
+    """
+    ranges = parse_accept_header(accept or "*/*", MIMEAccept)
+    best = _best_match(MIMEAccept([(name.partition(";")[0], weight) for name, weight in ranges]))
+    if best is None:
+        raise NotAcceptableError(f"Accept is {quoted(accept)}; ask for {alternatives(ENCODERS)}")
+    return Encoder(best, ENCODERS[best])
+
+
+def _best_match(accepted: MIMEAccept) -> str | None:
+    """Media type of the highest weight, of several the one whose range the header names first."""
+    qualities = {media_type: accepted.quality(media_type) for media_type in ENCODERS}
+    highest = max(qualities.values())
+    if highest <= 0:
+        return None
+    candidates = [media_type for media_type in ENCODERS if qualities[media_type] == highest]
+    # Werkzeug sorts specific ranges before wildcards, and keeps the header's order otherwise.
+    for media_range, _ in accepted:
+        for media_type in candidates:
+            if MIMEAccept([(media_range, 1.0)]).quality(media_type):
+                return media_type
+    return candidates[0]
+
+
+@lru_cache
+def parse_content_type(content_type: str | None) -> tuple[str, str]:
+    """Media type and charset of a `Content-Type` header, in lower case; "" for what it lacks."""
+    media_type, parameters = parse_options_header(content_type)
+    return media_type.strip().lower(), parameters.get("charset", "").strip("' ").lower()
+
+
+def quoted(value: object) -> str:
+    """JSON text of a value, cut to what a sentence can hold."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}…"
+
+
+def alternatives(names: Iterable[str]) -> str:
+    """Names with commas, and "or" before the last."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
