@@ -1,7 +1,4 @@
-"""What may a person ask of the tuner?
-
-python -m gaussian_processes.tuning run|submit|table|report|best|deploy|algorithm
-"""
+"""Command line of the tuner: tune run|submit|table|report|best|deploy|algorithm."""
 
 import argparse
 import json
@@ -62,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m gaussian_processes.tuning", description="Search over training jobs."
-    )
+    parser = argparse.ArgumentParser("tune", description="Search over training jobs.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +14,7 @@ import pytest
 import requests
 from container.engine import ROOT, answers, docker, wait_for
 from tuning.sagemaker import Server, Service, aws_at, storage
+from tuning.toys import TUNE
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import __main__, deployment, jobfile, results
@@ -81,9 +81,7 @@ def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_
 def test_ctrl_c_stops_the_containers(job_file, tmp_path):
     out = tmp_path / "out"
     command = [
-        sys.executable,
-        "-m",
-        "gaussian_processes.tuning",
+        TUNE,
         "run",
         str(job_file),
         "--on",
@@ -118,7 +116,7 @@ def test_what_a_killed_runner_leaves_is_taken_up(job_file, tmp_path):
         "--out",
         str(out),
     ]
-    runner = subprocess.Popen([sys.executable, "-m", "gaussian_processes.tuning", *command])
+    runner = subprocess.Popen([TUNE, *command])
     wait_for(lambda: len(left(out).split()) == 2, lambda: "two containers were not started")
     runner.kill()
     runner.wait()
@@ -152,9 +150,7 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
         job, DockerContainers(job, out / "trials"), out, lambda _: pytest.fail("it has no parent")
     ).run()
     command = [
-        sys.executable,
-        "-m",
-        "gaussian_processes.tuning",
+        TUNE,
         "deploy",
         str(out),
         "--on",
@@ -250,5 +246,18 @@ def test_the_image_has_no_tuner(image):
         "import gaussian_processes as g, os; print(*os.listdir(g.__path__[0]))",
     )
 
-    assert "training.py" in listed.split()
+    assert "training" in listed.split()
     assert "tuning" not in listed.split()
+
+
+def test_the_images_tune_says_in_a_sentence_that_there_is_no_tuner(image):
+    answer = subprocess.run(
+        ["docker", "run", "--rm", image, "tune", "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("this installation has no tuner (the image leaves it out); ")
+    assert len(answer.stderr.splitlines()) == 1

@@ -6,13 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import requests
-from tuning.toys import request
+from tuning.toys import TUNE, request
 
 from gaussian_processes.sagemaker.hyperparameters import HYPERPARAMETERS
 from gaussian_processes.tuning import __main__, algorithm_specification, jobfile, results, shapes
@@ -85,9 +84,7 @@ def test_the_best_model_is_served(searched, options):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     command = [
-        sys.executable,
-        "-m",
-        "gaussian_processes.tuning",
+        TUNE,
         "deploy",
         str(searched),
         "--port",
@@ -120,7 +117,7 @@ def test_ctrl_c_ends_the_training_that_precedes_a_deployment(searched, tmp_path)
     folder = shutil.copytree(
         searched, tmp_path / "copy", ignore=shutil.ignore_patterns("gp-post-best-*")
     )
-    command = [sys.executable, "-m", "gaussian_processes.tuning", "deploy", str(folder), "--train"]
+    command = [TUNE, "deploy", str(folder), "--train"]
     deploying = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(folder.glob("trials/gp-post-best-*/log")):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tuning.toys import limits, request
+from tuning.toys import TUNE, limits, request
 
 TESTS = Path(__file__).parents[1]
 POST = TESTS.parent / "examples/tuning/gp_post.json"
@@ -96,9 +96,7 @@ def test_without_a_terminal_there_are_lines_and_no_bar(tmp_path):
 
 def test_ctrl_c_on_a_terminal_leaves_a_sentence(tmp_path):
     command = [
-        sys.executable,
-        "-m",
-        "gaussian_processes.tuning",
+        TUNE,
         "run",
         str(POST),
         "--out",

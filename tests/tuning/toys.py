@@ -9,6 +9,9 @@ from gaussian_processes.tuning.backends.local import LocalProcesses
 from gaussian_processes.tuning.results import Results
 from gaussian_processes.tuning.tuner import Tuner
 
+# The console script of this Python's environment.
+TUNE = str(Path(sys.executable).with_name("tune"))
+
 # Reads what SageMaker would give it, and prints what `train` would: a bowl over log10(noise) and log10(bias).
 PROGRAM = """
 import json, math, os, pathlib, sys, time
