@@ -167,7 +167,7 @@ def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
         kernel = (
             kernels.ConstantKernel() * shape(np.ones(split.rows.shape[1])) + kernels.WhiteKernel()
         )
-        starts = len(marginal_likelihood.STARTS)
+        starts = len(marginal_likelihood.INITIAL_VALUES)
         process = GaussianProcessRegressor(
             kernel, normalize_y=True, n_restarts_optimizer=starts - 1, random_state=SEED
         )

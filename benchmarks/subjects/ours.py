@@ -23,7 +23,7 @@ def fit(rows: int, dtype: str = "float64") -> Work:
         process = regression.fit(
             task.matrix, task.targets, lambda _: InMemoryPanels(np.dtype(dtype))
         )
-        evidence = process.log_evidence()
+        evidence = process.log_marginal_likelihood()
         return lambda: {
             "means": process.mean(task.new).ravel().tolist(),
             "log_evidence": evidence,

@@ -16,9 +16,9 @@ Indices = NDArray[np.intp]
 
 # Steps towards the maximum, each of which costs a product with the densities, and the change of the weights that ends them:
 # where members hardly differ the way is long, and what it still gains is nothing.
-STEPS, LEAST_CHANGE = 10_000, 1e-8
+EM_MAX_ITERATIONS, EM_TOLERANCE = 10_000, 1e-8
 # A member of less weight changes no prediction that anybody could tell, and costs as much as any other.
-LEAST_WEIGHT = 1e-3
+MIN_WEIGHT = 1e-3
 
 
 class FittedEstimator(Protocol):
@@ -28,7 +28,7 @@ class FittedEstimator(Protocol):
         """Return mean and variance, of shape (m, t), for rows of shape (m, d)."""
 
 
-class Learner(Protocol):
+class Estimator(Protocol):
     """What learns from rows and targets to predict others: a Gaussian process, or anything else."""
 
     def fit(self, rows: Array, targets: Array, /) -> FittedEstimator:
@@ -49,39 +49,39 @@ class Ensemble:
 
 
 def stack(
-    learners: Sequence[Learner], rows: Array, targets: Array, folds: int = 10, seed: int = 0
+    estimators: Sequence[Estimator], rows: Array, targets: Array, folds: int = 10, seed: int = 0
 ) -> Ensemble:
-    """Blend learners by the weights that predict best what each had not seen.
+    """Blend estimators by the weights that predict best what each had not seen.
 
     Parameters
     ----------
-    learners : sequence of Learner
+    estimators : sequence of Estimator
     rows : ndarray of shape (n, d)
     targets : ndarray of shape (n, t)
     folds : int
-        Every learner is fitted that many times, to all rows but those of one fold, and then to all.
+        Every estimator is fitted that many times, to all rows but those of one fold, and then to all.
     seed : int
         Of the folds.
 
     Returns
     -------
     Ensemble
-        Without the learners that do not count.
+        Without the estimators that do not count.
     """
-    densities = np.empty((len(rows), len(learners)))
-    for left_out in split(len(rows), folds, seed):
+    densities = np.empty((len(rows), len(estimators)))
+    for left_out in k_fold_indices(len(rows), folds, seed):
         kept = np.setdiff1d(np.arange(len(rows)), left_out)
-        for column, learner in enumerate(learners):
-            mean, variance = learner.fit(rows[kept], targets[kept]).predict(rows[left_out])
+        for column, estimator in enumerate(estimators):
+            mean, variance = estimator.fit(rows[kept], targets[kept]).predict(rows[left_out])
             densities[left_out, column] = log_densities(targets[left_out], mean, variance)
     weights = stacking_weights(densities)
     counting = np.flatnonzero(weights)
     return Ensemble(
-        [learners[column].fit(rows, targets) for column in counting.tolist()], weights[counting]
+        [estimators[column].fit(rows, targets) for column in counting.tolist()], weights[counting]
     )
 
 
-def split(size: int, folds: int, seed: int) -> list[Indices]:
+def k_fold_indices(size: int, folds: int, seed: int) -> list[Indices]:
     """Positions of every fold's rows, in order: a shuffle by the seed, cut into folds that differ by a row at most."""
     shuffled = np.random.default_rng(seed).permutation(size)
     return [np.sort(part) for part in np.array_split(shuffled, folds)]
@@ -108,12 +108,12 @@ def stacking_weights(densities: Array) -> Array:
     # The largest of a row as the unit: densities far from 1 would under- or overflow, and a factor does not matter.
     relative = np.exp(densities - densities.max(axis=1, keepdims=True))
     weights = np.full(densities.shape[1], 1 / densities.shape[1])
-    for _ in range(STEPS):
+    for _ in range(EM_MAX_ITERATIONS):
         total = np.maximum(relative @ weights, np.finfo(float).tiny)
         before, weights = weights, weights * (relative / total[:, np.newaxis]).mean(axis=0)
-        if np.abs(weights - before).max() < LEAST_CHANGE:
+        if np.abs(weights - before).max() < EM_TOLERANCE:
             break
-    weights[weights < LEAST_WEIGHT] = 0.0
+    weights[weights < MIN_WEIGHT] = 0.0
     kept: Array = weights / weights.sum()
     return kept
 

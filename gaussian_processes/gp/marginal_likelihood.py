@@ -21,31 +21,31 @@ Array = NDArray[np.float64]
 
 # Rows that the evidence is computed on, at most. A search takes some twenty factorisations and inverses, whose cost grows
 # with the cube of the rows; what a row beyond these would still teach about a handful of numbers is little.
-ROWS = 2_000
+MAX_ROWS = 2_000
 # Rows on which the search begins: a sixtieth of the cost of all, and it ends where the rest of the way is short.
-FEW_ROWS = 500
+SUBSET_ROWS = 500
 # The noise that few rows are believed, at least: they may leave none to see, and where there is next to none the slope is flat.
-FEW_ROWS_NOISE = 1e-4
+SUBSET_MIN_NOISE_RATIO = 1e-4
 BOUNDS = {
     # Rounding ends what a smaller noise could mean; above 100 times the signal there is nothing but noise.
-    "noise": (1e-10, 1e2),
+    "noise_ratio": (1e-10, 1e2),
     # On standardised columns: below, rows are compared by direction alone; above, the kernel is that of a straight line.
     "bias": (1e-2, 1e3),
     # A column of a thousandth of another's weight does not matter to the kernel.
     "relevance": (1e-3, 1e3),
 }
 # The evidence may have several maxima: much noise and a smooth function, or little noise and a rough one.
-INITIAL_VALUES = ({"noise": 0.1, "bias": 1.0}, {"noise": 0.01, "bias": 10.0})
+INITIAL_VALUES = ({"noise_ratio": 0.1, "bias": 1.0}, {"noise_ratio": 0.01, "bias": 10.0})
 
 
 @dataclass(frozen=True)
 class KernelParameters:
-    """A Gaussian process before any observation.
+    """Parameters θ of the covariance function, its noise included (GPML section 5.1).
 
     Parameters
     ----------
     kernel : ArcCosine
-    noise : float
+    noise_ratio : float
         λ, against a kernel whose value at equal points is 1.
     bias : float
         The constant coordinate that is appended to every row.
@@ -54,7 +54,7 @@ class KernelParameters:
     """
 
     kernel: ArcCosine
-    noise: float
+    noise_ratio: float
     bias: float
     relevance: Array
 
@@ -65,7 +65,7 @@ class KernelParameters:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What is known, in units in which 1 is much and 0 the middle.
+    """Standardised observations.
 
     Parameters
     ----------
@@ -73,42 +73,48 @@ class TrainingData:
         Standardised rows.
     y : ndarray of shape (n, t)
         Standardised targets.
-    weights : ndarray of shape (n,)
+    sample_weight : ndarray of shape (n,)
         w; the noise of a row is λ/w.
     """
 
     z: Array
     y: Array
-    weights: Array
+    sample_weight: Array
 
-    def few(self) -> "TrainingData":
-        """Return every so many-th of them, `FEW_ROWS` at most."""
-        step = -(-len(self.z) // FEW_ROWS)
-        return TrainingData(self.z[::step], self.y[::step], self.weights[::step])
+    def subset(self) -> "TrainingData":
+        """Return every so many-th of them, `SUBSET_ROWS` at most."""
+        step = -(-len(self.z) // SUBSET_ROWS)
+        return TrainingData(self.z[::step], self.y[::step], self.sample_weight[::step])
 
-    def condition(self, prior: KernelParameters) -> GaussianProcess:
-        """Condition a prior on them."""
+    def condition(self, parameters: KernelParameters) -> GaussianProcess:
+        """Condition the process of these parameters on the observations."""
         return fit(
-            GramMatrix(prior.kernel, prior.points(self.z), prior.noise, self.weights), self.y
+            GramMatrix(
+                parameters.kernel,
+                parameters.points(self.z),
+                parameters.noise_ratio,
+                self.sample_weight,
+            ),
+            self.y,
         )
 
 
-def learn(
-    prior: KernelParameters,
+def maximize_log_marginal_likelihood(
+    parameters: KernelParameters,
     names: Sequence[str],
-    known: TrainingData,
+    data: TrainingData,
     start: KernelParameters | None = None,
 ) -> KernelParameters:
-    """Maximise the log evidence in some of the parameters of a prior.
+    """Maximise the log marginal likelihood over some of the parameters.
 
     Parameters
     ----------
-    prior : KernelParameters
+    parameters : KernelParameters
         The values of the parameters that stay as they are, and of `relevance` to start from.
     names : sequence of str
         Of `noise`, `bias` and `relevance`: those to find. The relevance is found last, with the bias that is best without:
         only their ratio matters to a point of the sphere.
-    known : TrainingData
+    data : TrainingData
     start : KernelParameters, optional
         Where to start in place of `INITIAL_VALUES`: what was found on fewer rows, or with a kernel that resembles this one.
 
@@ -122,42 +128,44 @@ def learn(
         starts = [{name: getattr(start, name) for name in scalars}] if start else INITIAL_VALUES
         climbs = (
             _optimize(
-                _with(prior, scalars, np.log([one[name] for name in scalars])), scalars, known
+                _with(parameters, scalars, np.log([one[name] for name in scalars])), scalars, data
             )
             for one in starts
         )
-        prior = max(climbs, key=lambda climb: climb[0])[1]
+        parameters = max(climbs, key=lambda climb: climb[0])[1]
     if "relevance" in names:
-        prior = replace(prior, relevance=start.relevance if start else prior.relevance)
-        prior = _optimize(prior, [name for name in names if name != "bias"], known)[1]
-    return prior
+        parameters = replace(
+            parameters, relevance=start.relevance if start else parameters.relevance
+        )
+        parameters = _optimize(parameters, [name for name in names if name != "bias"], data)[1]
+    return parameters
 
 
 def maximize_log_marginal_likelihood_on_subset(
-    prior: KernelParameters,
+    parameters: KernelParameters,
     names: Sequence[str],
-    known: TrainingData,
+    data: TrainingData,
     start: KernelParameters | None = None,
 ) -> KernelParameters:
-    """Learn, as `learn` does, from `FEW_ROWS` of the observations: the start of a search on all of them."""
-    found = learn(prior, names, known.few(), start)
-    if "noise" in names and len(known.z) > FEW_ROWS:
-        found = replace(found, noise=max(found.noise, FEW_ROWS_NOISE))
+    """Maximise the log marginal likelihood of `SUBSET_ROWS` observations, to start from on all."""
+    found = maximize_log_marginal_likelihood(parameters, names, data.subset(), start)
+    if "noise_ratio" in names and len(data.z) > SUBSET_ROWS:
+        found = replace(found, noise_ratio=max(found.noise_ratio, SUBSET_MIN_NOISE_RATIO))
     return found
 
 
 def _optimize(
-    prior: KernelParameters, names: Sequence[str], known: TrainingData
+    parameters: KernelParameters, names: Sequence[str], data: TrainingData
 ) -> tuple[float, KernelParameters]:
-    """Go uphill from a prior, in the logarithms of some parameters; the log evidence reached, and where."""
+    """Maximise in the logarithms of `names`; return the maximum and where it is."""
 
     def loss(logs: Array) -> tuple[float, Array]:
-        value, gradient = log_marginal_likelihood_and_gradient(_with(prior, names, logs), known)
-        return -value / len(known.z), -np.concatenate([gradient[name] for name in names]) / len(
-            known.z
+        value, gradient = log_marginal_likelihood_and_gradient(_with(parameters, names, logs), data)
+        return -value / len(data.z), -np.concatenate([gradient[name] for name in names]) / len(
+            data.z
         )
 
-    values = [np.atleast_1d(getattr(prior, name)) for name in names]
+    values = [np.atleast_1d(getattr(parameters, name)) for name in names]
     bounds = [
         np.log(BOUNDS[name]) for name, value in zip(names, values, strict=True) for _ in value
     ]
@@ -173,12 +181,12 @@ def _optimize(
             bounds=bounds,
             options=options,
         )
-    return -found.fun, _with(prior, names, found.x)
+    return -found.fun, _with(parameters, names, found.x)
 
 
-def at_bounds(prior: KernelParameters, names: Sequence[str]) -> list[str]:
+def at_bounds(parameters: KernelParameters, names: Sequence[str]) -> list[str]:
     """Those of the scalar parameters that the search would have taken further, had it been allowed to."""
-    logs = {name: np.log(getattr(prior, name)) for name in names if name != "relevance"}
+    logs = {name: np.log(getattr(parameters, name)) for name in names if name != "relevance"}
     return [
         name
         for name, log in logs.items()
@@ -186,27 +194,27 @@ def at_bounds(prior: KernelParameters, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _with(prior: KernelParameters, names: Sequence[str], logs: Array) -> KernelParameters:
-    """Put parameters, given as logarithms one after the other, into a prior."""
+def _with(parameters: KernelParameters, names: Sequence[str], logs: Array) -> KernelParameters:
+    """Replace the parameters `names` by the exponentials of concatenated logarithms."""
     values: dict[str, Any] = {}
     position = 0
     for name in names:
-        size = np.size(getattr(prior, name))
+        size = np.size(getattr(parameters, name))
         value = np.exp(logs[position : position + size])
         values[name] = value if name == "relevance" else float(value[0])
         position += size
-    return replace(prior, **values)
+    return replace(parameters, **values)
 
 
 def log_marginal_likelihood_and_gradient(
-    prior: KernelParameters, known: TrainingData
+    parameters: KernelParameters, data: TrainingData
 ) -> tuple[float, dict[str, Array]]:
     """Log evidence of observations, and its gradient in the logarithm of every parameter.
 
     Parameters
     ----------
-    prior : KernelParameters
-    known : TrainingData
+    parameters : KernelParameters
+    data : TrainingData
         Whose targets that are zero everywhere do not count.
 
     Returns
@@ -221,26 +229,28 @@ def log_marginal_likelihood_and_gradient(
     ½ tr((α αᵀ/a - M⁻¹) ∂M/∂p), summed over the targets: GPML eq. 5.9. One inverse serves every parameter: the gradient is
     first taken in the points, then pulled back through the projection.
     """
-    process = replace(known, y=known.y[:, known.y.any(axis=0)]).condition(prior)
+    process = replace(data, y=data.y[:, data.y.any(axis=0)]).condition(parameters)
     points, sensitivity = process.points, _sensitivity(process)
 
     def by_points(rows: slice) -> Array:
-        slope = prior.kernel.derivative(cosine_distances(points[rows], points))
+        slope = parameters.kernel.derivative(cosine_distances(points[rows], points))
         return 2 * (sensitivity[rows] * slope) @ points
 
     with WorkerPool() as over:
         in_points = np.concatenate(list(over(by_points, slices(len(points), TILE_ROWS))))
     # The term of a point with itself is along its radius, and the pulling back takes that away.
-    in_columns = project_to_sphere_vjp(known.z * prior.relevance, prior.bias, in_points)
-    return process.log_evidence(), {
-        "noise": np.array([prior.noise * (sensitivity.diagonal() / known.weights).sum()]),
-        "bias": np.array([prior.bias * in_columns[:, -1].sum()]),
-        "relevance": prior.relevance * (in_columns[:, :-1] * known.z).sum(axis=0),
+    in_columns = project_to_sphere_vjp(data.z * parameters.relevance, parameters.bias, in_points)
+    return process.log_marginal_likelihood(), {
+        "noise_ratio": np.array(
+            [parameters.noise_ratio * (sensitivity.diagonal() / data.sample_weight).sum()]
+        ),
+        "bias": np.array([parameters.bias * in_columns[:, -1].sum()]),
+        "relevance": parameters.relevance * (in_columns[:, :-1] * data.z).sum(axis=0),
     }
 
 
 def _sensitivity(process: GaussianProcess) -> Array:
     """Derivative of the log evidence in every number of M: ½ (α αᵀ/a - M⁻¹), summed over the targets."""
-    weights = process.weights / np.sqrt(process.signal_variance)
+    weights = process.alpha / np.sqrt(process.signal_variance)
     sensitivity: Array = (weights @ weights.T - weights.shape[1] * process.inverse()) / 2
     return sensitivity

@@ -56,31 +56,33 @@ class GramMatrix:
     kernel : ArcCosine
     points : ndarray of shape (n, d)
         Rows of norm 1.
-    noise : float
+    noise_ratio : float
         λ, at least 0.
-    weights : ndarray of shape (n,), optional
+    sample_weight : ndarray of shape (n,), optional
         The diagonal of W, positive: an observation of weight 2 is as good as two that agree. 1 unless it is given.
     """
 
     kernel: ArcCosine
     points: Array
-    noise: float
-    weights: Array | None = None
+    noise_ratio: float
+    sample_weight: Array | None = None
 
     def __len__(self) -> int:
         """Return the number of points."""
         return len(self.points)
 
     @property
-    def spread(self) -> Array:
+    def noise_scale(self) -> Array:
         """Diagonal of W⁻¹, of shape (n,): the noise of every observation against that of one of weight 1."""
-        return np.ones(len(self)) if self.weights is None else 1 / self.weights
+        return np.ones(len(self)) if self.sample_weight is None else 1 / self.sample_weight
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Return a block of M, of shape (rows, columns)."""
         block = self.kernel(self.points[rows], self.points[columns])
         diagonal = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
-        block[diagonal - rows.start, diagonal - columns.start] += self.noise * self.spread[diagonal]
+        block[diagonal - rows.start, diagonal - columns.start] += (
+            self.noise_ratio * self.noise_scale[diagonal]
+        )
         return block
 
     def product(self, x: Array) -> Array:
@@ -111,13 +113,13 @@ class GaussianProcess:
     Parameters
     ----------
     kernel : ArcCosine
-    noise : float
+    noise_ratio : float
         λ, as asked for.
     jitter : float
         What had to be added to λ for the matrix to be positive definite: usually 0.
     points : ndarray of shape (n, d)
         Where it was observed; rows of norm 1.
-    weights : ndarray of shape (n, t)
+    alpha : ndarray of shape (n, t)
         α = M⁻¹ y.
     signal_variance : ndarray of shape (t,)
         a, of each target.
@@ -128,10 +130,10 @@ class GaussianProcess:
     """
 
     kernel: ArcCosine
-    noise: float
+    noise_ratio: float
     jitter: float
     points: Array
-    weights: Array
+    alpha: Array
     signal_variance: Array
     factor: Factor | None
     iterations: int = 0
@@ -139,12 +141,12 @@ class GaussianProcess:
     def mean(self, points: Array) -> Array:
         """Mean at new points: of shape (m, t) for points of shape (m, d). GPML eq. 2.25."""
         many = CHUNK * max(1, PAIRS // (CHUNK * len(self.points)))
-        mean = np.empty((len(points), self.weights.shape[1]))
+        mean = np.empty((len(points), self.alpha.shape[1]))
 
         def fill(rows: slice) -> None:
             here, there = points[rows], mean[rows]
             for chunk in slices(len(here), CHUNK):
-                np.matmul(self._kernels(here[chunk]), self.weights, out=there[chunk])
+                np.matmul(self._kernels(here[chunk]), self.alpha, out=there[chunk])
 
         with WorkerPool() as over:
             for _ in over(fill, _even_slices(len(points), many)):
@@ -172,13 +174,13 @@ class GaussianProcess:
 
     def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
         """`mean` and `variance` at new points, each of shape (m, t), from kernels that are computed once."""
-        factor, total = self._kept_factor, 1 + self.noise + self.jitter
-        mean, explained = np.empty((len(points), self.weights.shape[1])), np.empty(len(points))
+        factor, total = self._kept_factor, 1 + self.noise_ratio + self.jitter
+        mean, explained = np.empty((len(points), self.alpha.shape[1])), np.empty(len(points))
         chunks = _even_slices(len(points), factor.at_once)
 
         def fill(rows: slice) -> None:
             kernel = self._kernels(points[rows])
-            np.matmul(kernel, self.weights, out=mean[rows])
+            np.matmul(kernel, self.alpha, out=mean[rows])
             explained[rows] = squared_norms(factor.solve_lower(kernel.T, inside))
 
         with WorkerPool() as over:
@@ -188,10 +190,10 @@ class GaussianProcess:
             for _ in outside(fill, chunks):
                 pass
         # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
-        least = max(self.noise + self.jitter, float(np.finfo(factor.dtype).eps))
+        least = max(self.noise_ratio + self.jitter, float(np.finfo(factor.dtype).eps))
         return mean, np.maximum(total - explained, least)[:, np.newaxis] * self.signal_variance
 
-    def log_evidence(self) -> float:
+    def log_marginal_likelihood(self) -> float:
         """Log marginal likelihood of the observations, summed over the targets: GPML eq. 2.30, at the best a.
 
         Targets that are zero everywhere, which any process without signal explains at will, are left out.
@@ -214,7 +216,7 @@ class GaussianProcess:
             GPML eqs. 5.12, with a as it was found on all observations.
         """
         precision = self._kept_factor.inverse_diagonal()[:, np.newaxis]
-        return targets - self.weights / precision, self.signal_variance / precision
+        return targets - self.alpha / precision, self.signal_variance / precision
 
     def inverse(self) -> Array:
         """M⁻¹, of shape (n, n)."""
@@ -281,23 +283,23 @@ def fit(
     """
 
     def jittered(jitter: float) -> GramMatrix:
-        return replace(matrix, noise=matrix.noise + jitter)
+        return replace(matrix, noise_ratio=matrix.noise_ratio + jitter)
 
     factor, jitter = factorise_with_jitter(
-        jittered, lambda jitter: stores(matrix.noise + jitter), progress
+        jittered, lambda jitter: stores(matrix.noise_ratio + jitter), progress
     )
-    weights, iterations = (
+    alpha, iterations = (
         preconditioned_cg(jittered(jitter), factor, targets)
         if factor.dtype == np.float32
         else (factor.solve(targets), 0)
     )
-    variance = (targets * weights).sum(axis=0) / len(targets)
+    variance = (targets * alpha).sum(axis=0) / len(targets)
     return GaussianProcess(
         matrix.kernel,
-        matrix.noise,
+        matrix.noise_ratio,
         jitter,
         matrix.points,
-        weights,
+        alpha,
         variance,
         factor,
         iterations,

@@ -29,10 +29,10 @@ Array = NDArray[Any]
 Record = dict[str, Any]
 
 # Raised by one whenever a reader of the format before would misread what is written now.
-FORMAT = 2
+FORMAT = 3
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
-NAME = re.compile(r"(points|weights|factor)-\d+\.npy")
+NAME = re.compile(r"(points|alpha|factor)-\d+\.npy")
 # Bytes that are read at a time for a checksum: enough to keep a disk busy.
 BLOCK = 1 << 20
 
@@ -56,7 +56,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         process = member.process
         arrays: dict[str, tuple[Array, ...]] = {
             "points": (process.points,),
-            "weights": (process.weights,),
+            "alpha": (process.alpha,),
         }
         if process.factor is not None:
             arrays["factor"] = process.factor.panels
@@ -84,11 +84,11 @@ def _described(member: EnsembleMember) -> dict[str, Any]:
     process = member.process
     return {
         "weight": member.weight,
-        "features": {
-            name: np.asarray(value).tolist() for name, value in asdict(member.features).items()
+        "preprocessor": {
+            name: np.asarray(value).tolist() for name, value in asdict(member.preprocessor).items()
         },
         "kernel": asdict(process.kernel),
-        "noise": process.noise,
+        "noise_ratio": process.noise_ratio,
         "jitter": process.jitter,
         "signal_variance": process.signal_variance.tolist(),
     }
@@ -151,14 +151,14 @@ def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) 
     points, packed = arrays[f"points-{index}.npy"], arrays.get(f"factor-{index}.npy")
     process = GaussianProcess(
         ArcCosine(**member["kernel"]),
-        float(member["noise"]),
+        float(member["noise_ratio"]),
         float(member["jitter"]),
         points,
-        arrays[f"weights-{index}.npy"],
+        arrays[f"alpha-{index}.npy"],
         np.array(member["signal_variance"]),
         None if packed is None else Factor(tuple(_panels(packed, len(points)))),
     )
-    learned = member["features"]
+    learned = member["preprocessor"]
     kinds = {"projection": str, "bias": float, "source": np.intp, "level": np.intp}
     values = {
         name: kinds[name](value)

@@ -75,16 +75,16 @@ def _lines(model: Model, record: artifact.Record) -> Iterator[str]:
 
 
 def _member(model: Model, member: EnsembleMember) -> Iterator[str]:
-    process, learned = member.process, member.features
+    process, learned = member.process, member.preprocessor
     share = f", {member.weight:.1%} of the model" if len(model.members) > 1 else ""
     yield f"kernel: arc-cosine q={process.kernel.q}, l={process.kernel.l}{share}"
     jitter = f" (and {process.jitter:g} of jitter)" if process.jitter else ""
-    yield f"  projection={learned.projection}, bias={learned.bias:.6g}, noise={process.noise:.6g}{jitter}"
+    yield f"  projection={learned.projection}, bias={learned.bias:.6g}, noise={process.noise_ratio:.6g}{jitter}"
     for column, signal in zip(
         model.schema.targets, process.signal_variance * learned.target_scale**2, strict=False
     ):
         if not model.schema.labels:
-            noise = np.sqrt(signal * process.noise)
+            noise = np.sqrt(signal * process.noise_ratio)
             yield f"  {column.name}: standard deviation of the noise {noise:.6g}, of the function {np.sqrt(signal):.6g}"
     if (learned.relevance != 1).any():
         yield "  relevance: " + ", ".join(_relevance(model, learned))

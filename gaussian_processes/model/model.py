@@ -53,29 +53,32 @@ class EnsembleMember:
 
     Parameters
     ----------
-    features : Preprocessor
+    preprocessor : Preprocessor
     process : GaussianProcess
     weight : float
         Its share of the model.
     """
 
-    features: Preprocessor
+    preprocessor: Preprocessor
     process: GaussianProcess
     weight: float = 1.0
 
     def mean(self, rows: Array, place: Callable[[int], str] = numbered) -> Array:
         """Mean at rows of shape (m, c), of shape (m, t)."""
-        points = self.features.points(rows, place)
-        return self.process.mean(points) * self.features.target_scale + self.features.target_center
+        points = self.preprocessor.points(rows, place)
+        return (
+            self.process.mean(points) * self.preprocessor.target_scale
+            + self.preprocessor.target_center
+        )
 
     def mean_and_variance(
         self, rows: Array, place: Callable[[int], str] = numbered
     ) -> tuple[Array, Array]:
         """Mean and variance at rows of shape (m, c), each of shape (m, t)."""
-        mean, variance = self.process.mean_and_variance(self.features.points(rows, place))
+        mean, variance = self.process.mean_and_variance(self.preprocessor.points(rows, place))
         return (
-            mean * self.features.target_scale + self.features.target_center,
-            variance * self.features.target_scale**2,
+            mean * self.preprocessor.target_scale + self.preprocessor.target_center,
+            variance * self.preprocessor.target_scale**2,
         )
 
 
@@ -102,7 +105,7 @@ class Model:
         """Whether the factors, which variances need, were kept."""
         return all(member.process.factor is not None for member in self.members)
 
-    def seconds(self, rows: int, variance: bool) -> float:
+    def estimated_seconds(self, rows: int, variance: bool) -> float:
         """Roughly how long a core of 2020 predicts so many rows."""
         seconds = 0.0
         for member in self.members:

@@ -224,16 +224,16 @@ class DynamicBatcher:
 
     def predict(self, model: Model, rows: Array, variance: bool) -> Prediction:
         """Return what `Model.predict` does, to the last digit or two: sums are taken in another order for several rows."""
-        seconds = model.seconds(len(rows), variance)
+        seconds = model.estimated_seconds(len(rows), variance)
         # While what is brief is computed, nobody comes in.
         if seconds < INLINE_SECONDS and self._alone():
             return model.predict(rows, variance)
-        most = max(MAX_BATCH_SECONDS, 2 * model.seconds(1, variance))
+        most = max(MAX_BATCH_SECONDS, 2 * model.estimated_seconds(1, variance))
         if seconds > most:
             return _run(model, rows, variance)
         key = id(model), variance
         batch = before = self._latest.get(key)
-        if batch is None or batch.begun or model.seconds(batch.size + len(rows), variance) > most:
+        if batch is None or batch.begun or model.estimated_seconds(batch.size + len(rows), variance) > most:
             batch = self._latest[key] = Batch()
             mine = batch.join(rows)
             self._compute(key, batch, before, model)
@@ -265,7 +265,7 @@ class DynamicBatcher:
 
 def _run(model: Model, rows: Array, variance: bool) -> Prediction:
     """Predict in this thread what is brief, and the rest elsewhere."""
-    run = here if model.seconds(len(rows), variance) < INLINE_SECONDS else elsewhere
+    run = here if model.estimated_seconds(len(rows), variance) < INLINE_SECONDS else elsewhere
     return run(lambda: model.predict(rows, variance))
 
 

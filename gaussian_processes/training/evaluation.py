@@ -34,9 +34,9 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
     """
     means, variances = [], []
     for member in model.members:
-        mean, variance = member.process.leave_one_out(member.features.targets(targets))
-        means.append(mean * member.features.target_scale + member.features.target_center)
-        variances.append(variance * member.features.target_scale**2)
+        mean, variance = member.process.leave_one_out(member.preprocessor.targets(targets))
+        means.append(mean * member.preprocessor.target_scale + member.preprocessor.target_center)
+        variances.append(variance * member.preprocessor.target_scale**2)
     mean, variance = mixture([member.weight for member in model.members], means, variances)
     return Prediction(
         mean, variance, softmax(model.inverse_temperature * mean) if model.schema.labels else None

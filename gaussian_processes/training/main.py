@@ -21,7 +21,7 @@ from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import atomic_write, format_bytes
 from gaussian_processes.gp import marginal_likelihood
-from gaussian_processes.gp.ensembles import split
+from gaussian_processes.gp.ensembles import k_fold_indices
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
@@ -77,7 +77,7 @@ def train(job: TrainingEnvironment, steps: environment.CriticalSection) -> None:
         comparing = time.monotonic()
         choice = trainer.choose(data["train"], checkpoint)
         compared = time.monotonic()
-        _compared(choice, settings, min(len(data["train"]), marginal_likelihood.ROWS), job)
+        _compared(choice, settings, min(len(data["train"]), marginal_likelihood.MAX_ROWS), job)
         model = trainer.condition(choice, data["train"], checkpoint)
         found |= _training_scores(trainer, model, data["train"])
         for name in ("validation", "test"):
@@ -248,7 +248,7 @@ def _cross_validation(
     known, count = data["train"], trainer.settings.k_fold
     quiet_trainer, fold_of = replace(trainer, say=_ignore), np.empty(len(known), int)
     parts: list[Prediction] = []
-    folds = split(len(known), count, trainer.settings.seed)
+    folds = k_fold_indices(len(known), count, trainer.settings.seed)
     for number, left_out in enumerate(folds, 1):
         taught = known.take(np.setdiff1d(np.arange(len(known)), left_out))
         part = checkpoint.part(f"fold-{number}")
@@ -275,7 +275,7 @@ def _compared(
             "scaling": trial.scaling,
             "q": trial.prior.kernel.q,
             "l": trial.prior.kernel.l,
-            "noise": trial.prior.noise,
+            "noise": trial.prior.noise_ratio,
             "bias": trial.prior.bias,
             "log_evidence": trial.log_evidence,
             "LOO_NLPD": trial.loo_nlpd,
@@ -311,8 +311,8 @@ def _training_scores(trainer: Trainer, model: Model, known: Dataset) -> dict[str
     """Log evidence, and leave-one-out scores if they are wanted, in the units of the target."""
     wanted, most = trainer.settings.leave_one_out, hyperparameters.LEAVE_ONE_OUT_ROWS
     evidences = [
-        member.process.log_evidence()
-        - len(known) * float(np.log(member.features.target_scale).sum())
+        member.process.log_marginal_likelihood()
+        - len(known) * float(np.log(member.preprocessor.target_scale).sum())
         for member in model.members
     ]
     weights = [member.weight for member in model.members]

@@ -36,6 +36,8 @@ Say = Callable[[str], None]
 
 # Candidates that are refined on all rows of the sample: what few rows say of the others suffices to see that they are worse.
 REFINED_CANDIDATES = 3
+# The hyperparameter of each parameter that the search finds.
+HYPERPARAMETERS = {"noise_ratio": "noise", "bias": "bias", "relevance": "relevance"}
 # Between probabilities that hardly differ, and those that only the largest mean decides.
 SHARPNESS = (0.1, 1000.0)
 
@@ -142,7 +144,7 @@ class Trainer:
         members = []
         for index, (trial, weight) in enumerate(zip(choice.trials, choice.weights, strict=True)):
             if weight:
-                self._remark(trial, weight, min(len(examples), marginal_likelihood.ROWS))
+                self._remark(trial, weight, min(len(examples), marginal_likelihood.MAX_ROWS))
                 prior, learned = trial.prior, self._features(examples, trial.scaling)
                 learned = replace(learned, bias=prior.bias, relevance=prior.relevance)
                 process = self._process(
@@ -155,15 +157,16 @@ class Trainer:
         """Say what a candidate is, and what in it a person may want to change."""
         prior, names = trial.prior, self.learned_names
         share = f"; {weight:.1%} of the model" if weight < 1 else ""
+        hyperparameters = ", ".join(HYPERPARAMETERS[name] for name in names)
         origin = (
-            f"; {', '.join(names)} of the highest log evidence on {rows:,} rows" if names else ""
+            f"; {hyperparameters} of the highest log evidence on {rows:,} rows" if names else ""
         )
         self.say(
-            f"kernel q={prior.kernel.q}, l={prior.kernel.l}; noise={prior.noise:.6g}, bias={prior.bias:.6g}{origin}{share}"
+            f"kernel q={prior.kernel.q}, l={prior.kernel.l}; noise={prior.noise_ratio:.6g}, bias={prior.bias:.6g}{origin}{share}"
         )
         for name in marginal_likelihood.at_bounds(prior, names):
             low, high = marginal_likelihood.BOUNDS[name]
-            self.say(f"{name} is at the end of its range, {low:g} to {high:g}")
+            self.say(f"{HYPERPARAMETERS[name]} is at the end of its range, {low:g} to {high:g}")
         if "relevance" in names:
             self.say(f"relevance={', '.join(f'{weight:.3g}' for weight in prior.relevance)}")
 
@@ -193,7 +196,7 @@ class Trainer:
 
     def _compare(self, examples: Dataset) -> ModelSelection:
         """Judge every candidate on a sample, refine those that lead, and weigh all."""
-        size = min(len(examples), marginal_likelihood.ROWS)
+        size = min(len(examples), marginal_likelihood.MAX_ROWS)
         indices = np.sort(
             np.random.default_rng(self.settings.seed).choice(len(examples), size, replace=False)
         )
@@ -207,7 +210,7 @@ class Trainer:
         )
         for index in (
             ranking[:REFINED_CANDIDATES]
-            if size > marginal_likelihood.FEW_ROWS and self.learned_names
+            if size > marginal_likelihood.SUBSET_ROWS and self.learned_names
             else ()
         ):
             trial, learned, known = (
@@ -215,7 +218,9 @@ class Trainer:
                 verdicts[index].learned,
                 verdicts[index].known,
             )
-            prior = marginal_likelihood.learn(trial.prior, self.learned_names, known, trial.prior)
+            prior = marginal_likelihood.maximize_log_marginal_likelihood(
+                trial.prior, self.learned_names, known, trial.prior
+            )
             verdicts[index] = self._evaluate(trial.scaling, prior, learned, known, sample)
         trials = [verdict.trial for verdict in verdicts]
         weights = self._weights(
@@ -240,9 +245,9 @@ class Trainer:
                 learned.targets(self.targets(sample)),
                 sample.weights,
             )
-            if names and not known.few().y.any():
+            if names and not known.subset().y.any():
                 raise UserError(
-                    f"the targets of the rows that were drawn are all 0; set another seed, or {names[0]}"
+                    f"the targets of the rows that were drawn are all 0; set another seed, or {HYPERPARAMETERS[names[0]]}"
                 )
             for q in settings.q:
                 start = None
@@ -271,7 +276,7 @@ class Trainer:
         densities = scores.log_densities(
             self.targets(sample), mean, np.maximum(variance, np.finfo(float).tiny)
         )
-        evidence = process.log_evidence() - len(sample) * float(np.log(scale).sum())
+        evidence = process.log_marginal_likelihood() - len(sample) * float(np.log(scale).sum())
         error = None
         if self.validation is not None and self.settings.criterion == "validation":
             here = replace(learned, bias=prior.bias, relevance=prior.relevance)
@@ -309,7 +314,11 @@ class Trainer:
     @property
     def learned_names(self) -> list[str]:
         """Parameters of a prior that are left to be found."""
-        names = [name for name in ("noise", "bias") if getattr(self.settings, name) is None]
+        names = [
+            name
+            for name in ("noise_ratio", "bias")
+            if getattr(self.settings, HYPERPARAMETERS[name]) is None
+        ]
         return [*names, "relevance"] if self.settings.ard == "auto" else names
 
     def _process(
@@ -325,7 +334,7 @@ class Trainer:
         matrix = GramMatrix(
             prior.kernel,
             learned.points(examples.rows, examples.place),
-            prior.noise,
+            prior.noise_ratio,
             examples.weights,
         )
         storage = choose(matrix.points.shape, noted["precision"], checkpoint)
@@ -335,7 +344,7 @@ class Trainer:
         process = self._conditioned(matrix, learned.targets(self.targets(examples)), storage)
         for column, target in enumerate(self.schema.targets if not self.schema.labels else ()):
             noise, signal = (
-                np.sqrt(process.signal_variance[column] * part) for part in (prior.noise, 1)
+                np.sqrt(process.signal_variance[column] * part) for part in (prior.noise_ratio, 1)
             )
             scale = learned.target_scale[column]
             of = (
@@ -352,7 +361,7 @@ class Trainer:
         """Condition on the observations, and say how it went."""
         say = self.say
         say(str(storage))
-        if finished := len(storage(matrix.noise).finished()):
+        if finished := len(storage(matrix.noise_ratio).finished()):
             say(f"{finished} of its {len(slices(len(matrix)))} panels are there already")
         process = None
         try:
@@ -371,11 +380,11 @@ class Trainer:
                 f"{process.iterations} iterations in float64 refined the weights to a residual of {CG_TOLERANCE:g}"
             )
             say(
-                f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise, 1e-6)):.0e}"
+                f"variances come from float32, with relative errors of up to {min(1.0, 1e-6 / max(matrix.noise_ratio, 1e-6)):.0e}"
             )
         if process.jitter:
             say(
-                f"the matrix is not positive definite with noise {matrix.noise:g}: {process.jitter:g} was added to its diagonal"
+                f"the matrix is not positive definite with noise {matrix.noise_ratio:g}: {process.jitter:g} was added to its diagonal"
             )
         return process
 

@@ -168,7 +168,7 @@ def with_another_format(model_json: bytes) -> bytes:
             "points-0.npy", lambda held: held[: len(held) // 2], "checksum differs", id="truncated"
         ),
         pytest.param(
-            "weights-0.npy",
+            "alpha-0.npy",
             lambda held: held[:-1] + bytes([held[-1] ^ 1]),
             "checksum differs",
             id="one bit wrong",

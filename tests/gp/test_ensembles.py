@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LinearRegression
 
-from gaussian_processes.gp.ensembles import LEAST_WEIGHT, mixture, split, stack, stacking_weights
+from gaussian_processes.gp.ensembles import (
+    MIN_WEIGHT,
+    k_fold_indices,
+    mixture,
+    stack,
+    stacking_weights,
+)
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training.trainer import Learner
 
@@ -43,7 +49,7 @@ def test_weights_are_shares_however_large_or_small_the_densities_are(members, ro
     weights = stacking_weights(densities)
 
     assert weights.sum() == pytest.approx(1)
-    assert ((weights == 0) | (weights >= LEAST_WEIGHT)).all()
+    assert ((weights == 0) | (weights >= MIN_WEIGHT)).all()
     np.testing.assert_allclose(stacking_weights(densities + 1000), weights, atol=1e-6)
 
 
@@ -66,12 +72,12 @@ def test_a_mixture_has_the_moments_of_its_draws():
 
 @given(st.integers(2, 200), st.integers(2, 10), st.integers(0, 99))
 def test_every_row_is_in_one_fold_and_folds_are_of_a_size(size, folds, seed):
-    parts = split(size, folds, seed)
+    parts = k_fold_indices(size, folds, seed)
 
     assert sorted(np.concatenate(parts)) == list(range(size))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert all((np.diff(part) > 0).all() for part in parts)
-    np.testing.assert_equal(split(size, folds, seed), parts)
+    np.testing.assert_equal(k_fold_indices(size, folds, seed), parts)
 
 
 @dataclass(frozen=True)

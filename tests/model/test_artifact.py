@@ -53,13 +53,13 @@ def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(
 
 def test_predictions_are_in_the_units_of_the_target():
     model = trained()
-    member, learned = model.members[0], model.members[0].features
+    member, learned = model.members[0], model.members[0].preprocessor
     larger = replace(
         learned,
         target_center=learned.target_center * 1000,
         target_scale=learned.target_scale * 1000,
     )
-    kilo = replace(model, members=(replace(member, features=larger),))
+    kilo = replace(model, members=(replace(member, preprocessor=larger),))
 
     answer, thousandfold = model.predict(NEW, variance=True), kilo.predict(NEW, variance=True)
 
@@ -71,13 +71,13 @@ def test_the_folder_holds_words_and_arrays_and_nothing_half_written(tmp_path):
     artifact.save(trained(), tmp_path, {"scores": {"RMSE": 1.5}})
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "alpha-0.npy",
         "factor-0.npy",
         "model.json",
         "points-0.npy",
-        "weights-0.npy",
     ]
     description = json.loads((tmp_path / "model.json").read_text())
-    assert description["format"] == 2
+    assert description["format"] == 3
     assert description["scores"] == {"RMSE": 1.5}
     assert description["libraries"]["numpy"] == np.__version__
 
@@ -113,9 +113,9 @@ CHANGES = {
 def spoil(folder, how):
     description = json.loads((folder / "model.json").read_text())
     if how == "array":
-        content = bytearray((folder / "weights-0.npy").read_bytes())
+        content = bytearray((folder / "alpha-0.npy").read_bytes())
         content[-1] ^= 1
-        (folder / "weights-0.npy").write_bytes(content)
+        (folder / "alpha-0.npy").write_bytes(content)
     elif how == "format":
         (folder / "model.json").write_text(json.dumps(description | {"format": 99}))
     elif how == "half":
@@ -132,8 +132,8 @@ def spoil(folder, how):
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("array", r"weights-0\.npy is not what was saved: its checksum differs"),
-        ("format", "is of format 99 and this program reads 2"),
+        ("array", r"alpha-0\.npy is not what was saved: its checksum differs"),
+        ("format", "is of format 99 and this program reads 3"),
         ("half", r"model\.json can't be used \(JSONDecodeError"),
         ("key", r"model\.json can't be used \(KeyError: 'members'\); train the model again"),
         ("names", r"factor-0\.npy is not what was saved"),

@@ -132,7 +132,7 @@ def test_a_request_is_answered_though_others_come_without_a_pause(model):
 
 
 def test_a_pass_takes_no_longer_than_it_may(model, passes, monkeypatch):
-    monkeypatch.setattr(worker, "MAX_BATCH_SECONDS", model.seconds(256, False))
+    monkeypatch.setattr(worker, "MAX_BATCH_SECONDS", model.estimated_seconds(256, False))
     gathering = worker.DynamicBatcher()
 
     answers = at_once(*[lambda: gathering.predict(model, np.ones((100, COLUMNS)), False)] * 7)
@@ -142,7 +142,7 @@ def test_a_pass_takes_no_longer_than_it_may(model, passes, monkeypatch):
 
 
 def test_a_request_longer_than_a_pass_is_alone_and_waits_for_none(model, passes, monkeypatch):
-    monkeypatch.setattr(worker, "MAX_BATCH_SECONDS", model.seconds(256, False))
+    monkeypatch.setattr(worker, "MAX_BATCH_SECONDS", model.estimated_seconds(256, False))
     gathering = worker.DynamicBatcher()
 
     at_once(*[lambda: gathering.predict(model, np.ones((257, COLUMNS)), False)] * 2)

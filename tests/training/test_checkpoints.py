@@ -280,11 +280,11 @@ def test_a_signal_to_stop_lets_the_panel_that_is_under_way_be_finished(base):
 def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
     configure(base, bias="auto")
-    monkeypatch.setattr(marginal_likelihood, "ROWS", 100)
+    monkeypatch.setattr(marginal_likelihood, "MAX_ROWS", 100)
     with monkeypatch.context() as interrupted:
         interrupted.setattr(trainer, "fit", lambda *given: 1 / 0)
         assert main.main([]) == 1
-    monkeypatch.setattr(marginal_likelihood, "learn", lambda *given: 1 / 0)
+    monkeypatch.setattr(marginal_likelihood, "maximize_log_marginal_likelihood", lambda *given: 1 / 0)
 
     assert main.main([]) == 0
 

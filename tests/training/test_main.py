@@ -272,7 +272,7 @@ def test_the_same_job_ends_with_the_same_model_bit_for_bit(base):
 
 
 def test_more_rows_than_the_search_takes_are_sampled_by_the_seed(base, capsys, monkeypatch):
-    monkeypatch.setattr(marginal_likelihood, "ROWS", 60)
+    monkeypatch.setattr(marginal_likelihood, "MAX_ROWS", 60)
     lines = []
     for seed in ("1", "1", "2"):
         train(base, seed=seed)
@@ -474,7 +474,7 @@ def test_relevance_finds_the_column_that_matters(base, capsys):
     line = re.search("^relevance=(.*)$", capsys.readouterr().out, re.MULTILINE)[1]
     weights = [float(weight) for weight in line.split(", ")]
     assert weights[1] > 10 * max(weights[0], weights[2])
-    assert artifact.load(base / "model").members[0].features.relevance.tolist() == pytest.approx(
+    assert artifact.load(base / "model").members[0].preprocessor.relevance.tolist() == pytest.approx(
         weights, rel=1e-2
     )
 

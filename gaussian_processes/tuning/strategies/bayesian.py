@@ -72,14 +72,14 @@ class Surrogate:
     def process(self) -> GaussianProcess:
         """Condition on the losses."""
         return fit(
-            GramMatrix(self.prior.kernel, self.prior.points(self.z), self.prior.noise), self.y
+            GramMatrix(self.prior.kernel, self.prior.points(self.z), self.prior.noise_ratio), self.y
         )
 
     def predict(self, z: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the function itself, each of shape (m,)."""
         points, process = self.prior.points(z), self.process
         observed = process.variance(points)[:, 0]
-        noise = (process.noise + process.jitter) * process.signal_variance[0]
+        noise = (process.noise_ratio + process.jitter) * process.signal_variance[0]
         return process.mean(points)[:, 0], np.sqrt(np.maximum(observed - noise, 1e-18))
 
     def believing(self, z: Array) -> "Surrogate":
@@ -249,7 +249,7 @@ def _prior(
         )
         away = (logs - middle) / spread
         slope = np.concatenate(
-            [gradient["noise"], gradient["bias"], np.bincount(owners, gradient["relevance"])]
+            [gradient["noise_ratio"], gradient["bias"], np.bincount(owners, gradient["relevance"])]
         )
         return away @ away / 2 - value, away / spread - slope
 
