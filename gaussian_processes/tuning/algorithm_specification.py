@@ -9,9 +9,12 @@ from typing import Any
 from gaussian_processes.sagemaker.environment import CHANNELS, metric_regex
 from gaussian_processes.sagemaker.hyperparameters import (
     HYPERPARAMETERS,
-    Hyperparameter,
-    Number,
-    Word,
+    HyperparameterSpecification,
+)
+from gaussian_processes.sagemaker.parameter_types import (
+    CategoricalParameter,
+    ContinuousParameter,
+    IntegerParameter,
 )
 
 # What a tuning job may be for, and which way is better.
@@ -77,51 +80,56 @@ def parameter_ranges() -> dict[str, list[dict[str, str]]]:
         "ContinuousParameterRanges": [],
     }
     for entry in HYPERPARAMETERS:
-        if entry.tuning:
-            ends = {"MinValue": f"{entry.tuning.least:g}", "MaxValue": f"{entry.tuning.greatest:g}"}
+        if entry.tuning_range:
+            ends = {
+                "MinValue": f"{entry.tuning_range.min_value:g}",
+                "MaxValue": f"{entry.tuning_range.max_value:g}",
+            }
             kind = "Integer" if _whole(entry) else "Continuous"
             ranges[f"{kind}ParameterRanges"].append(
-                {"Name": entry.name, **ends, "ScalingType": entry.tuning.scaling}
+                {"Name": entry.name, **ends, "ScalingType": entry.tuning_range.scaling_type}
             )
     return ranges
 
 
-def _specification(entry: Hyperparameter) -> dict[str, Any]:
+def _specification(entry: HyperparameterSpecification) -> dict[str, Any]:
     found: dict[str, Any] = {
         "Name": entry.name,
-        "Description": entry.meaning,
+        "Description": entry.description,
         "Type": "FreeText",
-        "IsTunable": entry.tuning is not None,
+        "IsTunable": entry.tuning_range is not None,
         "IsRequired": False,
     }
     if entry.default:
         found["DefaultValue"] = entry.default
-    if isinstance(entry.kind, Word):
+    if isinstance(entry.parameter_type, CategoricalParameter):
         found |= {
             "Type": "Categorical",
             "Range": {
-                "CategoricalParameterRangeSpecification": {"Values": list(entry.kind.values)}
+                "CategoricalParameterRangeSpecification": {
+                    "Values": list(entry.parameter_type.values)
+                }
             },
         }
     # One that also takes a word, a list or any number is free text to SageMaker, unless it is there to be tuned.
     elif (
-        isinstance(entry.kind, Number)
-        and not entry.kind.auto
-        and math.isfinite(entry.kind.greatest)
+        isinstance(entry.parameter_type, ContinuousParameter | IntegerParameter)
+        and not entry.parameter_type.auto
+        and math.isfinite(entry.parameter_type.max_value)
     ):
-        found |= _numbers(entry, entry.kind.least, entry.kind.greatest)
-    elif entry.tuning:
-        found |= _numbers(entry, entry.tuning.least, entry.tuning.greatest)
+        found |= _numbers(entry, entry.parameter_type.min_value, entry.parameter_type.max_value)
+    elif entry.tuning_range:
+        found |= _numbers(entry, entry.tuning_range.min_value, entry.tuning_range.max_value)
         found.pop("DefaultValue")  # `auto` is no number
     return found
 
 
-def _numbers(entry: Hyperparameter, least: float, greatest: float) -> dict[str, Any]:
+def _numbers(entry: HyperparameterSpecification, least: float, greatest: float) -> dict[str, Any]:
     kind = "Integer" if _whole(entry) else "Continuous"
     ends = {"MinValue": f"{least:g}", "MaxValue": f"{greatest:g}"}
     return {"Type": kind, "Range": {f"{kind}ParameterRangeSpecification": ends}}
 
 
-def _whole(entry: Hyperparameter) -> bool:
+def _whole(entry: HyperparameterSpecification) -> bool:
     """Whether a range is one of whole numbers; those of lists are, whose kind is no number."""
-    return entry.kind.whole if isinstance(entry.kind, Number) else True
+    return not isinstance(entry.parameter_type, ContinuousParameter)

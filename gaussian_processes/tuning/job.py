@@ -182,9 +182,9 @@ def _space(given: Mapping[str, Any]) -> Space:
 def _automatic(name: str, least: float, greatest: float) -> str:
     """Scale of a range that says Auto: the declared one, or a logarithmic one for a wide range of positive numbers."""
     declared = {
-        entry.name: entry.tuning.scaling
+        entry.name: entry.tuning_range.scaling_type
         for entry in hyperparameters.HYPERPARAMETERS
-        if entry.tuning
+        if entry.tuning_range
     }
     wide = LOGARITHMIC if least > 0 and greatest / least >= LOGARITHMIC_RATIO else LINEAR
     scaling = declared.get(name, wide)

@@ -128,7 +128,7 @@ def test_yes_and_no_have_many_spellings(text, value):
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_its_rule_and_a_remedy(name, text):
-    rule = next(entry.kind.rule for entry in HYPERPARAMETERS if entry.name == name)
+    rule = next(entry.parameter_type.constraint for entry in HYPERPARAMETERS if entry.name == name)
 
     with pytest.raises(UserError) as refusal:
         parse({name: text})
@@ -234,12 +234,12 @@ def test_the_post_s_hyperparameters_are_understood():
 @pytest.mark.parametrize("entry", HYPERPARAMETERS, ids=lambda entry: entry.name)
 def test_what_tuning_tries_is_accepted(entry):
     assert parse({entry.name: entry.default}) == Hyperparameters()
-    if entry.tuning:
-        assert entry.tuning.scaling in ("Linear", "Logarithmic", "ReverseLogarithmic")
+    if entry.tuning_range:
+        assert entry.tuning_range.scaling_type in ("Linear", "Logarithmic", "ReverseLogarithmic")
         assert (
-            entry.tuning.scaling == "Linear" or entry.tuning.least > 0
+            entry.tuning_range.scaling_type == "Linear" or entry.tuning_range.min_value > 0
         )  # SageMaker refuses a logarithm of 0
-        for value in (entry.tuning.least, entry.tuning.greatest):
+        for value in (entry.tuning_range.min_value, entry.tuning_range.max_value):
             assert getattr(parse({entry.name: str(value)}), entry.name) in (value, (value,))
 
 
@@ -297,3 +297,10 @@ def test_columns_are_lists_of_names(text):
 def test_what_contradicts_itself_is_refused(strings, sentence):
     with pytest.raises(UserError, match=sentence):
         parse(strings)
+
+
+def test_contradictions_are_refused_however_the_values_are_given():
+    with pytest.raises(UserError, match="only projection=sphere has a bias"):
+        Hyperparameters(projection="unit", bias=2.0)
+
+    assert Hyperparameters(projection="unit").bias == 0

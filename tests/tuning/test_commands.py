@@ -188,7 +188,7 @@ def test_the_algorithm_is_what_create_algorithm_takes(capsys):
     }
     assert list(supported) == [entry.name for entry in HYPERPARAMETERS]
     assert {name for name, entry in supported.items() if entry["IsTunable"]} == {
-        e.name for e in HYPERPARAMETERS if e.tuning
+        e.name for e in HYPERPARAMETERS if e.tuning_range
     }
 
 
@@ -198,14 +198,14 @@ def test_the_declared_ranges_are_a_tuning_jobs(tmp_path):
 
     job = jobfile.check(asked, tmp_path, "amt")
 
-    declared = {entry.name: entry.tuning for entry in HYPERPARAMETERS if entry.tuning}
+    declared = {entry.name: entry.tuning_range for entry in HYPERPARAMETERS if entry.tuning_range}
     assert {entry.name for entry in job.space} == declared.keys()
     for entry in job.space:
         expected = declared[entry.name]
         assert (entry.least, entry.greatest, entry.scaling) == (
-            expected.least,
-            expected.greatest,
-            expected.scaling,
+            expected.min_value,
+            expected.max_value,
+            expected.scaling_type,
         )
 
 
