@@ -3,7 +3,7 @@
 from flask import Flask
 
 
-def application(body_bytes: int, cores: int) -> Flask:  # noqa: ARG001  called as `worker.application` is
+def application(cores: int) -> Flask:  # noqa: ARG001  called as `worker.application` is
     """Make an application that answers every request with a word."""
     app = Flask(__name__, static_folder=None)
 

@@ -129,7 +129,7 @@ def create_app(served: Model | ModelRegistry, options: Options | None = None) ->
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return Response(counters.text(), content_type=prometheus.CONTENT_TYPE)
+        return Response(counters.render(), content_type=prometheus.CONTENT_TYPE)
 
     @app.get("/openapi.json")
     def description() -> Response:
@@ -186,11 +186,11 @@ class InvocationHandler:
         body = get_input_stream(environ, max_content_length=self.options.body_bytes).read()
         if not body or body.isspace():
             return Answer()
-        with self.counters.predicting():
+        with self.counters.track_prediction():
             answer, rows = self._predicted(
                 model, body, environ.get("CONTENT_TYPE"), encoder, questions
             )
-        self.counters.predicted(rows)
+        self.counters.count_rows(rows)
         environ[ROWS] = rows
         return Answer(answer, encoder.media_type)
 
@@ -252,7 +252,9 @@ def _serve_one(app: Flask, model: Model, endpoint: InvocationHandler) -> None:
         except Exception as error:
             environ[FAILURE] = error
             return flask(environ, start_response)
-        endpoint.counters.answered(INVOCATIONS, answer.status, environ[BEGAN])
+        endpoint.counters.observe_request(
+            INVOCATIONS, answer.status, time.monotonic() - environ[BEGAN]
+        )
         start_response(f"{answer.status} {answer.status.phrase}", answer.headers)
         return [answer.body]
 
@@ -321,7 +323,9 @@ def _count(app: Flask, counters: prometheus.Metrics) -> None:
         rule = request.url_rule
         path = rule.rule if rule else "other"
         if path not in {"/ping", "/metrics"}:
-            counters.answered(path, response.status_code, request.environ[BEGAN])
+            counters.observe_request(
+                path, response.status_code, time.monotonic() - request.environ[BEGAN]
+            )
         return response
 
 

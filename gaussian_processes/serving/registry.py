@@ -1,4 +1,4 @@
-"""Which models does a process hold, by which names?"""
+"""Registry of the models of a multi-model endpoint: loaded, listed and unloaded by name."""
 
 import gc
 import threading
@@ -10,23 +10,29 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.files import format_bytes
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model
+from gaussian_processes.resources import available_memory
+
+# Share of the memory that is free at the start that models may take; the rest is for requests.
+MODELS_SHARE = 0.8
+# Characters of a name that a message quotes.
+QUOTED_CHARACTERS = 200
 
 
 class AlreadyLoadedError(UserError):
-    """A model of that name is there: HTTP 409."""
+    """A model of that name is loaded already: HTTP 409."""
 
 
 class InsufficientMemoryError(UserError):
-    """There is no memory for the model until others are unloaded: HTTP 507."""
+    """Memory does not suffice for the model until others are unloaded: HTTP 507."""
 
 
 class NotLoadedError(UserError):
-    """There is no model of that name: HTTP 404."""
+    """No model of that name is loaded: HTTP 404."""
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A model, the folder that it came from, and the bytes of its files, which are mapped into memory."""
+class RegisteredModel:
+    """A model, the folder that it was loaded from, and the bytes of its memory-mapped files."""
 
     model: Model
     url: str
@@ -34,76 +40,90 @@ class Loaded:
 
 
 class ModelRegistry:
-    """Models that are loaded and unloaded while others are asked.
+    """Models by name, which may be loaded and unloaded while others predict.
 
     Parameters
     ----------
-    most_bytes : int
-        What their files may have together.
+    max_bytes : int
+        Limit on the size of all models together.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._loaded: dict[str, Loaded] = {}
-        self._loading: dict[str, int] = {}
-        self._changing = threading.Lock()
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._models: dict[str, RegisteredModel] = {}
+        self._loading: dict[str, int] = {}  # sizes of the models that are being loaded
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of_free_memory(cls) -> "ModelRegistry":
+        """Make an empty registry whose models may take most of the memory that is free now."""
+        return cls(int(available_memory() * MODELS_SHARE))
 
     def load(self, name: str, url: str) -> None:
-        """Load the model in a folder under a name.
+        """Load the model in the folder `url` under a name.
 
         Raises
         ------
-        AlreadyLoadedError, NoRoomError
+        AlreadyLoadedError, InsufficientMemoryError
         UserError
-            If the folder holds no model that can be used.
+            If the folder holds no model that can be loaded.
         """
-        # Predictions keep a copy of the points, as they are seen from their middle.
-        files = [*Path(url).glob("*"), *Path(url).glob("points-*.npy")]
-        size = sum(path.stat().st_size for path in files if path.is_file())
-        with self._changing:
-            if name in self._loaded or name in self._loading:
-                raise AlreadyLoadedError(
-                    f"model {name[:200]} is loaded already; unload it first, or use another name"
-                )
-            held = sum(loaded.size for loaded in self._loaded.values()) + sum(
-                self._loading.values()
-            )
-            if held + size > self._most_bytes:
-                room = format_bytes(max(self._most_bytes - held, 0))
-                raise InsufficientMemoryError(
-                    f"model {name[:200]} takes {format_bytes(size)} and there is room for {room}; unload others first"
-                )
-            self._loading[name] = size
-        # Without the lock, since it takes as long as reading every byte of it does.
+        size = _size(Path(url))
+        with self._lock:
+            self._reserve(name, size)
+        # Without the lock: loading takes as long as reading every byte of the model.
         try:
-            model = artifact.load(Path(url))
-            self._loaded[name] = Loaded(model, url, size)
+            self._models[name] = RegisteredModel(artifact.load(Path(url)), url, size)
         finally:
             del self._loading[name]
 
+    def _reserve(self, name: str, size: int) -> None:
+        """Reserve a name and memory for a model that is about to be loaded."""
+        shown = name[:QUOTED_CHARACTERS]
+        if name in self._models or name in self._loading:
+            raise AlreadyLoadedError(
+                f"model {shown} is loaded already; unload it first, or use another name"
+            )
+        used = sum(registered.size for registered in self._models.values())
+        used += sum(self._loading.values())
+        if used + size > self._max_bytes:
+            free = format_bytes(max(self._max_bytes - used, 0))
+            raise InsufficientMemoryError(
+                f"model {shown} takes {format_bytes(size)} and {free} are free; unload others first"
+            )
+        self._loading[name] = size
+
     def unload(self, name: str) -> None:
-        """Forget a model; its memory is free unless a request is still using it.
+        """Unload a model; its memory is free unless a request is still using it.
 
         Raises
         ------
         NotLoadedError
         """
-        if self._loaded.pop(name, None) is None:
+        if self._models.pop(name, None) is None:
             self.get(name)
-        gc.collect()  # what refers to itself would keep its files mapped until some other time
+        gc.collect()  # reference cycles would keep its files mapped until a later collection
 
-    def get(self, name: str) -> Loaded:
+    def get(self, name: str) -> RegisteredModel:
         """Return the model of a name.
 
         Raises
         ------
         NotLoadedError
         """
-        loaded = self._loaded.get(name)
-        if loaded is None:
-            raise NotLoadedError(f"there is no model {name[:200]}; load it with POST /models")
-        return loaded
+        registered = self._models.get(name)
+        if registered is None:
+            raise NotLoadedError(
+                f"there is no model {name[:QUOTED_CHARACTERS]}; load it with POST /models"
+            )
+        return registered
 
-    def all(self) -> Mapping[str, Loaded]:
-        """Return the models by their names, in the order in which they came."""
-        return dict(self._loaded)
+    def all(self) -> Mapping[str, RegisteredModel]:
+        """Return the models by name, in the order in which they were loaded."""
+        return dict(self._models)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a model in memory: its files, and the copy of the points that predictions keep."""
+    files = [*folder.glob("*"), *folder.glob("points-*.npy")]
+    return sum(path.stat().st_size for path in files if path.is_file())

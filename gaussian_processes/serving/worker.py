@@ -11,7 +11,7 @@ import secrets
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
@@ -28,12 +28,10 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.parallel import ONE_THREAD
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
-from gaussian_processes.resources import available_memory
-from gaussian_processes.sagemaker import environment
 from gaussian_processes.serving import outputs
 from gaussian_processes.serving.app import INLINE_SECONDS, ROWS, Options, Result, create_app, here
+from gaussian_processes.serving.config import ServerConfig
 from gaussian_processes.serving.formats import negotiation
-from gaussian_processes.serving.main import is_true
 from gaussian_processes.serving.registry import ModelRegistry
 
 Array = NDArray[np.float64]
@@ -59,10 +57,6 @@ MAX_BATCH_SECONDS = 0.1
 GATHERING_SECONDS = 0.003
 # Bytes of a body that are read at once without being felt.
 PIECE = 1 << 16
-# The megabytes that batch transform allows all its requests together.
-TRANSFORM_MEGABYTES = 100
-# Of the memory that is free at the start, what models may take; the rest is for requests.
-MODELS_SHARE = 0.8
 # How a request may say who it is: as the platform does, and as proxies do.
 REQUEST_IDS = ("HTTP_X_AMZN_SAGEMAKER_INFERENCE_ID", "HTTP_X_AMZN_REQUESTID", "HTTP_X_REQUEST_ID")
 
@@ -278,75 +272,54 @@ def _fill(future: Future[Result], call: Callable[[], Result]) -> None:
         future.set_exception(error)
 
 
-def application(body_bytes: int, cores: int) -> "WSGIApplication":
-    """Make what gunicorn serves: the model under the base folder, or the models that are to come, behind `app`.
+def application(cores: int) -> "WSGIApplication":
+    """Make the WSGI application that gunicorn serves.
 
     gunicorn calls this once, before it forks its workers, so that they share one copy of the model.
 
     Parameters
     ----------
-    body_bytes : int
-        The largest body that is read; 0 is no limit.
     cores : int
-        How many requests can be computed at once.
+        Cores that all workers may keep busy; those of this process alone are fewer.
 
     Raises
     ------
     SystemExit
-        With a sentence, which Python prints on stderr, if the model or the outputs asked for can't be served.
+        With a sentence, which Python prints on stderr, if the model or the default outputs can't
+        be served.
     """
-    variables = os.environ
+    config = ServerConfig.from_environment(os.environ, cores)
     options = Options(
-        variables.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
-        variables.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
-        body_bytes or None,
-        transforms(body_bytes, cores, variables.get("SAGEMAKER_BATCH", "")),
+        config.default_outputs,
+        config.default_accept,
+        config.max_body_bytes,
+        config.execution_parameters,
         elsewhere,
         DynamicBatcher(DOOR.one_inside).predict,
     )
     ONE_THREAD.__enter__()  # for good, and not anew with every prediction
     try:
-        served = _served(variables, options)
+        served = ModelRegistry.of_free_memory() if config.multi_model else _load_model(config)
     except UserError as error:
         raise SystemExit(str(error)) from error
-    # What the collector of garbage need not look at, it does not write to either: the workers go on sharing it.
+    # What the collector of garbage need not look at, it does not write to: workers go on sharing it.
     gc.collect()
     gc.freeze()
     return cooperative_reads(create_app(served, options))
 
 
-def _served(variables: Mapping[str, str], options: Options) -> Model | ModelRegistry:
-    if is_true(variables.get("SAGEMAKER_MULTI_MODEL", "")):
-        return ModelRegistry(int(available_memory() * MODELS_SHARE))
+def _load_model(config: ServerConfig) -> Model:
+    """Load the model, and check that it has the default outputs."""
     try:
-        negotiation.encoder(options.accept)
+        negotiation.encoder(config.default_accept)
     except UserError as error:
         raise UserError(f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: {error}") from error
-    model = artifact.load(environment.base_folder(variables) / "model")
+    model = artifact.load(config.base / "model")
     try:
-        outputs.usual(options.outputs, model)
+        outputs.usual(config.default_outputs, model)
     except UserError as error:
-        raise UserError(f"SAGEMAKER_INFERENCE_OUTPUT={options.outputs}: {error}") from error
+        raise UserError(f"SAGEMAKER_INFERENCE_OUTPUT={config.default_outputs}: {error}") from error
     for member in model.members:
-        # What the first prediction makes, and later ones use, the workers then share.
+        # The first prediction caches what later ones use: made before the fork, workers share it.
         member.process.mean(member.process.points[:1])
     return model
-
-
-def transforms(body_bytes: int, cores: int, batch: str) -> Mapping[str, object]:
-    """Return the answer of ``/execution-parameters``: many records at once, in what batch transform allows together.
-
-    Examples
-    --------
-    >>> transforms(25 * 2**20, cores=8, batch="true")
-    {'MaxConcurrentTransforms': 4, 'BatchStrategy': 'MULTI_RECORD', 'MaxPayloadInMB': 25}
-    """
-    megabytes = min(body_bytes // 2**20 or TRANSFORM_MEGABYTES, TRANSFORM_MEGABYTES)
-    # The SDK's local mode, which says True where the service says true, takes its own spelling alone.
-    strategy = "MultiRecord" if batch == "True" else "MULTI_RECORD"
-    concurrent = max(1, min(cores, TRANSFORM_MEGABYTES // megabytes))
-    return {
-        "MaxConcurrentTransforms": concurrent,
-        "BatchStrategy": strategy,
-        "MaxPayloadInMB": megabytes,
-    }

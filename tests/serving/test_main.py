@@ -19,7 +19,6 @@ import pytest
 import requests
 from trained import COLUMNS, train
 
-from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.serving import main
 
@@ -135,6 +134,21 @@ def part(server, name):
 
 def workers(server):
     return list(children(part(server, "gunicorn")))
+
+
+def metric(server, name):
+    """Value of a metric without labels, or None where there is none yet."""
+    text = requests.get(f"{server.url}/metrics", timeout=60).text
+    found = re.search(rf"^{name} (.*)$", text, re.MULTILINE)
+    return found and float(found[1])
+
+
+def wait_until(condition, seconds=20):
+    """Poll a condition until it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def many_rows(rows):
@@ -365,68 +379,6 @@ def test_a_port_that_is_taken_ends_it(small):
     assert "in use" in said
 
 
-@pytest.mark.parametrize("cores", range(1, 66))
-def test_a_worker_has_its_share_of_the_cores_but_two_where_there_are_two(cores):
-    for wanted in ({}, {"MODEL_SERVER_WORKERS": "3"}, {"MODEL_SERVER_WORKERS": "1000"}):
-        limits = main.read_limits(wanted, cores)
-
-        assert 1 <= limits.workers <= limits.cores == cores
-        assert min(cores, 2) <= limits.threads <= cores
-        assert limits.threads == 2 or limits.workers * limits.threads <= cores
-
-
-def test_the_environment_sets_the_limits():
-    limits = main.read_limits(
-        {
-            "SAGEMAKER_BIND_TO_PORT": "7777",
-            "SAGEMAKER_MAX_PAYLOAD_IN_MB": "100",
-            "MODEL_SERVER_WORKERS": "3",
-            "MODEL_SERVER_TIMEOUT": "60",
-        },
-        cores=8,
-    )
-
-    assert limits == main.Limits(
-        port=7777,
-        cores=8,
-        workers=3,
-        threads=2,
-        request_seconds=60,
-        body_megabytes=100,
-        log_level=20,
-    )
-
-
-def test_limits_have_defaults():
-    limits = main.read_limits({}, cores=16)
-
-    assert limits == main.Limits(
-        port=8080,
-        cores=16,
-        workers=4,
-        threads=4,
-        request_seconds=3600,
-        body_megabytes=25,
-        log_level=20,
-    )
-
-
-def test_more_workers_than_cores_are_not_started_and_that_is_said(capsys):
-    limits = main.read_limits({"MODEL_SERVER_WORKERS": "8"}, cores=2)
-
-    assert (limits.workers, limits.threads) == (2, 2)
-    assert "MODEL_SERVER_WORKERS is 8" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "name", ["SAGEMAKER_BIND_TO_PORT", "MODEL_SERVER_WORKERS", "MODEL_SERVER_TIMEOUT"]
-)
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
-def test_a_limit_that_makes_no_sense_is_refused_with_its_name(name, value):
-    with pytest.raises(UserError, match=f'{name} is "{value}"'):
-        main.read_limits({name: value}, cores=2)
-
-
 def test_help_explains_the_environment(capsys):
     with pytest.raises(SystemExit) as caught:
         main.main(["--help"])
@@ -471,6 +423,23 @@ def test_counters_are_those_of_all_workers(small):
         text = requests.get(f"{server.url}/metrics", timeout=5).text
 
     assert re.search(r"^gaussian_processes_rows_total 40.0$", text, re.MULTILINE)
+
+
+def test_the_gauges_of_a_worker_that_is_killed_are_removed(large):
+    with serve(large, MODEL_SERVER_WORKERS="1") as server, ThreadPoolExecutor() as pool:
+        before = workers(server)
+        post(server)
+        long = pool.submit(post, server, many_rows(20_000), **BOTH)
+        wait_until(lambda: metric(server, "gaussian_processes_queue") == 1)
+        for number in before:
+            os.kill(number, signal.SIGKILL)
+        wait_until(lambda: not {*before} & {*workers(server)})
+        queue = metric(server, "gaussian_processes_queue")
+        rows = metric(server, "gaussian_processes_rows_total")
+
+    assert long.result().status_code == 502
+    assert queue == 0
+    assert rows == 1
 
 
 def test_batch_transform_is_told_what_fits(small):

@@ -1,0 +1,14 @@
+"""Server hooks of gunicorn, which it takes from a module alone; its other settings are flags."""
+
+from typing import TYPE_CHECKING
+
+from gaussian_processes.serving import prometheus
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+    from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
+
+
+def child_exit(server: "Arbiter", worker: "Worker") -> None:  # noqa: ARG001  gunicorn's signature
+    """Clean up after a worker that has ended, whatever ended it."""
+    prometheus.remove_live_gauges(worker.pid)
