@@ -161,7 +161,7 @@ def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
     """Its regressor with a length scale for every column, a signal variance and a noise, from as many starts as ours."""
 
     def method(split: Split) -> tuple[Array, Array, str]:
-        learned = preprocessing.learn(
+        learned = preprocessing.fit(
             split.rows, split.targets, [0] * split.rows.shape[1], PreprocessingOptions()
         )
         kernel = (

@@ -79,16 +79,14 @@ class Problem:
         projection = str(values.get("projection", self.projection))
         bias = float(values.get("bias", 0)) if projection == "sphere" else 0.0
         preparation = PreprocessingOptions(projection=projection, bias=bias)
-        learned = preprocessing.learn(
-            self.rows, self.targets, [0] * self.rows.shape[1], preparation
-        )
+        learned = preprocessing.fit(self.rows, self.targets, [0] * self.rows.shape[1], preparation)
         kernel = ArcCosine(int(values["q"]), int(values["l"]))
         process = fit(
             GramMatrix(kernel, learned.points(self.rows), float(values["noise"])),
-            learned.targets(self.targets),
+            learned.standardized_targets(self.targets),
         )
         if not len(self.new):
-            mean, _ = process.leave_one_out(learned.targets(self.targets))
+            mean, _ = process.leave_one_out(learned.standardized_targets(self.targets))
             return scores.rmse(self.targets, mean * learned.target_scale + learned.target_center)
         mean = process.mean(learned.points(self.new)) * learned.target_scale + learned.target_center
         return scores.rmse(self.truth, mean)

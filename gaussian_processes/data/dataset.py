@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.data.readers import Cells, Table
-from gaussian_processes.data.schema import UNKNOWN, Column, Label, Schema, number, word
+from gaussian_processes.data.schema import (
+    UNKNOWN_CATEGORY,
+    Column,
+    Label,
+    Schema,
+    normalize_category,
+    parse_number,
+)
 from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 
@@ -27,39 +34,39 @@ class Dataset:
 
     Parameters
     ----------
-    rows : ndarray of shape (n, c)
+    X : ndarray of shape (n, c)
         Numbers, and positions of levels; NaN where a value is missing.
-    targets : ndarray of shape (n, t)
+    y : ndarray of shape (n, t)
         What is to be predicted; in classification the positions of the labels.
-    weights : ndarray of shape (n,)
+    sample_weight : ndarray of shape (n,)
         w; the noise of a row is σ²/w.
-    place : callable
+    locate_row : callable
         What a person calls row i.
-    notes : sequence of str
+    warnings : sequence of str
         One sentence for everything that was put in the place of something else.
     """
 
-    rows: Array
-    targets: Array
-    weights: Array
-    place: Callable[[int], str]
-    notes: Sequence[str] = field(default=())
+    X: Array
+    y: Array
+    sample_weight: Array
+    locate_row: Callable[[int], str]
+    warnings: Sequence[str] = field(default=())
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.rows)
+        return len(self.X)
 
-    def take(self, indices: NDArray[np.intp]) -> "Dataset":
+    def subset(self, indices: NDArray[np.intp]) -> "Dataset":
         """Return some of them."""
         return Dataset(
-            self.rows[indices],
-            self.targets[indices],
-            self.weights[indices],
-            lambda row: self.place(int(indices[row])),
+            self.X[indices],
+            self.y[indices],
+            self.sample_weight[indices],
+            lambda row: self.locate_row(int(indices[row])),
         )
 
 
-def learn(table: Table, settings: Hyperparameters) -> Schema:
+def infer_schema(table: Table, settings: Hyperparameters) -> Schema:
     """Learn from the training table which column is what.
 
     Parameters
@@ -91,28 +98,28 @@ def learn(table: Table, settings: Hyperparameters) -> Schema:
     ]
     if not features or max(targets) >= table.width:
         raise UserError(
-            f"{table.files} has {table.width} column(s), but {len(targets)} are targets and a feature at least is needed:"
+            f"{table.source_label} has {table.width} column(s), but {len(targets)} are targets and a feature at least is needed:"
             " separate columns by commas"
         )
     labels = _labels(table, targets, settings.task)
     return Schema(
-        named=table.names is not None,
+        has_header=table.names is not None,
         width=table.width,
         features=tuple(_column(table, position, position in categories) for position in features),
-        targets=tuple(Column(table.name(position), position) for position in targets),
-        labels=labels,
+        targets=tuple(Column(table.column_name(position), position) for position in targets),
+        classes=labels,
         ignored=tuple(
-            table.name(position)
+            table.column_name(position)
             for position in range(table.width)
             if position not in {*features, *targets}
         ),
-        weights=Column(table.name(weights[0]), weights[0]) if weights else None,
+        sample_weight=Column(table.column_name(weights[0]), weights[0]) if weights else None,
         missing=settings.missing,
         handle_unknown=settings.handle_unknown,
     )
 
 
-def read(table: Table, schema: Schema) -> Dataset:
+def from_table(table: Table, schema: Schema) -> Dataset:
     """Read the rows of a table as a schema says.
 
     Parameters
@@ -130,27 +137,29 @@ def read(table: Table, schema: Schema) -> Dataset:
     rows = np.empty((len(table), len(schema.features)))
     for index, column in enumerate(schema.features):
         position = _position(table, schema, column)
-        if column.levels is None:
+        if column.categories is None:
             if schema.missing == "error":
                 _check_present(table, position, "correct or remove the row, or set missing=mean")
             rows[:, index] = _numbers(
-                table, position, f"but cells of {table.call(position)} are finite numbers"
+                table, position, f"but cells of {table.column_label(position)} are finite numbers"
             )
         else:
             rows[:, index] = _codes(table, position, column, schema, notes)
     counts = np.isnan(rows).sum(axis=0).tolist()
     if any(counts):
         where = ", ".join(
-            f"{count:,} of {schema.describe(index)}" for index, count in enumerate(counts) if count
+            f"{count:,} of {schema.column_label(index)}"
+            for index, count in enumerate(counts)
+            if count
         )
         notes.append(
-            f"missing cells of {table.files} are filled in, numbers by the mean, categories by no level: {where[:300]}"
+            f"missing cells of {table.source_label} are filled in, numbers by the mean, categories by no level: {where[:300]}"
         )
-    if schema.named != (table.names is not None):
+    if schema.has_header != (table.names is not None):
         notes.append(
-            f"either the training files or {table.files} name their columns, not both: they are matched by position"
+            f"either the training files or {table.source_label} name their columns, not both: they are matched by position"
         )
-    return Dataset(rows, _targets(table, schema), _weights(table, schema), table.place, notes)
+    return Dataset(rows, _targets(table, schema), _weights(table, schema), table.locate_row, notes)
 
 
 def _find(table: Table, asked: Sequence[str], hyperparameter: str) -> list[int]:
@@ -167,7 +176,9 @@ def _position_of(table: Table, asked: str, hyperparameter: str) -> int:
     near = difflib.get_close_matches(asked, names, n=1)
     guess = f": correct it to {near[0]}" if near else ""
     there = (
-        ", ".join(names)[:300] if names else f"numbered from 0 to {table.width - 1}, without names"
+        ", ".join(names)[:300]
+        if names
+        else f"locate_request_row from 0 to {table.width - 1}, without names"
     )
     raise UserError(
         f"hyperparameter {hyperparameter} names column {reprlib.repr(asked)}, but the columns are {there}{guess}"
@@ -180,7 +191,7 @@ def _check_roles(table: Table, roles: dict[str, list[int]]) -> None:
         for other in names[index + 1 :]:
             for position in sorted({*roles[one]} & {*roles[other]}):
                 raise UserError(
-                    f"{table.call(position)} is named in {one} and in {other}: name it in one of them"
+                    f"{table.column_label(position)} is named in {one} and in {other}: name it in one of them"
                 )
 
 
@@ -188,31 +199,31 @@ def _column(table: Table, position: int, category: bool) -> Column:
     """Describe a feature, with the levels if it is a category."""
     cells = table.columns[position]
     if cells.dtype != object and not category:
-        return Column(table.name(position), position)
+        return Column(table.column_name(position), position)
     if not category:
         _check_mixture(table, position)
-    levels = sorted({word(cell) for cell in _known(cells)})
+    levels = sorted({normalize_category(cell) for cell in _known(cells)})
     if len(levels) > LEVELS:
         raise UserError(
-            f"{table.call(position)} has {len(levels):,} different words, too many for a category (at most {LEVELS:,}):"
+            f"{table.column_label(position)} has {len(levels):,} different words, too many for a category (at most {LEVELS:,}):"
             " name it in ignore"
         )
-    return Column(table.name(position), position, tuple(levels))
+    return Column(table.column_name(position), position, tuple(levels))
 
 
 def _check_mixture(table: Table, position: int) -> None:
     """Refuse a column of numbers in which a word was written by mistake."""
     cells = [None if cell is None else str(cell) for cell in table.columns[position]]
     numeric = [
-        row for row, cell in enumerate(cells) if cell is not None and number(cell) is not None
+        row for row, cell in enumerate(cells) if cell is not None and parse_number(cell) is not None
     ]
     if numeric and len(numeric) < sum(cell is not None for cell in cells):
         row = next(
-            row for row, cell in enumerate(cells) if cell is not None and number(cell) is None
+            row for row, cell in enumerate(cells) if cell is not None and parse_number(cell) is None
         )
         raise UserError(
-            f"{table.at(row, position)} is {reprlib.repr(cells[row])}, but other cells of that column are numbers (as"
-            f" {cells[numeric[0]]} in {table.place(numeric[0])}): correct or remove the row, or name the column in categories"
+            f"{table.locate_cell(row, position)} is {reprlib.repr(cells[row])}, but other cells of that column are numbers (as"
+            f" {cells[numeric[0]]} in {table.locate_row(numeric[0])}): correct or remove the row, or name the column in categories"
         )
 
 
@@ -222,29 +233,29 @@ def _labels(table: Table, targets: Sequence[int], task: str) -> tuple[Label, ...
     if task == "regression" or (task == "auto" and not words):
         return ()
     if len(targets) > 1:
-        called = ", ".join(map(table.name, targets))
+        called = ", ".join(map(table.column_name, targets))
         raise UserError(
             f"the targets are {called}, but classification has one: name one in target, or set task=regression"
         )
     cells = table.columns[targets[0]]
     for row in np.flatnonzero(np.isinf(cells))[:1] if not words else ():
         raise UserError(
-            f"{table.at(row, targets[0])} is {cells[row]}, but classes are finite numbers or words: correct it"
+            f"{table.locate_cell(row, targets[0])} is {cells[row]}, but classes are finite numbers or words: correct it"
         )
     if words:
         if task == "auto":
             _check_mixture(table, targets[0])
-        labels: list[Label] = sorted({word(cell) for cell in _known(cells)})
+        labels: list[Label] = sorted({normalize_category(cell) for cell in _known(cells)})
     else:
         labels = [_plain(value) for value in np.unique(_known(cells)).tolist()]
     if len(labels) > len(cells) / 2 and len(cells) > FEW:
         raise UserError(
-            f"{table.call(targets[0])} has {len(labels):,} classes in {len(cells):,} rows, too few of each to learn from:"
+            f"{table.column_label(targets[0])} has {len(labels):,} classes in {len(cells):,} rows, too few of each to learn from:"
             " correct target, write its numbers without separators, or set task=regression"
         )
     if not 2 <= len(labels) <= LEVELS:
         raise UserError(
-            f"{table.call(targets[0])} has {len(labels):,} classes, but classification takes 2 to {LEVELS:,}:"
+            f"{table.column_label(targets[0])} has {len(labels):,} classes, but classification takes 2 to {LEVELS:,}:"
             " correct target, or set task=regression"
         )
     return tuple(labels)
@@ -265,15 +276,15 @@ def _known(cells: Cells) -> Cells:
 
 
 def _position(table: Table, schema: Schema, column: Column) -> int:
-    if schema.named and table.names is not None:
+    if schema.has_header and table.names is not None:
         if column.name not in table.names:
             raise UserError(
-                f"{table.files} has no column {reprlib.repr(column.name)}, which training had: give it the same columns"
+                f"{table.source_label} has no column {reprlib.repr(column.name)}, which training had: give it the same columns"
             )
         return table.names.index(column.name)
     if schema.width != table.width:
         raise UserError(
-            f"{table.files} has {table.width} columns, but training has {schema.width}: give all channels the same columns"
+            f"{table.source_label} has {table.width} columns, but training has {schema.width}: give all channels the same columns"
         )
     return column.position
 
@@ -285,11 +296,11 @@ def _numbers(table: Table, position: int, rule: str) -> Array:
         _check_mixture(table, position)
         row = next((row for row, cell in enumerate(cells) if cell is not None), 0)
         raise UserError(
-            f"{table.at(row, position)} is {reprlib.repr(cells[row])}, {rule}: correct or remove the row"
+            f"{table.locate_cell(row, position)} is {reprlib.repr(cells[row])}, {rule}: correct or remove the row"
         )
     for row in np.flatnonzero(np.isinf(cells))[:1]:
         raise UserError(
-            f"{table.at(row, position)} is {cells[row]}, {rule}: correct or remove the row"
+            f"{table.locate_cell(row, position)} is {cells[row]}, {rule}: correct or remove the row"
         )
     return np.asarray(cells, float)
 
@@ -303,7 +314,7 @@ def _check_present(table: Table, position: int, remedy: str) -> None:
     )
     for row in absent[:1]:
         raise UserError(
-            f"{table.at(int(row), position)} is empty, but every row needs a value: {remedy}"
+            f"{table.locate_cell(int(row), position)} is empty, but every row needs a value: {remedy}"
         )
 
 
@@ -313,11 +324,11 @@ def _codes(table: Table, position: int, column: Column, schema: Schema, notes: l
         _check_present(table, position, "correct or remove the row, or set missing=mean")
     cells = table.columns[position]
     codes = np.array(
-        [np.nan if cell is None else column.code(cell) for cell in cells.tolist()], float
+        [np.nan if cell is None else column.encode(cell) for cell in cells.tolist()], float
     )
-    unknown = np.flatnonzero(codes == UNKNOWN)
+    unknown = np.flatnonzero(codes == UNKNOWN_CATEGORY)
     for row in unknown[:1]:
-        sentence = f"{table.at(row, position)} is {_shown(cells[row])}, which training did not have"
+        sentence = f"{table.locate_cell(row, position)} is {_shown(cells[row])}, which training did not have"
         if len(unknown) == len(cells) > 1:
             raise UserError(
                 f"{sentence}, and so are all cells of that column: check that it is the column of training"
@@ -331,32 +342,32 @@ def _codes(table: Table, position: int, column: Column, schema: Schema, notes: l
 
 
 def _shown(cell: Label) -> str:
-    return reprlib.repr(cell) if isinstance(cell, str) else word(cell)
+    return reprlib.repr(cell) if isinstance(cell, str) else normalize_category(cell)
 
 
 def _targets(table: Table, schema: Schema) -> Array:
     positions = [_position(table, schema, column) for column in schema.targets]
     for position in positions:
         _check_present(table, position, "correct or remove the row")
-    if not schema.labels:
+    if not schema.classes:
         rule = "but targets are finite numbers (or words, under task=classification)"
         return np.column_stack([_numbers(table, position, rule) for position in positions])
-    known = {word(label): code for code, label in enumerate(schema.labels)}
+    known = {normalize_category(label): code for code, label in enumerate(schema.classes)}
     cells = table.columns[positions[0]]
     for row, cell in enumerate(cells):
-        if word(cell) not in known:
+        if normalize_category(cell) not in known:
             raise UserError(
-                f"{table.at(row, positions[0])} is {reprlib.repr(cell)}, a class that training did not have: remove the row, or"
+                f"{table.locate_cell(row, positions[0])} is {reprlib.repr(cell)}, a class that training did not have: remove the row, or"
                 " give training rows of that class"
             )
-    return np.array([[known[word(cell)]] for cell in cells], float)
+    return np.array([[known[normalize_category(cell)]] for cell in cells], float)
 
 
 def _weights(table: Table, schema: Schema) -> Array:
     """w of every row: 1 where there is no such column."""
-    column = schema.weights
+    column = schema.sample_weight
     if column is None or (
-        schema.named and table.names is not None and column.name not in table.names
+        schema.has_header and table.names is not None and column.name not in table.names
     ):
         return np.ones(len(table))
     position = _position(table, schema, column)
@@ -364,6 +375,6 @@ def _weights(table: Table, schema: Schema) -> Array:
     weights = _numbers(table, position, "but weights are positive numbers")
     for row in np.flatnonzero(weights <= 0)[:1]:
         raise UserError(
-            f"{table.at(row, position)} is {weights[row]:g}, but weights are positive numbers: correct or remove the row"
+            f"{table.locate_cell(row, position)} is {weights[row]:g}, but weights are positive numbers: correct or remove the row"
         )
     return weights

@@ -16,10 +16,10 @@ Indices = NDArray[np.intp]
 # How far from 1 a norm may be that should be 1: under projection=unit, what is lost where coordinates are written with 6 digits.
 UNIT_TOLERANCE = 1e-5
 # The level of what is no category.
-NO_LEVEL = -1
+NO_CATEGORY = -1
 
 
-def numbered(row: int) -> str:
+def locate_request_row(row: int) -> str:
     """Name a row of a request, counted from 1."""
     return f"row {row + 1}"
 
@@ -55,10 +55,10 @@ class Preprocessor:
     ----------
     projection : str
         `sphere`, `normalize` or `unit`.
-    source, level : ndarray of shape (d,)
-        The column of a row that each coordinate comes from, and the level that it is the indicator of: `NO_LEVEL` where it is
+    column, category : ndarray of shape (d,)
+        The column of a row that each coordinate comes from, and the level that it is the indicator of: `NO_CATEGORY` where it is
         the number itself. Columns that are constant in training have no coordinate.
-    fill : ndarray of shape (c,)
+    imputation_values : ndarray of shape (c,)
         What stands for a missing value, of every column of a row: its mean; of a category none of its levels.
     center, scale : ndarray of shape (d,)
         Taken from every coordinate, and divided by. 0 and 1 unless `projection` is `sphere`.
@@ -71,9 +71,9 @@ class Preprocessor:
     """
 
     projection: str
-    source: Indices
-    level: Indices
-    fill: Array
+    column: Indices
+    category: Indices
+    imputation_values: Array
     center: Array
     scale: Array
     relevance: Array
@@ -82,32 +82,32 @@ class Preprocessor:
     target_scale: Array
 
     @property
-    def columns(self) -> int:
+    def column_count(self) -> int:
         """How many columns a row has."""
-        return len(self.fill)
+        return len(self.imputation_values)
 
-    def encoded(self, rows: Array) -> Array:
+    def one_hot(self, rows: Array) -> Array:
         """Coordinates of shape (n, d), not yet standardised, of rows of shape (n, c); NaN in them is filled in."""
-        coordinates: Array = rows.take(self.source, axis=1)
+        coordinates: Array = rows.take(self.column, axis=1)
         np.copyto(coordinates, self._filled, where=np.isnan(coordinates))
         indicators = self._indicators
         if indicators.size:
-            coordinates[:, indicators] = coordinates[:, indicators] == self.level[indicators]
+            coordinates[:, indicators] = coordinates[:, indicators] == self.category[indicators]
         return coordinates
 
     @cached_property
     def _filled(self) -> Array:
-        return self.fill[self.source]
+        return self.imputation_values[self.column]
 
     @cached_property
     def _indicators(self) -> Indices:
-        return np.flatnonzero(self.level != NO_LEVEL)
+        return np.flatnonzero(self.category != NO_CATEGORY)
 
     def standardized(self, rows: Array) -> Array:
         """Coordinates of rows of shape (n, c) in units of their scale, from their centre; of shape (n, d)."""
-        return (self.encoded(rows) - self.center) / self.scale
+        return (self.one_hot(rows) - self.center) / self.scale
 
-    def points(self, rows: Array, place: Callable[[int], str] = numbered) -> Array:
+    def points(self, rows: Array, place: Callable[[int], str] = locate_request_row) -> Array:
         """Points of norm 1 and shape (n, d + 1), for rows of shape (n, c).
 
         Parameters
@@ -122,10 +122,10 @@ class Preprocessor:
             If the number of columns differs from training's, a number is not finite, a row has no direction, or, with
             projection=unit, a row's norm is not 1.
         """
-        if rows.shape[1] != self.columns:
+        if rows.shape[1] != self.column_count:
             found = f"{place(0)} has {rows.shape[1]} feature columns"
             raise UserError(
-                f"{found} and the model was trained on {self.columns}; give exactly {self.columns}"
+                f"{found} and the model was trained on {self.column_count}; give exactly {self.column_count}"
             )
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             standardized = self.standardized(rows)
@@ -156,7 +156,7 @@ class Preprocessor:
             f"{name} has norm 0 and so no direction; drop the row, or use projection=sphere with a bias"
         )
 
-    def targets(self, y: Array) -> Array:
+    def standardized_targets(self, y: Array) -> Array:
         """Targets of shape (n, t) in units of their spread, from their centre."""
         return (y - self.target_center) / self.target_scale
 
@@ -167,7 +167,7 @@ def _are_off(points: Array) -> NDArray[np.bool_]:
     return off
 
 
-def learn(
+def fit(
     rows: Array, y: Array, levels: Sequence[int], preparation: PreprocessingOptions
 ) -> Preprocessor:
     """Learn centres and scales from training rows; the relevance of every coordinate is 1.
@@ -200,9 +200,9 @@ def learn(
             f"every target is {y[0, 0]:.6g}, so there is nothing to learn; check that the target is column 1"
         )
     source = np.repeat(np.arange(len(levels)), np.maximum(levels, 1))
-    level = np.concatenate([np.arange(count) if count else [NO_LEVEL] for count in levels]).astype(
-        np.intp
-    )
+    level = np.concatenate(
+        [np.arange(count) if count else [NO_CATEGORY] for count in levels]
+    ).astype(np.intp)
     none, one = np.zeros(len(source)), np.ones(len(source))
     raw = Preprocessor(
         preparation.projection,
@@ -217,7 +217,7 @@ def learn(
         scale,
     )
     return (
-        _scaled(raw, raw.encoded(rows), preparation.scaling)
+        _scaled(raw, raw.one_hot(rows), preparation.scaling)
         if preparation.projection == "sphere"
         else raw
     )
@@ -230,7 +230,7 @@ def _fill(rows: Array, levels: Sequence[int]) -> Array:
         over="ignore"
     ):  # numbers that are too large are refused where they are squared
         mean = np.where(there, rows, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
-    return np.where(np.array(levels) > 0, float(NO_LEVEL), mean)
+    return np.where(np.array(levels) > 0, float(NO_CATEGORY), mean)
 
 
 def _scaled(raw: Preprocessor, coordinates: Array, scaling: str) -> Preprocessor:
@@ -243,9 +243,11 @@ def _scaled(raw: Preprocessor, coordinates: Array, scaling: str) -> Preprocessor
     elif scaling == "none":
         center, scale = np.zeros(len(kept)), np.ones(len(kept))
     else:
-        scale[raw.level[kept] != NO_LEVEL] = 1.0
-    source, level, relevance = raw.source[kept], raw.level[kept], np.ones(len(kept))
-    return replace(raw, source=source, level=level, center=center, scale=scale, relevance=relevance)
+        scale[raw.category[kept] != NO_CATEGORY] = 1.0
+    column, category, relevance = raw.column[kept], raw.category[kept], np.ones(len(kept))
+    return replace(
+        raw, column=column, category=category, center=center, scale=scale, relevance=relevance
+    )
 
 
 def _standardization(columns: Array) -> tuple[Array, Array]:

@@ -15,25 +15,25 @@ from gaussian_processes.errors import UserError
 Label = float | str
 
 # What stands for a level that training did not have: it is the position of none.
-UNKNOWN = -1.0
+UNKNOWN_CATEGORY = -1.0
 # Words for a cell that nobody has filled in.
-MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
+MISSING_MARKERS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
 # Python's own float() would also take "1_000" and the digits of other scripts.
-NUMBER = re.compile(
+NUMBER_PATTERN = re.compile(
     r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)\s*", re.ASCII | re.IGNORECASE
 )
 
 
-def number(cell: str) -> float | None:
+def parse_number(cell: str) -> float | None:
     """Number that a cell holds, NaN if it is missing; None if it is a word."""
-    if NUMBER.fullmatch(cell):
+    if NUMBER_PATTERN.fullmatch(cell):
         return float(cell)
-    return math.nan if cell.strip() in MISSING else None
+    return math.nan if cell.strip() in MISSING_MARKERS else None
 
 
-def word(cell: Label) -> str:
+def normalize_category(cell: Label) -> str:
     """Level that a cell names: numbers that are equal are one level, however they are written, and so are true and True."""
-    value = number(cell) if isinstance(cell, str) else float(cell)
+    value = parse_number(cell) if isinstance(cell, str) else float(cell)
     if value is None or not math.isfinite(value):
         text = str(cell).strip()
         return text.title() if text.lower() in {"true", "false"} else text
@@ -50,24 +50,24 @@ class Column:
         From the header; without one, its number among the columns.
     position : int
         Where it stands in the training files, from 0.
-    levels : tuple of str, or None
+    categories : tuple of str, or None
         Words of a category, sorted; None for numbers.
     """
 
     name: str
     position: int
-    levels: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
 
-    def code(self, cell: Label) -> float:
-        """Position of a cell's level: NaN where it is missing, `UNKNOWN` where training did not have it."""
-        level = word(cell)
-        if level in MISSING:
+    def encode(self, cell: Label) -> float:
+        """Position of a cell's level: NaN where it is missing, `UNKNOWN_CATEGORY` where training did not have it."""
+        level = normalize_category(cell)
+        if level in MISSING_MARKERS:
             return math.nan
-        return float(self._positions.get(level, UNKNOWN))
+        return float(self._positions.get(level, UNKNOWN_CATEGORY))
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {level: position for position, level in enumerate(self.levels or ())}
+        return {level: position for position, level in enumerate(self.categories or ())}
 
 
 @dataclass(frozen=True)
@@ -76,51 +76,51 @@ class Schema:
 
     Parameters
     ----------
-    named : bool
+    has_header : bool
         Whether the columns have names of their own, by which other tables and requests may order them.
     width : int
         How many columns the training files have.
     features, targets : tuple of Column
-    labels : tuple of float or str
+    classes : tuple of float or str
         Classes, sorted; none in regression.
     ignored : tuple of str
         What else a request may carry, by name.
-    weights : Column or None
+    sample_weight : Column or None
     missing, handle_unknown : str
         As the hyperparameters say.
     """
 
-    named: bool
+    has_header: bool
     width: int
     features: tuple[Column, ...]
     targets: tuple[Column, ...]
-    labels: tuple[Label, ...] = ()
+    classes: tuple[Label, ...] = ()
     ignored: tuple[str, ...] = ()
-    weights: Column | None = None
+    sample_weight: Column | None = None
     missing: str = "error"
     handle_unknown: str = "ignore"
 
     @property
-    def outputs(self) -> int:
+    def output_count(self) -> int:
         """How many columns the predictions have: targets, or classes."""
-        return len(self.labels) or len(self.targets)
+        return len(self.classes) or len(self.targets)
 
     @cached_property
-    def levels(self) -> tuple[int, ...]:
+    def category_counts(self) -> tuple[int, ...]:
         """How many levels each feature has; 0 for numbers."""
-        return tuple(len(column.levels or ()) for column in self.features)
+        return tuple(len(column.categories or ()) for column in self.features)
 
     @cached_property
-    def plain(self) -> bool:
+    def finite_numbers_only(self) -> bool:
         """Whether every cell must be a finite number."""
-        return self.missing == "error" and not any(self.levels)
+        return self.missing == "error" and not any(self.category_counts)
 
-    def describe(self, index: int) -> str:
+    def column_label(self, index: int) -> str:
         """Name a feature column to a person: ``column 2 (age)``, counted as in a request."""
-        name = f" ({self.features[index].name})" if self.named else ""
+        name = f" ({self.features[index].name})" if self.has_header else ""
         return f"column {index + 1}{name}"
 
-    def order(self, names: Sequence[str]) -> list[int]:
+    def column_order(self, names: Sequence[str]) -> list[int]:
         """Where each feature stands among the named columns of a request.
 
         Raises

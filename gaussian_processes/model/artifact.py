@@ -159,7 +159,7 @@ def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) 
         None if packed is None else Factor(tuple(_panels(packed, len(points)))),
     )
     learned = member["preprocessor"]
-    kinds = {"projection": str, "bias": float, "source": np.intp, "level": np.intp}
+    kinds = {"projection": str, "bias": float, "column": np.intp, "category": np.intp}
     values = {
         name: kinds[name](value)
         if name in {"projection", "bias"}
@@ -170,23 +170,23 @@ def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) 
 
 
 def _schema(described: Mapping[str, Any]) -> Schema:
-    weights = described["weights"]
+    sample_weight = described["sample_weight"]
     return Schema(
         **{
             **described,
             "features": tuple(map(_column, described["features"])),
             "targets": tuple(map(_column, described["targets"])),
-            "labels": tuple(described["labels"]),
+            "classes": tuple(described["classes"]),
             "ignored": tuple(described["ignored"]),
-            "weights": _column(weights) if weights else None,
+            "sample_weight": _column(sample_weight) if sample_weight else None,
         }
     )
 
 
 def _column(described: Mapping[str, Any]) -> Column:
-    levels = described["levels"]
+    categories = described["categories"]
     return Column(
-        described["name"], described["position"], None if levels is None else tuple(levels)
+        described["name"], described["position"], None if categories is None else tuple(categories)
     )
 
 

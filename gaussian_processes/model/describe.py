@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussian_processes import __version__
-from gaussian_processes.data.preprocessing import NO_LEVEL, Preprocessor
+from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -49,12 +49,12 @@ def _lines(model: Model, record: artifact.Record) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in record["libraries"].items())
     yield f"a Gaussian process of {record['rows']:,} training rows ({versions})"
     yield f"target: {', '.join(column.name for column in schema.targets)}"
-    if schema.labels:
-        yield f"classes: {', '.join(map(str, schema.labels))}; probabilities: softmax of {model.inverse_temperature:.4g} times the means"
+    if schema.classes:
+        yield f"classes: {', '.join(map(str, schema.classes))}; probabilities: softmax of {model.inverse_temperature:.4g} times the means"
     yield f"features: {len(schema.features)} columns, in this order in a request"
     for index, column in enumerate(schema.features):
-        yield f"  {schema.describe(index)}: " + (
-            "numbers" if column.levels is None else f"one of {', '.join(column.levels)}"
+        yield f"  {schema.column_label(index)}: " + (
+            "numbers" if column.categories is None else f"one of {', '.join(column.categories)}"
         )
     if schema.ignored:
         yield f"ignored: {', '.join(schema.ignored)}"
@@ -83,7 +83,7 @@ def _member(model: Model, member: EnsembleMember) -> Iterator[str]:
     for column, signal in zip(
         model.schema.targets, process.signal_variance * learned.target_scale**2, strict=False
     ):
-        if not model.schema.labels:
+        if not model.schema.classes:
             noise = np.sqrt(signal * process.noise_ratio)
             yield f"  {column.name}: standard deviation of the noise {noise:.6g}, of the function {np.sqrt(signal):.6g}"
     if (learned.relevance != 1).any():
@@ -92,12 +92,12 @@ def _member(model: Model, member: EnsembleMember) -> Iterator[str]:
 
 def _relevance(model: Model, learned: Preprocessor) -> Iterator[str]:
     for source, level, weight in zip(
-        learned.source.tolist(), learned.level.tolist(), learned.relevance, strict=True
+        learned.column.tolist(), learned.category.tolist(), learned.relevance, strict=True
     ):
         column = model.schema.features[source]
         name = (
             column.name
-            if level == NO_LEVEL or column.levels is None
+            if level == NO_CATEGORY or column.levels is None
             else f"{column.name}={column.levels[level]}"
         )
         yield f"{name} {weight:.3g}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.preprocessing import Preprocessor, numbered
+from gaussian_processes.data.preprocessing import Preprocessor, locate_request_row
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.ensembles import average, mixture
@@ -63,7 +63,7 @@ class EnsembleMember:
     process: GaussianProcess
     weight: float = 1.0
 
-    def mean(self, rows: Array, place: Callable[[int], str] = numbered) -> Array:
+    def mean(self, rows: Array, place: Callable[[int], str] = locate_request_row) -> Array:
         """Mean at rows of shape (m, c), of shape (m, t)."""
         points = self.preprocessor.points(rows, place)
         return (
@@ -72,7 +72,7 @@ class EnsembleMember:
         )
 
     def mean_and_variance(
-        self, rows: Array, place: Callable[[int], str] = numbered
+        self, rows: Array, place: Callable[[int], str] = locate_request_row
     ) -> tuple[Array, Array]:
         """Mean and variance at rows of shape (m, c), each of shape (m, t)."""
         mean, variance = self.process.mean_and_variance(self.preprocessor.points(rows, place))
@@ -117,7 +117,7 @@ class Model:
         return seconds
 
     def predict(
-        self, rows: Array, variance: bool = False, place: Callable[[int], str] = numbered
+        self, rows: Array, variance: bool = False, place: Callable[[int], str] = locate_request_row
     ) -> Prediction:
         """Predict the targets of some rows.
 
@@ -148,7 +148,7 @@ class Model:
             mean, spread = mixture(weights, means, spreads)
         else:
             mean = average(weights, [member.mean(rows, place) for member in self.members])
-        probabilities = softmax(self.inverse_temperature * mean) if self.schema.labels else None
+        probabilities = softmax(self.inverse_temperature * mean) if self.schema.classes else None
         return Prediction(mean, spread, probabilities)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
-from gaussian_processes.data.schema import UNKNOWN, Schema
+from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.serving import openapi, outputs, prometheus
@@ -226,14 +226,14 @@ class InvocationHandler:
 
     def _unknown(self, schema: Schema, rows: Array) -> Iterator[str]:
         """Sentences on the columns in which a level that training did not have comes for the first time."""
-        for index, levels in enumerate(schema.levels):
+        for index, levels in enumerate(schema.category_counts):
             if (
                 levels
                 and (id(schema), index) not in self.mentioned
-                and (rows[:, index] == UNKNOWN).any()
+                and (rows[:, index] == UNKNOWN_CATEGORY).any()
             ):
                 self.mentioned.add((id(schema), index))
-                column = schema.describe(index)
+                column = schema.column_label(index)
                 yield f"{column} holds a level that training did not have; such cells count as none of the levels"
 
 

@@ -72,7 +72,7 @@ def _quantiles(_: Model, prediction: Prediction, levels: Levels) -> Output:
 
 def _label(model: Model, prediction: Prediction, _: Levels) -> Output:
     return [
-        model.schema.labels[code]
+        model.schema.classes[code]
         for code in _there(prediction.probabilities).argmax(axis=1).tolist()
     ]
 
@@ -86,7 +86,7 @@ def _probabilities(_: Model, prediction: Prediction, __: Levels) -> Output:
 
 
 def _labels(model: Model, prediction: Prediction, _: Levels) -> Output:
-    return [model.schema.labels] * len(prediction.mean)
+    return [model.schema.classes] * len(prediction.mean)
 
 
 # Of numbers, and of classes in the words of SageMaker's XGBoost; the first is what is answered unless something else is asked.
@@ -107,7 +107,7 @@ CLASSES: Mapping[str, _Kind] = {
 
 def kinds(model: Model) -> Mapping[str, _Kind]:
     """Outputs that a model has, by their names."""
-    return _kinds(bool(model.schema.labels))
+    return _kinds(bool(model.schema.classes))
 
 
 def _kinds(classes: bool) -> Mapping[str, _Kind]:
@@ -125,7 +125,7 @@ def parse_custom_attributes(text: str, model: Model) -> tuple[OutputRequest, ...
     UserError
         If an output is not one of the model's, or needs a variance that it does not have, or a level is no probability.
     """
-    return _questions(text, bool(model.schema.labels), model.has_variance)
+    return _questions(text, bool(model.schema.classes), model.has_variance)
 
 
 @lru_cache  # requests ask for the same again and again

@@ -20,7 +20,7 @@ Indices = NDArray[np.intp]
 
 def predict(model: Model, examples: Dataset) -> Prediction:
     """Predict the rows of examples, with variances."""
-    return model.predict(examples.rows, variance=True, place=examples.place)
+    return model.predict(examples.X, variance=True, place=examples.locate_row)
 
 
 def leave_one_out(model: Model, targets: Array) -> Prediction:
@@ -34,12 +34,14 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
     """
     means, variances = [], []
     for member in model.members:
-        mean, variance = member.process.leave_one_out(member.preprocessor.targets(targets))
+        mean, variance = member.process.leave_one_out(
+            member.preprocessor.standardized_targets(targets)
+        )
         means.append(mean * member.preprocessor.target_scale + member.preprocessor.target_center)
         variances.append(variance * member.preprocessor.target_scale**2)
     mean, variance = mixture([member.weight for member in model.members], means, variances)
     return Prediction(
-        mean, variance, softmax(model.inverse_temperature * mean) if model.schema.labels else None
+        mean, variance, softmax(model.inverse_temperature * mean) if model.schema.classes else None
     )
 
 
@@ -113,12 +115,12 @@ def write(
 
 
 def _names(schema: Schema) -> list[str]:
-    if schema.labels:
+    if schema.classes:
         return [
             "target",
             "predicted_label",
             "probability",
-            *(f"probability_{label}" for label in schema.labels),
+            *(f"probability_{label}" for label in schema.classes),
         ]
     if len(schema.targets) == 1:
         return ["target", "mean", "std"]
@@ -133,8 +135,8 @@ def _lines(schema: Schema, targets: Array, prediction: Prediction) -> Iterator[l
             targets[:, 0].astype(int).tolist(), prediction.probabilities, strict=True
         ):
             yield [
-                schema.labels[code],
-                schema.labels[int(shares.argmax())],
+                schema.classes[code],
+                schema.classes[int(shares.argmax())],
                 float(shares.max()),
                 *shares.tolist(),
             ]

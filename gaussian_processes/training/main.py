@@ -121,9 +121,9 @@ def _data(job: TrainingEnvironment, settings: Hyperparameters) -> tuple[Schema, 
             "hyperparameter criterion is validation, but there is no such channel: give one, or set criterion to loo"
         )
     read = {name: _read(name, channel, settings) for name, channel in job.channels.items()}
-    schema = dataset.learn(read["train"], settings)
-    data = {name: dataset.read(table, schema) for name, table in read.items()}
-    for notes in (part.notes for part in data.values()):
+    schema = dataset.infer_schema(read["train"], settings)
+    data = {name: dataset.from_table(table, schema) for name, table in read.items()}
+    for notes in (part.warnings for part in data.values()):
         for note in notes:
             _say(note)
     _remark(schema, data["train"])
@@ -142,45 +142,47 @@ def _data(job: TrainingEnvironment, settings: Hyperparameters) -> tuple[Schema, 
 
 def _read(name: str, channel: Channel, settings: Hyperparameters) -> Table:
     table = readers.read(channel, settings.header)
-    for note in table.notes:
+    for note in table.warnings:
         _say(note)
-    _say(f"{name}: {len(table):,} rows of {table.width} columns, from {len(table.origins)} file(s)")
+    _say(f"{name}: {len(table):,} rows of {table.width} columns, from {len(table.sources)} file(s)")
     return table
 
 
 def _remark(schema: Schema, known: Dataset) -> None:
     """Say how the columns were understood, and what of the training rows a person may not have meant."""
     what = (
-        f"{len(schema.labels)} classes ({', '.join(map(str, schema.labels))[:200]})"
-        if schema.labels
+        f"{len(schema.classes)} classes ({', '.join(map(str, schema.classes))[:200]})"
+        if schema.classes
         else "numbers"
     )
     names = (
         ", ".join(column.name for column in schema.targets)
-        if schema.named
+        if schema.has_header
         else f"{len(schema.targets)} column(s)"
     )
     _say(f"target: {names}, {what}; features: {len(schema.features)} columns")
     for code, count in enumerate(
-        np.bincount(known.targets[:, 0].astype(int)).tolist() if schema.labels else ()
+        np.bincount(known.y[:, 0].astype(int)).tolist() if schema.classes else ()
     ):
         if count == 1:
-            _say(f"class {schema.labels[code]} has one row: is it a mistake in writing another?")
+            _say(f"class {schema.classes[code]} has one row: is it a mistake in writing another?")
     for index, column in enumerate(schema.features):
-        if column.levels is not None:
-            levels = ", ".join(column.levels)[:200]
+        if column.categories is not None:
+            levels = ", ".join(column.categories)[:200]
             _say(
-                f"feature {schema.describe(index)} is a category of {len(column.levels)} levels: {levels}"
+                f"feature {schema.column_label(index)} is a category of {len(column.categories)} levels: {levels}"
             )
-            if len(column.levels) > len(known) / 2 and len(known) > 2:
+            if len(column.categories) > len(known) / 2 and len(known) > 2:
                 _say(
-                    f"{schema.describe(index)} has hardly a row a level: if it is a name or a date, put it into ignore, or make"
+                    f"{schema.column_label(index)} has hardly a row a level: if it is a name or a date, put it into ignore, or make"
                     " numbers of it"
                 )
-    rows = known.rows
+    rows = known.X
     for index in np.flatnonzero((rows == rows[0]).all(axis=0)).tolist():
-        _say(f"feature {schema.describe(index)} is constant, so it does not matter to predictions")
-    for column, values in zip(schema.targets, known.targets.T, strict=True):
+        _say(
+            f"feature {schema.column_label(index)} is constant, so it does not matter to predictions"
+        )
+    for column, values in zip(schema.targets, known.y.T, strict=True):
         if len(values) > 1 and (values == values[0]).all():
             raise UserError(
                 f"every target is {values[0]:.6g}, so there is nothing to learn; check that the target is column"
@@ -214,7 +216,7 @@ def _ingredients(
     # Other versions compute other last digits, which would not be those of the panels that are there.
     versions = [PANEL_WIDTH, *map(version, artifact.LIBRARIES)]
     taught = [data[name] for name in data if name in {"train", settings.criterion}]
-    arrays = [array for known in taught for array in (known.rows, known.targets, known.weights)]
+    arrays = [array for known in taught for array in (known.X, known.y, known.sample_weight)]
     words = repr(([array.shape for array in arrays], schema, settings, versions))
     return *(array.tobytes() for array in arrays), words.encode()
 
@@ -227,7 +229,7 @@ def _stages(trainer: Trainer, data: Mapping[str, Dataset], checkpoint: Checkpoin
     for stage in range(1, settings.stages):
         size = max(len(known) >> (settings.stages - stage), min(FEWEST, len(known)))
         model = quiet_trainer.fit(
-            known.take(np.sort(order[:size])), checkpoint.part(f"stage-{stage}")
+            known.subset(np.sort(order[:size])), checkpoint.part(f"stage-{stage}")
         )
         _say(f"stage {stage} of {settings.stages}: {size:,} rows")
         validation = data["validation"]
@@ -235,7 +237,7 @@ def _stages(trainer: Trainer, data: Mapping[str, Dataset], checkpoint: Checkpoin
             {
                 f"validation:{score}": value
                 for score, value in evaluation.scored(
-                    validation.targets, evaluation.predict(model, validation)
+                    validation.y, evaluation.predict(model, validation)
                 ).items()
             }
         )
@@ -250,17 +252,17 @@ def _cross_validation(
     parts: list[Prediction] = []
     folds = k_fold_indices(len(known), count, trainer.settings.seed)
     for number, left_out in enumerate(folds, 1):
-        taught = known.take(np.setdiff1d(np.arange(len(known)), left_out))
+        taught = known.subset(np.setdiff1d(np.arange(len(known)), left_out))
         part = checkpoint.part(f"fold-{number}")
-        parts.append(evaluation.predict(quiet_trainer.fit(taught, part), known.take(left_out)))
+        parts.append(evaluation.predict(quiet_trainer.fit(taught, part), known.subset(left_out)))
         fold_of[left_out] = number
         _say(
-            f"fold {number} of {count}: {len(left_out)} rows, {_listed(evaluation.scored(known.targets[left_out], parts[-1]))}"
+            f"fold {number} of {count}: {len(left_out)} rows, {_listed(evaluation.scored(known.y[left_out], parts[-1]))}"
         )
     whole = evaluation.joined(folds, parts)
     path = job.output_data / "out_of_fold.csv"
-    evaluation.write(path, trainer.schema, known.targets, whole, {"fold": fold_of.tolist()})
-    found = evaluation.scored(known.targets, whole)
+    evaluation.write(path, trainer.schema, known.y, whole, {"fold": fold_of.tolist()})
+    found = evaluation.scored(known.y, whole)
     # A regular expression for validation:… finds these as well: what it is to find in the end is printed last.
     names = ("cross_validation",) if "validation" in data else ("cross_validation", "validation")
     return _reported({f"{name}:{score}": value for name in names for score, value in found.items()})
@@ -323,7 +325,7 @@ def _training_scores(trainer: Trainer, model: Model, known: Dataset) -> dict[str
         )
     elif wanted is not False:
         prediction = evaluation.leave_one_out(model, trainer.targets(known))
-        said = evaluation.scored(known.targets, prediction)
+        said = evaluation.scored(known.y, prediction)
         found |= {f"train:LOO_{name}": said[name] for name in said if name not in {"MAE", "R2"}}
     return _reported(found)
 
@@ -331,13 +333,13 @@ def _training_scores(trainer: Trainer, model: Model, known: Dataset) -> dict[str
 def _scores(name: str, model: Model, known: Dataset, folder: Path) -> dict[str, float]:
     """Scores on the rows of a channel; the predictions go into a file."""
     prediction = evaluation.predict(model, known)
-    evaluation.write(folder / f"{name}_predictions.csv", model.schema, known.targets, prediction)
-    for target, said in evaluation.by_target(model.schema, known.targets, prediction).items():
+    evaluation.write(folder / f"{name}_predictions.csv", model.schema, known.y, prediction)
+    for target, said in evaluation.by_target(model.schema, known.y, prediction).items():
         _say(f"{name} of {target}: {_listed(said)}")
     return _reported(
         {
             f"{name}:{score}": value
-            for score, value in evaluation.scored(known.targets, prediction).items()
+            for score, value in evaluation.scored(known.y, prediction).items()
         }
     )
 
@@ -350,7 +352,7 @@ def _members(model: Model, data: Mapping[str, Dataset]) -> list[dict[str, float]
         kernel = member.process.kernel
         described.append({"q": kernel.q, "l": kernel.l, "weight": member.weight})
         for name in data.keys() - {"train"}:
-            own = evaluation.scored(data[name].targets, evaluation.predict(alone, data[name]))
+            own = evaluation.scored(data[name].y, evaluation.predict(alone, data[name]))
             described[-1] |= {f"{name}:{score}": value for score, value in own.items()}
     return described
 

@@ -174,13 +174,13 @@ class Trainer:
         """Refuse, before hours are spent, rows that the first of some examples leads to expect no points of."""
         learned = self._features(parts[0], "columns")
         for examples in parts:
-            learned.points(examples.rows, examples.place)
+            learned.points(examples.X, examples.locate_row)
 
     def targets(self, examples: Dataset) -> Array:
         """Targets to regress on, of shape (n, t): in classification the indicators of the classes."""
-        if not self.schema.labels:
-            return examples.targets
-        indicators: Array = (examples.targets == np.arange(len(self.schema.labels))).astype(float)
+        if not self.schema.classes:
+            return examples.y
+        indicators: Array = (examples.y == np.arange(len(self.schema.classes))).astype(float)
         return indicators
 
     def _features(self, examples: Dataset, scaling: str) -> Preprocessor:
@@ -190,8 +190,8 @@ class Trainer:
         preparation = PreprocessingOptions(
             settings.projection, scaling, settings.normalizes_y, bias
         )
-        return preprocessing.learn(
-            examples.rows, self.targets(examples), self.schema.levels, preparation
+        return preprocessing.fit(
+            examples.X, self.targets(examples), self.schema.category_counts, preparation
         )
 
     def _compare(self, examples: Dataset) -> ModelSelection:
@@ -200,7 +200,7 @@ class Trainer:
         indices = np.sort(
             np.random.default_rng(self.settings.seed).choice(len(examples), size, replace=False)
         )
-        sample = examples.take(indices)
+        sample = examples.subset(indices)
         verdicts = [
             self._evaluate(*candidate, sample) for candidate in self._candidates(examples, sample)
         ]
@@ -228,7 +228,7 @@ class Trainer:
         )
         blended = np.tensordot(weights, np.array([verdict.means for verdict in verdicts]), axes=1)
         return ModelSelection(
-            trials, weights.tolist(), _sharpness(blended, sample) if self.schema.labels else 0.0
+            trials, weights.tolist(), _sharpness(blended, sample) if self.schema.classes else 0.0
         )
 
     def _candidates(
@@ -241,9 +241,9 @@ class Trainer:
         ):
             learned = self._features(examples, scaling)
             known = TrainingData(
-                learned.standardized(sample.rows),
-                learned.targets(self.targets(sample)),
-                sample.weights,
+                learned.standardized(sample.X),
+                learned.standardized_targets(self.targets(sample)),
+                sample.sample_weight,
             )
             if names and not known.subset().y.any():
                 raise UserError(
@@ -280,9 +280,9 @@ class Trainer:
         error = None
         if self.validation is not None and self.settings.criterion == "validation":
             here = replace(learned, bias=prior.bias, relevance=prior.relevance)
-            inverse_temperature = _sharpness(mean, sample) if self.schema.labels else 0.0
+            inverse_temperature = _sharpness(mean, sample) if self.schema.classes else 0.0
             error = self._error(
-                EnsembleMember(here, process).mean(self.validation.rows), inverse_temperature
+                EnsembleMember(here, process).mean(self.validation.X), inverse_temperature
             )
         return CandidateFit(
             CandidateResult(scaling, prior, evidence, -float(densities.mean()), error),
@@ -295,11 +295,9 @@ class Trainer:
     def _error(self, mean: Array, inverse_temperature: float) -> float:
         """RMSE on the validation rows, or the log loss of classes."""
         assert self.validation is not None  # noqa: S101  whoever asks has looked
-        if self.schema.labels:
-            return scores.log_loss(
-                self.validation.targets[:, 0], softmax(inverse_temperature * mean)
-            )
-        return scores.rmse(self.validation.targets, mean)
+        if self.schema.classes:
+            return scores.log_loss(self.validation.y[:, 0], softmax(inverse_temperature * mean))
+        return scores.rmse(self.validation.y, mean)
 
     def _weights(self, trials: Sequence[CandidateResult], densities: Array) -> Array:
         """How much each candidate counts, in all 1."""
@@ -333,16 +331,18 @@ class Trainer:
         noted = checkpoint.recall("storage") or {"precision": self.settings.precision}
         matrix = GramMatrix(
             prior.kernel,
-            learned.points(examples.rows, examples.place),
+            learned.points(examples.X, examples.locate_row),
             prior.noise_ratio,
-            examples.weights,
+            examples.sample_weight,
         )
         storage = choose(matrix.points.shape, noted["precision"], checkpoint)
         checkpoint.note(
             "storage", {"precision": "mixed" if storage.dtype == "float32" else "float64"}
         )
-        process = self._conditioned(matrix, learned.targets(self.targets(examples)), storage)
-        for column, target in enumerate(self.schema.targets if not self.schema.labels else ()):
+        process = self._conditioned(
+            matrix, learned.standardized_targets(self.targets(examples)), storage
+        )
+        for column, target in enumerate(self.schema.targets if not self.schema.classes else ()):
             noise, signal = (
                 np.sqrt(process.signal_variance[column] * part) for part in (prior.noise_ratio, 1)
             )
@@ -404,7 +404,7 @@ def _sharpness(mean: Array, sample: Dataset) -> float:
     in the sharpness, the inverse of the temperature.
     """
     found = minimize_scalar(
-        lambda log: scores.log_loss(sample.targets[:, 0], softmax(np.exp(log) * mean)),
+        lambda log: scores.log_loss(sample.y[:, 0], softmax(np.exp(log) * mean)),
         bounds=np.log(SHARPNESS),
         method="bounded",
     )
@@ -465,7 +465,7 @@ class Learner:
         schema = Schema(
             False, len(columns), tuple(columns[: rows.shape[1]]), tuple(columns[rows.shape[1] :])
         )
-        examples = Dataset(rows, targets, np.ones(len(rows)), preprocessing.numbered)
+        examples = Dataset(rows, targets, np.ones(len(rows)), preprocessing.locate_request_row)
         teacher = Trainer(self.settings, schema, None, lambda _: None, lambda: None)
         with TemporaryDirectory(prefix="panels-") as scratch:
             checkpoint = Checkpoint(Path(scratch))

@@ -7,7 +7,7 @@ import pytest
 
 from gaussian_processes.data import dataset
 from gaussian_processes.data.readers import Table
-from gaussian_processes.data.schema import UNKNOWN, number, word
+from gaussian_processes.data.schema import UNKNOWN_CATEGORY, normalize_category, parse_number
 from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker.hyperparameters import parse
 
@@ -29,8 +29,8 @@ def table(names=("y", "a", "kind", "w"), name="train/a.csv", **changed):
 
 def taught(rows=None, **hyperparameters):
     rows = table() if rows is None else rows
-    schema = dataset.learn(rows, parse(hyperparameters))
-    return schema, dataset.read(rows, schema)
+    schema = dataset.infer_schema(rows, parse(hyperparameters))
+    return schema, dataset.from_table(rows, schema)
 
 
 def names(columns):
@@ -42,10 +42,10 @@ def test_the_first_column_is_the_target_and_all_others_are_features():
 
     assert names(schema.targets) == ["y"]
     assert names(schema.features) == ["a", "kind", "w"]
-    assert schema.features[1].levels == ("blue", "green", "red")
-    assert known.targets.tolist() == [[1], [2], [3], [4]]
-    assert known.rows.tolist() == [[0.5, 2, 1], [1, 1, 2], [2, 2, 1], [3, 0, 4]]
-    assert known.weights.tolist() == [1, 1, 1, 1]
+    assert schema.features[1].categories == ("blue", "green", "red")
+    assert known.y.tolist() == [[1], [2], [3], [4]]
+    assert known.X.tolist() == [[0.5, 2, 1], [1, 1, 2], [2, 2, 1], [3, 0, 4]]
+    assert known.sample_weight.tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("given", [{"target": "a"}, {"target": "1"}, {"target": '["a"]'}])
@@ -54,7 +54,7 @@ def test_a_target_is_named_or_numbered(given):
 
     assert names(schema.targets) == ["a"]
     assert names(schema.features) == ["y", "kind", "w"]
-    assert known.targets[:, 0].tolist() == [0.5, 1, 2, 3]
+    assert known.y[:, 0].tolist() == [0.5, 1, 2, 3]
 
 
 @pytest.mark.parametrize("given", [{"target": "y,a"}, {"label_size": "2"}])
@@ -62,14 +62,14 @@ def test_there_may_be_several_targets(given):
     schema, known = taught(**given)
 
     assert names(schema.targets) == ["y", "a"]
-    assert known.targets.tolist() == [[1, 0.5], [2, 1], [3, 2], [4, 3]]
+    assert known.y.tolist() == [[1, 0.5], [2, 1], [3, 2], [4, 3]]
 
 
 def test_columns_are_left_out_and_chosen_and_weigh():
     schema, known = taught(ignore="a", sample_weight="w")
     assert names(schema.features) == ["kind"]
     assert schema.ignored == ("a", "w")
-    assert known.weights.tolist() == [1, 2, 1, 4]
+    assert known.sample_weight.tolist() == [1, 2, 1, 4]
 
     schema, _ = taught(features="w,a")
     assert names(schema.features) == ["w", "a"]
@@ -79,20 +79,20 @@ def test_columns_are_left_out_and_chosen_and_weigh():
 def test_numbers_can_be_names():
     schema, known = taught(categories="w")
 
-    assert schema.features[2].levels == ("1", "2", "4")
-    assert known.rows[:, 2].tolist() == [0, 1, 0, 2]
+    assert schema.features[2].categories == ("1", "2", "4")
+    assert known.X[:, 2].tolist() == [0, 1, 0, 2]
 
 
 def test_words_are_classes_unless_it_is_said_otherwise():
     schema, known = taught(target="kind")
-    assert schema.labels == ("blue", "green", "red")
-    assert known.targets[:, 0].tolist() == [2, 1, 2, 0]
+    assert schema.classes == ("blue", "green", "red")
+    assert known.y[:, 0].tolist() == [2, 1, 2, 0]
 
     schema, known = taught(task="classification", target="w")
-    assert schema.labels == (1, 2, 4)
-    assert known.targets[:, 0].tolist() == [0, 1, 0, 2]
+    assert schema.classes == (1, 2, 4)
+    assert known.y[:, 0].tolist() == [0, 1, 0, 2]
 
-    assert taught(target="w")[0].labels == ()
+    assert taught(target="w")[0].classes == ()
 
 
 @pytest.mark.parametrize(
@@ -178,27 +178,27 @@ def test_a_name_is_no_category():
 def test_another_table_is_read_by_its_names_in_any_order():
     schema, known = taught()
     shuffled = table()
-    shuffled = Table(shuffled.names[::-1], shuffled.columns[::-1], shuffled.origins)
+    shuffled = Table(shuffled.names[::-1], shuffled.columns[::-1], shuffled.sources)
 
-    again = dataset.read(shuffled, schema)
+    again = dataset.from_table(shuffled, schema)
 
-    np.testing.assert_array_equal(again.rows, known.rows)
-    np.testing.assert_array_equal(again.targets, known.targets)
+    np.testing.assert_array_equal(again.X, known.X)
+    np.testing.assert_array_equal(again.y, known.y)
 
 
 def test_another_table_without_names_is_read_by_position():
     schema, known = taught()
 
-    np.testing.assert_array_equal(dataset.read(table(names=None), schema).rows, known.rows)
+    np.testing.assert_array_equal(dataset.from_table(table(names=None), schema).X, known.X)
 
 
 def test_a_level_that_training_did_not_have_is_none_and_said_or_an_error():
     other = table(name="validation/b.csv", kind=["red", "pink", "violet", "red"])
 
     schema, _ = taught()
-    known = dataset.read(other, schema)
-    assert known.rows[:, 1].tolist() == [2, UNKNOWN, UNKNOWN, 2]
-    assert known.notes == [
+    known = dataset.from_table(other, schema)
+    assert known.X[:, 1].tolist() == [2, UNKNOWN_CATEGORY, UNKNOWN_CATEGORY, 2]
+    assert known.warnings == [
         "row 2, column 3 (kind) of validation/b.csv is 'pink', which training did not have; it and 1 more such cells count as"
         " none of the levels"
     ]
@@ -208,14 +208,14 @@ def test_a_level_that_training_did_not_have_is_none_and_said_or_an_error():
         UserError,
         match=r"row 2, column 3 \(kind\) of validation/b\.csv is 'pink', which training did not have: ",
     ):
-        dataset.read(other, schema)
+        dataset.from_table(other, schema)
 
 
 def test_missing_cells_are_left_to_be_filled_in_and_counted():
     _, known = taught(table(a=[np.nan, 1, 2, 3], kind=["a", None, None, "b"]), missing="mean")
 
-    assert np.isnan(known.rows).sum(axis=0).tolist() == [1, 2, 0]
-    assert known.notes == [
+    assert np.isnan(known.X).sum(axis=0).tolist() == [1, 2, 0]
+    assert known.warnings == [
         "missing cells of train/a.csv are filled in, numbers by the mean, categories by no level: 1 of column 1 (a),"
         " 2 of column 2 (kind)"
     ]
@@ -228,16 +228,16 @@ def test_a_class_that_training_did_not_have_is_refused():
         UserError,
         match=r"row 4, column 3 \(kind\) of train/a.csv is 'pink', a class that training did not have",
     ):
-        dataset.read(table(kind=["red", "green", "red", "pink"]), schema)
+        dataset.from_table(table(kind=["red", "green", "red", "pink"]), schema)
 
 
 def test_rows_that_are_taken_know_where_they_come_from():
     _, known = taught()
 
-    some = known.take(np.array([3, 1]))
+    some = known.subset(np.array([3, 1]))
 
-    assert some.targets[:, 0].tolist() == [4, 2]
-    assert some.place(0) == "row 4 of train/a.csv"
+    assert some.y[:, 0].tolist() == [4, 2]
+    assert some.locate_row(0) == "row 4 of train/a.csv"
 
 
 @pytest.mark.parametrize(
@@ -245,18 +245,23 @@ def test_rows_that_are_taken_know_where_they_come_from():
     [("01", "1"), (1.0, "1"), ("1.50", "1.5"), (" red ", "red"), ("1e400", "1e400")],
 )
 def test_numbers_that_are_equal_are_one_level(cell, level):
-    assert word(cell) == level
+    assert normalize_category(cell) == level
 
 
 @pytest.mark.parametrize(
     ("cell", "value"), [("1e3", 1000), (" -.5 ", -0.5), ("inf", np.inf), ("1_0", None), ("x", None)]
 )
 def test_a_cell_is_a_number_or_not(cell, value):
-    assert number(cell) == value
+    assert parse_number(cell) == value
 
 
 def test_truth_is_one_level_however_it_is_spelt():
-    assert word("TRUE") == word("true") == word("True") == "True"
+    assert (
+        normalize_category("TRUE")
+        == normalize_category("true")
+        == normalize_category("True")
+        == "True"
+    )
 
 
 def test_a_column_of_nothing_but_unknown_levels_is_refused():
@@ -266,7 +271,7 @@ def test_a_column_of_nothing_but_unknown_levels_is_refused():
         UserError,
         match="is 1, which training did not have, and so are all cells of that column: check that it is",
     ):
-        dataset.read(table(kind=[1, 0, 1, 0]), schema)
+        dataset.from_table(table(kind=[1, 0, 1, 0]), schema)
 
 
 def test_a_target_of_which_nearly_every_row_is_a_class_is_refused():
@@ -283,6 +288,6 @@ def test_a_target_of_which_nearly_every_row_is_a_class_is_refused():
 def test_that_columns_are_matched_by_position_is_said():
     schema, _ = taught()
 
-    assert dataset.read(table(names=None), schema).notes == [
+    assert dataset.from_table(table(names=None), schema).warnings == [
         "either the training files or train/a.csv name their columns, not both: they are matched by position"
     ]

@@ -6,7 +6,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 
 from gaussian_processes.data.preprocessing import PreprocessingOptions
-from gaussian_processes.data.preprocessing import learn as learn_levels
+from gaussian_processes.data.preprocessing import fit as fit_preprocessor
 from gaussian_processes.errors import UserError
 
 rng = np.random.default_rng(31)
@@ -14,7 +14,7 @@ rng = np.random.default_rng(31)
 
 def learn(rows, y, projection, normalize_y, scaling="columns"):
     """Features of rows of numbers."""
-    return learn_levels(
+    return fit_preprocessor(
         rows, y, [0] * rows.shape[1], PreprocessingOptions(projection, scaling, normalize_y)
     )
 
@@ -29,7 +29,10 @@ def test_columns_and_targets_are_standardised_as_scikit_learn_does():
         features.standardized(ROWS), StandardScaler().fit_transform(ROWS), rtol=0, atol=1e-14
     )
     np.testing.assert_allclose(
-        features.targets(TARGETS), StandardScaler().fit_transform(TARGETS), rtol=0, atol=1e-14
+        features.standardized_targets(TARGETS),
+        StandardScaler().fit_transform(TARGETS),
+        rtol=0,
+        atol=1e-14,
     )
 
 
@@ -40,7 +43,7 @@ def test_normalize_divides_rows_by_their_norms_and_leaves_targets_alone():
 
     np.testing.assert_allclose(points[:, :-1], Normalizer().fit_transform(ROWS), rtol=1e-15)
     assert (points[:, -1] == 0).all()
-    np.testing.assert_array_equal(features.targets(TARGETS), TARGETS)
+    np.testing.assert_array_equal(features.standardized_targets(TARGETS), TARGETS)
 
 
 @pytest.mark.parametrize("constant", [0.1, 1e300, 0.0])
@@ -73,9 +76,9 @@ def test_without_scaling_rows_stay_as_they_are():
 
 def test_categories_become_centred_indicators_and_unknown_levels_none_of_them():
     rows = np.column_stack([ROWS[:, 0], np.arange(50) % 3])
-    features = learn_levels(rows, TARGETS, [0, 3], PreprocessingOptions())
+    features = fit_preprocessor(rows, TARGETS, [0, 3], PreprocessingOptions())
 
-    encoded = features.encoded(np.array([[1.5, 2.0], [2.5, -1.0]]))
+    encoded = features.one_hot(np.array([[1.5, 2.0], [2.5, -1.0]]))
 
     np.testing.assert_array_equal(encoded, [[1.5, 0, 0, 1], [2.5, 0, 0, 0]])
     expected = OneHotEncoder(sparse_output=False).fit_transform(rows[:, 1:])
@@ -87,9 +90,9 @@ def test_categories_become_centred_indicators_and_unknown_levels_none_of_them():
 def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
     rows = np.column_stack([ROWS[:, 0], np.arange(50) % 3])
     rows[:10, 0] = np.nan
-    features = learn_levels(rows, TARGETS, [0, 3], PreprocessingOptions())
+    features = fit_preprocessor(rows, TARGETS, [0, 3], PreprocessingOptions())
 
-    encoded = features.encoded(np.array([[np.nan, np.nan]]))
+    encoded = features.one_hot(np.array([[np.nan, np.nan]]))
 
     np.testing.assert_allclose(
         encoded, [[SimpleImputer().fit(rows[:, :1]).statistics_[0], 0, 0, 0]], rtol=1e-15

@@ -111,7 +111,7 @@ def test_files_are_read_in_the_order_of_their_paths_subfolders_included(channel)
     table = readers.read(channel)
 
     assert table.columns[0].tolist() == [0, 1, 5, 4, 3, 2, 6]
-    assert table.origins == tuple((f"train/{names[number]}", 1) for number in [0, 1, 5, 4, 3, 2, 6])
+    assert table.sources == tuple((f"train/{names[number]}", 1) for number in [0, 1, 5, 4, 3, 2, 6])
 
 
 def test_a_row_is_found_again_in_its_file(channel):
@@ -119,7 +119,7 @@ def test_a_row_is_found_again_in_its_file(channel):
 
     table = readers.read(channel)
 
-    assert [table.place(row) for row in range(4)] == [
+    assert [table.locate_row(row) for row in range(4)] == [
         "row 1 of train/a.csv",
         "row 2 of train/a.csv",
         "row 1 of train/c/d.csv",
@@ -146,7 +146,7 @@ def test_hidden_underscored_and_empty_files_are_skipped_with_a_line_each(channel
 
     assert numbers(table).tolist() == [[1, 2]]
     hidden, empty = "its name, or its folder's, begins with . or _", "it has no rows"
-    assert table.notes == (
+    assert table.warnings == (
         f"train/.a.csv.crc is skipped: {hidden}",
         f"train/.ipynb_checkpoints/a.csv is skipped: {hidden}",
         f"train/_SUCCESS is skipped: {hidden}",
@@ -328,7 +328,7 @@ def test_names_are_found_where_a_column_of_numbers_begins_with_a_word(channel, c
         assert table.names == names
         assert len(table) == 2 * (content.count(b"\n") - (names is not None))
         words_only = all(cells.dtype == object for cells in table.columns)
-        assert len(table.notes) == 2 * (names is not None or words_only)
+        assert len(table.warnings) == 2 * (names is not None or words_only)
 
 
 def test_names_are_where_they_are_said_to_be(channel):
@@ -493,7 +493,7 @@ def test_a_pipe_that_appears_late_is_read_to_its_end(tmp_path):
     writer.join()
 
     assert numbers(table).tobytes() == values.tobytes()
-    assert table.place(4_999) == "row 5000 of train_0"
+    assert table.locate_row(4_999) == "row 5000 of train_0"
 
 
 def test_a_bad_row_of_a_pipe_is_found_though_a_pipe_is_read_once(tmp_path):

@@ -4,7 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussian_processes.data.preprocessing import PreprocessingOptions, learn
+from gaussian_processes.data.preprocessing import PreprocessingOptions
+from gaussian_processes.data.preprocessing import fit as fit_preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine
@@ -17,8 +18,10 @@ from gaussian_processes.model.model import EnsembleMember, Model
 def trained(rows=40, variance=True):
     rng = np.random.default_rng(41)
     x, y = rng.normal(size=(rows, 3)), rng.normal(7, 2, size=(rows, 1))
-    features = learn(x, y, [0, 0, 0], PreprocessingOptions(bias=2.0))
-    process = fit(GramMatrix(ArcCosine(1, 1), features.points(x), 0.1), features.targets(y))
+    features = fit_preprocessor(x, y, [0, 0, 0], PreprocessingOptions(bias=2.0))
+    process = fit(
+        GramMatrix(ArcCosine(1, 1), features.points(x), 0.1), features.standardized_targets(y)
+    )
     columns = tuple(Column(name, position) for position, name in enumerate("yabc"))
     member = EnsembleMember(features, process if variance else replace(process, factor=None))
     return Model(Schema(True, 4, columns[1:], columns[:1]), (member,))
@@ -34,7 +37,7 @@ def test_a_model_that_was_saved_predicts_the_same_bits(tmp_path, rows):
 
     loaded = artifact.load(tmp_path)
 
-    assert loaded.schema.outputs == 1
+    assert loaded.schema.output_count == 1
     expected, answer = model.predict(NEW, variance=True), loaded.predict(NEW, variance=True)
     np.testing.assert_array_equal(answer.mean, expected.mean)
     np.testing.assert_array_equal(answer.variance, expected.variance)
@@ -98,7 +101,7 @@ def test_strangers_in_the_folder_do_not_matter(tmp_path):
     (tmp_path / "model.tar.gz").write_bytes(b"not ours")
     tmp_path.chmod(0o555)
 
-    assert artifact.load(tmp_path).schema.outputs == 1
+    assert artifact.load(tmp_path).schema.output_count == 1
 
 
 # What a person, or another version, may have written into model.json.

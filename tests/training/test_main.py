@@ -474,9 +474,9 @@ def test_relevance_finds_the_column_that_matters(base, capsys):
     line = re.search("^relevance=(.*)$", capsys.readouterr().out, re.MULTILINE)[1]
     weights = [float(weight) for weight in line.split(", ")]
     assert weights[1] > 10 * max(weights[0], weights[2])
-    assert artifact.load(base / "model").members[0].preprocessor.relevance.tolist() == pytest.approx(
-        weights, rel=1e-2
-    )
+    assert artifact.load(base / "model").members[
+        0
+    ].preprocessor.relevance.tolist() == pytest.approx(weights, rel=1e-2)
 
 
 def test_panels_that_do_not_fit_into_memory_are_in_files_and_gone_afterwards(
@@ -776,7 +776,7 @@ def test_numbers_are_classes_where_it_is_said(alone):
     assert found["validation:accuracy"] > 0.96
     candidates = lines(alone / "output/data/candidates.csv")
     assert [line["scaling"] for line in candidates] == ["columns", "overall"]
-    assert artifact.load(alone / "model").schema.labels == tuple(range(10))
+    assert artifact.load(alone / "model").schema.classes == tuple(range(10))
 
 
 def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):

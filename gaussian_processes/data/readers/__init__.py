@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
-from gaussian_processes.data.schema import MISSING, number, word
+from gaussian_processes.data.schema import MISSING_MARKERS, normalize_category, parse_number
 from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker.environment import Channel
 
@@ -55,9 +55,9 @@ class Table:
         Of the columns, if the files have them.
     columns : tuple of ndarray of shape (n,)
         Of float64, with NaN where a value is missing, or of str, with None.
-    origins : sequence of (str, int)
+    sources : sequence of (str, int)
         The files that the rows come from, in their order, each with its number of rows.
-    notes : sequence of str
+    warnings : sequence of str
         One sentence for each file that was skipped, and for a first line that was taken for names.
     label_size : int or None
         How many of the first columns are targets, if the channel's content type says so.
@@ -65,8 +65,8 @@ class Table:
 
     names: tuple[str, ...] | None
     columns: tuple[Cells, ...]
-    origins: Sequence[tuple[str, int]]
-    notes: Sequence[str] = ()
+    sources: Sequence[tuple[str, int]]
+    warnings: Sequence[str] = ()
     label_size: int | None = None
 
     def __len__(self) -> int:
@@ -79,16 +79,16 @@ class Table:
         return len(self.columns)
 
     @property
-    def files(self) -> str:
+    def source_label(self) -> str:
         """Name the files in a sentence."""
-        first, *others = (name for name, _ in self.origins)
+        first, *others = (name for name, _ in self.sources)
         return f"{first} (and {len(others)} more)" if others else first
 
-    def name(self, position: int) -> str:
+    def column_name(self, position: int) -> str:
         """Name of a column: its own or, without one, its position."""
         return self.names[position] if self.names else str(position)
 
-    def call(self, position: int) -> str:
+    def column_label(self, position: int) -> str:
         """Name a column to a person, counted from 1."""
         return (
             f"column {position + 1} ({self.names[position]})"
@@ -96,7 +96,7 @@ class Table:
             else f"column {position + 1}"
         )
 
-    def place(self, row: int) -> str:
+    def locate_row(self, row: int) -> str:
         """Where a row, counted from 0, comes from, counted from 1 without blank lines and names.
 
         Examples
@@ -104,14 +104,14 @@ class Table:
         >>> Table(None, (np.zeros(3),), [("train/a.csv", 2), ("train/b.csv", 1)]).place(2)
         'row 1 of train/b.csv'
         """
-        ends = list(accumulate(rows for _, rows in self.origins))
-        name, rows = self.origins[file := bisect_right(ends, row)]
+        ends = list(accumulate(rows for _, rows in self.sources))
+        name, rows = self.sources[file := bisect_right(ends, row)]
         return f"row {row - ends[file] + rows + 1} of {name}"
 
-    def at(self, row: int, position: int) -> str:
+    def locate_cell(self, row: int, position: int) -> str:
         """Where a cell stands."""
-        line, _, file = self.place(row).partition(" of ")
-        return f"{line}, {self.call(position)} of {file}"
+        line, _, file = self.locate_row(row).partition(" of ")
+        return f"{line}, {self.column_label(position)} of {file}"
 
 
 @dataclass(frozen=True)
@@ -241,11 +241,12 @@ def _as_words(cells: Iterable[object]) -> Cells:
         if cell is None or cell != cell  # noqa: PLR0124
         else cell
         if isinstance(cell, str)
-        else word(cell)  # type: ignore[arg-type]
+        else normalize_category(cell)  # type: ignore[arg-type]
         for cell in cells
     ]
     return np.array(
-        [None if cell is None or cell.strip() in MISSING else cell for cell in words], object
+        [None if cell is None or cell.strip() in MISSING_MARKERS else cell for cell in words],
+        object,
     )
 
 
@@ -318,7 +319,9 @@ def _csv(file: _File, header: bool | None) -> _Part:
         first, lines = _first_row(file)
         if not first:
             return _Part(None, ())
-        if header is False or (header is None and all(number(cell) is not None for cell in first)):
+        if header is False or (
+            header is None and all(parse_number(cell) is not None for cell in first)
+        ):
             return _Part(None, _columns(file, 0))
         columns = _columns(file, lines)
         if header or _names_columns(first, columns):
@@ -332,7 +335,7 @@ def _csv(file: _File, header: bool | None) -> _Part:
 
 def _are_words(cells: Sequence[str]) -> bool:
     """Whether no cell is a number, as in a line of names."""
-    return all(number(cell) is None or not cell for cell in cells)
+    return all(parse_number(cell) is None or not cell for cell in cells)
 
 
 def _first_row(file: _File) -> tuple[list[str], int]:
@@ -353,7 +356,7 @@ def _names_columns(first: Sequence[str], columns: Sequence[Cells]) -> bool:
         return len(first) > 1 and _are_words(first)
     below = [cells.dtype != object and not np.isnan(cells).all() for cells in columns]
     return any(
-        number(cell) is None and numeric for cell, numeric in zip(first, below, strict=False)
+        parse_number(cell) is None and numeric for cell, numeric in zip(first, below, strict=False)
     )
 
 
@@ -384,7 +387,7 @@ def _counts(cells: Cells) -> bool:
 def _columns(file: _File, lines: int) -> tuple[Cells, ...]:
     """Columns of the rows below some lines."""
     try:
-        frame = _frame(file, lines, np.float64, MISSING | BOOLEANS)
+        frame = _frame(file, lines, np.float64, MISSING_MARKERS | BOOLEANS)
         if not frame.isna().to_numpy().any():
             return tuple(frame.to_numpy().T)
     except pd.errors.EmptyDataError:
@@ -393,9 +396,9 @@ def _columns(file: _File, lines: int) -> tuple[Cells, ...]:
         raise
     except ValueError:  # there are words
         pass
-    found = _frame(file, lines, None, MISSING).dtypes
+    found = _frame(file, lines, None, MISSING_MARKERS).dtypes
     kinds = {name: np.float64 if kind.kind in NUMBERS else str for name, kind in found.items()}
-    columns = tuple(map(_cells, _series(_frame(file, lines, kinds, MISSING))))
+    columns = tuple(map(_cells, _series(_frame(file, lines, kinds, MISSING_MARKERS))))
     if columns:
         _check_rows(file, lines, columns)
     return columns
@@ -428,7 +431,7 @@ def _cells(series: "pd.Series[Any]") -> Cells:
     )
     # Decimals, and whole numbers of more than 64 bits, are objects to pandas.
     if not series.map(lambda cell: isinstance(cell, bool)).any() and all(
-        word is None or number(word) is not None for word in words
+        word is None or parse_number(word) is not None for word in words
     ):
         return np.array([np.nan if word is None else float(word) for word in words], np.float64)
     return words
@@ -544,7 +547,7 @@ def _typed(cells: Sequence[object]) -> Cells:
         return np.array([np.nan if cell is None else cell for cell in cells], np.float64)
     words = _as_words(str(cell) if isinstance(cell, bool) else cell for cell in cells)
     # Numbers in quotes are numbers, as they are in CSV.
-    if all(word is None or number(word) is not None for word in words):
+    if all(word is None or parse_number(word) is not None for word in words):
         return np.array([np.nan if word is None else float(word) for word in words], np.float64)
     return words
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
-from gaussian_processes.data.schema import UNKNOWN, Schema, number
+from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema, parse_number
 from gaussian_processes.errors import UserError
 from gaussian_processes.serving.formats import recordio
 from gaussian_processes.serving.formats.negotiation import (
@@ -88,7 +88,7 @@ def estimated_decode_seconds(body: bytes, content_type: str | None, schema: Sche
     # Some kilobytes of Parquet can decompress to a million rows.
     if media_type == "application/x-parquet":
         return math.inf
-    vectorized = schema.plain and media_type in {"text/csv", "application/x-npy"}
+    vectorized = schema.finite_numbers_only and media_type in {"text/csv", "application/x-npy"}
     return len(body) * (NUMPY_SECONDS_PER_BYTE if vectorized else PYTHON_SECONDS_PER_BYTE)
 
 
@@ -122,7 +122,7 @@ class _ColumnMapping:
     @classmethod
     def by_name(cls, schema: Schema, names: Sequence[str]) -> "_ColumnMapping":
         """Map cells by the names of their columns."""
-        return cls(schema, schema.order(names), len(names))
+        return cls(schema, schema.column_order(names), len(names))
 
     @property
     def is_identity(self) -> bool:
@@ -142,14 +142,14 @@ class _ColumnMapping:
 def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
     """Encode a cell: a number as itself, a category as its code, a missing value as NaN."""
     feature = schema.features[index]
-    if type(cell) is float and feature.levels is None:
+    if type(cell) is float and feature.categories is None:
         return cell  # `decode` refuses what is not finite
-    if feature.levels is not None and isinstance(cell, float | str | bool):
-        code = feature.code(str(cell) if isinstance(cell, bool) else cell)
-        if code == UNKNOWN and schema.handle_unknown == "error":
-            categories = ", ".join(feature.levels)[:200]
+    if feature.categories is not None and isinstance(cell, float | str | bool):
+        code = feature.encode(str(cell) if isinstance(cell, bool) else cell)
+        if code == UNKNOWN_CATEGORY and schema.handle_unknown == "error":
+            categories = ", ".join(feature.categories)[:200]
             raise UserError(
-                f"row {row}, {schema.describe(index)} of the request is {quoted(cell)};"
+                f"row {row}, {schema.column_label(index)} of the request is {quoted(cell)};"
                 f" send one of {categories}"
             )
         if not math.isnan(code):
@@ -188,23 +188,23 @@ def _split_blocks(body: bytes) -> Iterator[bytes]:
 
 def _header(line: str, schema: Schema) -> list[str]:
     """Column names in the first line, if it holds the name of any feature; else none."""
-    if not schema.named:
+    if not schema.has_header:
         return []
     cells = [cell.strip() for cell in _split_cells(line)]
     # Names in another case make a header too, which is then refused for them.
     names = {feature.name.lower() for feature in schema.features}
     if names.isdisjoint(map(str.lower, cells)):
         return []
-    return [] if all(number(cell) is not None for cell in cells) else cells
+    return [] if all(parse_number(cell) is not None for cell in cells) else cells
 
 
 def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int) -> Array:
     """Decode lines of CSV, the first of which is row `first_row`."""
-    if not any(mapping.schema.levels):
+    if not any(mapping.schema.category_counts):
         rows = _parse_numbers(lines, mapping.width)
         if rows is not None:
             return rows if mapping.is_identity else rows[:, mapping.positions]
-    if mapping.schema.plain and mapping.is_identity:
+    if mapping.schema.finite_numbers_only and mapping.is_identity:
         raise _csv_error(lines, mapping.schema, first_row)
     encoded = []
     for row, line in enumerate(lines, first_row):
@@ -216,7 +216,7 @@ def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int)
 
 def _parse_cell(cell: str) -> float | str | None:
     """Value of a cell as JSON would have it: a number, a string, or None where it is missing."""
-    value = number(cell)
+    value = parse_number(cell)
     if value is None:
         return cell
     return None if math.isnan(value) else value
@@ -267,7 +267,7 @@ def _csv_line_error(line: str, schema: Schema, row: int) -> UserError:
         return _width_error(row, len(cells), columns)
     for index, cell in enumerate(cells):
         if _parse_numbers([cell], 1) is None:
-            hint = ", and no header" if row == 1 and not schema.named else ""
+            hint = ", and no header" if row == 1 and not schema.has_header else ""
             return _invalid_cell_error(schema, row, index, quoted(cell), hint)
     return UserError(
         f"row {row} of the request is {quoted(line)}; send numbers with commas between them"
@@ -314,9 +314,9 @@ def _decode_npy(body: bytes, schema: Schema) -> Array:
         )
     if rows.shape[1] != len(schema.features):
         raise _width_error(1, rows.shape[1], len(schema.features))
-    if schema.plain or rows.dtype.kind != "b":
+    if schema.finite_numbers_only or rows.dtype.kind != "b":
         rows = rows.astype(np.float64)
-    return rows if schema.plain else _encode_instances(rows.tolist(), schema)
+    return rows if schema.finite_numbers_only else _encode_instances(rows.tolist(), schema)
 
 
 def _decode_recordio(body: bytes, schema: Schema) -> Array:
@@ -333,7 +333,7 @@ def _decode_parquet(body: bytes, schema: Schema) -> Array:
 
     names, columns = readers.parquet(body, "the request")
     mapping = _ColumnMapping.identity(schema)
-    if schema.named:
+    if schema.has_header:
         mapping = _ColumnMapping.by_name(schema, names)
     encoded = []
     for row, values in enumerate(zip(*(column.tolist() for column in columns), strict=True), 1):
@@ -353,7 +353,7 @@ def _encode_instances(instances: Iterator[object] | Sequence[object], schema: Sc
         mapping, cells = identity, instance
         if isinstance(instance, dict):
             cells = instance.get("features")
-            if not isinstance(cells, list) and schema.named:
+            if not isinstance(cells, list) and schema.has_header:
                 names = tuple(instance)
                 if names not in mappings:
                     mappings[names] = _ColumnMapping.by_name(schema, names)
@@ -419,8 +419,8 @@ def _read_delimiter(expected: str, text: str, position: int) -> tuple[str, int]:
 def _invalid_cell_error(
     schema: Schema, row: int, index: int, value: str, hint: str = ""
 ) -> UserError:
-    cell = f"row {row}, {schema.describe(index)} of the request is {value}"
-    if schema.features[index].levels is not None:
+    cell = f"row {row}, {schema.column_label(index)} of the request is {value}"
+    if schema.features[index].categories is not None:
         return UserError(f"{cell}, not a category; send a string")
     return UserError(f"{cell}, not a finite number; send numbers only{hint}")
 

@@ -236,7 +236,7 @@ def test_another_content_type_is_unsupported_and_the_sentence_names_the_two(cont
 
 
 NAMED = Schema(
-    named=True,
+    has_header=True,
     width=5,
     features=(Column("age", 1), Column("colour", 2, ("blue", "red")), Column("size", 3)),
     targets=(Column("price", 0),),
