@@ -227,7 +227,11 @@ class DynamicBatcher:
             return _run(model, rows, variance)
         key = id(model), variance
         batch = before = self._latest.get(key)
-        if batch is None or batch.begun or model.estimated_seconds(batch.size + len(rows), variance) > most:
+        if (
+            batch is None
+            or batch.begun
+            or model.estimated_seconds(batch.size + len(rows), variance) > most
+        ):
             batch = self._latest[key] = Batch()
             mine = batch.join(rows)
             self._compute(key, batch, before, model)

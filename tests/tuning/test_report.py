@@ -160,7 +160,15 @@ def selected(page, jobs):
 
     def settled():
         charts = page.value(MARKS)
-        assert charts.keys() == {"training job", "projection", "l", "noise", "q", "1 - share", "axis"}
+        assert charts.keys() == {
+            "training job",
+            "projection",
+            "l",
+            "noise",
+            "q",
+            "1 - share",
+            "axis",
+        }
         return all(
             {name for name, *_ in points} == {f"job-{job}" for job in jobs}
             for points in charts.values()
