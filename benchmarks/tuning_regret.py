@@ -168,7 +168,7 @@ def search(name: str, strategy: str, jobs: int, parallel: int, seed: int) -> lis
         while len(running) < parallel and len(running) + len(found) < jobs:
             running.append(study.ask(asked.space.distributions))
         trial = running.pop(0)
-        values = asked.space.loaded(trial.params)
+        values = asked.space.from_optuna(trial.params)
         key = tuple(values.values())
         found.append(known.setdefault(key, asked.objective(values)))
         study.tell(trial, found[-1])
@@ -184,7 +184,7 @@ def best_of_grid(name: str) -> float:
 
 def _values(entry: NumericRange | CategoricalRange) -> Sequence[Value]:
     if isinstance(entry, CategoricalRange):
-        return entry.words
+        return entry.categories
     return (
         range(int(entry.least), int(entry.greatest) + 1)
         if entry.whole

@@ -31,7 +31,7 @@ from gaussian_processes.tuning.tuner import InterruptedSearchError, Tuner
 
 # Where searches go unless --out says so.
 FOLDER = Path("tuning")
-PLACES = {"process": LocalProcesses, "docker": DockerContainers, "sagemaker": SageMakerJobs}
+BACKENDS = {"process": LocalProcesses, "docker": DockerContainers, "sagemaker": SageMakerJobs}
 Do = Callable[[argparse.Namespace], None]
 Commands = Any  # argparse gives the type that holds subcommands no public name
 # As a shell says it of a program that Ctrl-C ended.
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--on",
-        choices=PLACES,
+        choices=BACKENDS,
         default="process",
         help="where the training jobs run (default process)",
     )
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _on_search(commands, _best, "print the best hyperparameters, as a training job's JSON")
     deploy = _on_search(commands, _deploy, "serve the best model")
     deploy.add_argument(
-        "--on", choices=PLACES, default="process", help="where to serve (default process)"
+        "--on", choices=BACKENDS, default="process", help="where to serve (default process)"
     )
     deploy.add_argument(
         "--port", type=_positive, default=8080, help="of a local endpoint (default 8080)"
@@ -155,7 +155,7 @@ def _run(asked: argparse.Namespace) -> None:
     try:
         search = Tuner(
             job,
-            _place(job, asked.on, folder),
+            _backend(job, asked.on, folder),
             folder,
             lambda name: _find(name, folder.parent),
             progress,
@@ -168,9 +168,9 @@ def _run(asked: argparse.Namespace) -> None:
     _conclude(found, folder)
 
 
-def _place(job: TuningJob, name: str, folder: Path) -> Backend:
-    place: Backend = PLACES[name](job, folder / "trials")
-    return place
+def _backend(job: TuningJob, name: str, folder: Path) -> Backend:
+    backend: Backend = BACKENDS[name](job, folder / "trials")
+    return backend
 
 
 def _conclude(found: Results, folder: Path) -> None:
@@ -183,7 +183,7 @@ def _conclude(found: Results, folder: Path) -> None:
         )
     if len(found.objectives) > 1:
         print(
-            f"{len(found.front)} training jobs are best in one way or another; they are in the report"
+            f"{len(found.pareto_front)} training jobs are best in one way or another; they are in the report"
         )
     print(f"table: {folder / results.TABLE}; pictures: {', '.join(map(str, pictures))}")
 

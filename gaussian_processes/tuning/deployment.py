@@ -81,28 +81,28 @@ def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
         "sagemaker": SageMakerJobs,
     }
     _heed_signals()
-    place = places[where](job, folder / "trials")
+    backend = places[where](job, folder / "trials")
     name = f"{job.name}-best-{time.strftime('%m%d%H%M%S')}"
-    place.start(name, found.hyperparameters(found.best))
+    backend.start(name, found.hyperparameters(found.best))
     try:
-        report = _ended(place, name)
+        report = _ended(backend, name)
     except KeyboardInterrupt:
-        place.stop([name])
-        _ended(place, name)
+        backend.stop([name])
+        _ended(backend, name)
         raise
     if report.state != COMPLETED:
         raise UserError(f"training the best hyperparameters failed: {report.failure}")
     return report.model
 
 
-def _ended(place: Backend, name: str) -> Report:
+def _ended(backend: Backend, name: str) -> Report:
     """Report of a training job at its end, which is waited for."""
     while True:
         with suppress(BackendBusyError):  # the next look will tell
-            report = place.poll([name])[name]
+            report = backend.poll([name])[name]
             if report.state != RUNNING:
                 return report
-        time.sleep(place.interval_seconds)
+        time.sleep(backend.interval_seconds)
 
 
 def _here(model: str, folder: Path) -> Path:

@@ -252,7 +252,7 @@ def _of_metrics(job: TuningJob) -> Iterator[str]:
 def _of_hyperparameters(job: TuningJob) -> Iterator[str]:
     """What the training program would refuse, of the static values and of the ends of the ranges."""
     ends = {
-        one.name: one.words
+        one.name: one.categories
         if isinstance(one, CategoricalRange)
         else [text(one.value(end)) for end in (0, 1)]
         for one in job.space

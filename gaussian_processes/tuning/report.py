@@ -216,7 +216,7 @@ class _Page:
                 name,
                 type="nominal",
                 title=entry.name,
-                sort=list(entry.words),
+                sort=list(entry.categories),
                 axis=alt.Axis(labelAngle=0),
             )
         drawn = self._points(alt.Chart().mark_point(filled=True, size=60), x)
@@ -398,9 +398,9 @@ def _rows(search: Results) -> list[dict[str, Any]]:
     order = sorted(
         range(len(lines)), key=lambda at: (search.rows[at].ended is None, search.rows[at].ended, at)
     )
-    front = {row.name for row in search.front}
+    front = {row.name for row in search.pareto_front}
     first = search.objectives[0]
-    judged = {row.name for row, _ in search.judged}
+    judged = {row.name for row, _ in search.evaluated}
     candidates = {row.name: losses for row, losses in search.candidates}
     rows, best = [], None
     for position, at in enumerate(order, start=1):

@@ -71,7 +71,7 @@ class Results:
         return tuple(found) if len(found) == len(self.objectives) else None
 
     @property
-    def judged(self) -> list[tuple[Row, tuple[float, ...]]]:
+    def evaluated(self) -> list[tuple[Row, tuple[float, ...]]]:
         """Jobs that count, with their losses: those that failed do not, whatever they printed before."""
         pairs = ((row, self.losses(row)) for row in self.rows if row.status in (COMPLETED, STOPPED))
         return [(row, losses) for row, losses in pairs if losses is not None]
@@ -83,11 +83,11 @@ class Results:
         Where none did, all that count.
         """
         return [
-            (row, losses) for row, losses in self.judged if row.status == COMPLETED
-        ] or self.judged
+            (row, losses) for row, losses in self.evaluated if row.status == COMPLETED
+        ] or self.evaluated
 
     @property
-    def front(self) -> list[Row]:
+    def pareto_front(self) -> list[Row]:
         """Candidates than which no other is better in one objective and no worse in the rest; the best first."""
         ranked = sorted(self.candidates, key=lambda pair: pair[1])
         return [
@@ -109,7 +109,7 @@ class Results:
             raise UserError(
                 f"no training job of {self.name} has given its objective; see the failures in its table"
             )
-        return self.front[0]
+        return self.pareto_front[0]
 
     def hyperparameters(self, row: Row) -> dict[str, str]:
         """All hyperparameters of a job, as its file has them."""

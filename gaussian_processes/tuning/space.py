@@ -62,7 +62,7 @@ class NumericRange:
         inside = min(max(round(real) if self.whole else real, self.least), self.greatest)
         return int(inside) if self.whole else inside
 
-    def holds(self, value: Value) -> bool:
+    def contains(self, value: Value) -> bool:
         """Whether a value lies within the range."""
         return self.least <= float(value) <= self.greatest
 
@@ -82,11 +82,11 @@ class NumericRange:
             )
         return FloatDistribution(self.least, self.greatest, log=self.scaling == LOGARITHMIC)
 
-    def stored(self, value: Value) -> Value:
+    def to_optuna(self, value: Value) -> Value:
         """Return a value as Optuna stores it."""
         return 1 - float(value) if self.scaling == REVERSE else value
 
-    def loaded(self, stored: Any) -> Value:
+    def from_optuna(self, stored: Any) -> Value:
         """Return the value that Optuna stores."""
         if self.scaling == REVERSE:
             return min(max(1 - float(stored), self.least), self.greatest)
@@ -117,52 +117,52 @@ class CategoricalRange:
     """A few words, none nearer to another than to the rest."""
 
     name: str
-    words: tuple[str, ...]
+    categories: tuple[str, ...]
     scaling: str = LINEAR
 
     @property
     def size(self) -> float:
         """How many values there are."""
-        return len(self.words)
+        return len(self.categories)
 
     @property
     def width(self) -> int:
         """How many coordinates a value has."""
-        return len(self.words)
+        return len(self.categories)
 
     def unit(self, value: Value) -> float:
         """Return the middle of the part between 0 and 1 that is a word's."""
-        return (self.words.index(str(value)) + 0.5) / len(self.words)
+        return (self.categories.index(str(value)) + 0.5) / len(self.categories)
 
     def value(self, unit: float) -> str:
         """Word at a number from 0 to 1."""
-        return self.words[min(int(unit * len(self.words)), len(self.words) - 1)]
+        return self.categories[min(int(unit * len(self.categories)), len(self.categories) - 1)]
 
-    def holds(self, value: Value) -> bool:
+    def contains(self, value: Value) -> bool:
         """Whether it is one of the words."""
-        return value in self.words
+        return value in self.categories
 
     def coordinates(self, value: Value) -> list[float]:
         """One coordinate a word, such that two words are 1 apart, as the ends of a range of numbers are."""
-        return [math.sqrt(0.5) * (word == value) for word in self.words]
+        return [math.sqrt(0.5) * (word == value) for word in self.categories]
 
     @property
     def distribution(self) -> BaseDistribution:
         """What Optuna takes these words for."""
-        return CategoricalDistribution(self.words)
+        return CategoricalDistribution(self.categories)
 
-    def stored(self, value: Value) -> Value:
+    def to_optuna(self, value: Value) -> Value:
         """Return a word as Optuna stores it."""
         return value
 
-    def loaded(self, stored: Any) -> Value:
+    def from_optuna(self, stored: Any) -> Value:
         """Return the word that Optuna stores."""
         return str(stored)
 
     def parse(self, string: str) -> Value:
         """Return the word that a training job was given; SageMaker's tuner puts quotes around it."""
         bare = string.strip('"')
-        return bare if bare in self.words else string
+        return bare if bare in self.categories else string
 
 
 Range = NumericRange | CategoricalRange
@@ -204,13 +204,13 @@ class Space:
         """Return the point that some values are, for a distance between such points to mean something."""
         return [number for entry in self for number in entry.coordinates(values[entry.name])]
 
-    def stored(self, values: Values) -> dict[str, Value]:
+    def to_optuna(self, values: Values) -> dict[str, Value]:
         """Return values as Optuna stores them."""
-        return {entry.name: entry.stored(values[entry.name]) for entry in self}
+        return {entry.name: entry.to_optuna(values[entry.name]) for entry in self}
 
-    def loaded(self, parameters: Mapping[str, Any]) -> dict[str, Value]:
+    def from_optuna(self, parameters: Mapping[str, Any]) -> dict[str, Value]:
         """Return the values that Optuna stores."""
-        return {entry.name: entry.loaded(parameters[entry.name]) for entry in self}
+        return {entry.name: entry.from_optuna(parameters[entry.name]) for entry in self}
 
 
 def text(value: Value) -> str:

@@ -51,7 +51,7 @@ def test_containers_find_what_processes_find(job_file, tmp_path, capsys):
     assert __main__.main([*command, "--on", "docker", "--out", str(tmp_path / "docker")]) == 0
     assert __main__.main([*command, "--on", "process", "--out", str(tmp_path / "process")]) == 0
 
-    inside, outside = (results.read(tmp_path / place).rows for place in ("docker", "process"))
+    inside, outside = (results.read(tmp_path / backend).rows for backend in ("docker", "process"))
     assert [row.values for row in inside] == [row.values for row in outside]
     for a, b in zip(inside, outside, strict=True):
         assert a.status == "Completed"
@@ -65,11 +65,11 @@ def test_containers_find_what_processes_find(job_file, tmp_path, capsys):
 
 def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_path):
     job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
-    place = DockerContainers(job, tmp_path / "trials")
+    backend = DockerContainers(job, tmp_path / "trials")
 
-    place.start(f"{tmp_path.name}-1", {"q": "-1"})
+    backend.start(f"{tmp_path.name}-1", {"q": "-1"})
     while (
-        report := place.poll([f"{tmp_path.name}-1"])[f"{tmp_path.name}-1"]
+        report := backend.poll([f"{tmp_path.name}-1"])[f"{tmp_path.name}-1"]
     ).state == "InProgress":
         time.sleep(0.1)
 
@@ -135,10 +135,10 @@ def test_what_a_killed_runner_leaves_is_taken_up(job_file, tmp_path):
 def test_a_container_that_can_not_start_is_not_left_behind(job_file, tmp_path):
     asked = json.loads(job_file.read_text())
     asked["TrainingJobDefinition"]["Environment"] = {"PATH": "/nowhere"}
-    place = DockerContainers(jobfile.check(asked, tmp_path, "docker"), tmp_path / "trials")
+    backend = DockerContainers(jobfile.check(asked, tmp_path, "docker"), tmp_path / "trials")
 
     with pytest.raises(UserError, match="docker run failed"):
-        place.start(f"{tmp_path.name}-1", {})
+        backend.start(f"{tmp_path.name}-1", {})
 
     assert not left(tmp_path)
 
@@ -176,7 +176,7 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
 @pytest.fixture
 def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
     """The loopback SageMaker, whose training jobs and endpoints are containers of the image, and moto's S3."""
-    monkeypatch.setitem(__main__.PLACES, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5))
+    monkeypatch.setitem(__main__.BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5))
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
     service = Service(tmp_path / "sagemaker", DockerContainers, lambda model: serve(model).url())
     server = Server(service)

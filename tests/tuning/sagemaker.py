@@ -53,7 +53,7 @@ class Service:
     folder : Path
         Where each training job has its /opt/ml, under its name.
     run : callable
-        Makes the place where training jobs run, of a job and a folder, as those of a search are made.
+        Makes the backend where training jobs run, of a job and a folder, as those of a search are made.
     serve : callable, optional
         Serves the model of a folder; gives the address. With it models are kept in S3, as SageMaker keeps them.
     throttled : Counter
@@ -65,7 +65,7 @@ class Service:
     folder: Path
     run: Callable[[TuningJob, Path], Backend]
     serve: Callable[[Path], str] | None = None
-    place: Backend | None = None
+    backend: Backend | None = None
     jobs: dict = field(default_factory=dict)
     tuning: dict = field(default_factory=dict)
     models: dict = field(default_factory=dict)
@@ -97,8 +97,8 @@ class Service:
                 "__type": "ResourceLimitExceeded",
                 "message": "The account-level service limit is 2 Instances",
             }
-        self.place = self.place or self.run(_as_tuning_job(asked), self.folder)
-        self.place.start(name, asked["HyperParameters"])
+        self.backend = self.backend or self.run(_as_tuning_job(asked), self.folder)
+        self.backend.start(name, asked["HyperParameters"])
         self.jobs[name] = {"asked": asked, "begun": time.time(), "report": Report(RUNNING)}
         return 200, {"TrainingJobArn": f"{ARN}:training-job/{name}"}
 
@@ -108,14 +108,14 @@ class Service:
                 "__type": "ValidationException",
                 "message": "The request was rejected because it has ended",
             }
-        self.place.stop([TrainingJobName])
+        self.backend.stop([TrainingJobName])
         return 200, {}
 
     def report(self, name: str) -> Report:
         """What is known of a training job; once it has ended, its model is in S3."""
         job = self.jobs[name]
         if job["report"].state == RUNNING:
-            job["report"] = self.place.poll([name])[name]
+            job["report"] = self.backend.poll([name])[name]
             if job["report"].state == COMPLETED and self.serve:
                 self._pack(Path(job["report"].model), _model_uri(name, job["asked"]))
         return job["report"]
@@ -364,7 +364,7 @@ class Server:
         if left := [
             name for name in self.service.jobs if self.service.report(name).state == RUNNING
         ]:
-            self.service.place.stop(left)
+            self.service.backend.stop(left)
         self.service.wait()
 
 

@@ -23,9 +23,9 @@ sys.path.insert(0, sys.argv[1])
 from tuning.toys import FAILING, search
 from gaussian_processes.tuning.progress import Progress
 one = search(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), FAILING + "\\ntime.sleep(0.5)")
-one._watch = Progress(8)
+one.watch = Progress(8)
 one.run()
-one._watch.close()
+one.watch.close()
 """
 BAR = re.compile(
     r"(\d)/8 \[(\d\d:\d\d)<([^,]+),[^\r]*, best (none yet|\S+), (\d) running, (\d) failed\]"

@@ -33,13 +33,13 @@ def test_every_coordinate_is_a_value_that_optuna_and_a_job_take(entry, unit):
     value = entry.value(unit)
     distribution = entry.distribution
 
-    assert entry.holds(value)
-    assert distribution._contains(distribution.to_internal_repr(entry.stored(value)))
+    assert entry.contains(value)
+    assert distribution._contains(distribution.to_internal_repr(entry.to_optuna(value)))
     assert entry.parse(text(value)) == value
     if entry.scaling == REVERSE:  # 1 - (1 - x) rounds
-        assert entry.loaded(entry.stored(value)) == pytest.approx(value, abs=1e-15)
+        assert entry.from_optuna(entry.to_optuna(value)) == pytest.approx(value, abs=1e-15)
     else:
-        assert entry.loaded(entry.stored(value)) == value
+        assert entry.from_optuna(entry.to_optuna(value)) == value
     assert (
         entry.value(entry.unit(value)) == pytest.approx(value, rel=1e-12, abs=1e-12)
         if not isinstance(value, str)

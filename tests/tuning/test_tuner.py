@@ -231,7 +231,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
             search(tmp_path, request(ResourceLimits=limits(1))).run()
         refused.append(True)
 
-    first._watch = watch
+    first.watch = watch
     first.run()
 
     assert refused
@@ -386,7 +386,8 @@ def test_several_objectives_have_a_front(tmp_path):
         a for a in points if not any(b != a and b[0] <= a[0] and b[1] <= a[1] for b in points)
     }
     assert {
-        (row.metrics["validation:RMSE"], -row.metrics["validation:NLPD"]) for row in found.front
+        (row.metrics["validation:RMSE"], -row.metrics["validation:NLPD"])
+        for row in found.pareto_front
     } == by_hand
 
 

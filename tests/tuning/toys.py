@@ -97,8 +97,8 @@ def search(
 ) -> Tuner:
     """A search over runs of a program."""
     job = jobfile.check(json.loads(json.dumps(asked)), folder, "process", changes)
-    place = LocalProcesses(job, folder / "trials", command=(sys.executable, "-S", "-c", program))
-    return Tuner(job, place, folder, parents or _none)
+    backend = LocalProcesses(job, folder / "trials", command=(sys.executable, "-S", "-c", program))
+    return Tuner(job, backend, folder, parents or _none)
 
 
 def run(folder: Path, asked: dict, program: str = BOWL, **more) -> Results:

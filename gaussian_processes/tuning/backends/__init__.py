@@ -23,7 +23,7 @@ class Report:
     model : str
         Where its model is: a folder, or an S3 address.
     metrics : mapping of str to float
-        Those that the place has read from the log itself.
+        Those that the backend has read from the log itself.
     """
 
     state: str

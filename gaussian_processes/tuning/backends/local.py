@@ -100,7 +100,8 @@ class LocalProcesses:
 
     def stop(self, names: Collection[str]) -> None:
         """Send SIGTERM, and after the grace that SageMaker gives, SIGKILL."""
-        for name in names:
+        # Those that an earlier run started have ended with it.
+        for name in self._children.keys() & set(names):
             child = self._children[name]
             child.told = child.told or time.monotonic()
             _signal(child.process, signal.SIGTERM)

@@ -80,7 +80,7 @@ class Strategy(BaseSampler, ABC):
         """Random numbers of one trial, whatever was drawn before."""
         return np.random.default_rng([self.seed, number])
 
-    def dice(self, number: int) -> random.Random:
+    def python_random(self, number: int) -> random.Random:
         """Return the same for libraries that take Python's own generator."""
         return random.Random(f"{self.seed} {number}")  # noqa: S311  a search is no secret
 
@@ -99,11 +99,11 @@ class Strategy(BaseSampler, ABC):
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
         """Propose, in Optuna's words."""
-        values, note = self.propose(trial.number, self.past(study, trial.number))
+        values, note = self.propose(trial.number, self.history(study, trial.number))
         if note:
             # Optuna's own samplers keep what they need to remember in the same way.
             study._storage.set_trial_system_attr(trial._trial_id, NOTE, dict(note))
-        return self.space.stored(values)
+        return self.space.to_optuna(values)
 
     def sample_independent(
         self,
@@ -115,7 +115,7 @@ class Strategy(BaseSampler, ABC):
         """Refuse: no value is ever left over."""
         raise NotImplementedError(f"{param_name} is not in the space of this search")
 
-    def past(self, study: Study, number: int = -1) -> History:
+    def history(self, study: Study, number: int = -1) -> History:
         """All trials of a study but `number`, which is being proposed."""
         seen: list[PastTrial] = []
         failed: list[PastTrial] = []
@@ -130,17 +130,20 @@ class Strategy(BaseSampler, ABC):
         ]
         for one in sorted(others, key=_ended):
             if one.state.is_finished() and one.values:
-                seen.append(self._known(one, signs))
+                seen.append(self._past_trial(one, signs))
             elif one.state.is_finished():
-                failed.append(self._known(one, signs))
+                failed.append(self._past_trial(one, signs))
             elif one.state == TrialState.RUNNING and one.params:
-                running.append(self._known(one, signs))
+                running.append(self._past_trial(one, signs))
         return History(seen, failed, running)
 
-    def _known(self, trial: FrozenTrial, signs: Sequence[int]) -> PastTrial:
+    def _past_trial(self, trial: FrozenTrial, signs: Sequence[int]) -> PastTrial:
         losses = tuple(sign * value for sign, value in zip(signs, trial.values or (), strict=False))
         return PastTrial(
-            trial.number, self.space.loaded(trial.params), losses, trial.system_attrs.get(NOTE, {})
+            trial.number,
+            self.space.from_optuna(trial.params),
+            losses,
+            trial.system_attrs.get(NOTE, {}),
         )
 
 

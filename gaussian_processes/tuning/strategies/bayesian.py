@@ -82,8 +82,8 @@ class Surrogate:
         noise = (process.noise_ratio + process.jitter) * process.signal_variance[0]
         return process.mean(points)[:, 0], np.sqrt(np.maximum(observed - noise, 1e-18))
 
-    def believing(self, z: Array) -> "Surrogate":
-        """Take for granted what is expected at points whose losses are not known yet, so that they promise no more."""
+    def fantasize(self, z: Array) -> "Surrogate":
+        """Take for granted what is expected at points whose losses are not known yet, so that they max_expected_improvement no more."""
         if not len(z):
             return self
         return replace(
@@ -114,7 +114,7 @@ class Bayesian(Strategy):
         values, improvement = self._best(generator, past)
         return values, {"expected_improvement": improvement}
 
-    def promise(self, number: int, past: History) -> float:
+    def max_expected_improvement(self, number: int, past: History) -> float:
         """Greatest improvement still expected, in standard deviations of how bad trials were; infinite for too few of them."""
         return np.inf if self._starting(past) else self._best(self.generator(number), past)[1]
 
@@ -135,9 +135,9 @@ class Bayesian(Strategy):
         self, generator: np.random.Generator, past: History
     ) -> tuple[dict[str, Value], float]:
         trials = [one.values for one in (*past.seen, *past.failed, *past.running)]
-        surrogate = surrogate_of(self.space, past)
+        surrogate = fit_surrogate(self.space, past)
         best = float(surrogate.y[: len(past.seen)].min())
-        surrogate = surrogate.believing(_z(self.space, [one.values for one in past.running]))
+        surrogate = surrogate.fantasize(_z(self.space, [one.values for one in past.running]))
         centers = [one.values for one in sorted(past.seen, key=lambda one: one.losses)[:CENTERS]]
 
         def judged(units: Array) -> list[tuple[float, dict[str, Value]]]:
@@ -215,11 +215,11 @@ def _hypercube(width: int, seed: int, turn: int) -> Array:
     return points
 
 
-def surrogate_of(space: Space, past: History) -> Surrogate:
+def fit_surrogate(space: Space, past: History) -> Surrogate:
     """Learn a Gaussian process of how bad trials are; a failed trial counts as the worst of those that were seen."""
     seen = np.array([one.losses[0] for one in past.seen])
     losses = np.concatenate([seen, np.full(len(past.failed), seen.max())])
-    y = _badness(losses)[:, np.newaxis]
+    y = transform_losses(losses)[:, np.newaxis]
     z = _z(space, [one.values for one in (*past.seen, *past.failed)])
     owners = np.repeat(np.arange(len(space)), [entry.width for entry in space])
     best = max((_prior(kernel, z, y, owners) for kernel in KERNELS), key=lambda found: found[0])
@@ -260,7 +260,7 @@ def _prior(
     return -found.fun, prior(found.x)
 
 
-def _badness(losses: Array) -> Array:
+def transform_losses(losses: Array) -> Array:
     """How bad losses are, standardised: half by the logarithm of the distance from the best, half by rank.
 
     To the distances that of the best quarter is added, which is what counts as near, and no less than `ALIKE`: how bad a bad

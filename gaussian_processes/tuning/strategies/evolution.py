@@ -26,8 +26,8 @@ SPREAD = 0.1
 class Evolution(Strategy):
     """What all have in common: genes, and inspyred's individuals made of trials."""
 
-    def _drawn(self, dice: random.Random) -> Genes:
-        return [dice.random() for _ in self.space]
+    def _random_genes(self, prng: random.Random) -> Genes:
+        return [prng.random() for _ in self.space]
 
     def _genes(self, one: PastTrial) -> Genes:
         """Genes as they were, not as they were rounded to a whole number; those of an earlier search have been lost."""
@@ -63,20 +63,20 @@ class Genetic(Evolution):
 
     def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return a child of the best so far, or a random individual while there are too few."""
-        dice = self.dice(number)
+        prng = self.python_random(number)
         if len(past.seen) < 2 or len(past.seen) + len(past.running) < POPULATION:
-            return self._proposal(self._drawn(dice))
-        arguments = _arguments(inspyred.ec.GA(dice), self.space)
+            return self._proposal(self._random_genes(prng))
+        arguments = _arguments(inspyred.ec.GA(prng), self.space)
         everyone = [self._individual(one, -one.losses[0]) for one in past.seen]
         # μ + λ: replacing over and over leaves the best of all there have been.
         population = inspyred.ec.replacers.plus_replacement(
-            dice, everyone[:POPULATION], [], everyone[POPULATION:], arguments
+            prng, everyone[:POPULATION], [], everyone[POPULATION:], arguments
         )
-        parents = inspyred.ec.selectors.tournament_selection(dice, population, arguments)
+        parents = inspyred.ec.selectors.tournament_selection(prng, population, arguments)
         children = inspyred.ec.variators.blend_crossover(
-            dice, [parent.candidate for parent in parents], arguments
+            prng, [parent.candidate for parent in parents], arguments
         )
-        return self._proposal(inspyred.ec.variators.gaussian_mutation(dice, children, arguments)[0])
+        return self._proposal(inspyred.ec.variators.gaussian_mutation(prng, children, arguments)[0])
 
 
 class ParticleSwarm(Evolution):
@@ -84,14 +84,14 @@ class ParticleSwarm(Evolution):
 
     def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return the next position of the particle that waits longest, or a new particle."""
-        dice = self.dice(number)
+        prng = self.python_random(number)
         paths = self._paths(past)
         flying = {one.note.get(PARTICLE) for one in past.running}
         waiting = [particle for particle in paths if particle not in flying]
         if not waiting or len(paths.keys() | flying) < POPULATION:
-            return self._proposal(self._drawn(dice), **{PARTICLE: number})
+            return self._proposal(self._random_genes(prng), **{PARTICLE: number})
         particle = waiting[0]
-        swarm = inspyred.swarm.PSO(dice)
+        swarm = inspyred.swarm.PSO(prng)
         arguments = _arguments(swarm, self.space)
         path = paths[particle]
         best = [
@@ -103,7 +103,7 @@ class ParticleSwarm(Evolution):
         swarm.archive = [best[0]]
         # inspyred asks which others a particle knows: all, of whom the best is what counts.
         swarm.topology = lambda *_: [[best[1]]]
-        moved = swarm.variator(dice, [swarm.population[0].candidate], arguments)[0]
+        moved = swarm.variator(prng, [swarm.population[0].candidate], arguments)[0]
         return self._proposal(moved, **{PARTICLE: particle})
 
     @staticmethod
@@ -130,22 +130,22 @@ class PAES(Evolution):
 
     def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
         """Return a mutant of the parent, or a random individual while there is none."""
-        dice = self.dice(number)
+        prng = self.python_random(number)
         if not past.seen:
-            return self._proposal(self._drawn(dice))
-        computation = inspyred.ec.emo.PAES(dice)
+            return self._proposal(self._random_genes(prng))
+        computation = inspyred.ec.emo.PAES(prng)
         arguments = _arguments(computation, self.space)
         computation.archiver = Archive()
         first, *others = (self._individual(one, _pareto(one)) for one in past.seen)
         computation.archive, parent = [first], first
         for other in others:
             parent = inspyred.ec.replacers.paes_replacement(
-                dice, None, [parent], [other], arguments
+                prng, None, [parent], [other], arguments
             )[0]
         # A mutant that is its parent to the last gene would be answered from what is known.
         for _ in range(100):
             mutant = inspyred.ec.variators.gaussian_mutation(
-                dice, [list(parent.candidate)], arguments
+                prng, [list(parent.candidate)], arguments
             )[0]
             if mutant != parent.candidate:
                 break

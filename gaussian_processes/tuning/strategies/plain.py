@@ -34,6 +34,6 @@ class Grid(Strategy):
         values: dict[str, Value] = {}
         for entry in reversed(self.space.ranges):
             assert isinstance(entry, CategoricalRange)  # noqa: S101  the job file is checked
-            position, digit = divmod(position, len(entry.words))
-            values[entry.name] = entry.words[digit]
+            position, digit = divmod(position, len(entry.categories))
+            values[entry.name] = entry.categories[digit]
         return {entry.name: values[entry.name] for entry in self.space}

@@ -106,8 +106,14 @@ def test_a_runner_that_was_killed_takes_up_the_jobs_it_had_started(tmp_path, ser
     service = serve()
     asked = request(ResourceLimits=limits(2, parallel=2))
     first = search(tmp_path, asked)
-    first._begin()
-    first._fill()  # and there it ends
+
+    def kill(_, running):
+        if running == 2:
+            raise KeyboardInterrupt  # which ends a run at once, and its jobs go on
+
+    first.watch = kill
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
 
     found = search(tmp_path, asked).run()
 
@@ -122,10 +128,10 @@ def test_a_refusal_is_said_in_awss_words(tmp_path, serve, monkeypatch):
         "StopTrainingJob",
         lambda *_, **__: (400, {"__type": "AccessDenied", "message": "not you"}),
     )
-    place = SageMakerJobs(jobfile.check(request(), tmp_path, "sagemaker"), tmp_path)
+    backend = SageMakerJobs(jobfile.check(request(), tmp_path, "sagemaker"), tmp_path)
 
     with pytest.raises(UserError, match=r"AWS refused StopTrainingJob \(AccessDenied\): not you"):
-        place.stop(["toy-1"])
+        backend.stop(["toy-1"])
 
 
 def test_being_throttled_for_long_is_said_in_a_sentence(serve, capsys, monkeypatch):

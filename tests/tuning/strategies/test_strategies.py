@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from gaussian_processes.tuning.space import LOGARITHMIC, CategoricalRange, NumericRange, Space
 from gaussian_processes.tuning.strategies.base import History, PastTrial
-from gaussian_processes.tuning.strategies.bayesian import Bayesian, surrogate_of
+from gaussian_processes.tuning.strategies.bayesian import Bayesian, fit_surrogate
 from gaussian_processes.tuning.strategies.evolution import PAES, Archive, Genetic, ParticleSwarm
 from gaussian_processes.tuning.strategies.plain import Grid, Random
 
@@ -45,7 +45,7 @@ def search(
         while len(running) < parallel and len(running) + len(found) < jobs:
             running.append(study.ask(space.distributions))
         trial = running.pop(0)
-        values = space.loaded(trial.params)
+        values = space.from_optuna(trial.params)
         found.append((values, objective(values)))
         study.tell(trial, found[-1][1])
     return found
@@ -93,17 +93,17 @@ def test_bayesian_never_repeats_itself_whatever_is_running():
 
 
 def test_what_is_running_promises_less():
-    """The law behind the fantasies: what is taken for granted lowers the improvement expected at that place."""
+    """The law behind the fantasies: what is taken for granted lowers the improvement expected there."""
     generator = np.random.default_rng(0)
     seen = [
         PastTrial(i, values, (bowl(values),), {})
         for i, values in enumerate(SPACE.at(u) for u in generator.random((10, 3)).tolist())
     ]
-    surrogate = surrogate_of(SPACE, History(seen, [], []))
+    surrogate = fit_surrogate(SPACE, History(seen, [], []))
     z = generator.normal(size=(1, surrogate.z.shape[1]))
     best_yet = float(surrogate.y.min())
 
-    before, after = (one.improvement(z, best_yet)[0] for one in (surrogate, surrogate.believing(z)))
+    before, after = (one.improvement(z, best_yet)[0] for one in (surrogate, surrogate.fantasize(z)))
 
     assert after < 0.2 * before
 
@@ -115,7 +115,7 @@ def test_expected_improvement_is_the_mean_of_the_improvement():
         PastTrial(i, values, (bowl(values),), {})
         for i, values in enumerate(SPACE.at(u) for u in generator.random((10, 3)).tolist())
     ]
-    surrogate = surrogate_of(SPACE, History(seen, [], []))
+    surrogate = fit_surrogate(SPACE, History(seen, [], []))
     z = generator.normal(size=(5, surrogate.z.shape[1]))
     mean, deviation = surrogate.predict(z)
 
@@ -133,7 +133,7 @@ def test_a_failed_trial_is_not_tried_nearby():
         for i, u in enumerate(np.random.default_rng(2).random((9, 3)).tolist())
     ]
     without, with_failure = (
-        surrogate_of(SPACE, History(seen, failed, []))
+        fit_surrogate(SPACE, History(seen, failed, []))
         for failed in ([], [PastTrial(9, values, (), {})])
     )
     z = np.array([SPACE.coordinates(values)])
@@ -145,7 +145,7 @@ def badness(losses):
     """How bad trials look to the surrogate."""
     units = np.random.default_rng(3).random((len(losses), 3)).tolist()
     seen = [PastTrial(i, SPACE.at(u), (losses[i],), {}) for i, u in enumerate(units)]
-    return surrogate_of(SPACE, History(seen, [], [])).y[:, 0]
+    return fit_surrogate(SPACE, History(seen, [], [])).y[:, 0]
 
 
 @given(
