@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.gp.sphere import project
+from gaussian_processes.gp.sphere import project_to_sphere
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -129,7 +129,7 @@ class Preprocessor:
             )
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             standardized = self.standardized(rows)
-            points = project(standardized * self.relevance, self.bias)
+            points = project_to_sphere(standardized * self.relevance, self.bias)
             wrong = _are_off(points)
             if self.projection == "unit":
                 wrong |= _are_off(standardized)

@@ -1,1 +1,1 @@
-"""Gaussian processes: kernels, regression, log marginal likelihood, ensembles, scores; arrays in, arrays out."""
+"""Gaussian processes: kernels, regression, marginal likelihood, ensembles, scores; on arrays."""

@@ -1,6 +1,6 @@
-"""Which noise, bias and relevance of the columns explain the observations best?
+"""Maximisation of the log marginal likelihood over noise, bias and relevances.
 
-Those of the highest log evidence (GPML section 5.4.1), found by L-BFGS with exact gradients.
+Type II maximum likelihood (GPML section 5.4.1), by L-BFGS with exact gradients.
 """
 
 from collections.abc import Sequence
@@ -13,29 +13,38 @@ from scipy.optimize import minimize
 
 from gaussian_processes.gp.kernels import ArcCosine, cosine_distances
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
-from gaussian_processes.gp.sphere import project, project_to_sphere_vjp
+from gaussian_processes.gp.sphere import project_to_sphere, project_to_sphere_vjp
 from gaussian_processes.linalg.cholesky import TILE_ROWS, slices
 from gaussian_processes.linalg.parallel import WorkerPool
 
 Array = NDArray[np.float64]
 
-# Rows that the evidence is computed on, at most. A search takes some twenty factorisations and inverses, whose cost grows
-# with the cube of the rows; what a row beyond these would still teach about a handful of numbers is little.
+# Rows that the likelihood is computed on, at most. A search takes some twenty factorisations and
+# inverses, whose cost grows with the cube of the rows; what a row beyond these would still teach
+# about a handful of numbers is little.
 MAX_ROWS = 2_000
-# Rows on which the search begins: a sixtieth of the cost of all, and it ends where the rest of the way is short.
+# Rows of the subset on which a search starts: a sixtieth of the cost of all, and it ends where the
+# rest of the way is short.
 SUBSET_ROWS = 500
-# The noise that few rows are believed, at least: they may leave none to see, and where there is next to none the slope is flat.
+# The least noise that a subset may start the search on all rows from: it may leave none to see, and
+# where there is next to none the likelihood is flat.
 SUBSET_MIN_NOISE_RATIO = 1e-4
 BOUNDS = {
-    # Rounding ends what a smaller noise could mean; above 100 times the signal there is nothing but noise.
+    # Rounding ends what a smaller noise could mean; above 100 times the signal there is only noise.
     "noise_ratio": (1e-10, 1e2),
-    # On standardised columns: below, rows are compared by direction alone; above, the kernel is that of a straight line.
+    # On standardised columns: below, rows are compared by direction alone; above, the kernel is
+    # that of a straight line.
     "bias": (1e-2, 1e3),
-    # A column of a thousandth of another's weight does not matter to the kernel.
+    # A column of a thousandth of another's relevance does not matter to the kernel.
     "relevance": (1e-3, 1e3),
 }
-# The evidence may have several maxima: much noise and a smooth function, or little noise and a rough one.
+# The likelihood may have several maxima: much noise and a smooth function, or little noise and a
+# rough one.
 INITIAL_VALUES = ({"noise_ratio": 0.1, "bias": 1.0}, {"noise_ratio": 0.01, "bias": 10.0})
+# A search ends when a step gains a row less than 1e-6 nats: of 2,000 rows a likelihood that is
+# 1.002 times as high. Eight steps are usual; a hundred keep a search in many columns, each of whose
+# steps is a factorisation, within minutes.
+LBFGS_OPTIONS = {"ftol": 1e-6, "maxiter": 100}
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,11 @@ class KernelParameters:
     ----------
     kernel : ArcCosine
     noise_ratio : float
-        λ, against a kernel whose value at equal points is 1.
+        λ = σ²ₙ/σ²_f.
     bias : float
         The constant coordinate that is appended to every row.
     relevance : ndarray of shape (d,)
-        What every standardised column is multiplied by (automatic relevance determination, GPML section 5.1).
+        Inverse length scale of every standardised column: automatic relevance determination.
     """
 
     kernel: ArcCosine
@@ -60,7 +69,7 @@ class KernelParameters:
 
     def points(self, z: Array) -> Array:
         """Points of norm 1, of shape (n, d + 1), for standardised rows of shape (n, d)."""
-        return project(z * self.relevance, self.bias)
+        return project_to_sphere(z * self.relevance, self.bias)
 
 
 @dataclass(frozen=True)
@@ -82,21 +91,15 @@ class TrainingData:
     sample_weight: Array
 
     def subset(self) -> "TrainingData":
-        """Return every so many-th of them, `SUBSET_ROWS` at most."""
+        """Return every k-th observation, `SUBSET_ROWS` at most."""
         step = -(-len(self.z) // SUBSET_ROWS)
         return TrainingData(self.z[::step], self.y[::step], self.sample_weight[::step])
 
     def condition(self, parameters: KernelParameters) -> GaussianProcess:
         """Condition the process of these parameters on the observations."""
-        return fit(
-            GramMatrix(
-                parameters.kernel,
-                parameters.points(self.z),
-                parameters.noise_ratio,
-                self.sample_weight,
-            ),
-            self.y,
-        )
+        points = parameters.points(self.z)
+        matrix = GramMatrix(parameters.kernel, points, parameters.noise_ratio, self.sample_weight)
+        return fit(matrix, self.y)
 
 
 def maximize_log_marginal_likelihood(
@@ -112,32 +115,31 @@ def maximize_log_marginal_likelihood(
     parameters : KernelParameters
         The values of the parameters that stay as they are, and of `relevance` to start from.
     names : sequence of str
-        Of `noise`, `bias` and `relevance`: those to find. The relevance is found last, with the bias that is best without:
-        only their ratio matters to a point of the sphere.
+        Of `noise_ratio`, `bias` and `relevance`: the parameters to maximise over. The relevances
+        come last, with the bias that is best without them: only their ratio matters to a point of
+        the sphere.
     data : TrainingData
     start : KernelParameters, optional
-        Where to start in place of `INITIAL_VALUES`: what was found on fewer rows, or with a kernel that resembles this one.
+        Where to start, instead of at `INITIAL_VALUES`: what was found with fewer rows, or with a
+        kernel that resembles this one.
 
     Returns
     -------
-    Prior
-        Of the highest evidence that was found.
+    KernelParameters
+        The best maximum that was found.
     """
     scalars = [name for name in names if name != "relevance"]
     if scalars:
-        starts = [{name: getattr(start, name) for name in scalars}] if start else INITIAL_VALUES
-        climbs = (
-            _optimize(
-                _with(parameters, scalars, np.log([one[name] for name in scalars])), scalars, data
-            )
-            for one in starts
-        )
-        parameters = max(climbs, key=lambda climb: climb[0])[1]
+        initial_values = [_scalars(start, scalars)] if start else INITIAL_VALUES
+        maxima = []
+        for values in initial_values:
+            logs = np.log([values[name] for name in scalars])
+            maxima.append(_optimize(_with_logs(parameters, scalars, logs), scalars, data))
+        parameters = max(maxima, key=lambda maximum: maximum[0])[1]
     if "relevance" in names:
-        parameters = replace(
-            parameters, relevance=start.relevance if start else parameters.relevance
-        )
-        parameters = _optimize(parameters, [name for name in names if name != "bias"], data)[1]
+        if start:
+            parameters = replace(parameters, relevance=start.relevance)
+        _, parameters = _optimize(parameters, [name for name in names if name != "bias"], data)
     return parameters
 
 
@@ -148,45 +150,17 @@ def maximize_log_marginal_likelihood_on_subset(
     start: KernelParameters | None = None,
 ) -> KernelParameters:
     """Maximise the log marginal likelihood of `SUBSET_ROWS` observations, to start from on all."""
-    found = maximize_log_marginal_likelihood(parameters, names, data.subset(), start)
+    maximum = maximize_log_marginal_likelihood(parameters, names, data.subset(), start)
     if "noise_ratio" in names and len(data.z) > SUBSET_ROWS:
-        found = replace(found, noise_ratio=max(found.noise_ratio, SUBSET_MIN_NOISE_RATIO))
-    return found
-
-
-def _optimize(
-    parameters: KernelParameters, names: Sequence[str], data: TrainingData
-) -> tuple[float, KernelParameters]:
-    """Maximise in the logarithms of `names`; return the maximum and where it is."""
-
-    def loss(logs: Array) -> tuple[float, Array]:
-        value, gradient = log_marginal_likelihood_and_gradient(_with(parameters, names, logs), data)
-        return -value / len(data.z), -np.concatenate([gradient[name] for name in names]) / len(
-            data.z
-        )
-
-    values = [np.atleast_1d(getattr(parameters, name)) for name in names]
-    bounds = [
-        np.log(BOUNDS[name]) for name, value in zip(names, values, strict=True) for _ in value
-    ]
-    # Ends when a step gains a row less than 1e-6 nats: of 2,000 rows a likelihood that is 1.002 times as high. Eight steps are
-    # usual; a hundred keep a search in many columns, each of whose steps is a factorisation, within minutes.
-    options = {"ftol": 1e-6, "maxiter": 100}
-    with WorkerPool():  # a BLAS of several threads would spend longer on waking them than on the few numbers of a step
-        found = minimize(
-            loss,
-            np.log(np.concatenate(values)),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options=options,
-        )
-    return -found.fun, _with(parameters, names, found.x)
+        noise_ratio = max(maximum.noise_ratio, SUBSET_MIN_NOISE_RATIO)
+        maximum = replace(maximum, noise_ratio=noise_ratio)
+    return maximum
 
 
 def at_bounds(parameters: KernelParameters, names: Sequence[str]) -> list[str]:
-    """Those of the scalar parameters that the search would have taken further, had it been allowed to."""
-    logs = {name: np.log(getattr(parameters, name)) for name in names if name != "relevance"}
+    """Names of the scalar parameters that the search has left at one of their `BOUNDS`."""
+    scalars = [name for name in names if name != "relevance"]
+    logs = {name: np.log(value) for name, value in _scalars(parameters, scalars).items()}
     return [
         name
         for name, log in logs.items()
@@ -194,22 +168,10 @@ def at_bounds(parameters: KernelParameters, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _with(parameters: KernelParameters, names: Sequence[str], logs: Array) -> KernelParameters:
-    """Replace the parameters `names` by the exponentials of concatenated logarithms."""
-    values: dict[str, Any] = {}
-    position = 0
-    for name in names:
-        size = np.size(getattr(parameters, name))
-        value = np.exp(logs[position : position + size])
-        values[name] = value if name == "relevance" else float(value[0])
-        position += size
-    return replace(parameters, **values)
-
-
 def log_marginal_likelihood_and_gradient(
     parameters: KernelParameters, data: TrainingData
 ) -> tuple[float, dict[str, Array]]:
-    """Log evidence of observations, and its gradient in the logarithm of every parameter.
+    """Log marginal likelihood, and its gradient in the logarithm of every parameter.
 
     Parameters
     ----------
@@ -226,31 +188,69 @@ def log_marginal_likelihood_and_gradient(
 
     Notes
     -----
-    ½ tr((α αᵀ/a - M⁻¹) ∂M/∂p), summed over the targets: GPML eq. 5.9. One inverse serves every parameter: the gradient is
-    first taken in the points, then pulled back through the projection.
+    GPML eq. 5.9: ½ tr((α αᵀ/σ²_f - M⁻¹) ∂M/∂θ), summed over the targets. One inverse serves every
+    parameter: the gradient is first taken in the points, then in what was projected to them.
     """
     process = replace(data, y=data.y[:, data.y.any(axis=0)]).condition(parameters)
-    points, sensitivity = process.points, _sensitivity(process)
+    points, in_matrix = process.points, _gradient_in_matrix(process)
 
-    def by_points(rows: slice) -> Array:
-        slope = parameters.kernel.derivative(cosine_distances(points[rows], points))
-        return 2 * (sensitivity[rows] * slope) @ points
+    def gradient_in_points(rows: slice) -> Array:
+        derivative = parameters.kernel.derivative(cosine_distances(points[rows], points))
+        return 2 * (in_matrix[rows] * derivative) @ points
 
-    with WorkerPool() as over:
-        in_points = np.concatenate(list(over(by_points, slices(len(points), TILE_ROWS))))
-    # The term of a point with itself is along its radius, and the pulling back takes that away.
+    with WorkerPool() as pool:
+        in_points = np.concatenate(list(pool(gradient_in_points, slices(len(points), TILE_ROWS))))
+    # A point's term with itself is along its radius, which the projection's Jacobian takes away.
     in_columns = project_to_sphere_vjp(data.z * parameters.relevance, parameters.bias, in_points)
+    in_noise_ratio = (in_matrix.diagonal() / data.sample_weight).sum()
     return process.log_marginal_likelihood(), {
-        "noise_ratio": np.array(
-            [parameters.noise_ratio * (sensitivity.diagonal() / data.sample_weight).sum()]
-        ),
+        "noise_ratio": np.array([parameters.noise_ratio * in_noise_ratio]),
         "bias": np.array([parameters.bias * in_columns[:, -1].sum()]),
         "relevance": parameters.relevance * (in_columns[:, :-1] * data.z).sum(axis=0),
     }
 
 
-def _sensitivity(process: GaussianProcess) -> Array:
-    """Derivative of the log evidence in every number of M: ½ (α αᵀ/a - M⁻¹), summed over the targets."""
-    weights = process.alpha / np.sqrt(process.signal_variance)
-    sensitivity: Array = (weights @ weights.T - weights.shape[1] * process.inverse()) / 2
-    return sensitivity
+def _gradient_in_matrix(process: GaussianProcess) -> Array:
+    """∂/∂M of the log marginal likelihood: ½ (α αᵀ/σ²_f - M⁻¹), summed over the targets."""
+    scaled = process.alpha / np.sqrt(process.signal_variance)
+    gradient: Array = (scaled @ scaled.T - scaled.shape[1] * process.inverse()) / 2
+    return gradient
+
+
+def _optimize(
+    parameters: KernelParameters, names: Sequence[str], data: TrainingData
+) -> tuple[float, KernelParameters]:
+    """Maximise in the logarithms of `names`; return the maximum per row and where it is."""
+
+    def loss(logs: Array) -> tuple[float, Array]:
+        at = _with_logs(parameters, names, logs)
+        value, gradient = log_marginal_likelihood_and_gradient(at, data)
+        slope = np.concatenate([gradient[name] for name in names])
+        return -value / len(data.z), -slope / len(data.z)
+
+    values = [np.atleast_1d(getattr(parameters, name)) for name in names]
+    bounds: list[Array] = []
+    for name, value in zip(names, values, strict=True):
+        bounds += [np.log(BOUNDS[name])] * len(value)
+    initial = np.log(np.concatenate(values))
+    with WorkerPool():  # BLAS of several threads would take longer to wake them than a step does
+        found = minimize(
+            loss, initial, jac=True, method="L-BFGS-B", bounds=bounds, options=LBFGS_OPTIONS
+        )
+    return -found.fun, _with_logs(parameters, names, found.x)
+
+
+def _scalars(parameters: KernelParameters, names: Sequence[str]) -> dict[str, float]:
+    return {name: getattr(parameters, name) for name in names}
+
+
+def _with_logs(parameters: KernelParameters, names: Sequence[str], logs: Array) -> KernelParameters:
+    """Replace the parameters `names` by the exponentials of concatenated logarithms."""
+    values: dict[str, Any] = {}
+    position = 0
+    for name in names:
+        size = np.size(getattr(parameters, name))
+        value = np.exp(logs[position : position + size])
+        values[name] = value if name == "relevance" else float(value[0])
+        position += size
+    return replace(parameters, **values)

@@ -1,8 +1,26 @@
-"""What does a Gaussian process say about new points, once it has seen some?
+"""Exact Gaussian-process regression: posterior mean, variance, and log marginal likelihood.
 
-Notation and algorithms of Rasmussen & Williams, Gaussian Processes for Machine Learning (GPML), 2006: targets y with the
-prior y ~ N(0, a M), M = K + λ W⁻¹, where K is the kernel's Gram matrix, λ the noise variance against a kernel whose value at
-equal points is 1, W the weights of the observations (1, usually), and a the signal variance, which has a closed form.
+Symbols and algorithms of C. E. Rasmussen and C. K. I. Williams, *Gaussian Processes for Machine
+Learning* (GPML), 2006. The prior covariance of the targets is σ²_f M with M = K + λ W⁻¹, so that
+one factor of M serves every target, and σ²_f has a closed form.
+
+===============  =========================================  ==================================
+Symbol           Attribute                                  Equation of GPML
+===============  =========================================  ==================================
+X                `GaussianProcess.points`                   section 2.2; one observation a row
+k(x, x')         `GaussianProcess.kernel`                   section 4.1; 1 where x = x'
+σ²_f             `GaussianProcess.signal_variance`          2.31; yᵀα/n, the maximum of 2.30
+λ = σ²ₙ/σ²_f     `GramMatrix.noise_ratio`                   σ²ₙ of 2.20
+W                `GramMatrix.sample_weight`                 W = I in 2.20; the noise is σ²ₙ/w
+diag W⁻¹         `GramMatrix.noise_scale`
+M                `GramMatrix`                               2.20, over σ²_f
+L                `GaussianProcess.factor`                   algorithm 2.1, line 2, of M
+α = M⁻¹ y        `GaussianProcess.alpha`                    algorithm 2.1, line 3, times σ²_f
+E f(x*)          `GaussianProcess.mean`                     2.25
+V y(x*)          `GaussianProcess.variance`                 2.26, plus σ²ₙ
+log p(y | X)     `GaussianProcess.log_marginal_likelihood`  2.30
+E, V y_i | y_-i  `GaussianProcess.leave_one_out`            5.12
+===============  =========================================  ==================================
 """
 
 import math
@@ -30,18 +48,20 @@ from gaussian_processes.resources import available_cpus
 
 Array = NDArray[np.float64]
 
-# New points to a chunk: enough columns for BLAS to run at speed, few enough for every core to have some.
-CHUNK = 64
-# Pairs of new points and old whose kernels a core computes at once: for one to five milliseconds; the threads of a team take a
-# third of one to start.
-PAIRS = 1 << 19
+# New points of one product: enough columns for BLAS to run at speed, few enough for every core to
+# have some.
+CHUNK_ROWS = 64
+# Pairs of new points and observations in a task, which takes a core one to five milliseconds; to
+# start the threads of a pool takes a third of one.
+TASK_PAIRS = 1 << 19
 
 
 def working_bytes(rows: int, columns: int, cores: int) -> int:
     """Memory that a fit and its predictions take besides the factor, in bytes.
 
-    The rows five times (as they were read, filled in, standardised, weighted, and as points); and for every busy core a copy
-    of the points and, in its largest task, leaving one out, `cholesky.TILE_ROWS` columns of the inverse.
+    The rows five times (as they were read, imputed, standardised, scaled by their relevances, and
+    as points); and for every busy core a copy of the points and, in its largest task, leaving one
+    out, `cholesky.TILE_ROWS` columns of the inverse.
     """
     busy = min(cores, len(slices(rows, TILE_ROWS)))
     return 8 * rows * (5 * columns + busy * (columns + TILE_ROWS))
@@ -49,7 +69,7 @@ def working_bytes(rows: int, columns: int, cores: int) -> int:
 
 @dataclass(frozen=True)
 class GramMatrix:
-    """M = K + λ W⁻¹ of n points, block by block.
+    """Covariance matrix M = K + λ W⁻¹ of n noisy observations, over σ²_f, block by block.
 
     Parameters
     ----------
@@ -59,7 +79,8 @@ class GramMatrix:
     noise_ratio : float
         λ, at least 0.
     sample_weight : ndarray of shape (n,), optional
-        The diagonal of W, positive: an observation of weight 2 is as good as two that agree. 1 unless it is given.
+        The diagonal of W, positive: an observation of weight 2 is as good as two that agree. 1
+        unless it is given.
     """
 
     kernel: ArcCosine
@@ -73,7 +94,7 @@ class GramMatrix:
 
     @property
     def noise_scale(self) -> Array:
-        """Diagonal of W⁻¹, of shape (n,): the noise of every observation against that of one of weight 1."""
+        """Diagonal of W⁻¹, of shape (n,): noise variances over that of weight 1."""
         return np.ones(len(self)) if self.sample_weight is None else 1 / self.sample_weight
 
     def block(self, rows: slice, columns: slice) -> Array:
@@ -86,23 +107,27 @@ class GramMatrix:
         return block
 
     def product(self, x: Array) -> Array:
-        """M x, of shape (n, t) for x of shape (n, t); every block below the diagonal serves twice."""
+        """Matrix product M x, of shape (n, t) for x of shape (n, t), without storing M."""
         y = np.zeros_like(x)
+        with WorkerPool() as pool:
+            panels = slices(len(self))
+            products = pool(lambda columns: self._panel_product(columns, x), panels)
+            for columns, product in zip(panels, products, strict=True):
+                y[columns.start :] += product
+        return y
 
-        def part(columns: slice) -> tuple[slice, Array]:
-            below = slice(columns.start, len(self))
-            y = np.zeros_like(x[below])
-            for rows in slices(len(y)):
-                here = slice(below.start + rows.start, below.start + rows.stop)
-                block = self.block(here, columns)
-                y[rows] += block @ x[columns]
-                if here != columns:
-                    y[: columns.stop - columns.start] += block.T @ x[here]
-            return below, y
+    def _panel_product(self, columns: slice, x: Array) -> Array:
+        """Part of M x, from row `columns.start` on, of M's blocks at and below a diagonal block.
 
-        with WorkerPool() as over:
-            for below, share in over(part, slices(len(self))):
-                y[below] += share
+        Every block below the diagonal serves twice, as itself and transposed.
+        """
+        y = np.zeros_like(x[columns.start :])
+        for part in slices(len(y)):
+            rows = slice(columns.start + part.start, columns.start + part.stop)
+            block = self.block(rows, columns)
+            y[part] += block @ x[columns]
+            if rows != columns:
+                y[: columns.stop - columns.start] += block.T @ x[rows]
         return y
 
 
@@ -116,17 +141,17 @@ class GaussianProcess:
     noise_ratio : float
         λ, as asked for.
     jitter : float
-        What had to be added to λ for the matrix to be positive definite: usually 0.
+        What had to be added to λ for M to be positive definite: usually 0.
     points : ndarray of shape (n, d)
-        Where it was observed; rows of norm 1.
+        X; rows of norm 1.
     alpha : ndarray of shape (n, t)
         α = M⁻¹ y.
     signal_variance : ndarray of shape (t,)
-        a, of each target.
+        σ²_f of each target.
     factor : Factor or None
         L of M. Without it there are means, but no variances.
     iterations : int
-        How many iterations refined the weights, in mixed precision.
+        Iterations of conjugate gradients that α took: 0 in float64.
     """
 
     kernel: ArcCosine
@@ -139,22 +164,22 @@ class GaussianProcess:
     iterations: int = 0
 
     def mean(self, points: Array) -> Array:
-        """Mean at new points: of shape (m, t) for points of shape (m, d). GPML eq. 2.25."""
-        many = CHUNK * max(1, PAIRS // (CHUNK * len(self.points)))
+        """Posterior mean, of shape (m, t), at new points of shape (m, d): GPML eq. 2.25."""
         mean = np.empty((len(points), self.alpha.shape[1]))
 
-        def fill(rows: slice) -> None:
-            here, there = points[rows], mean[rows]
-            for chunk in slices(len(here), CHUNK):
-                np.matmul(self._kernels(here[chunk]), self.alpha, out=there[chunk])
+        def predict(rows: slice) -> None:
+            for chunk in slices(rows.stop - rows.start, CHUNK_ROWS):
+                at = slice(rows.start + chunk.start, rows.start + chunk.stop)
+                np.matmul(self._cross_covariance(points[at]), self.alpha, out=mean[at])
 
-        with WorkerPool() as over:
-            for _ in over(fill, _even_slices(len(points), many)):
+        task_rows = CHUNK_ROWS * max(1, TASK_PAIRS // (CHUNK_ROWS * len(self.points)))
+        with WorkerPool() as pool:
+            for _ in pool(predict, _even_slices(len(points), task_rows)):
                 pass
         return mean
 
     def variance(self, points: Array) -> Array:
-        """Variance of a new observation of weight 1, noise included, at new points.
+        """Posterior variance of a new observation of weight 1, noise included.
 
         Parameters
         ----------
@@ -163,7 +188,7 @@ class GaussianProcess:
         Returns
         -------
         ndarray of shape (m, t)
-            a (1 + λ - ‖L⁻¹ k(x*)‖²): GPML eq. 2.26, which is of the function, and the noise.
+            σ²_f (1 + λ - ‖L⁻¹ k(x*)‖²): GPML eq. 2.26, which is of the function, and the noise.
 
         Raises
         ------
@@ -173,37 +198,41 @@ class GaussianProcess:
         return self.mean_and_variance(points)[1]
 
     def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
-        """`mean` and `variance` at new points, each of shape (m, t), from kernels that are computed once."""
-        factor, total = self._kept_factor, 1 + self.noise_ratio + self.jitter
+        """`mean` and `variance` at new points, each of shape (m, t), of one cross-covariance."""
+        factor = self._kept_factor
         mean, explained = np.empty((len(points), self.alpha.shape[1])), np.empty(len(points))
         chunks = _even_slices(len(points), factor.at_once)
 
-        def fill(rows: slice) -> None:
-            kernel = self._kernels(points[rows])
-            np.matmul(kernel, self.alpha, out=mean[rows])
-            explained[rows] = squared_norms(factor.solve_lower(kernel.T, inside))
+        def predict(rows: slice) -> None:
+            covariance = self._cross_covariance(points[rows])
+            np.matmul(covariance, self.alpha, out=mean[rows])
+            # GPML, algorithm 2.1, line 5.
+            explained[rows] = squared_norms(factor.solve_lower(covariance.T, inner))
 
-        with WorkerPool() as over:
-            # Every core takes chunks of its own, if there are enough; else all of them share one after the other.
-            alone = len(chunks) > 1 and len(chunks) >= available_cpus()
-            outside, inside = (over, map) if alone else (map, over)
-            for _ in outside(fill, chunks):
+        with WorkerPool() as pool:
+            # Every core takes chunks of its own, if there are enough; else all cores share each.
+            one_core_each = len(chunks) > 1 and len(chunks) >= available_cpus()
+            outer, inner = (pool, map) if one_core_each else (map, pool)
+            for _ in outer(predict, chunks):
                 pass
-        # No observation is surer than its noise, and without noise none is surer than rounding; rounding may say otherwise.
-        least = max(self.noise_ratio + self.jitter, float(np.finfo(factor.dtype).eps))
-        return mean, np.maximum(total - explained, least)[:, np.newaxis] * self.signal_variance
+        noise = self.noise_ratio + self.jitter
+        # No observation is surer than its noise, and without noise none is surer than rounding.
+        floor = max(noise, float(np.finfo(factor.dtype).eps))
+        variance = np.maximum(1 + noise - explained, floor)[:, np.newaxis] * self.signal_variance
+        return mean, variance
 
     def log_marginal_likelihood(self) -> float:
-        """Log marginal likelihood of the observations, summed over the targets: GPML eq. 2.30, at the best a.
+        """Log marginal likelihood at the best σ²_f, summed over the targets: GPML eq. 2.30.
 
-        Targets that are zero everywhere, which any process without signal explains at will, are left out.
+        Targets that are zero everywhere, which any process without signal explains, are left out.
         """
         size, signal = len(self.points), self.signal_variance[self.signal_variance > 0]
-        logs = size * np.log(2 * np.pi * signal) + self._kept_factor.log_determinant + size
-        return float(-logs.sum() / 2)
+        # yᵀ M⁻¹ y / σ²_f = n, and log |σ²_f M| = n log σ²_f + log |M|.
+        terms = size * np.log(2 * np.pi * signal) + self._kept_factor.log_determinant + size
+        return float(-terms.sum() / 2)
 
     def leave_one_out(self, targets: Array) -> tuple[Array, Array]:
-        """Predict every observation from all the others, without refitting.
+        """Leave-one-out predictions of every observation from all the others, without refitting.
 
         Parameters
         ----------
@@ -213,21 +242,21 @@ class GaussianProcess:
         Returns
         -------
         mean, variance : ndarray of shape (n, t)
-            GPML eqs. 5.12, with a as it was found on all observations.
+            GPML eq. 5.12, with σ²_f as it was found on all observations.
         """
         precision = self._kept_factor.inverse_diagonal()[:, np.newaxis]
         return targets - self.alpha / precision, self.signal_variance / precision
 
     def inverse(self) -> Array:
-        """M⁻¹, of shape (n, n)."""
+        """Inverse M⁻¹, of shape (n, n)."""
         return self._kept_factor.inverse()
 
-    def _kernels(self, points: Array) -> Array:
-        """Kernel of new points and those where it was observed."""
-        return self.kernel.from_cosine_distance(self._centred.cosine_distances(points))
+    def _cross_covariance(self, points: Array) -> Array:
+        """Kernel of new points and the observations' points."""
+        return self.kernel.from_cosine_distance(self._centered_points.cosine_distances(points))
 
     @cached_property
-    def _centred(self) -> CenteredPoints:
+    def _centered_points(self) -> CenteredPoints:
         return CenteredPoints.of(self.points)
 
     @property
@@ -237,23 +266,25 @@ class GaussianProcess:
         return self.factor
 
 
-def _even_slices(size: int, most: int) -> list[slice]:
-    """Slices of `most` rows at most, as few as there can be, and all of a length but the last."""
-    return slices(size, math.ceil(size / math.ceil(size / most))) if size else []
+def _even_slices(size: int, max_rows: int) -> list[slice]:
+    """Slices of `max_rows` at most, as few as there can be, and all but the last of one length."""
+    if not size:
+        return []
+    return slices(size, math.ceil(size / math.ceil(size / max_rows)))
 
 
-def in_memory(diagonal: float) -> PanelStorage:  # noqa: ARG001  the same for every diagonal
-    """Panels of float64 in memory."""
+def in_memory(noise_ratio: float) -> PanelStorage:  # noqa: ARG001  the same whatever the noise
+    """Storage of panels of float64 in memory."""
     return InMemoryPanels()
 
 
 def fit(
     matrix: GramMatrix,
     targets: Array,
-    stores: Callable[[float], PanelStorage] = in_memory,
+    storage: Callable[[float], PanelStorage] = in_memory,
     progress: Progress | None = None,
 ) -> GaussianProcess:
-    """Condition a Gaussian process on observations.
+    """Condition a Gaussian process on observations: GPML algorithm 2.1.
 
     Parameters
     ----------
@@ -261,23 +292,24 @@ def fit(
         Of n points.
     targets : ndarray of shape (n, t)
         One column a target.
-    stores : callable
-        Gives, for the λ of a matrix, the store of its factor's panels. If they are of float32 the weights are refined in
-        float64. A variance then has an absolute error of about 1e-6 a, so a relative one of up to 1e-6/λ; the log evidence
-        and leaving one out suffer likewise.
+    storage : callable
+        Returns, for the λ of a matrix, the storage of its factor's panels. If they are of float32,
+        α is refined in float64. A variance then has an absolute error of about 1e-6 σ²_f, so a
+        relative one of up to 1e-6/λ; the log marginal likelihood and leaving one out suffer
+        likewise.
     progress : callable, optional
         See `cholesky.factorise`.
 
     Returns
     -------
     GaussianProcess
-        GPML alg. 2.1. If M is not positive definite in float64, its `jitter` is the smallest power of ten that makes it so.
-        The signal variance is where the log evidence -½ (yᵀM⁻¹y/a + n log a + …) has no slope in a: yᵀα/n.
+        If M is not positive definite in float64, its `jitter` is the smallest power of ten that
+        makes it so.
 
     Raises
     ------
     NotPositiveDefiniteError
-        If M is not positive definite in float32, or its factor there is too coarse to refine the weights with.
+        If M is not positive definite in float32, or its factor there is too coarse to refine α.
     ValueError
         If M stays indefinite whatever the jitter.
     """
@@ -285,22 +317,23 @@ def fit(
     def jittered(jitter: float) -> GramMatrix:
         return replace(matrix, noise_ratio=matrix.noise_ratio + jitter)
 
-    factor, jitter = factorise_with_jitter(
-        jittered, lambda jitter: stores(matrix.noise_ratio + jitter), progress
-    )
-    alpha, iterations = (
-        preconditioned_cg(jittered(jitter), factor, targets)
-        if factor.dtype == np.float32
-        else (factor.solve(targets), 0)
-    )
-    variance = (targets * alpha).sum(axis=0) / len(targets)
+    def storage_of(jitter: float) -> PanelStorage:
+        return storage(matrix.noise_ratio + jitter)
+
+    factor, jitter = factorise_with_jitter(jittered, storage_of, progress)
+    if factor.dtype == np.float32:
+        alpha, iterations = preconditioned_cg(jittered(jitter), factor, targets)
+    else:
+        alpha, iterations = factor.solve(targets), 0
+    # -½ (yᵀ M⁻¹ y/σ²_f + n log σ²_f + …) of GPML eq. 2.30 has no slope in σ²_f there.
+    signal_variance = (targets * alpha).sum(axis=0) / len(targets)
     return GaussianProcess(
-        matrix.kernel,
-        matrix.noise_ratio,
-        jitter,
-        matrix.points,
-        alpha,
-        variance,
-        factor,
-        iterations,
+        kernel=matrix.kernel,
+        noise_ratio=matrix.noise_ratio,
+        jitter=jitter,
+        points=matrix.points,
+        alpha=alpha,
+        signal_variance=signal_variance,
+        factor=factor,
+        iterations=iterations,
     )

@@ -1,4 +1,4 @@
-"""How does a standardised row become a point on the unit sphere?"""
+"""Projection of standardised rows onto the unit sphere, and its vector-Jacobian product."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,29 +6,30 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def project(z: Array, bias: float) -> Array:
-    """Append the constant coordinate `bias` to every row, and divide the row by its norm.
+def project_to_sphere(z: Array, bias: float) -> Array:
+    """Project rows onto the unit sphere, after appending the constant coordinate `bias`.
 
     Parameters
     ----------
     z : ndarray of shape (n, d)
+        Standardised rows.
     bias : float
-        At least 0. The larger, the closer the points, and so the smoother the function: it acts as one length scale. With 0
-        the length of a row is lost, and a zero row has no direction.
+        At least 0. The larger, the closer the points, and so the smoother the function: it acts as
+        one length scale. With 0 the length of a row is lost, and a zero row has no direction.
 
     Returns
     -------
     ndarray of shape (n, d + 1)
-        Points of norm 1. Where the square of a row is out of floating point's range NumPy warns, and it comes back as NaN,
-        infinite or zero.
+        Points of norm 1. Where the square of a row is out of floating point's range NumPy warns,
+        and it comes back as NaN, infinite or zero.
     """
-    points = _with_bias(z, bias)
+    points = _append_bias(z, bias)
     points /= np.sqrt(np.vecdot(points, points))[:, np.newaxis]
     return points
 
 
 def project_to_sphere_vjp(z: Array, bias: float, gradient: Array) -> Array:
-    """Gradient in the coordinates (z, bias), from the gradient in the points that `project` makes of them.
+    """Vector-Jacobian product of `project_to_sphere`.
 
     Parameters
     ----------
@@ -40,17 +41,18 @@ def project_to_sphere_vjp(z: Array, bias: float, gradient: Array) -> Array:
     Returns
     -------
     ndarray of shape (n, d + 1)
-        Derivative of the same scalar in each coordinate before the projection: the part of `gradient` along the sphere,
-        divided by the norm.
+        Derivative of the same scalar in each coordinate before the projection: the part of
+        `gradient` tangent to the sphere, divided by the norm.
     """
-    raw = _with_bias(z, bias)
-    norms = np.linalg.norm(raw, axis=1, keepdims=True)
-    points = raw / norms
-    along: Array = (gradient - points * (gradient * points).sum(axis=1, keepdims=True)) / norms
-    return along
+    unprojected = _append_bias(z, bias)
+    norms = np.linalg.norm(unprojected, axis=1, keepdims=True)
+    points = unprojected / norms
+    radial = points * (gradient * points).sum(axis=1, keepdims=True)
+    tangential: Array = (gradient - radial) / norms
+    return tangential
 
 
-def _with_bias(z: Array, bias: float) -> Array:
+def _append_bias(z: Array, bias: float) -> Array:
     points = np.empty((len(z), z.shape[1] + 1))
     points[:, :-1], points[:, -1] = z, bias
     return points
