@@ -1,11 +1,12 @@
-# The first stage makes /opt/program, a virtualenv. The second holds it, Debian's python3 and nginx, and no tool to build with.
+# The first three stages make /opt/program, a virtualenv, and /package, the program that goes into it. The last holds both,
+# Debian's python3 and nginx, and no tool to build with.
 FROM debian:trixie-slim AS builder
 
-# pip and setuptools stay outside the virtualenv, so that nobody has to take them out of it again; gcc compiles what is in C, and
-# brings `strip`.
+# pip, setuptools and Cython stay outside the virtualenv, so that nobody has to take them out of it again; gcc compiles what is in
+# C, and brings `strip`.
 # hadolint ignore=DL3008 # Debian keeps one version of a package at a time: a build that pins it fails a month later
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends gcc libc6-dev python3-pip python3-setuptools python3-venv \
+  && apt-get install --yes --no-install-recommends cython3 gcc libc6-dev python3-pip python3-setuptools python3-venv \
   && rm --recursive --force /var/lib/apt/lists/*
 
 # The dependencies before the program: they change least and take longest. Hashes make them the ones that were tested.
@@ -21,6 +22,21 @@ RUN if [ "$PARQUET" = true ]; then \
     python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --only-binary :all: \
       --require-hashes --requirement /build/requirements-parquet.lock; \
   fi
+
+
+# The program has a folder of its own, so that a change of it is a layer of kilobytes to push. Debian's setuptools and Cython build
+# it, because isolation would fetch those that no lock file names; SciPy's declarations of BLAS are those of the virtualenv, which
+# is why this comes before they are taken out. A missing compiler fails here, where the package alone would do without.
+FROM builder AS package
+COPY LICENSE README.md pyproject.toml /build/
+COPY gaussian_processes /build/gaussian_processes
+RUN PYTHONPATH="$(echo /opt/program/lib/python3*/site-packages)" \
+  python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /build/wheels /build \
+  && python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --no-deps --prefix /package /build/wheels/*.whl \
+  && ls /package/lib/python3*/site-packages/gaussian_processes/_native/_routines*.so
+
+
+FROM builder AS program
 
 # What running does not need: test suites (39 MB), what only a compiler or a type checker reads (4 MB), and symbols for a
 # debugger (14 MB). NumPy's OpenBLAS is no twin of SciPy's: it counts in 64 bits and its symbols end in `64_`, where SciPy's
@@ -39,12 +55,7 @@ RUN find . -type d \( -name test -o -name tests \) -prune -exec rm --recursive {
 RUN find . -name '*.so*' -exec /opt/program/bin/python -B -c \
   'import ctypes, os, sys; [ctypes.CDLL(name, os.RTLD_NOW) for name in sys.argv[1:]]' {} +
 
-# The program has a folder of its own, so that a change of it is a layer of kilobytes to push. Debian's setuptools builds it,
-# because isolation would fetch one that no lock file names.
-COPY LICENSE README.md pyproject.toml /build/
-COPY gaussian_processes /build/gaussian_processes
-RUN python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /build/wheels /build \
-  && python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --no-deps --prefix /package /build/wheels/*.whl
+COPY --from=package /package /package
 
 # Bytecode of what `serve` imports, and of nothing else: 8 MB, for which an endpoint need not compile before it answers.
 RUN PYTHONPATH="$(echo /package/lib/python3*/site-packages)" /opt/program/bin/python -c \
@@ -66,8 +77,8 @@ RUN apt-get update \
   && rm --recursive --force /var/lib/apt/lists/*
 
 # Two layers: the dependencies, which a registry then has for good, and the program.
-COPY --from=builder /opt/program /opt/program
-COPY --from=builder /package /opt/program
+COPY --from=program /opt/program /opt/program
+COPY --from=program /package /opt/program
 
 # Logs appear as they are written, and nothing is written beside the sources: the root may be read-only.
 ENV PATH=/opt/program/bin:$PATH \

@@ -38,19 +38,19 @@ finish() {
   exit "$status"
 }
 
-# A virtualenv as the lock file says, made anew when that changes.
+# A virtualenv as the lock file says, made anew when that changes, or the sources in C and Cython do.
 install() {
-  local python library stale
-  library=(../gaussian_processes/_native/_compiled*.so)
-  # Older than a source, or not there at all: then `find` says so.
-  stale=$(find ../gaussian_processes -name '*.[ch]' -newer "${library[0]}" 2>&1 || true)
+  local python library stale=''
+  library=(../gaussian_processes/_native/_routines*.so)
+  if command -v cc >/dev/null; then
+    # Older than a source, or not there at all: then `find` says so.
+    stale=$(find ../gaussian_processes/_native \( -name '*.[ch]' -o -name '*.pyx' \) -newer "${library[0]}" 2>&1 || true)
+  else
+    echo 'demo.sh: without a C compiler everything is slower; on Debian: apt-get install gcc libc6-dev' >&2
+  fi
   if ! cmp -s ../requirements.lock .venv/requirements.lock || [[ -n $stale ]] ||
     ! .venv/bin/python -c 'import gaussian_processes.gp.kernels' 2>/dev/null; then
     python=$(./find_python.sh)
-    if ! command -v cc >/dev/null; then
-      echo 'demo.sh: a C compiler is needed to install the package; on Debian: apt-get install gcc libc6-dev' >&2
-      exit 1
-    fi
     rm -rf .venv
     "$python" -m venv .venv
     .venv/bin/python -m pip install --disable-pip-version-check --require-hashes --requirement ../requirements.lock
@@ -112,7 +112,7 @@ if [[ ${1:-} != --without-docker ]] && docker version >/dev/null 2>&1; then
   port=$(docker port "$container" 8080/tcp | sed -n '1s/.*://p')
 else
   echo 'Without Docker: the same programs run in the virtualenv local_test/.venv.'
-  begin '1 of 4: make the virtualenv' 'it needs Python 3.11 or newer, a C compiler and PyPI; the reason is above'
+  begin '1 of 4: make the virtualenv' 'it needs Python 3.11 or newer and PyPI; the reason is above'
   install
   begin "2 of 4: train on $(wc -l <test_dir/input/data/train/diabetes.csv) rows" 'the reason is above'
   SAGEMAKER_BASE_DIR="$folder" .venv/bin/train

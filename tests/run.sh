@@ -29,8 +29,8 @@ if ! cmp -s requirements.lock .venv/requirements.lock || ! .venv/bin/python -c '
   cp requirements.lock .venv/
 fi
 # Older than a source, or not there at all: then `find` says so.
-library=(gaussian_processes/_native/_compiled*.so)
-stale=$(find gaussian_processes -name '*.[ch]' -newer "${library[0]}" 2>&1 || true)
+library=(gaussian_processes/_native/_routines*.so)
+stale=$(find gaussian_processes/_native \( -name '*.[ch]' -o -name '*.pyx' \) -newer "${library[0]}" 2>&1 || true)
 if ! cmp -s pyproject.toml .venv/pyproject.toml || [[ -n $stale ]]; then
   echo 'compiling, and adding what the tests need'
   .venv/bin/python -m pip install --disable-pip-version-check --quiet --constraint .venv/constraints --editable '.[test]'

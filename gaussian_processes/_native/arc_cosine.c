@@ -1,14 +1,14 @@
-/* What are the kernels of many pairs of points, and their slopes?
+/* Arc-cosine kernels of many pairs of points, and their derivatives (Cho & Saul 2009).
  *
  * Compiled, because NumPy makes every operation a pass over memory; here a block of pairs stays in the nearest cache from the
- * gap to the kernel, and the compiler does several pairs at once. kernels.py says what is computed, and why.
+ * cosine distance 1 - cos θ to the kernel, and the compiler does several pairs at once. gp/kernels.py says what is computed.
  */
 
 #include <math.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "dispatch.h"
+#include "routines.h"
 
 /* Pairs to a block: an array of them has 512 bytes. */
 #define BLOCK 64
@@ -44,104 +44,105 @@ static inline double value(const double *coefficients, int count, double x)
     return even + odd * x;
 }
 
-/* 1 - k_0 = θ/π, from the gap. Beyond the right angle the polynomial has the angle that is missing to π. */
-static inline double zeroth(double gap)
+/* 1 - k_0 = θ/π, from the cosine distance. Beyond the right angle the polynomial has the angle that is missing to π. */
+static inline double degree_0(double distance)
 {
-    double other = 2 - gap, m = gap < other ? gap : other;
+    double opposite = 2 - distance, m = distance < opposite ? distance : opposite;
     double turns = sqrt(m) * AT(A, m);
-    return gap < other ? turns : 1 - turns;
+    return distance < opposite ? turns : 1 - turns;
 }
 
-/* 1 - k_1, from the gap. Beyond the right angle k_1(t) = k_1(-t) + t, and t = 1 - gap is (m - gap)/2. */
-static inline double first(double gap)
+/* 1 - k_1, from the cosine distance. Beyond the right angle k_1(t) = k_1(-t) + t, and t = 1 - distance is (m - distance)/2. */
+static inline double degree_1(double distance)
 {
-    double other = 2 - gap, m = gap < other ? gap : other;
-    return m - m * sqrt(m) * AT(B, m) + (gap - m) / 2;
+    double opposite = 2 - distance, m = distance < opposite ? distance : opposite;
+    return m - m * sqrt(m) * AT(B, m) + (distance - m) / 2;
 }
 
-/* Make 1 - t into 1 - k_q(t), and leave 1 - k_{q-1}(t) in `before`, which may be NULL if q is less than 2, and has to be if it is 0.
+/* Make 1 - t into 1 - k_q(t), and leave 1 - k_{q-1}(t) in `previous`, which may be NULL if q is less than 2, and has to be if it
+ * is 0.
  *
  * k_0 = 1 - θ/π;  k_1 = t k_0 + sin θ/π;  k_{p+1} = t k_p + p²/((2p-1)(2p+1)) (1-t²) k_{p-1}, which follow from the
  * definition J_p(θ) = (-1)^p (sin θ)^{2p+1} (1/sin θ ∂/∂θ)^p ((π-θ)/sin θ), with k_p = J_p(θ)/J_p(0): Cho & Saul, eq. (4).
  */
-static inline void level(int q, double *gap, double *before)
+static inline void layer(int q, double *distance, double *previous)
 {
-    if (!before) {
+    if (!previous) {
         if (q == 0)
             for (int i = 0; i < BLOCK; i++)
-                gap[i] = zeroth(gap[i]);
+                distance[i] = degree_0(distance[i]);
         else
             for (int i = 0; i < BLOCK; i++)
-                gap[i] = first(gap[i]);
+                distance[i] = degree_1(distance[i]);
         return;
     }
     double current[BLOCK];
     for (int i = 0; i < BLOCK; i++) {
-        before[i] = zeroth(gap[i]);
-        current[i] = first(gap[i]);
+        previous[i] = degree_0(distance[i]);
+        current[i] = degree_1(distance[i]);
     }
     for (int p = 1; p < q; p++) {
         double factor = (double)p * p / ((2.0 * p - 1) * (2.0 * p + 1));
         for (int i = 0; i < BLOCK; i++) {
-            double older = factor * gap[i] * (2 - gap[i]) * (1 - before[i]);
-            double following = (1 - gap[i]) * current[i] + gap[i] - older;
-            before[i] = current[i];
-            current[i] = following;
+            double last = factor * distance[i] * (2 - distance[i]) * (1 - previous[i]);
+            double next = (1 - distance[i]) * current[i] + distance[i] - last;
+            previous[i] = current[i];
+            current[i] = next;
         }
     }
     for (int i = 0; i < BLOCK; i++)
-        gap[i] = current[i] < 0 ? 0 : current[i] > 1 ? 1 : current[i];
+        distance[i] = current[i] < 0 ? 0 : current[i] > 1 ? 1 : current[i];
 }
 
-/* Make gaps into kernels, in place. */
-EACH_PROCESSOR void kernels(double *gap, size_t size, int q, int l)
+/* Make cosine distances into kernels k_{q,l}, in place. */
+EACH_PROCESSOR void gp_arc_cosine(double *cosine_distance, size_t size, int q, int l)
 {
     /* The last block is filled up, so that a value does not depend on where it stands. */
-    double block[BLOCK] = {0}, before[BLOCK];
+    double block[BLOCK] = {0}, previous[BLOCK];
     for (size_t start = 0; start < size; start += BLOCK) {
         size_t count = size - start < BLOCK ? size - start : BLOCK;
-        memcpy(block, gap + start, count * sizeof *gap);
+        memcpy(block, cosine_distance + start, count * sizeof *block);
         for (int i = 0; i <= l; i++)
-            level(q, block, q < 2 ? NULL : before);
+            layer(q, block, q < 2 ? NULL : previous);
         for (size_t i = 0; i < count; i++)
-            gap[start + i] = 1 - block[i];
+            cosine_distance[start + i] = 1 - block[i];
     }
 }
 
-/* Multiply slopes by those of one level: q²/(2q-1) k_{q-1}, or 1/(π sin θ); and do that level. */
-static inline void slope_and_level(int q, double *gap, double *before, double *slope)
+/* Multiply derivatives by those of one layer, q²/(2q-1) k_{q-1} or 1/(π sin θ), and apply that layer. */
+static inline void derivative_and_layer(int q, double *distance, double *previous, double *derivative)
 {
     if (q == 0) {
         for (int i = 0; i < BLOCK; i++) {
-            double sine = sqrt(gap[i] * (2 - gap[i]));
-            slope[i] *= sine > 0 ? INVERSE_PI / sine : 0;
+            double sine = sqrt(distance[i] * (2 - distance[i]));
+            derivative[i] *= sine > 0 ? INVERSE_PI / sine : 0;
         }
-        level(q, gap, NULL);
+        layer(q, distance, NULL);
         return;
     }
     double factor = q * (double)q / (2.0 * q - 1);
-    level(q, gap, before);
+    layer(q, distance, previous);
     for (int i = 0; i < BLOCK; i++)
-        slope[i] *= factor * (1 - before[i]);
+        derivative[i] *= factor * (1 - previous[i]);
 }
 
-/* Make gaps into derivatives of the kernel in t, in place: the product of the levels'. */
-EACH_PROCESSOR void slopes(double *gap, size_t size, int q, int l)
+/* Make cosine distances into derivatives of the kernel in t, in place: the product of the layers'. */
+EACH_PROCESSOR void gp_arc_cosine_derivative(double *cosine_distance, size_t size, int q, int l)
 {
-    double block[BLOCK] = {0}, before[BLOCK], slope[BLOCK];
+    double block[BLOCK] = {0}, previous[BLOCK], derivative[BLOCK];
     for (size_t start = 0; start < size; start += BLOCK) {
         size_t count = size - start < BLOCK ? size - start : BLOCK;
-        memcpy(block, gap + start, count * sizeof *gap);
+        memcpy(block, cosine_distance + start, count * sizeof *block);
         for (int i = 0; i < BLOCK; i++)
-            slope[i] = 1;
+            derivative[i] = 1;
         for (int i = 0; i <= l; i++)
-            slope_and_level(q, block, before, slope);
-        memcpy(gap + start, slope, count * sizeof *gap);
+            derivative_and_layer(q, block, previous, derivative);
+        memcpy(cosine_distance + start, derivative, count * sizeof *block);
     }
 }
 
 /* Half the squared distance of two rows of `width` numbers. */
-static inline double half_square(const double *a, const double *b, size_t width)
+static inline double exact_half_sqdist(const double *a, const double *b, size_t width)
 {
     double sum = 0;
     for (size_t i = 0; i < width; i++)
@@ -149,29 +150,31 @@ static inline double half_square(const double *a, const double *b, size_t width)
     return sum / 2;
 }
 
-/* Make products of offsets into the gaps |a|²/2 + |b|²/2 - a b', in place.
+/* Make products a b' into half the squared distances |a|²/2 + |b|²/2 - a b', between 0 and 2, in place.
  *
- * `gap` has `rows` times `columns` numbers, row by row; `half_a` has |a|²/2 of every row, `half_b` |b|²/2 of every column.
- * A gap below `near` times |a|²/2 is taken from a - b, of `width` numbers; if it is at most `same` it is 0.
+ * `products` has `rows` times `columns` numbers; `half_sqnorms_a` has |a|²/2 of every row, `half_sqnorms_b` |b|²/2 of every
+ * column. A distance below `cancellation_threshold` times |a|²/2 is taken from a - b, of `width` numbers; if it is at most
+ * `duplicate_tolerance` it is 0.
  */
-EACH_PROCESSOR void complete(double *gap, const double *half_a, const double *half_b, const double *a,
-    const double *b, size_t rows, size_t columns, size_t width, double near, double same)
+EACH_PROCESSOR void gp_half_sqdist(double *products, const double *half_sqnorms_a, const double *half_sqnorms_b,
+    const double *a, const double *b, size_t rows, size_t columns, size_t width, double cancellation_threshold,
+    double duplicate_tolerance)
 {
-    for (size_t row = 0; row < rows; row++, gap += columns) {
-        double half = half_a[row], bound = near * half;
-        size_t below = 0;
+    for (size_t row = 0; row < rows; row++, products += columns) {
+        double half = half_sqnorms_a[row], bound = cancellation_threshold * half;
+        size_t near = 0;
         for (size_t column = 0; column < columns; column++) {
-            double distance = half + half_b[column] - gap[column];
+            double distance = half + half_sqnorms_b[column] - products[column];
             distance = distance < 0 ? 0 : distance > 2 ? 2 : distance;
-            below += distance < bound;
-            gap[column] = distance;
+            near += distance < bound;
+            products[column] = distance;
         }
-        for (size_t column = 0; below > 0; column++) {
-            if (!(gap[column] < bound))
+        for (size_t column = 0; near > 0 && column < columns; column++) {
+            if (!(products[column] < bound))
                 continue;
-            double exact = half_square(a + row * width, b + column * width, width);
-            gap[column] = exact > same ? exact : 0;
-            below--;
+            double exact = exact_half_sqdist(a + row * width, b + column * width, width);
+            products[column] = exact > duplicate_tolerance ? exact : 0;
+            near--;
         }
     }
 }

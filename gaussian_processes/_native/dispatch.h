@@ -1,6 +1,6 @@
-/* For which processors is a function compiled?
+/* Dispatch by processor: functions are compiled once for each kind, of which the one at hand is taken when the program starts.
  *
- * Once for each kind, of which the one at hand is taken when the program starts; older compilers can't.
+ * Older compilers can't, and get the plain kind.
  */
 
 #include <limits.h> /* from it the compiler knows the C library, which has to be glibc */

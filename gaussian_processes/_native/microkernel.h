@@ -1,10 +1,11 @@
-/* How is a part of a right-hand side computed, in registers of LANES numbers?
+/* The microkernel of skinny.c: MR rows of up to NR registers of LANES numbers.
  *
- * Included once for each kind of register. TALL is how many rows of two or three registers are worked on at once: as many sums
+ * Included once for each kind of register. MR is how many rows of two or three registers are worked on at once: as many sums
  * as keep the processor busy and have a register each. NAMED tells the kinds' names apart.
  */
 
-typedef double NAMED(lanes) __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double))));
+/* What it points to is written as double elsewhere, so it may alias. */
+typedef double NAMED(lanes) __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double)), may_alias));
 #define lanes NAMED(lanes)
 
 /* Take a b from some rows of c, `height` at most, and `parts` registers of columns; if `triangle`, divide by a's diagonal.
@@ -14,30 +15,30 @@ typedef double NAMED(lanes) __attribute__((vector_size(LANES * sizeof(double)), 
 ALWAYS_INLINE void NAMED(tile)(const struct matrices *m, size_t first, size_t column, int height, int parts, int triangle)
 {
     size_t rows = m->rows - first < (size_t)height ? m->rows - first : (size_t)height;
-    size_t known = rows < (size_t)height ? 0 : triangle ? first : m->width;
-    lanes sum[ROWS][PARTS] = {0};
+    size_t inner = rows < (size_t)height ? 0 : triangle ? first : m->width;
+    lanes sum[ROW_BLOCK][NR] = {0};
     const double *a = m->a + first * m->stride, *b = m->b + column;
     double *c = m->c + first * m->columns + column;
-    for (size_t j = 0; j < known; j++) {
+    for (size_t j = 0; j < inner; j++) {
         const lanes *factor = (const lanes *)(b + j * m->columns);
         /* The processor foresees how a row goes on, but not where others begin. Past the end this reads nothing. */
         if (j % LINE == 0)
             for (int i = 0; i < height; i++)
-                __builtin_prefetch(a + (i + ROWS) * m->stride + j);
+                __builtin_prefetch(a + (i + ROW_BLOCK) * m->stride + j);
         for (int i = 0; i < height; i++)
             for (int part = 0; part < parts; part++)
                 sum[i][part] += a[i * m->stride + j] * factor[part];
     }
     for (size_t i = 0; i < rows; i++, a += m->stride, c += m->columns) {
         size_t end = triangle ? first + i : m->width;
-        for (size_t j = known; j < end; j++)
+        for (size_t j = inner; j < end; j++)
             for (int part = 0; part < parts; part++)
                 sum[i][part] += a[j] * ((const lanes *)(b + j * m->columns))[part];
         for (int part = 0; part < parts; part++) {
-            lanes *mine = (lanes *)c + part;
-            *mine -= sum[i][part];
+            lanes *target = (lanes *)c + part;
+            *target -= sum[i][part];
             if (triangle)
-                *mine /= a[end];
+                *target /= a[end];
         }
     }
 }
@@ -80,21 +81,21 @@ ALWAYS_INLINE void NAMED(one)(const struct matrices *m, int triangle)
         NAMED(rows_of_one)(m, row, 1, triangle);
 }
 
-/* Do all rows and columns: `ROWS` rows of `a`, while they are in the cache, with all columns. */
+/* Do all rows and columns: `ROW_BLOCK` rows of `a`, while they are in the cache, with all columns. */
 ALWAYS_INLINE void NAMED(many)(const struct matrices *m, int triangle)
 {
-    for (size_t first = 0; first < m->rows; first += ROWS) {
-        size_t end = m->rows - first < ROWS ? m->rows : first + ROWS;
+    for (size_t first = 0; first < m->rows; first += ROW_BLOCK) {
+        size_t end = m->rows - first < ROW_BLOCK ? m->rows : first + ROW_BLOCK;
         for (size_t column = 0, parts; column < m->columns; column += parts * LANES) {
             parts = (m->columns - column) / LANES;
-            parts = parts == 4 ? 2 : parts < PARTS ? parts : PARTS;
+            parts = parts == 4 ? 2 : parts < NR ? parts : NR;
             if (parts == 1)
-                NAMED(tile)(m, first, column, ROWS, 1, triangle);
-            for (size_t row = first; parts > 1 && row < end; row += TALL)
+                NAMED(tile)(m, first, column, ROW_BLOCK, 1, triangle);
+            for (size_t row = first; parts > 1 && row < end; row += MR)
                 if (parts == 2)
-                    NAMED(tile)(m, row, column, TALL, 2, triangle);
+                    NAMED(tile)(m, row, column, MR, 2, triangle);
                 else
-                    NAMED(tile)(m, row, column, TALL, PARTS, triangle);
+                    NAMED(tile)(m, row, column, MR, NR, triangle);
         }
     }
 }
@@ -113,6 +114,6 @@ COMPILED static void NAMED(run)(const struct matrices *m, int triangle)
 
 #undef lanes
 #undef LANES
-#undef TALL
+#undef MR
 #undef COMPILED
 #undef NAMED

@@ -1,6 +1,4 @@
-"""How alike are two points of the unit sphere?
-
-The arc-cosine kernels of Cho & Saul [1]_, normalised to 1 at equal points and composed `l` times beyond the first.
+"""Arc-cosine kernels of Cho & Saul [1]_, normalised to 1 at equal points and composed.
 
 References
 ----------
@@ -12,22 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.gp import pairwise
-from gaussian_processes.gp.pairwise import View
+from gaussian_processes._native import routines
+from gaussian_processes.gp.pairwise import cosine_distances
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ArcCosine:
-    """The kernel k_{q,l}: the arc-cosine kernel of degree q, composed l times with itself.
+    """Arc-cosine kernel k_{q,l}: that of degree q, composed l times with itself.
 
     Parameters
     ----------
     q : int
         Degree, at least 0: 0 gives rough functions, each further degree smoother ones.
     l : int
-        Compositions beyond the first, at least 0.
+        Depth: compositions beyond the first, at least 0.
 
     Examples
     --------
@@ -47,7 +45,7 @@ class ArcCosine:
                 raise ValueError(f"{name} is {value!r}, but it must be a whole number, 0 or more")
 
     def __call__(self, a: Array, b: Array) -> Array:
-        """Kernel of every row of `a` and every row of `b`.
+        """Return the kernel of every row of `a` and every row of `b`.
 
         Parameters
         ----------
@@ -63,79 +61,37 @@ class ArcCosine:
         return self.from_cosine_distance(cosine_distances(a, b))
 
     def from_cosine_distance(self, cosine_distance: Array) -> Array:
-        """Make gaps into kernels, in place: of points whose cosine is ``t = 1 - gap``, in [0, 1], increasing with t.
+        """Make cosine distances ``1 - t`` into kernels k_{q,l}(t), in place.
 
-        Every level maps a gap to a gap, so that values next to 1 lose no digits on the way down. A rounding of the gap grows
-        by at most the slope at t = 1, q²/(2q-1), at every level: the absolute error is about 1e-15 for q ≤ 3 and l ≤ 5, 1e-13
-        for q = 4 and l = 20, and 1e-10 for q = 10 and l = 20. To that rounding the values never decrease.
+        Every layer maps a cosine distance to a cosine distance, so that values next to 1 lose no
+        digits on the way down. A rounding of the distance grows by at most the derivative at t = 1,
+        q²/(2q-1), at every layer: the absolute error is about 1e-15 for q ≤ 3 and l ≤ 5, 1e-13 for
+        q = 4 and l = 20, and 1e-10 for q = 10 and l = 20. To that rounding the values, in [0, 1],
+        never decrease with t.
 
         Parameters
         ----------
-        gap : ndarray, contiguous
+        cosine_distance : ndarray of float64, contiguous
             In [0, 2]; holds the kernels afterwards, and is returned.
         """
-        pairwise.kernels(cosine_distance, self.q, self.l)
+        routines.arc_cosine(cosine_distance, self.q, self.l)
         return cosine_distance
 
     def derivative(self, cosine_distance: Array) -> Array:
-        """Make gaps into derivatives of the kernel in t, in place, with ``t = 1 - gap``.
+        """Make cosine distances ``1 - t`` into derivatives of the kernel in t, in place.
 
-        For q = 0 it is infinite at t = 1 and t = -1; there it is given as 0, since what multiplies it (the derivative of a
-        distance that stays zero) is zero as well.
+        For q = 0 it is infinite at t = 1 and t = -1; there it is given as 0, since what multiplies
+        it (the derivative of a distance that stays zero) is zero as well.
 
         Parameters
         ----------
-        gap : ndarray, contiguous
+        cosine_distance : ndarray of float64, contiguous
             In [0, 2]; holds the derivatives afterwards, and is returned.
 
         Notes
         -----
-        dk_q/dt = q²/(2q-1) k_{q-1}, from d J_q/dt = q² J_{q-1}; dk_0/dt = 1/(π √(1-t²)); the chain rule along the levels.
+        dk_q/dt = q²/(2q-1) k_{q-1}, from d J_q/dt = q² J_{q-1}; dk_0/dt = 1/(π √(1-t²)); the chain
+        rule along the layers.
         """
-        pairwise.slopes(cosine_distance, self.q, self.l)
+        routines.arc_cosine_derivative(cosine_distance, self.q, self.l)
         return cosine_distance
-
-
-@dataclass(frozen=True)
-class CenteredPoints:
-    """Points of the sphere with what their distances from others are made of.
-
-    A large bias crowds all points together; from their middle they are as far apart as they can be, and the subtraction of
-    ‖a - b‖² = ‖a‖² + ‖b‖² - 2 a·b loses the fewest digits.
-
-    Parameters
-    ----------
-    middle : ndarray of shape (d,)
-    view : View
-        Of m points, from there.
-    """
-
-    middle: Array
-    view: View
-
-    @classmethod
-    def of(cls, points: Array) -> "CenteredPoints":
-        """See points from their middle."""
-        middle = points.mean(axis=0)
-        return cls(middle, View.of(points, middle))
-
-    def cosine_distances(self, others: Array) -> Array:
-        """One minus the cosine, for every one of some other points and every one of these.
-
-        Parameters
-        ----------
-        others : ndarray of shape (n, d)
-            Points of norm 1, one per row.
-
-        Returns
-        -------
-        ndarray of shape (n, m)
-            In [0, 2]; 0 exactly where two points are equal.
-        """
-        # On the unit sphere 1 - cos θ = ‖a - b‖²/2.
-        return pairwise.cosine_distances(View.of(others, self.middle), self.view)
-
-
-def cosine_distances(a: Array, b: Array) -> Array:
-    """One minus the cosine, for every row of `a` and every row of `b`: see `CenteredPoints.gaps`."""
-    return CenteredPoints.of(b).cosine_distances(a)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from gaussian_processes.gp.kernels import ArcCosine, cosine_distances
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.pairwise import cosine_distances
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.gp.sphere import project_to_sphere, project_to_sphere_vjp
 from gaussian_processes.linalg.cholesky import TILE_ROWS, slices

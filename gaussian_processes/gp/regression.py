@@ -31,7 +31,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.gp.kernels import ArcCosine, CenteredPoints
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.linalg.cg import preconditioned_cg
 from gaussian_processes.linalg.cholesky import (
     TILE_ROWS,
@@ -201,7 +202,7 @@ class GaussianProcess:
         """`mean` and `variance` at new points, each of shape (m, t), of one cross-covariance."""
         factor = self._kept_factor
         mean, explained = np.empty((len(points), self.alpha.shape[1])), np.empty(len(points))
-        chunks = _even_slices(len(points), factor.at_once)
+        chunks = _even_slices(len(points), factor.block_columns)
 
         def predict(rows: slice) -> None:
             covariance = self._cross_covariance(points[rows])

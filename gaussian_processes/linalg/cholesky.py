@@ -25,10 +25,11 @@ PANEL_WIDTH = 768
 # Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to stay near the core's
 # cache, large enough for BLAS. From 256 to 512 it makes no difference that could be measured.
 TILE_ROWS = 256
-# Products, each with a sum, that a core does at once of what a solution takes: for a millisecond or two, since the threads of a
-# team take a third of one to start; one column's count as two, since they wait for memory. And rows of the factor at least,
-# since BLAS copies the other matrix each time. Neither depends on the number of cores.
-SHARE, FEWEST = 1 << 24, 512
+# Multiply-adds of one task of a solution, at least: a millisecond or two of work, since the threads
+# of a pool take a third of one to start; those of a single column count twice, since they wait for
+# memory. And rows of the factor at least, since BLAS copies the other matrix each time. Neither
+# depends on the number of cores.
+MIN_TASK_FLOPS, MIN_TASK_ROWS = 1 << 24, 512
 
 
 # What may be added to the diagonal of a matrix that rounding has made indefinite, the smallest
@@ -138,16 +139,16 @@ def factorise(
     size, panels = len(matrix), list(store.finished())
     work = [_operations(size - columns.start, columns) for columns in slices(size)]
     total, done = sum(work), sum(work[: len(panels)])
-    with WorkerPool() as over:
+    with WorkerPool() as parallel_map:
         for columns in slices(size)[len(panels) :]:
             with store.panel(
                 len(panels), (size - columns.start, columns.stop - columns.start)
             ) as panel:
-                for rows in _fill(panel, columns, matrix, panels, over):
+                for rows in _update_panel(panel, columns, matrix, panels, parallel_map):
                     done += _operations(rows, columns)
                     if progress:
                         progress(done, total)
-                _finish(panel, columns, over)
+                _factor_panel(panel, columns, parallel_map)
             panels.append(panel)
     return Factor(tuple(panels))
 
@@ -203,8 +204,8 @@ def _operations(rows: int, columns: slice) -> float:
     return 2.0 * rows * width * (before + width / 2)
 
 
-def _fill(
-    panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], over: ParallelMap
+def _update_panel(
+    panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], parallel_map: ParallelMap
 ) -> Iterator[int]:
     """Columns of the matrix less what the panels before have explained of them; yields the rows that each tile has."""
 
@@ -218,19 +219,19 @@ def _fill(
             blas.gemm_update(tile, below[rows], below[: tile.shape[1]].T)
         return len(tile)
 
-    return over(fill, slices(len(panel), TILE_ROWS))
+    return parallel_map(fill, slices(len(panel), TILE_ROWS))
 
 
-def _finish(panel: Array, columns: slice, over: ParallelMap) -> None:
+def _factor_panel(panel: Array, columns: slice, parallel_map: ParallelMap) -> None:
     """Factorise the diagonal block, and solve the rows below with it."""
     diagonal, below = _split(panel)
-    failed_minor = blas.factorise(diagonal)
+    failed_minor = blas.potrf(diagonal)
     if failed_minor:
         row = columns.start + failed_minor
         raise NotPositiveDefiniteError(
             f"row {row} is, up to rounding, a combination of the rows before it"
         )
-    for _ in over(
+    for _ in parallel_map(
         lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE_ROWS)
     ):
         pass
@@ -241,15 +242,17 @@ def _subtract(
     rest: Array,
     below: Array,
     top: Array,
-    over: ParallelMap,
+    parallel_map: ParallelMap,
 ) -> None:
     """Take from the rest of a right-hand side what its top explains of it."""
-    rows = max(FEWEST, int(SHARE / _products(1, top)))
-    for _ in over(lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)):
+    rows = max(MIN_TASK_ROWS, int(MIN_TASK_FLOPS / _multiply_adds(1, top)))
+    for _ in parallel_map(
+        lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)
+    ):
         pass
 
 
-def _products(rows: float, x: Array) -> float:
+def _multiply_adds(rows: float, x: Array) -> float:
     """Products, each with a sum, of some rows of as many numbers as `x` has, and `x`; one column's count as two."""
     return rows * max(x.size, 2 * len(x))
 
@@ -289,13 +292,13 @@ class Factor:
         return self.panels[0].dtype
 
     @property
-    def at_once(self) -> int:
+    def block_columns(self) -> int:
         """Columns of a right-hand side that `solve_lower` does the soonest, where there are many."""
-        return skinny.at_once(self.dtype)
+        return skinny.block_columns(self.dtype)
 
     @cached_property
-    def _addresses(self) -> skinny.Addresses:
-        return skinny.addresses(self.panels, PANEL_WIDTH)
+    def _panel_pointers(self) -> Any:
+        return skinny.panel_pointers(self.panels, PANEL_WIDTH)
 
     def __reduce__(self) -> tuple[type["Factor"], tuple[tuple[Array, ...]]]:
         """Copy the panels alone: those of a copy are at other addresses."""
@@ -308,15 +311,15 @@ class Factor:
             float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels
         )
 
-    def solve_lower(self, y: Array, over: ParallelMap = map) -> Array:
-        """L⁻¹ y, of shape (n, m) for y of that shape, whose rows may stand apart; `over` shares the work among cores."""
+    def solve_lower(self, y: Array, parallel_map: ParallelMap = map) -> Array:
+        """L⁻¹ y, of shape (n, m) for y of that shape, whose rows may stand apart; `parallel_map` shares the work among cores."""
         columns = y.shape[1]
-        x = np.zeros((len(self), skinny.width(columns, self.dtype)), self.dtype)
+        x = np.zeros((len(self), skinny.padded_columns(columns, self.dtype)), self.dtype)
         x[:, :columns] = y
-        if skinny.takes(x) and _products(len(x) / 2, x) <= SHARE:
-            skinny.solve_lower(self._addresses, x)
+        if skinny.supports(x) and _multiply_adds(len(x) / 2, x) <= MIN_TASK_FLOPS:
+            skinny.solve_lower(self._panel_pointers, x)
         else:
-            self._substitute_forward(x, 0, over)
+            self._substitute_forward(x, 0, parallel_map)
         return x[:, :columns]
 
     def solve(self, y: Array) -> Array:
@@ -331,8 +334,8 @@ class Factor:
 
     def inverse_diagonal(self) -> Array:
         """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
-        with WorkerPool() as over:
-            norms = over(
+        with WorkerPool() as parallel_map:
+            norms = parallel_map(
                 lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE_ROWS)
             )
             return np.concatenate(list(norms))
@@ -341,9 +344,13 @@ class Factor:
         """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
         inverse = np.empty((len(self), len(self)), self.dtype)
         blocks = slices(len(self), TILE_ROWS)
-        with WorkerPool() as over:
+        with WorkerPool() as parallel_map:
             lower = dict(
-                zip([columns.start for columns in blocks], over(self._inverse, blocks), strict=True)
+                zip(
+                    [columns.start for columns in blocks],
+                    parallel_map(self._inverse, blocks),
+                    strict=True,
+                )
             )
 
             def product(pair: tuple[slice, slice]) -> None:
@@ -352,7 +359,7 @@ class Factor:
                 inverse[rows, columns], inverse[columns, rows] = block, block.T
 
             pairs = [(rows, columns) for rows in blocks for columns in slices(rows.stop, TILE_ROWS)]
-            list(over(product, pairs))
+            list(parallel_map(product, pairs))
         return inverse
 
     def _inverse(self, columns: slice) -> Array:
@@ -361,9 +368,9 @@ class Factor:
         self._substitute_forward(x, columns.start)
         return x
 
-    def _substitute_forward(self, x: Array, start: int, over: ParallelMap = map) -> None:
+    def _substitute_forward(self, x: Array, start: int, parallel_map: ParallelMap = map) -> None:
         """Make `x`, the right-hand side from row `start` of the matrix on, into the solution with L."""
-        routines = skinny if skinny.takes(x) else blas
+        routines = skinny if skinny.supports(x) else blas
         for columns, panel in zip(slices(len(self)), self.panels, strict=True):
             if columns.stop > start:
                 begun = max(start - columns.start, 0)
@@ -373,4 +380,4 @@ class Factor:
                     x[columns.stop - start :],
                 )
                 routines.solve_triangular(diagonal, top)
-                _subtract(routines.gemm_update, rest, below, top, over)
+                _subtract(routines.gemm_update, rest, below, top, parallel_map)

@@ -1,56 +1,53 @@
-"""How are matrices of a few columns multiplied, and a triangular system solved for them?
+"""Products and triangular solves with skinny right-hand sides: matrices of a few columns.
 
-The functions of narrow.c, which do what those of `blas` do. What a column becomes does not depend, to the last bit, on the
-columns beside it, if there are any: one alone is summed up in another order.
+The routines of skinny.c, which do what those of `blas` do. What a column becomes does not depend,
+to the last bit, on the columns beside it, if there are any: a single one is summed up in another
+order.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gaussian_processes._native.compiled import LIBRARY, Pointers, pointers, read, written
+from gaussian_processes._native import routines
 
 Array = NDArray[np.float64]
 
 # Columns come in groups that fill a register, unless there is one.
-SIMD_WIDTH: int = LIBRARY.register_numbers()
-# For more columns BLAS takes less time: with registers of eight it was two thirds for 256, with those of four nine tenths.
+SIMD_WIDTH: int = routines.simd_width()
+# For more columns BLAS takes less time: with registers of eight it was two thirds for 256, with
+# those of four nine tenths.
 MAX_COLUMNS = 128 if SIMD_WIDTH == 8 else 32
-# Columns to do at once, where there are many: for BLAS to run at speed; and what these routines, in registers of eight, did in
-# three quarters of BLAS's time, or half of it where BLAS knew AVX2 alone. With more a panel's part of the solution leaves the
-# core's cache.
-BLOCK_COLUMNS, MANY_HERE = 256, 56
+# Columns to solve for at once, where there are many: those of these routines, which in registers of
+# eight took three quarters of BLAS's time, or half of it where BLAS knew AVX2 alone, and with more
+# columns of which a panel's part of the solution leaves the core's cache; and those of BLAS, which
+# needs as many to run at speed.
+BLOCK_COLUMNS, BLAS_BLOCK_COLUMNS = 56, 256
 
 
-@dataclass(frozen=True)
-class Addresses:
-    """Where the panels are of a lower triangle of so many rows: all but the last have `width` columns."""
-
-    rows: int
-    width: int
-    pointers: Pointers
+def padded_columns(columns: int, dtype: DTypeLike) -> int:
+    """Return the columns to allocate: one or whole groups, where these routines will be used."""
+    if columns <= 1 or not _few(columns, dtype):
+        return columns
+    return -(-columns // SIMD_WIDTH) * SIMD_WIDTH
 
 
-def width(columns: int, kind: DTypeLike) -> int:
-    """Columns to allocate for so many numbers of a kind: one or whole groups, where these routines will be used."""
-    return (
-        -(-columns // SIMD_WIDTH) * SIMD_WIDTH
-        if columns > 1 and _are_few(columns, kind)
-        else columns
-    )
+def block_columns(dtype: DTypeLike) -> int:
+    """Return the columns of a dtype that are solved for the soonest, where there are many."""
+    return BLOCK_COLUMNS if _few(BLOCK_COLUMNS, dtype) else BLAS_BLOCK_COLUMNS
 
 
-def at_once(kind: DTypeLike) -> int:
-    """Columns of a kind that are solved for the soonest."""
-    return MANY_HERE if _are_few(MANY_HERE, kind) else BLOCK_COLUMNS
-
-
-def takes(c: NDArray[np.generic]) -> bool:
-    """Whether these routines are for a right-hand side."""
+def supports(c: NDArray[np.generic]) -> bool:
+    """Return whether these routines are for a right-hand side."""
     columns = c.shape[1]
-    return _are_few(columns, c.dtype) and (columns == 1 or columns % SIMD_WIDTH == 0)
+    return _few(columns, c.dtype) and (columns == 1 or columns % SIMD_WIDTH == 0)
+
+
+def _few(columns: int, dtype: DTypeLike) -> bool:
+    """Whether these routines are faster than BLAS, and know the dtype."""
+    return dtype == np.float64 and columns <= MAX_COLUMNS
 
 
 def gemm_update(c: Array, a: Array, b: Array) -> None:
@@ -68,17 +65,7 @@ def gemm_update(c: Array, a: Array, b: Array) -> None:
     ValueError
         If they are anything else.
     """
-    (rows, columns), (inner, _) = c.shape, b.shape
-    if a.shape != (rows, inner) or b.shape != (inner, columns):
-        raise ValueError(
-            f"c, a and b have shapes {c.shape}, {a.shape} and {b.shape}; give (n, m), (n, k) and (k, m)"
-        )
-    if not b.flags.c_contiguous:
-        raise ValueError(
-            f"the rows of b are not one after the other, its strides are {b.strides}; copy it"
-        )
-    _check_columns(columns)
-    LIBRARY.gemm_update(written(c), read(a), read(b), rows, inner, _stride(a), columns, SIMD_WIDTH)
+    routines.skinny_gemm_update(c, a, b, SIMD_WIDTH)
 
 
 def solve_triangular(triangle: Array, c: Array) -> None:
@@ -96,25 +83,17 @@ def solve_triangular(triangle: Array, c: Array) -> None:
     ValueError
         If they are anything else.
     """
-    rows, columns = c.shape
-    if triangle.shape != (rows, rows):
-        raise ValueError(
-            f"triangle and c have shapes {triangle.shape} and {c.shape}; give (n, n) and (n, m)"
-        )
-    _check_columns(columns)
-    LIBRARY.solve_triangular(
-        written(c), read(triangle), rows, _stride(triangle), columns, SIMD_WIDTH
-    )
+    routines.skinny_solve_triangular(triangle, c, SIMD_WIDTH)
 
 
-def addresses(panels: Sequence[Array], width: int) -> Addresses:
-    """Where panels are, for `solve_lower` to go through.
+def panel_pointers(panels: Sequence[Array], width: int) -> Any:
+    """Return where panels are, for `solve_lower` to go through.
 
     Parameters
     ----------
     panels : sequence of ndarray of shape (n - j * width, width), contiguous
-        Panel j has columns from ``j * width`` on of a lower triangle, and of them the rows from the diagonal down; the last has
-        as many columns as rows.
+        Panel j has columns from ``j * width`` on of a lower triangle, and of them the rows from the
+        diagonal down; the last has as many columns as rows.
     width : int
 
     Raises
@@ -122,24 +101,15 @@ def addresses(panels: Sequence[Array], width: int) -> Addresses:
     ValueError
         If they are anything else.
     """
-    rows = len(panels[0])
-    shapes = [(rows - start, min(width, rows - start)) for start in range(0, rows, width)]
-    if [panel.shape for panel in panels] != shapes or not all(
-        panel.flags.c_contiguous for panel in panels
-    ):
-        raise ValueError(
-            f"there are panels of shapes {[panel.shape for panel in panels]}; give {shapes}, contiguous"
-        )
-    return Addresses(rows, width, pointers([read(panel) for panel in panels]))
+    return routines.PanelPointers(panels, width)
 
 
-def solve_lower(triangle: Addresses, c: Array) -> None:
-    """Make `c` into ``inv(triangle) @ c``, in place, as `solve_triangular` and `gemm_update` do panel by panel.
+def solve_lower(triangle: Any, c: Array) -> None:
+    """Make `c` into ``inv(triangle) @ c``, in place, panel by panel.
 
     Parameters
     ----------
-    triangle : Addresses
-        The panels have to exist still.
+    triangle : PanelPointers
     c : ndarray of shape (n, m), contiguous
         m is 1 or a multiple of `SIMD_WIDTH`.
 
@@ -148,25 +118,4 @@ def solve_lower(triangle: Addresses, c: Array) -> None:
     ValueError
         If it is anything else.
     """
-    rows, columns = c.shape
-    if rows != triangle.rows:
-        raise ValueError(
-            f"triangle and c have {triangle.rows} and {rows} rows; give (n, n) and (n, m)"
-        )
-    _check_columns(columns)
-    LIBRARY.solve_lower(written(c), triangle.pointers, rows, triangle.width, columns, SIMD_WIDTH)
-
-
-def _are_few(columns: int, kind: DTypeLike) -> bool:
-    """Whether these routines are faster than BLAS, and know the kind."""
-    return kind == np.float64 and columns <= MAX_COLUMNS
-
-
-def _check_columns(columns: int) -> None:
-    if columns != 1 and columns % SIMD_WIDTH:
-        raise ValueError(f"there are {columns} columns; give 1, or a multiple of {SIMD_WIDTH}")
-
-
-def _stride(matrix: Array) -> int:
-    """Numbers from one row to the next."""
-    return matrix.strides[0] // matrix.itemsize
+    routines.skinny_solve_lower(triangle, c, SIMD_WIDTH)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 from oracles import composed, gram
 
-from gaussian_processes.gp.kernels import ArcCosine, cosine_distances
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.pairwise import cosine_distances
 
 COSINES = [-1.0, -0.999999, -0.9, -0.3, 0.0, 1e-8, 0.25, 0.7, 0.95, 0.999999, 1.0]
 degrees = st.integers(0, 10)

@@ -61,7 +61,7 @@ def test_a_block_is_factorised_in_its_lower_half(kind):
     matrix = (root @ root.T + np.eye(20)).astype(kind)
     block = matrix.copy()
 
-    assert blas.factorise(block) == 0
+    assert blas.potrf(block) == 0
 
     lower = np.tril(block).astype(float)
     np.testing.assert_allclose(lower @ lower.T, matrix, rtol=0, atol=300 * np.finfo(kind).eps)
@@ -70,7 +70,7 @@ def test_a_block_is_factorised_in_its_lower_half(kind):
 def test_the_first_minor_that_is_not_positive_is_named():
     block = np.diag([1.0, 2.0, -3.0, 4.0])
 
-    assert blas.factorise(block) == 3
+    assert blas.potrf(block) == 3
 
 
 def test_types_that_differ_are_refused():

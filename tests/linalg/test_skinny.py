@@ -89,7 +89,7 @@ def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_o
             top, rest = expected[start : start + width], expected[start + width :]
             skinny.solve_triangular(panel[:width], top)
             skinny.gemm_update(rest, panel[width:], top)
-        skinny.solve_lower(skinny.addresses(panels, width), c)
+        skinny.solve_lower(skinny.panel_pointers(panels, width), c)
 
     np.testing.assert_array_equal(c, expected)
 
@@ -99,16 +99,16 @@ def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_o
     [0, 1, 2, skinny.SIMD_WIDTH, skinny.SIMD_WIDTH + 1, skinny.MAX_COLUMNS, skinny.MAX_COLUMNS + 1],
 )
 def test_there_is_room_for_every_column_and_what_has_room_is_taken(columns):
-    wide = skinny.width(columns, np.float64)
+    wide = skinny.padded_columns(columns, np.float64)
 
     assert columns <= wide < columns + skinny.SIMD_WIDTH
-    assert skinny.takes(np.zeros((2, wide))) == (columns <= skinny.MAX_COLUMNS)
+    assert skinny.supports(np.zeros((2, wide))) == (columns <= skinny.MAX_COLUMNS)
 
 
 def test_what_is_not_taken_is_left_as_wide_as_it_is():
-    assert skinny.width(3, np.float32) == 3
-    assert not skinny.takes(np.zeros((2, skinny.SIMD_WIDTH), np.float32))
-    assert not skinny.takes(np.zeros((2, skinny.SIMD_WIDTH + 1)))
+    assert skinny.padded_columns(3, np.float32) == 3
+    assert not skinny.supports(np.zeros((2, skinny.SIMD_WIDTH), np.float32))
+    assert not skinny.supports(np.zeros((2, skinny.SIMD_WIDTH + 1)))
 
 
 @every_kind
@@ -172,20 +172,20 @@ def test_shapes_that_do_not_fit_are_refused(c, a, b):
 )
 def test_panels_that_are_no_triangle_are_refused(shapes):
     with pytest.raises(ValueError, match=r"give \[\(5, 3\), \(2, 2\)\], contiguous"):
-        skinny.addresses([np.zeros(shape) for shape in shapes], 3)
+        skinny.panel_pointers([np.zeros(shape) for shape in shapes], 3)
 
 
 def test_panels_by_columns_and_another_number_of_rows_are_refused():
     with pytest.raises(ValueError, match="contiguous"):
-        skinny.addresses([np.zeros((2, 3)).T, np.zeros((1, 1))], 2)
+        skinny.panel_pointers([np.zeros((2, 3)).T, np.zeros((1, 1))], 2)
     with pytest.raises(ValueError, match=r"3 and 4 rows; give \(n, n\) and \(n, m\)"):
-        skinny.solve_lower(skinny.addresses([np.eye(3)], 3), np.zeros((4, 1)))
+        skinny.solve_lower(skinny.panel_pointers([np.eye(3)], 3), np.zeros((4, 1)))
 
 
 def test_columns_that_do_not_fill_registers_are_refused():
     columns = np.zeros((3, WIDE + 1))
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
-        skinny.solve_lower(skinny.addresses([np.eye(3)], 3), columns)
+        skinny.solve_lower(skinny.panel_pointers([np.eye(3)], 3), columns)
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
         skinny.gemm_update(columns, np.eye(3), columns)
     with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
