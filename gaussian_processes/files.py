@@ -13,10 +13,18 @@ from gaussian_processes.errors import UserError
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` write a file under a temporary name, then give it its own: it is never there in half."""
+    """Let `write` write a file under a temporary name, then give it its own: never a part of it.
+
+    An error of the disk is raised with the file's name, which Python leaves out while writing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
+    try:
+        write(temporary)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     temporary.replace(path)
 
 
@@ -26,7 +34,8 @@ def create_memmap(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.me
     Raises
     ------
     UserError
-        If the disk is full. Its room is taken at once: a file that grows as it is written kills the process there.
+        If the disk is full. Its room is taken at once: a file that grows as it is written kills the
+        process there.
     """
     file: np.memmap[Any, Any] = open_memmap(path, "w+", dtype, shape)
     try:

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.sagemaker import environment, hyperparameters
 from gaussian_processes.sagemaker.environment import Channel, TrainingEnvironment
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.sagemaker.logs import log_to_stdout
 from gaussian_processes.training import evaluation
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.trainer import ModelSelection, Trainer
@@ -36,10 +38,12 @@ DESCRIPTION = """\
 Train a Gaussian process on the files of the channel `train` (CSV, JSON Lines, NPY or
 Parquet; the target is the first column unless `target` names another), score it on
 `validation` and `test` where there are any, and leave it in /opt/ml/model.
-SAGEMAKER_BASE_DIR names another folder than /opt/ml.
+SAGEMAKER_BASE_DIR names another folder than /opt/ml; SAGEMAKER_CONTAINER_LOG_LEVEL
+(20) is the least level of what is logged beside the metrics.
 
 Hyperparameters, in /opt/ml/input/config/hyperparameters.json:
 """
+LOGGER = logging.getLogger(__name__)
 # Rows of the smallest part of them that is trained on: with less the targets may all be alike.
 FEWEST = 20
 # Often enough to see that a long fit moves, seldom enough for a log that is kept.
@@ -56,9 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.parse_args(arguments)
     base, steps = environment.base_folder(os.environ), environment.CriticalSection()
-    return environment.run(
-        lambda: train(environment.read(base), steps), environment.failure_file(base), steps
-    )
+
+    def job() -> None:
+        with log_to_stdout(os.environ):
+            train(environment.read(base), steps)
+
+    return environment.run_entry_point(job, environment.failure_file(base), steps)
 
 
 def train(job: TrainingEnvironment, steps: environment.CriticalSection) -> None:
@@ -363,7 +370,7 @@ def _listed(found: Mapping[str, float]) -> str:
 
 def _reported(found: Mapping[str, float]) -> dict[str, float]:
     for name, value in found.items():
-        environment.report(name, value)
+        environment.emit_metric(name, value)
     return dict(found)
 
 
@@ -439,5 +446,5 @@ def _duration(seconds: float) -> str:
 
 
 def _say(sentence: str) -> None:
-    """Print at once: a log is read while the job runs."""
-    print(sentence, flush=True)
+    """Log a sentence."""
+    LOGGER.info(sentence)

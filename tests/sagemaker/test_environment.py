@@ -104,12 +104,12 @@ def test_a_train_folder_is_all_that_a_job_needs(base):
     assert job.checkpoints is None
 
 
-def test_channels_of_another_name_are_ignored_in_so_many_words(base, capsys):
+def test_channels_of_another_name_are_ignored_with_a_warning(base, caplog):
     for name in ("test", "validation", "code", ".cache"):
         (base / "input/data" / name).mkdir()
 
     assert list(environment.read(base).channels) == ["train", "validation", "test"]
-    assert capsys.readouterr().out.splitlines() == [
+    assert caplog.messages == [
         "channel .cache is ignored: only train, validation and test are read",
         "channel code is ignored: only train, validation and test are read",
     ]
@@ -193,7 +193,7 @@ def test_the_base_folder_is_opt_ml_unless_the_environment_says_otherwise(variabl
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_metric_is_found_by_its_regex_to_the_last_bit(value):
     with redirect_stdout(io.StringIO()) as output:
-        environment.report("validation:RMSE", value)
+        environment.emit_metric("validation:RMSE", value)
 
     line = output.getvalue()
     found = re.search(environment.metric_regex("validation:RMSE"), line)[1]
@@ -205,7 +205,7 @@ def test_a_metric_is_found_by_its_regex_to_the_last_bit(value):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_metric_that_is_no_number_is_refused(value, capsys):
     with pytest.raises(ValueError, match="compute it from finite numbers"):
-        environment.report("validation:RMSE", value)
+        environment.emit_metric("validation:RMSE", value)
 
     assert capsys.readouterr().out == ""
 
@@ -214,14 +214,14 @@ def test_a_job_that_ends_well_returns_0_and_clears_an_old_reason(tmp_path):
     failure = tmp_path / "failure"
     failure.write_text("of the last run")
 
-    assert environment.run(lambda: None, failure) == 0
+    assert environment.run_entry_point(lambda: None, failure) == 0
     assert not failure.exists()
 
 
 def test_a_person_s_mistake_is_one_sentence_in_the_file_and_on_stderr(tmp_path, capsys):
     failure = tmp_path / "output/failure"
 
-    assert environment.run(raising(UserError("q is 11, ≤ 10 is needed")), failure) == 1
+    assert environment.run_entry_point(raising(UserError("q is 11, ≤ 10 is needed")), failure) == 1
     assert failure.read_text(encoding="utf-8") == "q is 11, ≤ 10 is needed"
     assert capsys.readouterr().err == "q is 11, ≤ 10 is needed\n"
     assert list(failure.parent.iterdir()) == [failure]
@@ -233,11 +233,12 @@ def test_a_person_s_mistake_is_one_sentence_in_the_file_and_on_stderr(tmp_path, 
 def test_a_bug_is_a_sentence_that_makes_sense_alone_and_then_the_traceback(tmp_path, message):
     failure = tmp_path / "failure"
 
-    assert environment.run(raising(ArithmeticError(message)), failure) == 1
+    assert environment.run_entry_point(raising(ArithmeticError(message)), failure) == 1
     sentence, traceback = failure.read_text(encoding="utf-8").split("\n\n", 1)
 
     assert re.match(
-        r"unexpected ArithmeticError in line \d+ of test_environment\.py, likely a bug to report: \w+",
+        r"unexpected ArithmeticError in line \d+ of test_environment\.py, likely a bug to report:"
+        r" \w+",
         sentence,
     )
     assert len(sentence) <= 1024
@@ -248,23 +249,38 @@ def test_a_bug_is_a_sentence_that_makes_sense_alone_and_then_the_traceback(tmp_p
 def test_a_reason_that_cannot_be_written_is_still_said(tmp_path, capsys):
     (tmp_path / "output").write_text("a file where a folder should be")
 
-    assert environment.run(raising(UserError("the reason")), tmp_path / "output/failure") == 1
+    assert (
+        environment.run_entry_point(raising(UserError("the reason")), tmp_path / "output/failure")
+        == 1
+    )
     first, second = capsys.readouterr().err.splitlines()
 
     assert first == "the reason"
     assert second.startswith(f"this reason could not be left in {tmp_path}/output/failure: ")
 
 
+def test_a_thread_that_cannot_be_started_is_a_reason_as_any_other(tmp_path, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(environment.threading.Thread, "start", refuse)
+
+    assert environment.run_entry_point(lambda: None, tmp_path / "failure") == 1
+    assert "no further process or thread can be started" in (tmp_path / "failure").read_text()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_signals_are_handled_as_before_once_the_job_is_over(tmp_path):
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    environment.run(raising(UserError("no")), tmp_path / "failure")
+    environment.run_entry_point(raising(UserError("no")), tmp_path / "failure")
 
     assert {number: signal.getsignal(number) for number in before} == before
     assert signal.set_wakeup_fd(-1) == -1
 
 
-# What keeps the interpreter from a signal's handler, or from its end, for minutes: C code that does not look up.
+# What keeps the interpreter from a signal's handler, or from its end, for minutes: C code that does
+# not look up.
 LONG = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
 JOBS = {
     "python": "while True: time.sleep(0.01)",
@@ -338,16 +354,17 @@ def start(work, failure):
 import hashlib, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from gaussian_processes.sagemaker import environment
+from gaussian_processes.sagemaker import environment, logs
 
 steps = environment.CriticalSection()
 
 def job():
     print("not flushed", end="")
     print("working", file=sys.stderr, flush=True)
-{textwrap.indent(textwrap.dedent(work), "    ")}
+    with logs.log_to_stdout({{}}):
+{textwrap.indent(textwrap.dedent(work), "        ")}
 
-sys.exit(environment.run(job, Path({str(failure)!r}), steps))
+sys.exit(environment.run_entry_point(job, Path({str(failure)!r}), steps))
 """
     environment = os.environ | {"PYTHONWARNINGS": "error"}
     process = subprocess.Popen(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.sagemaker.environment import SHOWN_CHARACTERS
+from gaussian_processes.sagemaker.failures import FAILURE_REASON_LENGTH
 from gaussian_processes.tuning import aws
 from gaussian_processes.tuning.job import FILE, TuningJob
 
@@ -78,7 +78,7 @@ def failure(folder: Path, status: int, log: str) -> str:
     except OSError:
         reason = ""
     lines = log.strip().splitlines() or ["nothing was printed"]
-    return (reason or f"exit code {status}: {lines[-1]}")[:SHOWN_CHARACTERS]
+    return (reason or f"exit code {status}: {lines[-1]}")[:FAILURE_REASON_LENGTH]
 
 
 def model(folder: Path) -> str:
