@@ -279,8 +279,12 @@ class Hyperparameters:
     @property
     def learned_parameters(self) -> tuple[str, ...]:
         """Kernel parameters that maximise the log marginal likelihood, since no value is given."""
-        names = [name for name in ("noise", "bias") if getattr(self, name) is None]
-        return (*names, "relevance") if self.ard == "auto" else tuple(names)
+        learned = {
+            "noise_ratio": self.noise is None,
+            "bias": self.bias is None,
+            "relevance": self.ard == "auto",
+        }
+        return tuple(name for name, is_learned in learned.items() if is_learned)
 
 
 def _check_projection(hyperparameters: Hyperparameters) -> None:

@@ -1,4 +1,4 @@
-"""How good is a model where the truth is known, and what did it say there?"""
+"""Evaluation of a model: predictions where the targets are given, and their scores."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +15,11 @@ from gaussian_processes.gp.ensembles import mixture
 from gaussian_processes.model.model import Model, Prediction, softmax
 
 Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 
-def predict(model: Model, examples: Dataset) -> Prediction:
-    """Predict the rows of examples, with variances."""
-    return model.predict(examples.X, variance=True, place=examples.locate_row)
+def predict(model: Model, dataset: Dataset) -> Prediction:
+    """Predict the rows of a dataset, with variances."""
+    return model.predict(dataset.X, variance=True, place=dataset.locate_row)
 
 
 def leave_one_out(model: Model, targets: Array) -> Prediction:
@@ -30,98 +29,98 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
     ----------
     model : Model
     targets : ndarray of shape (n, t)
-        What it was trained on; in classification the indicators of the classes.
+        Those of the training; in classification the indicators of the classes.
     """
     means, variances = [], []
     for member in model.members:
-        mean, variance = member.process.leave_one_out(
-            member.preprocessor.standardized_targets(targets)
-        )
-        means.append(mean * member.preprocessor.target_scale + member.preprocessor.target_center)
-        variances.append(variance * member.preprocessor.target_scale**2)
+        preprocessor = member.preprocessor
+        y = preprocessor.standardized_targets(targets)
+        mean, variance = member.process.leave_one_out(y)
+        means.append(mean * preprocessor.target_scale + preprocessor.target_center)
+        variances.append(variance * preprocessor.target_scale**2)
     mean, variance = mixture([member.weight for member in model.members], means, variances)
-    return Prediction(
-        mean, variance, softmax(model.inverse_temperature * mean) if model.schema.classes else None
-    )
+    if not model.schema.classes:
+        return Prediction(mean, variance, None)
+    return Prediction(mean, variance, softmax(model.inverse_temperature * mean))
 
 
-def joined(folds: Sequence[Indices], parts: Sequence[Prediction]) -> Prediction:
-    """Put predictions of folds of the rows together, in the order of the rows."""
-    order = np.argsort(np.concatenate(folds))
+def log_marginal_likelihood(model: Model, rows: int) -> float:
+    """Log marginal likelihood of the `rows` training rows, in the units of the target.
 
-    def whole(arrays: Sequence[Array | None]) -> Array | None:
-        there = [array for array in arrays if array is not None]
-        return np.concatenate(there)[order] if there else None
-
-    mean = np.concatenate([part.mean for part in parts])[order]
-    return Prediction(
-        mean,
-        whole([part.variance for part in parts]),
-        whole([part.probabilities for part in parts]),
-    )
+    That of an ensemble is the weighted mean of its members'.
+    """
+    total = 0.0
+    for member in model.members:
+        units = rows * float(np.log(member.preprocessor.target_scale).sum())
+        total += member.weight * (member.process.log_marginal_likelihood() - units)
+    return total
 
 
-def scored(targets: Array, prediction: Prediction) -> dict[str, float]:
-    """Scores of predictions, by their names: over all targets, in their units."""
+def score(targets: Array, prediction: Prediction) -> dict[str, float]:
+    """Score predictions over all targets, in their units; the scores by their names."""
     if prediction.probabilities is not None:
         codes = targets[:, 0]
         return {
             "accuracy": scores.accuracy(codes, prediction.probabilities),
             "log_loss": scores.log_loss(codes, prediction.probabilities),
         }
-    assert prediction.variance is not None  # noqa: S101  whoever scores has asked for it
     return {
         "RMSE": scores.rmse(targets, prediction.mean),
         "MAE": scores.mae(targets, prediction.mean),
         "R2": scores.r2(targets, prediction.mean),
-        "NLPD": scores.nlpd(targets, prediction.mean, prediction.variance),
+        "NLPD": scores.nlpd(targets, prediction.mean, _variance(prediction)),
     }
 
 
-def by_target(
+def score_by_target(
     schema: Schema, targets: Array, prediction: Prediction
 ) -> dict[str, dict[str, float]]:
-    """Scores of every target by itself, where there are several."""
-    if len(schema.targets) == 1 or prediction.variance is None:
+    """Score every target by itself, where there are several."""
+    if len(schema.targets) == 1:
         return {}
-    return {
-        column.name: scored(
-            targets[:, [index]],
-            Prediction(prediction.mean[:, [index]], prediction.variance[:, [index]]),
-        )
-        for index, column in enumerate(schema.targets)
-    }
+    variance = _variance(prediction)
+    found = {}
+    for index, column in enumerate(schema.targets):
+        alone = Prediction(prediction.mean[:, [index]], variance[:, [index]])
+        found[column.name] = score(targets[:, [index]], alone)
+    return found
 
 
-def write(
+def write_predictions(
     path: Path,
     schema: Schema,
     targets: Array,
     prediction: Prediction,
     extra: Mapping[str, Sequence[object]] | None = None,
 ) -> None:
-    """Write targets and predictions into a file of CSV, whole or not at all; `extra` columns come after the row's number."""
-    names = ["row", *(extra or {}), *_names(schema)]
-    records = zip(*(extra or {}).values(), _lines(schema, targets, prediction), strict=True)
-    lines = ([row, *before, *line] for row, (*before, line) in enumerate(records, start=1))
+    """Write targets and predictions into a CSV file, whole or not at all.
 
-    def fill(partial: Path) -> None:
+    The columns of `extra` come after the row's number.
+    """
+    extra = extra or {}
+    names = ["row", *extra, *_column_names(schema)]
+    records = zip(*extra.values(), _records(schema, targets, prediction), strict=True)
+
+    def write(partial: Path) -> None:
         with partial.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(names)
-            writer.writerows(lines)
+            for row, (*before, record) in enumerate(records, start=1):
+                writer.writerow([row, *before, *record])
 
-    atomic_write(path, fill)
+    atomic_write(path, write)
 
 
-def _names(schema: Schema) -> list[str]:
+def _variance(prediction: Prediction) -> Array:
+    if prediction.variance is None:
+        raise ValueError("the prediction has no variance: predict with variance=True")
+    return prediction.variance
+
+
+def _column_names(schema: Schema) -> list[str]:
     if schema.classes:
-        return [
-            "target",
-            "predicted_label",
-            "probability",
-            *(f"probability_{label}" for label in schema.classes),
-        ]
+        probabilities = [f"probability_{label}" for label in schema.classes]
+        return ["target", "predicted_label", "probability", *probabilities]
     if len(schema.targets) == 1:
         return ["target", "mean", "std"]
     return [
@@ -129,21 +128,17 @@ def _names(schema: Schema) -> list[str]:
     ]
 
 
-def _lines(schema: Schema, targets: Array, prediction: Prediction) -> Iterator[list[object]]:
-    if prediction.probabilities is not None:
-        for code, shares in zip(
-            targets[:, 0].astype(int).tolist(), prediction.probabilities, strict=True
-        ):
-            yield [
-                schema.classes[code],
-                schema.classes[int(shares.argmax())],
-                float(shares.max()),
-                *shares.tolist(),
-            ]
-    else:
-        assert prediction.variance is not None  # noqa: S101  whoever writes has asked for it
-        yield from (
-            np.dstack([targets, prediction.mean, np.sqrt(prediction.variance)])
-            .reshape(len(targets), -1)
-            .tolist()
-        )
+def _records(schema: Schema, targets: Array, prediction: Prediction) -> Iterator[list[object]]:
+    if prediction.probabilities is None:
+        columns = [targets, prediction.mean, np.sqrt(_variance(prediction))]
+        yield from np.dstack(columns).reshape(len(targets), -1).tolist()
+        return
+    codes = targets[:, 0].astype(int).tolist()
+    for code, shares in zip(codes, prediction.probabilities, strict=True):
+        predicted = int(shares.argmax())
+        yield [
+            schema.classes[code],
+            schema.classes[predicted],
+            float(shares[predicted]),
+            *shares.tolist(),
+        ]

@@ -1,6 +1,7 @@
-"""Where do the panels of a factor go, and in which precision?
+"""Storage plan of a factor: its precision, and memory or files.
 
-Into memory where they fit, in float64 if that fits; into files where they do not, or where they are to outlive the process.
+Memory where the panels fit, in float64 if that fits; files where they do not, or where they are to
+outlive the process.
 """
 
 import shutil
@@ -16,20 +17,20 @@ from gaussian_processes.linalg.cholesky import InMemoryPanels, PanelStorage, pac
 from gaussian_processes.resources import available_cpus, available_memory
 from gaussian_processes.training.checkpoints import Checkpoint
 
-# The types that each precision may store the factor in, the best first.
+# Types that each precision may store the factor in, the best first.
 DTYPES = {"auto": ("float64", "float32"), "float64": ("float64",), "mixed": ("float32",)}
 
 
 @dataclass(frozen=True)
-class Storage:
-    """Stores for the factor of one fit, whatever stands on the diagonal of its matrix.
+class StoragePlan:
+    """Storage for the factor of one fit, for any diagonal of its matrix.
 
     Parameters
     ----------
     dtype : str
         float64 or float32.
     size : int
-        Bytes that the factor takes.
+        Bytes of the factor.
     checkpoint : Checkpoint
         Where files go.
     in_files : bool
@@ -42,18 +43,18 @@ class Storage:
     in_files: bool
 
     def __call__(self, diagonal: float) -> PanelStorage:
-        """Return the store of the matrix with that diagonal."""
+        """Return the storage of the matrix with that diagonal."""
         dtype = np.dtype(self.dtype)
         return self.checkpoint.panels(diagonal, dtype) if self.in_files else InMemoryPanels(dtype)
 
     def __str__(self) -> str:
-        """Say it in words."""
+        """Describe the plan in a sentence."""
         place = f"files in {self.checkpoint.folder}" if self.in_files else "memory"
         return f"the factor takes {format_bytes(self.size)} of {self.dtype}, in {place}"
 
 
-def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> Storage:
-    """Choose precision and place for the factor of a fit, before anything is allocated.
+def plan_storage(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> StoragePlan:
+    """Plan precision and place of a fit's factor, before anything is allocated.
 
     Parameters
     ----------
@@ -62,35 +63,43 @@ def choose(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> St
     precision : str
         `auto`, `float64` or `mixed`.
     checkpoint : Checkpoint
-        Where files go: if it is lasting, in any case.
+        Where files go: if it is persistent, in any case.
 
     Raises
     ------
     UserError
-        If memory does not suffice to work in, or the disk to keep the panels on, with the sizes and the remedies.
+        If memory does not suffice to work in, or the disk to keep the panels on, with the sizes and
+        the remedies.
     """
-    (rows, columns), memory, cores = shape, available_memory(), available_cpus()
-    working = working_bytes(rows, columns, cores)
-    if working > memory:
-        fitting = (
-            bisect_right(range(rows), memory, key=lambda size: working_bytes(size, columns, cores))
-            - 1
-        )
-        raise UserError(
-            f"{rows:,} rows need {format_bytes(working)} of memory to work in and {format_bytes(memory)} are free;"
-            f" use an instance with more memory, or {max(fitting, 0):,} rows"
-        )
+    (rows, columns), memory = shape, available_memory()
+    working = _check_memory(rows, columns, memory)
     sizes = {dtype: packed_bytes(rows, dtype) for dtype in DTYPES[precision]}
-    fitting_dtypes = [dtype for dtype, size in sizes.items() if working + size <= memory]
-    dtype = [*fitting_dtypes, *reversed(sizes)][0]
-    in_files = checkpoint.lasting or not fitting_dtypes
+    fitting = [dtype for dtype, size in sizes.items() if working + size <= memory]
+    dtype = fitting[0] if fitting else list(sizes)[-1]
+    in_files = checkpoint.persistent or not fitting
     if in_files:
         _check_disk(rows, dtype, checkpoint)
-    return Storage(dtype, sizes[dtype], checkpoint, in_files)
+    return StoragePlan(dtype, sizes[dtype], checkpoint, in_files)
+
+
+def _check_memory(rows: int, columns: int, memory: int) -> int:
+    """Bytes to work in, beside the factor; refuse rows that memory does not suffice for."""
+    cores = available_cpus()
+    working = working_bytes(rows, columns, cores)
+    if working > memory:
+        fitting = bisect_right(
+            range(rows), memory, key=lambda size: working_bytes(size, columns, cores)
+        )
+        raise UserError(
+            f"{rows:,} rows need {format_bytes(working)} of memory to work in and"
+            f" {format_bytes(memory)} are free; use an instance with more memory, or"
+            f" {max(fitting - 1, 0):,} rows"
+        )
+    return working
 
 
 def _check_disk(rows: int, dtype: str, checkpoint: Checkpoint) -> None:
-    """Refuse what does not fit on the disk, where panels of this type that are there already need no room."""
+    """Refuse what the disk has no room for, where finished panels of this type need none."""
     folder = checkpoint.folder
     folder.mkdir(parents=True, exist_ok=True)
     needed = packed_bytes(rows, dtype)
@@ -98,6 +107,7 @@ def _check_disk(rows: int, dtype: str, checkpoint: Checkpoint) -> None:
     if needed > free:
         fitting = bisect_right(range(rows), free, key=lambda size: packed_bytes(size, dtype)) - 1
         raise UserError(
-            f"the factor of {rows:,} rows needs {format_bytes(needed)} in {dtype} and {folder} has room for"
-            f" {format_bytes(free)}; use an instance with more memory or a larger volume, or {fitting:,} rows"
+            f"the factor of {rows:,} rows needs {format_bytes(needed)} in {dtype} and {folder} has"
+            f" room for {format_bytes(free)}; use an instance with more memory or a larger volume,"
+            f" or {fitting:,} rows"
         )

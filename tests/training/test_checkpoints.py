@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, InMemoryPanels, factorise
 from gaussian_processes.training import main, storage, trainer
-from gaussian_processes.training.checkpoints import Checkpoint, PanelFiles
+from gaussian_processes.training.checkpoints import Checkpoint, PanelFiles, fingerprint
 
 
 def matrix(rows=2 * PANEL_WIDTH + 100):
@@ -25,7 +26,7 @@ def matrix(rows=2 * PANEL_WIDTH + 100):
 
 
 def files(folder, dtype=np.float64):
-    return Checkpoint(folder, lasting=True).panels(0.1, dtype)
+    return Checkpoint(folder, persistent=True).panels(0.1, dtype)
 
 
 class Counting:
@@ -99,36 +100,39 @@ def test_a_panel_is_worked_on_within_the_context_that_a_signal_waits_for(tmp_pat
         def __exit__(self, *error):
             events.append((tmp_path / "00000.npy").exists())
 
-    with PanelFiles(tmp_path, np.float64, Recorded(), lasting=True).panel(0, (3, 2)):
+    with PanelFiles(tmp_path, np.float64, Recorded(), persistent=True).panel(0, (3, 2)):
         events.append("work")
 
     assert events == ["in", "work", True]
 
 
-def test_a_checkpoint_is_of_one_job(tmp_path):
-    root = Checkpoint(tmp_path / "host", lasting=True)
-    first, sentence = root.of_job(b"data", b"settings")
-    assert "are kept in" in sentence
-    first.note("prior", {"noise": 0.1 + 0.2})
+def test_a_checkpoint_is_of_one_job(tmp_path, caplog):
+    caplog.set_level("INFO")
+    root = Checkpoint(tmp_path / "host", persistent=True)
+    first = root.for_job(fingerprint(b"data", b"hyperparameters"))
+    first.save("selection", {"noise": 0.1 + 0.2})
 
-    again, sentence = root.of_job(b"data", b"settings")
-    assert "goes on from there" in sentence
-    assert again.recall("prior") == {"noise": 0.1 + 0.2}
-    assert again.recall("another") is None
+    again = root.for_job(fingerprint(b"data", b"hyperparameters"))
+    assert again.load("selection") == {"noise": 0.1 + 0.2}
+    assert again.load("another") is None
 
-    other, sentence = root.of_job(b"dat", b"asettings")
-    assert "the job starts over" in sentence
-    assert other.recall("prior") is None
+    other = root.for_job(fingerprint(b"dat", b"ahyperparameters"))
+    assert other.load("selection") is None
+    assert [re.search("kept|goes on|starts over", line)[0] for line in caplog.messages] == [
+        "kept",
+        "goes on",
+        "starts over",
+    ]
 
 
 def test_what_another_job_has_left_is_not_taken_even_if_it_comes_back(tmp_path):
-    root = Checkpoint(tmp_path, lasting=True)
-    theirs = root.of_job(b"their data")[0]
+    root = Checkpoint(tmp_path, persistent=True)
+    theirs = root.for_job(fingerprint(b"their data"))
     with theirs.panels(0.1, np.float64).panel(0, (3, 2)):
         pass
     kept = {path: path.read_bytes() for path in theirs.folder.rglob("*.npy")}
 
-    ours = root.of_job(b"our data")[0]
+    ours = root.for_job(fingerprint(b"our data"))
     for path, content in kept.items():
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
@@ -149,7 +153,7 @@ def test_files_that_need_not_last_have_no_name_and_go_with_the_process(tmp_path)
 
 def test_the_panels_of_a_trial_that_fails_are_removed(tmp_path):
     points = np.tile(np.eye(3), (300, 1))
-    checkpoint = Checkpoint(tmp_path, lasting=True)
+    checkpoint = Checkpoint(tmp_path, persistent=True)
 
     process = fit(
         GramMatrix(ArcCosine(1, 0), points, 0.0),
@@ -290,7 +294,10 @@ def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, 
 
     assert main.main([]) == 0
 
-    assert json.loads((base / "model/model.json").read_text())["members"][0]["features"]["bias"] > 0
+    assert (
+        json.loads((base / "model/model.json").read_text())["members"][0]["preprocessor"]["bias"]
+        > 0
+    )
 
 
 @pytest.mark.parametrize(("first", "then", "dtype"), [(10, 1, "float64"), (1, 10, "float32")])

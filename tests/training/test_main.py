@@ -12,13 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mpmath import mp
+from oracles import gram
 from scipy.special import softmax
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.metrics import log_loss
 
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.model import artifact, describe
-from gaussian_processes.training import evaluation, main, storage
+from gaussian_processes.training import (
+    evaluation,
+    export,
+    main,
+    reporting,
+    scoring,
+    storage,
+)
 
 METRICS = {
     "validation:RMSE",
@@ -227,7 +236,7 @@ def test_what_is_left_out_is_left_out(base, capsys, hyperparameters, sentence):
 
 
 def test_beyond_its_rows_leaving_one_out_is_left_out_and_said(base, capsys, monkeypatch):
-    monkeypatch.setattr(main.hyperparameters, "LEAVE_ONE_OUT_ROWS", 99)
+    monkeypatch.setattr(scoring, "LEAVE_ONE_OUT_ROWS", 99)
 
     train(base)
     left_out = capsys.readouterr().out
@@ -243,7 +252,7 @@ def test_beyond_its_rows_leaving_one_out_is_left_out_and_said(base, capsys, monk
 
 
 def test_beyond_its_bytes_the_factor_is_left_out(base, monkeypatch):
-    monkeypatch.setattr(main.hyperparameters, "FACTOR_BYTES", 100)
+    monkeypatch.setattr(export, "FACTOR_BYTES", 100)
 
     train(base)
 
@@ -335,9 +344,9 @@ def test_a_mistake_is_one_sentence_on_stderr_and_in_the_failure_file(
 
 def test_a_long_fit_says_how_far_it_is(caplog, monkeypatch):
     clock = iter([0.0, 4.0, 11.0, 12.0, 22.0])
-    monkeypatch.setattr(main.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(reporting.time, "monotonic", lambda: next(clock))
     caplog.set_level("INFO")
-    progress = main.Progress()
+    progress = reporting.FactorizationProgress()
 
     for done in (0.0, 1e9, 10e9, 11e9, 20e9):
         progress(done, 100e9)
@@ -350,9 +359,9 @@ def test_a_long_fit_says_how_far_it_is(caplog, monkeypatch):
 
 def test_a_fit_that_begins_again_says_how_far_that_is(caplog, monkeypatch):
     clock = iter([0.0, 9.0, 12.0, 23.0])
-    monkeypatch.setattr(main.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(reporting.time, "monotonic", lambda: next(clock))
     caplog.set_level("INFO")
-    progress = main.Progress()
+    progress = reporting.FactorizationProgress()
 
     for done in (1e9, 90e9, 1e9, 12e9):
         progress(done, 100e9)
@@ -421,14 +430,21 @@ def test_help_explains_itself(capsys):
     assert "noise" in text
 
 
-def test_a_level_above_info_leaves_the_metrics_alone(base, capsys, monkeypatch):
+def test_a_level_above_info_leaves_the_metrics_and_the_warnings(base, capsys, monkeypatch):
+    write(
+        base / "input/data/train/data.csv",
+        [[1.0, 5.0, 1.0], [2.0, 5.0, 1.5], [3.0, 5.0, 2.0], [5.0, 5.0, 3.0]],
+    )
     monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "30")
 
-    assert train(base) == 0
+    assert train(base, noise="0.1", bias="1") == 0
 
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(METRICS)
-    assert all(re.fullmatch(r"\w+:\w+=[\d.-]+;", line) for line in lines)
+    logged = [line for line in lines if not re.fullmatch(r"\w+:\w+=[\d.-]+;", line)]
+    assert len(lines) - len(logged) == len(METRICS)
+    assert [line.split(" ", 1)[1] for line in logged] == [
+        "WARNING feature column 1 is constant, so it does not matter to predictions"
+    ]
 
 
 def test_a_level_that_is_none_is_the_reason_of_a_failure(base, monkeypatch):
@@ -624,6 +640,42 @@ def test_another_criterion_chooses_by_its_own_scores(base, capsys, criterion, co
     found = metrics(capsys.readouterr().out)
     expected = {"loo": "train:LOO_NLPD", "validation": "validation:RMSE"}[criterion]
     assert float(best[column]) == pytest.approx(found[expected], rel=1e-9)
+
+
+def test_validation_chooses_among_candidates_with_relevances_of_their_own(base):
+    rng = np.random.default_rng(57)
+    for name, size in (("train", 30), ("validation", 12)):
+        x = rng.normal(size=(size, 3))
+        y = np.sin(2 * x[:, 1]) + 0.1 * rng.normal(size=size)
+        write(base / f"input/data/{name}/data.csv", np.column_stack([y, x]))
+
+    assert train(base, q="0-1", l="0-1", criterion="validation", ard="auto") == 0
+
+    candidates = lines(base / "output/data/candidates.csv")
+    best = min(candidates, key=lambda line: float(line["validation"]))
+    assert [line["weight"] for line in candidates if line is not best] == ["0.0"] * 3
+    (member,) = artifact.load(base / "model").members
+    preprocessor, kernel = member.preprocessor, member.process.kernel
+    assert (str(kernel.q), str(kernel.l)) == (best["q"], best["l"])
+    assert preprocessor.relevance[1] > 3 * max(preprocessor.relevance[[0, 2]])
+    # The error by the formulas, from the relevances, the bias and the noise that were learned.
+    (y, points), (target, new) = (
+        rows_on_the_sphere(base / f"input/data/{name}/data.csv", preprocessor)
+        for name in ("train", "validation")
+    )
+    with mp.workdps(20):
+        matrix = gram(kernel.q, kernel.l, points, points) + mp.diag([best["noise"]] * len(points))
+        solved = mp.lu_solve(matrix, mp.matrix((y - y.mean()).tolist()))
+        mean = gram(kernel.q, kernel.l, new, points) * solved
+    errors = np.array([float(value) for value in mean]) + y.mean() - target
+    assert float(best["validation"]) == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-6)
+
+
+def rows_on_the_sphere(path, preprocessor):
+    """Targets of a file, and its features standardised, weighted and with the bias appended."""
+    rows = np.loadtxt(path, delimiter=",")
+    z = (rows[:, 1:] - preprocessor.center) / preprocessor.scale * preprocessor.relevance
+    return rows[:, 0], np.column_stack([z, np.full(len(z), preprocessor.bias)])
 
 
 def test_a_stack_is_at_least_as_good_a_forecaster_of_its_rows_as_any_member(base, capsys):

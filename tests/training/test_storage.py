@@ -45,7 +45,7 @@ def test_the_best_precision_that_fits_is_taken_and_what_does_not_fit_goes_into_f
 ):
     machine(memory)
 
-    chosen = storage.choose(SHAPE, precision, Checkpoint(tmp_path))
+    chosen = storage.plan_storage(SHAPE, precision, Checkpoint(tmp_path))
 
     assert (chosen.dtype, chosen.in_files) == (dtype, in_files)
     assert isinstance(chosen(0.1), PanelFiles if in_files else InMemoryPanels)
@@ -56,7 +56,7 @@ def test_the_best_precision_that_fits_is_taken_and_what_does_not_fit_goes_into_f
 def test_a_checkpoint_that_lasts_is_used_although_memory_would_do(tmp_path, machine):
     machine(1e15)
 
-    chosen = storage.choose(SHAPE, "auto", Checkpoint(tmp_path, lasting=True))
+    chosen = storage.plan_storage(SHAPE, "auto", Checkpoint(tmp_path, persistent=True))
 
     assert chosen.in_files
     assert str(chosen) == f"the factor takes 430.7 MB of float64, in files in {tmp_path}"
@@ -64,7 +64,7 @@ def test_a_checkpoint_that_lasts_is_used_although_memory_would_do(tmp_path, mach
 
 def refusal(precision, checkpoint):
     with pytest.raises(UserError) as caught:
-        storage.choose(SHAPE, precision, checkpoint)
+        storage.plan_storage(SHAPE, precision, checkpoint)
     return str(caught.value)
 
 
@@ -78,9 +78,9 @@ def test_too_little_memory_to_work_in_is_refused_with_the_rows_that_fit(tmp_path
         in sentence
     )
     fitting = int(re.search(r"or ([\d,]+) rows", sentence)[1].replace(",", ""))
-    assert storage.choose((fitting, 8), "auto", Checkpoint(tmp_path))
+    assert storage.plan_storage((fitting, 8), "auto", Checkpoint(tmp_path))
     with pytest.raises(UserError):
-        storage.choose((fitting + 1, 8), "auto", Checkpoint(tmp_path))
+        storage.plan_storage((fitting + 1, 8), "auto", Checkpoint(tmp_path))
 
 
 def test_too_small_a_disk_is_refused_with_the_rows_that_fit(tmp_path, machine):
@@ -103,6 +103,6 @@ def test_what_is_on_the_disk_already_needs_no_room(tmp_path, machine):
         with (tmp_path / name / "00000.npy").open("wb") as file:
             file.truncate(int(5e7))
 
-    assert storage.choose(SHAPE, "float64", Checkpoint(tmp_path)).in_files
+    assert storage.plan_storage(SHAPE, "float64", Checkpoint(tmp_path)).in_files
     machine(WORKING * 1.05, disk=3.3e8)
     assert "has room for 380.0 MB" in refusal("float64", Checkpoint(tmp_path))

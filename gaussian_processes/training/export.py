@@ -1,0 +1,55 @@
+"""Export of a trained model into an artifact: with its factor or without, and with its scores."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from gaussian_processes.files import format_bytes
+from gaussian_processes.model import artifact
+from gaussian_processes.model.model import Model
+from gaussian_processes.sagemaker.hyperparameters import FACTOR_BYTES, Hyperparameters
+
+LOGGER = logging.getLogger(__name__)
+
+
+def export(
+    model: Model, hyperparameters: Hyperparameters, scores: Mapping[str, object], folder: Path
+) -> None:
+    """Write the artifact of a model, without its factors if `keep_factor` does not ask for them."""
+    size = factor_bytes(model)
+    keep_factor = hyperparameters.keep_factor
+    if size <= FACTOR_BYTES if keep_factor is None else keep_factor:
+        LOGGER.info(
+            f"the model keeps its factor ({format_bytes(size)}), which standard deviations are"
+            " predicted from"
+        )
+    else:
+        model = without_factors(model)
+        LOGGER.info(
+            f"the model leaves out its factor ({format_bytes(size)}): it predicts means only;"
+            " keep_factor=true keeps it"
+        )
+    record = {"hyperparameters": requested(hyperparameters), "scores": scores}
+    artifact.save(model, folder, record)
+    LOGGER.info(f"the model is in {folder}")
+
+
+def factor_bytes(model: Model) -> int:
+    """Bytes of the factors of all members."""
+    factors = [member.process.factor for member in model.members]
+    return sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
+
+
+def without_factors(model: Model) -> Model:
+    """Return the model that predicts means only."""
+    members = [
+        replace(member, process=replace(member.process, factor=None)) for member in model.members
+    ]
+    return replace(model, members=tuple(members))
+
+
+def requested(hyperparameters: Hyperparameters) -> dict[str, object]:
+    """Hyperparameters as they were asked for, `auto` where the choice was left to training."""
+    values = asdict(hyperparameters)
+    return {name: "auto" if value is None else value for name, value in values.items()}

@@ -1,0 +1,197 @@
+"""Reports of a training job: metrics on stdout, remarks and tables in the log, files of results."""
+
+import csv
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.readers import Table
+from gaussian_processes.data.schema import Schema
+from gaussian_processes.files import atomic_write
+from gaussian_processes.sagemaker.environment import emit_metric
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.training.model_selection import ModelSelection
+
+LOGGER = logging.getLogger(__name__)
+# Often enough to see that a long fit moves, seldom enough for a log that is kept.
+PROGRESS_SECONDS = 10
+CHOSEN_BY = {"mean": "all alike", "stack": "blended by stacking"}
+
+
+def report_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Print metrics for the regular expressions that find them, and return them."""
+    for name, value in metrics.items():
+        emit_metric(name, value)
+    return dict(metrics)
+
+
+def format_scores(scores: Mapping[str, float]) -> str:
+    """Scores in a sentence."""
+    return ", ".join(f"{name} {value:.6g}" for name, value in scores.items())
+
+
+def log_table(channel: str, table: Table) -> None:
+    """Log what was read from the files of a channel."""
+    log_warnings(table.warnings)
+    LOGGER.info(
+        f"{channel}: {len(table):,} rows of {table.width} columns, from {len(table.sources)}"
+        " file(s)"
+    )
+
+
+def log_warnings(warnings: Sequence[str]) -> None:
+    """Log what was put in the place of something else, a line for each."""
+    for warning in warnings:
+        LOGGER.warning(warning)
+
+
+def log_schema(schema: Schema, dataset: Dataset) -> None:
+    """Log how the columns were understood, and what of the training rows may not be meant."""
+    LOGGER.info(_describe_target(schema))
+    for index, column in enumerate(schema.features):
+        if column.categories is not None:
+            LOGGER.info(
+                f"feature {schema.column_label(index)} is a category of {len(column.categories)}"
+                f" levels: {', '.join(column.categories)[:200]}"
+            )
+    for remark in remarks(schema, dataset):
+        LOGGER.warning(remark)
+
+
+def _describe_target(schema: Schema) -> str:
+    kind = "numbers"
+    if schema.classes:
+        kind = f"{len(schema.classes)} classes ({', '.join(map(str, schema.classes))[:200]})"
+    names = f"{len(schema.targets)} column(s)"
+    if schema.has_header:
+        names = ", ".join(column.name for column in schema.targets)
+    return f"target: {names}, {kind}; features: {len(schema.features)} columns"
+
+
+def remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
+    """Find what a person may not have meant in the training rows; a sentence for each."""
+    if schema.classes:
+        counts = np.bincount(dataset.y[:, 0].astype(int), minlength=len(schema.classes))
+        for code in np.flatnonzero(counts == 1).tolist():
+            yield f"class {schema.classes[code]} has one row: is it a mistake in writing another?"
+    for index, column in enumerate(schema.features):
+        if column.categories and len(column.categories) > len(dataset) / 2 and len(dataset) > 2:
+            yield (
+                f"{schema.column_label(index)} has hardly a row a level: if it is a name or a date,"
+                " put it into ignore, or make numbers of it"
+            )
+    constant = (dataset.X[0] == dataset.X).all(axis=0)
+    for index in np.flatnonzero(constant).tolist():
+        label = schema.column_label(index)
+        yield f"feature {label} is constant, so it does not matter to predictions"
+    duplicates = len(dataset) - len(np.unique(dataset.X, axis=0))
+    if duplicates:
+        yield (
+            f"{duplicates:,} training rows have the features of another, which flatters"
+            " leave-one-out scores"
+        )
+
+
+def report_selection(
+    selection: ModelSelection, hyperparameters: Hyperparameters, rows: int, folder: Path
+) -> None:
+    """Write candidates.csv, and log its table if there are several candidates.
+
+    Parameters
+    ----------
+    selection : ModelSelection
+    hyperparameters : Hyperparameters
+    rows : int
+        Rows of the sample that they were compared on.
+    folder : Path
+    """
+    records = _candidate_records(selection)
+    atomic_write(folder / "candidates.csv", lambda path: _write_csv(path, records))
+    if len(records) == 1:
+        return
+    chosen = CHOSEN_BY.get(hyperparameters.ensemble, f"the best by {hyperparameters.criterion}")
+    LOGGER.info(f"{len(records)} candidates, compared on {rows:,} rows; chosen: {chosen}")
+    _log_row(records[0].keys())
+    for record in records:
+        _log_row(f"{value:.6g}" if isinstance(value, float) else value for value in record.values())
+
+
+def _candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
+    records = []
+    for candidate, weight in zip(selection.candidates, selection.weights, strict=True):
+        record: dict[str, object] = {
+            "scaling": candidate.scaling,
+            "q": candidate.parameters.kernel.q,
+            "l": candidate.parameters.kernel.l,
+            "noise": candidate.parameters.noise_ratio,
+            "bias": candidate.parameters.bias,
+            "log_evidence": candidate.log_marginal_likelihood,
+            "LOO_NLPD": candidate.loo_nlpd,
+        }
+        if candidate.validation_error is not None:
+            record["validation"] = candidate.validation_error
+        records.append(record | {"weight": weight})
+    return records
+
+
+def _log_row(cells: Iterable[object]) -> None:
+    LOGGER.info("".join(f"{cell!s:>14}" for cell in cells))
+
+
+def _write_csv(path: Path, records: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, records[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def write_metrics(metrics: Mapping[str, object], folder: Path) -> None:
+    """Write metrics.json."""
+    text = json.dumps(metrics, indent=2) + "\n"
+    atomic_write(folder / "metrics.json", lambda path: path.write_text(text))
+
+
+def log_share(what: str, seconds: float, total_seconds: float) -> None:
+    """Log the share of a part in the job's time."""
+    LOGGER.info(
+        f"{what} took {seconds:.1f} of the job's {total_seconds:.1f} seconds"
+        f" ({seconds / total_seconds:.0%})"
+    )
+
+
+@dataclass
+class FactorizationProgress:
+    """Report of a factorisation's progress, in the log now and then."""
+
+    began: float | None = None
+    logged: float = 0.0
+    done_before: float = 0.0
+    done: float = 0.0
+
+    def __call__(self, done: float, total: float) -> None:
+        """Take note of the operations done, and log a line if the last one is long ago."""
+        now = time.monotonic()
+        if self.began is None or done < self.done:  # with a larger jitter it begins again
+            self.began, self.logged, self.done_before = now, now, done
+        self.done = done
+        if now - self.logged >= PROGRESS_SECONDS:
+            rate = (done - self.done_before) / (now - self.began)
+            left = _format_duration((total - done) / rate)
+            LOGGER.info(
+                f"factorising: {done / total:.0%} done at {rate / 1e9:.0f} GFLOP/s, {left} left"
+            )
+            self.logged = now
+
+
+def _format_duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,111 @@
+"""Scores of a trained model: printed as metrics, and kept with its predictions."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.model.model import Model
+from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS, Hyperparameters
+from gaussian_processes.training import evaluation, reporting
+from gaussian_processes.training.checkpoints import Checkpoint
+from gaussian_processes.training.cross_validation import cross_validate
+from gaussian_processes.training.preparation import regression_targets
+from gaussian_processes.training.trainer import Trainer
+
+LOGGER = logging.getLogger(__name__)
+
+
+def score_out_of_fold(
+    trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: Checkpoint, folder: Path
+) -> dict[str, float]:
+    """Score all training rows, each predicted by a model that has not seen its fold."""
+    if not trainer.hyperparameters.k_fold:
+        return {}
+    training = datasets["train"]
+    found = cross_validate(trainer, training, checkpoint)
+    path, folds = folder / "out_of_fold.csv", {"fold": found.folds.tolist()}
+    evaluation.write_predictions(path, trainer.schema, training.y, found.prediction, folds)
+    # The regular expression of validation:… finds cross_validation:… as well: where both are
+    # printed, the validation channel's come last.
+    prefixes = ["cross_validation"]
+    if "validation" not in datasets:
+        prefixes.append("validation")
+    return report_scores(prefixes, evaluation.score(training.y, found.prediction))
+
+
+def score_training(trainer: Trainer, model: Model, training: Dataset) -> dict[str, float]:
+    """Print the log evidence and, if they are wanted, the leave-one-out scores."""
+    metrics = {
+        "train:log_evidence": evaluation.log_marginal_likelihood(model, len(training)),
+    }
+    wanted = trainer.hyperparameters.leave_one_out
+    if wanted is None and len(training) > LEAVE_ONE_OUT_ROWS:
+        LOGGER.info(
+            f"leave-one-out scores are left out beyond {LEAVE_ONE_OUT_ROWS:,} rows;"
+            " leave_one_out=true computes them"
+        )
+    elif wanted is not False:
+        targets = regression_targets(training, trainer.schema)
+        scores = evaluation.score(training.y, evaluation.leave_one_out(model, targets))
+        for name, value in scores.items():
+            if name not in {"MAE", "R2"}:
+                metrics[f"train:LOO_{name}"] = value
+    return reporting.report_metrics(metrics)
+
+
+def score_channels(
+    model: Model, datasets: Mapping[str, Dataset], hyperparameters: Hyperparameters, folder: Path
+) -> dict[str, float]:
+    """Print the scores of the validation and test rows, and write their predictions."""
+    metrics: dict[str, float] = {}
+    for name in ("validation", "test"):
+        if name in datasets:
+            metrics |= _score_channel(name, model, datasets[name], folder)
+    if "validation" not in datasets and not hyperparameters.k_fold:
+        LOGGER.warning(
+            "there is no validation channel, so no validation metrics are printed; a tuning job"
+            " needs one, or k_fold"
+        )
+    return metrics
+
+
+def _score_channel(name: str, model: Model, rows: Dataset, folder: Path) -> dict[str, float]:
+    prediction = evaluation.predict(model, rows)
+    path = folder / f"{name}_predictions.csv"
+    evaluation.write_predictions(path, model.schema, rows.y, prediction)
+    by_target = evaluation.score_by_target(model.schema, rows.y, prediction)
+    for target, scores in by_target.items():
+        LOGGER.info(f"{name} of {target}: {reporting.format_scores(scores)}")
+    return report_scores([name], evaluation.score(rows.y, prediction))
+
+
+def score_members(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, object]:
+    """Score every member of an ensemble by itself on the validation and test rows."""
+    if len(model.members) == 1:
+        return {}
+    members = []
+    for member in model.members:
+        alone = replace(model, members=(replace(member, weight=1.0),))
+        kernel = member.process.kernel
+        record = {"q": kernel.q, "l": kernel.l, "weight": member.weight}
+        for name in datasets.keys() - {"train"}:
+            for score, value in score_dataset(alone, datasets[name]).items():
+                record[f"{name}:{score}"] = value
+        members.append(record)
+    return {"members": members}
+
+
+def score_dataset(model: Model, rows: Dataset) -> dict[str, float]:
+    """Score a model on the rows of a dataset."""
+    return evaluation.score(rows.y, evaluation.predict(model, rows))
+
+
+def report_scores(prefixes: Sequence[str], scores: Mapping[str, float]) -> dict[str, float]:
+    """Print scores under each of some prefixes."""
+    metrics = {}
+    for prefix in prefixes:
+        for name, value in scores.items():
+            metrics[f"{prefix}:{name}"] = value
+    return reporting.report_metrics(metrics)

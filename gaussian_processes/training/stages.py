@@ -1,0 +1,27 @@
+"""Stages of a training job: models of growing parts of the rows, for tuners that stop early."""
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.training.checkpoints import Checkpoint
+from gaussian_processes.training.scoring import report_scores, score_dataset
+from gaussian_processes.training.trainer import Trainer
+
+LOGGER = logging.getLogger(__name__)
+# Rows of the smallest part of them that is trained on: with less the targets may all be alike.
+MIN_STAGE_ROWS = 20
+
+
+def train_stages(trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: Checkpoint) -> None:
+    """Print the validation metrics of models of growing parts of the rows, but for the last."""
+    training, stages = datasets["train"], trainer.hyperparameters.stages
+    order = np.random.default_rng(trainer.hyperparameters.seed).permutation(len(training))
+    for stage in range(1, stages):
+        size = max(len(training) >> (stages - stage), min(MIN_STAGE_ROWS, len(training)))
+        part = training.subset(np.sort(order[:size]))
+        model = trainer.quiet().select_and_fit(part, checkpoint.child(f"stage-{stage}"))
+        LOGGER.info(f"stage {stage} of {stages}: {size:,} rows")
+        report_scores(["validation"], score_dataset(model, datasets["validation"]))

@@ -1,0 +1,56 @@
+"""What a job prints, logs and writes of its results."""
+
+import numpy as np
+import pytest
+
+from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.training import reporting
+
+FEATURES = (Column("a", 1), Column("b", 2))
+
+
+def remarks(rows, y=None, features=FEATURES, classes=()):
+    rows = np.array(rows, float)
+    y = np.arange(len(rows), dtype=float)[:, np.newaxis] if y is None else np.array(y, float)
+    schema = Schema(True, 3, features, (Column("y", 0),), classes)
+    return list(reporting.remarks(schema, Dataset(rows, y, np.ones(len(rows)), str)))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"rows": [[1, 2], [3, 4], [5, 6]]}, []),
+        (
+            {"rows": [[1, 2], [3, 2], [5, 2]]},
+            ["feature column 2 (b) is constant, so it does not matter to predictions"],
+        ),
+        (
+            {"rows": [[1, 2], [3, 4], [1, 2]]},
+            ["1 training rows have the features of another, which flatters leave-one-out scores"],
+        ),
+        (
+            {"rows": [[1, 2], [3, 4], [5, 6]], "y": [[0], [1], [0]], "classes": ("no", "yes")},
+            ["class yes has one row: is it a mistake in writing another?"],
+        ),
+        (
+            {
+                "rows": [[0, 2], [1, 4], [2, 6]],
+                "features": (Column("a", 1, ("p", "q", "r")), Column("b", 2)),
+            },
+            [
+                "column 1 (a) has hardly a row a level: if it is a name or a date, put it into"
+                " ignore, or make numbers of it"
+            ],
+        ),
+    ],
+)
+def test_what_may_not_be_meant_is_a_remark(given, expected):
+    assert remarks(**given) == expected
+
+
+def test_metrics_are_printed_and_returned(capsys):
+    found = {"validation:RMSE": 0.5, "validation:R2": -0.25}
+
+    assert reporting.report_metrics(found) == found
+    assert capsys.readouterr().out == "validation:RMSE=0.5;\nvalidation:R2=-0.25;\n"
