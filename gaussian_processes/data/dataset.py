@@ -178,7 +178,7 @@ def _position_of(table: Table, asked: str, hyperparameter: str) -> int:
     there = (
         ", ".join(names)[:300]
         if names
-        else f"locate_request_row from 0 to {table.width - 1}, without names"
+        else f"numbered from 0 to {table.width - 1}, without names"
     )
     raise UserError(
         f"hyperparameter {hyperparameter} names column {reprlib.repr(asked)}, but the columns are {there}{guess}"

@@ -97,8 +97,8 @@ def _relevance(model: Model, learned: Preprocessor) -> Iterator[str]:
         column = model.schema.features[source]
         name = (
             column.name
-            if level == NO_CATEGORY or column.levels is None
-            else f"{column.name}={column.levels[level]}"
+            if level == NO_CATEGORY or column.categories is None
+            else f"{column.name}={column.categories[level]}"
         )
         yield f"{name} {weight:.3g}"
 

@@ -101,7 +101,7 @@ class Table:
 
         Examples
         --------
-        >>> Table(None, (np.zeros(3),), [("train/a.csv", 2), ("train/b.csv", 1)]).place(2)
+        >>> Table(None, (np.zeros(3),), [("train/a.csv", 2), ("train/b.csv", 1)]).locate_row(2)
         'row 1 of train/b.csv'
         """
         ends = list(accumulate(rows for _, rows in self.sources))
