@@ -133,16 +133,48 @@ def from_table(table: Table, schema: Schema) -> Dataset:
     UserError
         With file, row and column, if a column is not there, or a cell is none that the column may have.
     """
+    positions = [_position(table, schema, column) for column in schema.features]
+    rows, notes = encode_features(table, schema, positions)
+    _check_same_categories(table, schema, positions, rows)
+    if schema.has_header != (table.names is not None):
+        notes.append(
+            f"either the training files or {table.source_label} name their columns, not both:"
+            " they are matched by position"
+        )
+    return Dataset(rows, _targets(table, schema), _weights(table, schema), table.locate_row, notes)
+
+
+def encode_features(
+    table: Table, schema: Schema, positions: Sequence[int]
+) -> tuple[Array, list[str]]:
+    """Encode the features of a table, and warn of what stands in for something else.
+
+    Parameters
+    ----------
+    table : Table
+    schema : Schema
+    positions : sequence of int
+        Where the table has each feature of the schema.
+
+    Returns
+    -------
+    rows : ndarray of shape (n, c)
+        Numbers, and positions of categories; NaN where a value is missing.
+    warnings : list of str
+
+    Raises
+    ------
+    UserError
+        With file, row and column, if a cell is none that the column may have.
+    """
     notes: list[str] = []
     rows = np.empty((len(table), len(schema.features)))
-    for index, column in enumerate(schema.features):
-        position = _position(table, schema, column)
+    for index, (column, position) in enumerate(zip(schema.features, positions, strict=True)):
+        if schema.missing == "error":
+            _check_present(table, position, "correct or remove the row, or set missing=mean")
         if column.categories is None:
-            if schema.missing == "error":
-                _check_present(table, position, "correct or remove the row, or set missing=mean")
-            rows[:, index] = _numbers(
-                table, position, f"but cells of {table.column_label(position)} are finite numbers"
-            )
+            rule = f"but cells of {table.column_label(position)} are finite numbers"
+            rows[:, index] = _numbers(table, position, rule)
         else:
             rows[:, index] = _codes(table, position, column, schema, notes)
     counts = np.isnan(rows).sum(axis=0).tolist()
@@ -155,11 +187,7 @@ def from_table(table: Table, schema: Schema) -> Dataset:
         notes.append(
             f"missing cells of {table.source_label} are filled in, numbers by the mean, categories by no level: {where[:300]}"
         )
-    if schema.has_header != (table.names is not None):
-        notes.append(
-            f"either the training files or {table.source_label} name their columns, not both: they are matched by position"
-        )
-    return Dataset(rows, _targets(table, schema), _weights(table, schema), table.locate_row, notes)
+    return rows, notes
 
 
 def _find(table: Table, asked: Sequence[str], hyperparameter: str) -> list[int]:
@@ -320,8 +348,6 @@ def _check_present(table: Table, position: int, remedy: str) -> None:
 
 def _codes(table: Table, position: int, column: Column, schema: Schema, notes: list[str]) -> Array:
     """Positions of the levels of a category."""
-    if schema.missing == "error":
-        _check_present(table, position, "correct or remove the row, or set missing=mean")
     cells = table.columns[position]
     codes = np.array(
         [np.nan if cell is None else column.encode(cell) for cell in cells.tolist()], float
@@ -329,16 +355,26 @@ def _codes(table: Table, position: int, column: Column, schema: Schema, notes: l
     unknown = np.flatnonzero(codes == UNKNOWN_CATEGORY)
     for row in unknown[:1]:
         sentence = f"{table.locate_cell(row, position)} is {_shown(cells[row])}, which training did not have"
-        if len(unknown) == len(cells) > 1:
-            raise UserError(
-                f"{sentence}, and so are all cells of that column: check that it is the column of training"
-            )
         if schema.handle_unknown == "error":
             raise UserError(f"{sentence}: correct or remove the row, or set handle_unknown=ignore")
         notes.append(
             f"{sentence}; it and {len(unknown) - 1} more such cells count as none of the levels"
         )
     return codes
+
+
+def _check_same_categories(
+    table: Table, schema: Schema, positions: Sequence[int], rows: Array
+) -> None:
+    """Refuse a column without a single category of training's: it may be another column."""
+    for index, position in enumerate(positions):
+        unknown = rows[:, index] == UNKNOWN_CATEGORY
+        if schema.category_counts[index] and len(rows) > 1 and unknown.all():
+            raise UserError(
+                f"{table.locate_cell(0, position)} is {_shown(table.columns[position][0])}, which"
+                " training did not have, and so are all cells of that column: check that it is the"
+                " column of training"
+            )
 
 
 def _shown(cell: Label) -> str:
