@@ -1,0 +1,444 @@
+"""scikit-learn's own checks and regressor, and what `train` and `serve` say, of the estimators."""
+
+import json
+import pickle
+import subprocess
+import sys
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.gaussian_process import GaussianProcessRegressor as Peer
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
+from trained import train
+
+import gaussian_processes
+from gaussian_processes import GaussianProcessClassifier, GaussianProcessRegressor, load
+from gaussian_processes.estimators import ONLY_OF_JOBS
+from gaussian_processes.model import artifact, describe
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse
+from gaussian_processes.serving.app import create_app
+from gaussian_processes.training import main
+
+# Of nothing that is learned from how many rows there are, so that a row of weight 2 is two rows.
+FIXED = {"q": 1, "l": 1, "noise": 0.1, "bias": 1, "scaling": "none", "normalize_y": False}
+# w is how precise an observation is, σ²/w, not how many there were: means, scales, the marginal
+# likelihood and leave-one-out scores count rows.
+COUNTED = {
+    "check_sample_weight_equivalence_on_dense_data": "weights are precisions; rows count",
+}
+
+
+def expected_failures(estimator):
+    """The one check that scales, likelihoods and temperatures of counted rows fail."""
+    fixed = isinstance(estimator, GaussianProcessRegressor) and estimator.scaling == "none"
+    return {} if fixed else COUNTED
+
+
+def name(parameter):
+    """Name a check by its function, and an estimator by its parameters."""
+    return getattr(getattr(parameter, "func", parameter), "__name__", str(parameter))
+
+
+ESTIMATORS = (
+    GaussianProcessRegressor(**FIXED),
+    GaussianProcessRegressor(q=1, l=1),
+    GaussianProcessClassifier(q=1, l=1),
+)
+CHECKS = [
+    check
+    for estimator in ESTIMATORS
+    for check in estimator_checks_generator(
+        estimator, expected_failed_checks=expected_failures(estimator), mark="xfail"
+    )
+]
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name)
+def test_the_checks_of_scikit_learn_pass(estimator, check):
+    check(estimator)
+
+
+def test_the_parameters_are_the_hyperparameters_of_train():
+    parameters = GaussianProcessRegressor().get_params()
+    strings = {name: str(value) for name, value in parameters.items() if value != ()}
+
+    assert parameters.keys() | ONLY_OF_JOBS.keys() == {
+        each.name for each in fields(Hyperparameters)
+    }
+    assert not parameters.keys() & ONLY_OF_JOBS.keys()
+    assert GaussianProcessClassifier().get_params() == parameters
+    assert parse(strings) == Hyperparameters()
+
+
+class ArcCosine(Kernel):
+    """k_{1,0} of Cho & Saul of rows with a constant appended, as scikit-learn takes kernels."""
+
+    def __init__(self, bias):
+        self.bias = bias
+
+    def __call__(self, x, y=None, eval_gradient=False):
+        cosine = np.clip(self.points(x) @ self.points(x if y is None else y).T, -1, 1)
+        return (np.sqrt(1 - cosine**2) + cosine * (np.pi - np.arccos(cosine))) / np.pi
+
+    def points(self, x):
+        wide = np.column_stack([x, np.full(len(x), self.bias)])
+        return wide / np.linalg.norm(wide, axis=1, keepdims=True)
+
+    def diag(self, x):
+        return np.ones(len(x))
+
+    def is_stationary(self):
+        return False
+
+
+def example(rows=40, columns=3, seed=401):
+    """Rows, and targets of a curve and noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, columns))
+    return x, np.sin(2 * x[:, 0]) + x[:, 1] + 0.1 * rng.normal(size=rows)
+
+
+def test_means_deviations_and_likelihood_are_those_of_scikit_learn_s_regressor():
+    x, y = example()
+    new = np.random.default_rng(402).normal(size=(7, 3))
+    settings = {"noise": 0.1, "bias": 2, "scaling": "none", "normalize_y": False}
+    ours = GaussianProcessRegressor(q=1, l=0, **settings).fit(x, y)
+    unit = Peer(ArcCosine(2), alpha=0.1, optimizer=None).fit(x, y)
+    # The signal variance of the highest likelihood, which scikit-learn has no closed form for.
+    signal = float(y @ unit.alpha_ / len(y))
+    peer = Peer(ConstantKernel(signal) * ArcCosine(2), alpha=0.1 * signal, optimizer=None).fit(x, y)
+
+    mean, std = ours.predict(new, return_std=True)
+
+    expected, function_std = peer.predict(new, return_std=True)
+    np.testing.assert_allclose(mean, expected, rtol=1e-10)
+    np.testing.assert_allclose(std, np.sqrt(function_std**2 + 0.1 * signal), rtol=1e-8)
+    assert ours.log_marginal_likelihood_ == pytest.approx(
+        peer.log_marginal_likelihood_value_, rel=1e-10
+    )
+
+
+@given(
+    st.floats(1e-3, 1e3).flatmap(lambda size: st.sampled_from([size, -size])),
+    st.floats(-1e3, 1e3),
+)
+def test_predictions_follow_the_units_of_the_target(scale, shift):
+    x, y = example(rows=25)
+    process = GaussianProcessRegressor(q=(0, 1), l=1, noise=0.1, bias=1)
+
+    mean, std = clone(process).fit(x, scale * y + shift).predict(x[:5], return_std=True)
+
+    expected, deviation = process.fit(x, y).predict(x[:5], return_std=True)
+    # What the shift leaves of the digits of the target.
+    tolerance = 1e-9 * (1 + abs(shift / scale))
+    np.testing.assert_allclose((mean - shift) / scale, expected, atol=tolerance)
+    np.testing.assert_allclose(std / abs(scale), deviation, rtol=10 * tolerance)
+
+
+def served(folder, body, **headers):
+    """Answer of the serving app to rows of CSV, as lists of cells."""
+    client = create_app(artifact.load(folder)).test_client()
+    answer = client.post("/invocations", data=body, headers={"Content-Type": "text/csv", **headers})
+    assert answer.status_code == 200, answer.text
+    return [line.split(",") for line in answer.text.splitlines()]
+
+
+def csv(rows):
+    """Rows as CSV that loses no digit."""
+    return "".join(",".join(map(repr, row)) + "\n" for row in np.asarray(rows).tolist())
+
+
+OUTPUTS = {"X-Amzn-SageMaker-Custom-Attributes": "output=mean,std,interval;interval=0.8"}
+
+
+def test_a_saved_regressor_is_served_with_the_same_predictions(tmp_path, capsys):
+    x, y = example()
+    process = GaussianProcessRegressor(q=(0, 1), l=(0, 1), ensemble="stack").fit(x[:30], y[:30])
+
+    process.save(tmp_path)
+
+    mean, std = process.predict(x[30:], return_std=True)
+    expected = np.column_stack([mean, std, process.predict_interval(x[30:], 0.8)])
+    answered = np.array(served(tmp_path, csv(x[30:]), **OUTPUTS), float)
+    np.testing.assert_allclose(answered, expected, rtol=1e-13)
+    assert describe.main([str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"train:log_evidence: {process.log_marginal_likelihood_:.6g}" in said
+
+
+def test_a_model_that_train_has_written_opens_as_a_regressor(tmp_path):
+    folder = train(tmp_path, rows=30, ard="auto") / "model"
+    rows = np.random.default_rng(403).normal(size=(5, 3))
+
+    process = load(folder)
+
+    assert isinstance(process, GaussianProcessRegressor)
+    assert process.get_params() | {"q": 1, "l": 1, "noise": 0.1, "ard": "auto"} == (
+        process.get_params()
+    )
+    answered = np.array(served(folder, csv(rows)), float)
+    np.testing.assert_array_equal(process.predict(rows), answered[:, 0])
+    metrics = json.loads((tmp_path / "output/data/metrics.json").read_text())
+    assert process.log_marginal_likelihood_ == metrics["train:log_evidence"]
+
+
+def table(rows=60):
+    """A data frame of numbers, words and truth values with gaps, and a target."""
+    rng = np.random.default_rng(404)
+    frame = pd.DataFrame(
+        {
+            "size": rng.normal(size=rows),
+            "colour": rng.choice(["red", "green", "blue"], rows),
+            "open": rng.choice([True, False], rows),
+            "code": rng.choice([10, 20, 30], rows),
+        }
+    )
+    price = frame["size"] + 2 * (frame["colour"] == "red") + rng.normal(size=rows) / 10
+    frame.loc[3, "size"] = np.nan
+    frame.loc[5, "colour"] = None
+    return frame, price.rename("price")
+
+
+def job(base, frame, **hyperparameters):
+    """Train on a data frame that is written as a file; return the folder of the model."""
+    path, config = base / "input/data/train/data.csv", base / "input/config/hyperparameters.json"
+    for each in (path, config):
+        each.parent.mkdir(parents=True)
+    frame.to_csv(path, index=False)
+    config.write_text(json.dumps(hyperparameters))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SAGEMAKER_BASE_DIR", str(base))
+        assert main.main([]) == 0
+    return base / "model"
+
+
+def test_a_data_frame_is_read_as_train_reads_its_file(tmp_path):
+    frame, price = table()
+    settings = {"q": 1, "l": 1, "missing": "mean"}
+    process = GaussianProcessRegressor(**settings, categories=["code"]).fit(frame, price)
+    whole = pd.concat([price, frame], axis=1)
+    words = {name: str(value) for name, value in settings.items()}
+    folder = job(tmp_path, whole, **words, target="price", categories="code")
+
+    opened = load(folder)
+
+    assert [*opened.feature_names_in_] == [*process.feature_names_in_] == [*frame.columns]
+    assert opened.model_.schema.features[1].categories == ("blue", "green", "red")
+    assert opened.get_params()["categories"] == ("colour", "open", "code")
+    assert opened.log_marginal_likelihood_ == pytest.approx(
+        process.log_marginal_likelihood_, rel=1e-9
+    )
+    np.testing.assert_allclose(opened.predict(frame), process.predict(frame), rtol=1e-9)
+    again = clone(opened).fit(frame, price)
+    np.testing.assert_allclose(again.predict(frame), process.predict(frame), rtol=1e-9)
+
+
+def test_an_unknown_category_is_answered_as_it_is_served(tmp_path):
+    frame, price = table()
+    process = GaussianProcessRegressor(q=1, l=1, missing="mean").fit(frame, price)
+    new = frame[:2].assign(colour="violet")
+
+    process.save(tmp_path)
+
+    answered = served(tmp_path, new.to_csv(index=False))
+    np.testing.assert_allclose(np.array(answered, float)[:, 0], process.predict(new), rtol=1e-13)
+    strict = GaussianProcessRegressor(q=1, l=1, missing="mean", handle_unknown="error")
+    with pytest.raises(ValueError, match=r"row 1, column 2 \(colour\) of X is 'violet'"):
+        strict.fit(frame, price).predict(new)
+
+
+def test_a_gap_names_its_row_and_column():
+    frame, price = table()
+
+    with pytest.raises(ValueError, match=r"row 4, column 1 \(size\) of X is empty"):
+        GaussianProcessRegressor().fit(frame, price)
+
+
+def test_a_saved_classifier_is_served_and_opens_again(tmp_path):
+    x, species = load_iris(return_X_y=True, as_frame=True)
+    names = load_iris().target_names[species]
+    process = GaussianProcessClassifier(q=1, l=1).fit(x[::3], names[::3])
+
+    process.save(tmp_path)
+
+    outputs = {"X-Amzn-SageMaker-Custom-Attributes": "output=predicted_label,probabilities"}
+    answered = served(tmp_path, x[1::30].to_csv(index=False), **outputs)
+    assert [line[0] for line in answered] == process.predict(x[1::30]).tolist()
+    opened = load(tmp_path)
+    assert isinstance(opened, GaussianProcessClassifier)
+    np.testing.assert_array_equal(opened.classes_, ["setosa", "versicolor", "virginica"])
+    np.testing.assert_array_equal(opened.predict_proba(x), process.predict_proba(x))
+    assert opened.score(x, names) > 0.9
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[10, 9, 2], [True, False], ["10", "9", "2"], ["b", "a"], [1.0, -1.0]],
+    ids=str,
+)
+def test_classes_of_any_kind_keep_their_kind_and_order(labels):
+    x = np.linspace(0, 1, 12)[:, np.newaxis]
+    y = np.array(labels)[(x[:, 0] * len(labels) * 0.999).astype(int)]
+
+    process = GaussianProcessClassifier(q=1, l=1).fit(x, y)
+
+    np.testing.assert_array_equal(process.classes_, np.unique(y))
+    assert process.classes_.dtype == process.predict(x).dtype == y.dtype
+    np.testing.assert_array_equal(process.predict(x), y)
+    np.testing.assert_allclose(process.predict_proba(x).sum(axis=1), 1)
+
+
+def test_classes_that_are_written_alike_are_refused():
+    x = np.arange(8.0)[:, np.newaxis]
+
+    with pytest.raises(ValueError, match="written alike"):
+        GaussianProcessClassifier(q=1, l=1).fit(x, ["a", " a", "b", "b"] * 2)
+
+
+def test_several_targets_are_predicted_each_as_by_itself():
+    x, y = example()
+    both = np.column_stack([y, 3 - 2 * y**2])
+    process = GaussianProcessRegressor(q=1, l=1, noise=0.1, bias=1).fit(x, both)
+
+    mean, std = process.predict(x[:6], return_std=True)
+
+    assert process.predict_interval(x[:6]).shape == (6, 2, 2)
+    for column in range(2):
+        alone = clone(process).fit(x, both[:, column])
+        expected = alone.predict(x[:6], return_std=True)
+        np.testing.assert_allclose((mean[:, column], std[:, column]), expected, rtol=1e-12)
+
+
+def test_an_interval_holds_its_share_of_the_normal_distribution():
+    x, y = example()
+    process = GaussianProcessRegressor(q=1, l=1).fit(x, y)
+
+    interval = process.predict_interval(x, coverage=0.6)
+
+    mean, std = process.predict(x, return_std=True)
+    np.testing.assert_allclose(interval.T, norm(mean, std).interval(0.6), rtol=1e-12)
+    with pytest.raises(ValueError, match="give one between 0 and 1"):
+        process.predict_interval(x, coverage=95)
+
+
+def test_rows_of_weight_zero_are_left_out():
+    x, y = example()
+    weight = np.arange(len(x)) % 3.0
+
+    process = GaussianProcessRegressor(q=1, l=1).fit(x, y, sample_weight=weight)
+
+    kept = weight > 0
+    same = GaussianProcessRegressor(q=1, l=1).fit(x[kept], y[kept], sample_weight=weight[kept])
+    np.testing.assert_array_equal(process.predict(x), same.predict(x))
+
+
+def test_what_scikit_learn_composes_takes_the_estimators():
+    x, y = example()
+    pipeline = make_pipeline(StandardScaler(), GaussianProcessRegressor(noise=0.1, bias=1))
+    grid = {"gaussianprocessregressor__q": [0, 1], "gaussianprocessregressor__l": [0, (0, 1)]}
+
+    search = GridSearchCV(pipeline, grid, cv=3).fit(x, y)
+
+    scores = cross_val_score(search.best_estimator_, x, y, cv=3)
+    assert scores.mean() == pytest.approx(search.best_score_)
+    best = search.best_estimator_[-1]
+    again = pickle.loads(pickle.dumps(best))  # noqa: S301  it is ours
+    np.testing.assert_array_equal(again.predict(x), best.predict(x))
+    assert clone(best).get_params() == best.get_params()
+
+
+def test_without_its_factor_a_model_predicts_means_alone():
+    x, y = example()
+    process = GaussianProcessRegressor(q=1, l=1, keep_factor=False).fit(x, y)
+
+    kept = GaussianProcessRegressor(q=1, l=1).fit(x, y)
+    np.testing.assert_array_equal(process.predict(x), kept.predict(x))
+    with pytest.raises(ValueError, match="keep_factor=true"):
+        process.predict(x, return_std=True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"q": 11}, "hyperparameter q is '11', but it must be"),
+        ({"noise": True}, "hyperparameter noise is 'True', but it must be"),
+        ({"criterion": "validation"}, "fit is given no validation rows"),
+        ({"categories": [3]}, "names column '3'"),
+        ({"projection": "unit", "bias": 2}, "leave bias out"),
+    ],
+    ids=str,
+)
+def test_a_parameter_is_refused_with_the_rule_and_the_remedy(parameters, sentence):
+    x, y = example()
+
+    with pytest.raises(ValueError, match=sentence):
+        GaussianProcessRegressor(**parameters).fit(x[:, :2], y)
+
+
+@pytest.mark.parametrize("targets", [np.ones(10), np.column_stack([np.arange(10), np.ones(10)])])
+def test_a_target_that_never_changes_is_refused(targets):
+    x, _ = example(rows=10)
+
+    with pytest.raises(ValueError, match="every target is 1, so there is nothing to learn"):
+        GaussianProcessRegressor().fit(x, targets)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"model\.json is missing"):
+        load(tmp_path)
+
+
+def test_a_model_of_the_formulas_to_the_letter_opens_and_fits_again(tmp_path):
+    x, y = example()
+    process = GaussianProcessRegressor(q=1, l=1, projection="normalize").fit(x, y)
+    process.save(tmp_path)
+
+    opened = load(tmp_path)
+
+    assert opened.get_params() == process.get_params()
+    np.testing.assert_array_equal(clone(opened).fit(x, y).predict(x), process.predict(x))
+
+
+def test_importing_the_package_imports_nothing_that_a_program_may_not_need():
+    code = (
+        "import sys, gaussian_processes; names = dir(gaussian_processes);"
+        " print({'load', '__version__', 'GaussianProcessRegressor'} <= set(names),"
+        " sorted({'sklearn', 'numpy', 'pandas'} & sys.modules.keys()))"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+
+    assert answer.stdout == "True []\n"
+
+
+def test_a_missing_scikit_learn_is_said_in_a_sentence():
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import gaussian_processes\n"
+        "try: gaussian_processes.load\n"
+        "except ImportError as error: print(error)"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+
+    assert "pip install 'gaussian-processes[sklearn]'" in answer.stdout
+
+
+def test_an_unknown_name_is_no_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = gaussian_processes.nothing
