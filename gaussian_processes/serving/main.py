@@ -143,7 +143,7 @@ def _gunicorn_settings(config: ServerConfig) -> Mapping[str, object]:
     settings = {
         "workers": config.workers,
         "worker-class": "gaussian_processes.serving.worker.Worker",
-        "logger-class": "gaussian_processes.serving.worker.Log",
+        "logger-class": "gaussian_processes.serving.worker.AccessLog",
         "log-level": log_level,
         "timeout": min(WORKER_TIMEOUT_SECONDS, config.request_seconds),
         "graceful-timeout": DRAIN_SECONDS,

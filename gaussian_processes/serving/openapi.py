@@ -1,4 +1,4 @@
-"""How is the service described to programs?"""
+"""OpenAPI description of the endpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +11,22 @@ VERSION = "3.0.3"
 TEXT = {"text/plain": {"schema": {"type": "string"}}}
 NUMBER = {"type": "number"}
 JSON = "application/json"
-# What a request for predictions may get besides an answer.
-REFUSALS = {
+# Responses to an invocation without predictions.
+ERROR_RESPONSES = {
     "204": "the body was empty",
-    "400": "a row can't be read or used; the sentence names row and column",
-    "406": "no type that is accepted is written here",
+    "400": "a row can't be decoded or predicted; the sentence names row and column",
+    "406": "no accepted media type can be encoded",
     "413": "the body is too large",
-    "415": "the content type is not read here",
-    "500": "a fault of the program's own",
+    "415": "the content type can't be decoded",
+    "500": "a bug of the program",
 }
 
 
-def description(many: bool) -> dict[str, Any]:
-    """OpenAPI document, as JSON can hold it; `many` is for a multi-model endpoint."""
-    invocation = "/models/{model_name}/invoke" if many else "/invocations"
+def description(multi_model: bool) -> dict[str, Any]:
+    """Return the OpenAPI document, as JSON can hold it."""
+    invocation = "/models/{model_name}/invoke" if multi_model else "/invocations"
     paths: dict[str, Any] = {
-        "/ping": {"get": _operation("whether the models answer", {"200": "they do"}, {})},
+        "/ping": {"get": _operation("whether predictions are answered", {"200": "they are"}, {})},
         "/metrics": {
             "get": _operation("counters for Prometheus", {"200": "in its text format"}, TEXT)
         },
@@ -38,7 +38,7 @@ def description(many: bool) -> dict[str, Any]:
         "/openapi.json": {"get": _operation("this document", {"200": "in JSON"}, _object({}))},
         invocation: {"post": _invocation()},
     }
-    if many:
+    if multi_model:
         paths |= _models()
         for path in paths:
             if "{model_name}" in path:
@@ -84,8 +84,8 @@ def _invocation() -> dict[str, Any]:
         "responses": {
             "200": {"description": "a line, or an object, for every row", "content": answer},
             **{
-                code: {"description": words, "content": TEXT if code != "204" else {}}
-                for code, words in REFUSALS.items()
+                code: {"description": description, "content": TEXT if code != "204" else {}}
+                for code, description in ERROR_RESPONSES.items()
             },
             "404": {"description": "there is no such model", "content": TEXT},
         },
@@ -135,13 +135,13 @@ def _models() -> dict[str, Any]:
 
 
 def _operation(
-    summary: str, answers: Mapping[str, str], content: Mapping[str, Any]
+    summary: str, responses: Mapping[str, str], content: Mapping[str, Any]
 ) -> dict[str, Any]:
-    responses = {
-        code: {"description": words, **({"content": content} if content else {})}
-        for code, words in answers.items()
+    described = {
+        code: {"description": description, **({"content": content} if content else {})}
+        for code, description in responses.items()
     }
-    return {"summary": summary, "responses": responses}
+    return {"summary": summary, "responses": described}
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:

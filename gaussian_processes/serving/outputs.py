@@ -1,4 +1,4 @@
-"""What can be asked of a prediction, and what is the answer?"""
+"""Outputs of a response: which a request names, and how a prediction gives them."""
 
 import difflib
 import re
@@ -17,20 +17,20 @@ from gaussian_processes.serving.formats.encoders import Output
 Array = NDArray[np.float64]
 Levels = tuple[float, ...]
 
-# What an interval and quantiles are of, unless a request says otherwise: nine in ten observations, and the median between them.
-INTERVAL: Levels = (0.9,)
-QUANTILES: Levels = (0.05, 0.5, 0.95)
+# Default levels: nine in ten observations, and their ends with the median between them.
+INTERVAL_LEVEL: Levels = (0.9,)
+QUANTILE_LEVELS: Levels = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
 class OutputRequest:
-    """One output that is asked for.
+    """An output that a request names.
 
     Parameters
     ----------
     name : str
     levels : tuple of float
-        Of an interval the share of observations that it holds; of quantiles their probabilities; else none.
+        Coverage of an interval, or probabilities of quantiles; else none.
     """
 
     name: str
@@ -38,10 +38,10 @@ class OutputRequest:
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """How an output comes out of a prediction, of which model; and whether it needs the variance."""
+class _OutputKind:
+    """How an output is computed from a prediction, and whether it needs the variance."""
 
-    answer: Callable[[Model, Prediction, Levels], Output]
+    compute: Callable[[Model, Prediction, Levels], Output]
     needs_variance: bool = False
     levels: Levels = ()
 
@@ -51,158 +51,176 @@ def _mean(_: Model, prediction: Prediction, __: Levels) -> Output:
 
 
 def _variance(_: Model, prediction: Prediction, __: Levels) -> Output:
-    return _by_row(_there(prediction.variance))
+    return _by_row(_required(prediction.variance))
 
 
-def _deviation(_: Model, prediction: Prediction, __: Levels) -> Output:
-    return _by_row(np.sqrt(_there(prediction.variance)))
+def _std(_: Model, prediction: Prediction, __: Levels) -> Output:
+    return _by_row(np.sqrt(_required(prediction.variance)))
 
 
 def _interval(model: Model, prediction: Prediction, levels: Levels) -> Output:
-    """Ends of the interval about the mean that holds a share of the observations."""
+    """Compute the ends of the central prediction interval of some coverage."""
     return _quantiles(model, prediction, ((1 - levels[0]) / 2, (1 + levels[0]) / 2))
 
 
 def _quantiles(_: Model, prediction: Prediction, levels: Levels) -> Output:
-    """Quantiles of the normal distribution of the mean and variance, for every target; also of a mixture."""
-    steps = np.array([NormalDist().inv_cdf(level) for level in levels])
-    deviation = np.sqrt(_there(prediction.variance))
-    return _by_row(prediction.mean[..., np.newaxis] + deviation[..., np.newaxis] * steps)
+    """Quantiles of the normal distribution with the mean and variance, for every target."""
+    standard_quantiles = np.array([NormalDist().inv_cdf(level) for level in levels])
+    std = np.sqrt(_required(prediction.variance))
+    return _by_row(prediction.mean[..., np.newaxis] + std[..., np.newaxis] * standard_quantiles)
 
 
 def _label(model: Model, prediction: Prediction, _: Levels) -> Output:
     return [
         model.schema.classes[code]
-        for code in _there(prediction.probabilities).argmax(axis=1).tolist()
+        for code in _required(prediction.probabilities).argmax(axis=1).tolist()
     ]
 
 
 def _probability(_: Model, prediction: Prediction, __: Levels) -> Output:
-    return np.asarray(_there(prediction.probabilities).max(axis=1))
+    return np.asarray(_required(prediction.probabilities).max(axis=1))
 
 
 def _probabilities(_: Model, prediction: Prediction, __: Levels) -> Output:
-    return list(map(tuple, _there(prediction.probabilities).tolist()))
+    return list(map(tuple, _required(prediction.probabilities).tolist()))
 
 
 def _labels(model: Model, prediction: Prediction, _: Levels) -> Output:
     return [model.schema.classes] * len(prediction.mean)
 
 
-# Of numbers, and of classes in the words of SageMaker's XGBoost; the first is what is answered unless something else is asked.
-NUMBERS: Mapping[str, _Kind] = {
-    "mean": _Kind(_mean),
-    "std": _Kind(_deviation, needs_variance=True),
-    "variance": _Kind(_variance, needs_variance=True),
-    "interval": _Kind(_interval, needs_variance=True, levels=INTERVAL),
-    "quantiles": _Kind(_quantiles, needs_variance=True, levels=QUANTILES),
+# Outputs of regression, and of classification as SageMaker's XGBoost names them; the first of each
+# is the default.
+REGRESSION_OUTPUTS: Mapping[str, _OutputKind] = {
+    "mean": _OutputKind(_mean),
+    "std": _OutputKind(_std, needs_variance=True),
+    "variance": _OutputKind(_variance, needs_variance=True),
+    "interval": _OutputKind(_interval, needs_variance=True, levels=INTERVAL_LEVEL),
+    "quantiles": _OutputKind(_quantiles, needs_variance=True, levels=QUANTILE_LEVELS),
 }
-CLASSES: Mapping[str, _Kind] = {
-    "predicted_label": _Kind(_label),
-    "probability": _Kind(_probability),
-    "probabilities": _Kind(_probabilities),
-    "labels": _Kind(_labels),
+CLASSIFICATION_OUTPUTS: Mapping[str, _OutputKind] = {
+    "predicted_label": _OutputKind(_label),
+    "probability": _OutputKind(_probability),
+    "probabilities": _OutputKind(_probabilities),
+    "labels": _OutputKind(_labels),
 }
 
 
-def kinds(model: Model) -> Mapping[str, _Kind]:
-    """Outputs that a model has, by their names."""
-    return _kinds(bool(model.schema.classes))
+def available_outputs(model: Model) -> Mapping[str, _OutputKind]:
+    """Return the outputs of a model, by name."""
+    return _available_outputs(bool(model.schema.classes))
 
 
-def _kinds(classes: bool) -> Mapping[str, _Kind]:
-    return CLASSES if classes else NUMBERS
+def _available_outputs(is_classifier: bool) -> Mapping[str, _OutputKind]:
+    return CLASSIFICATION_OUTPUTS if is_classifier else REGRESSION_OUTPUTS
 
 
 def parse_custom_attributes(text: str, model: Model) -> tuple[OutputRequest, ...]:
-    """Questions in a text such as ``trace=17; output=mean,interval; interval=0.8``; none if it does not ask.
+    """Parse the outputs that a request's custom attributes name; none if they name none.
 
-    A level asks for its output by itself: ``interval=0.8`` is the usual output, and an interval. Names without ``output=``
-    before them, as in ``SAGEMAKER_INFERENCE_OUTPUT=mean,std``, are no attributes: write them as `usual` reads them.
+    The text is such as ``trace=17; output=mean,interval; interval=0.8``. A level requests its
+    output by itself: ``interval=0.8`` is the default output, and an interval. Names without
+    ``output=``, as in ``SAGEMAKER_INFERENCE_OUTPUT=mean,std``, are read by `default_outputs`.
 
     Raises
     ------
     UserError
-        If an output is not one of the model's, or needs a variance that it does not have, or a level is no probability.
+        If an output is not one of the model's, or needs a variance that it does not have, or a
+        level is no probability.
     """
-    return _questions(text, bool(model.schema.classes), model.has_variance)
+    return _parse(text, bool(model.schema.classes), model.has_variance)
 
 
-@lru_cache  # requests ask for the same again and again
-def _questions(text: str, classes: bool, has_variance: bool) -> tuple[OutputRequest, ...]:
+@lru_cache  # successive requests mostly name the same
+def _parse(text: str, is_classifier: bool, has_variance: bool) -> tuple[OutputRequest, ...]:
+    available = _available_outputs(is_classifier)
+    names, levels = _names_and_levels(text)
+    if levels and not names:
+        names = [next(iter(available))]
+    names = list(dict.fromkeys([*names, *levels]))
+    for name in names:
+        _check_output(name, available, has_variance)
+    return tuple(OutputRequest(name, levels.get(name, available[name].levels)) for name in names)
+
+
+def _names_and_levels(text: str) -> tuple[list[str], dict[str, Levels]]:
+    """Names of the requested outputs, and the levels of those that have them."""
     names: list[str] = []
-    known = _kinds(classes)
     levels: dict[str, Levels] = {}
-    # Commas stand between outputs, and between attributes if a name and an equals sign follow.
+    # A comma separates outputs, and attributes if a name and an equals sign follow.
     for attribute in re.split(r"[;&]|[,\s]+(?=[^,;&\s=]+=)", text):
         key, _, value = (part.strip() for part in attribute.partition("="))
         if key == "output":
             names += [name.strip() for name in value.split(",")]
         elif key in {"interval", "quantiles"}:
-            levels[key] = _levels(key, value)
-    if levels and not names:
-        names = [next(iter(known))]
-    for name in [*names, *levels]:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f', did you mean "{near[0]}"' if near else ""
-            raise UserError(
-                f'"{name[:60]}" is not an output{guess}; the outputs are {", ".join(known)}'
-            )
-        if known[name].needs_variance and not has_variance:
-            raise UserError(
-                f"{name} needs the variance, and this model was trained without; train again with keep_factor=true"
-            )
-    return tuple(
-        OutputRequest(name, levels.get(name, known[name].levels))
-        for name in dict.fromkeys([*names, *levels])
-    )
+            levels[key] = _parse_levels(key, value)
+    return names, levels
 
 
-def usual(text: str, model: Model) -> tuple[OutputRequest, ...]:
-    """Questions of a setting such as ``mean,std`` or ``mean,interval=0.8``; the first of the model's outputs if it is empty.
+def _check_output(name: str, available: Mapping[str, _OutputKind], has_variance: bool) -> None:
+    """Refuse an output that the model does not have."""
+    if name not in available:
+        matches = difflib.get_close_matches(name, available, n=1)
+        hint = f', did you mean "{matches[0]}"' if matches else ""
+        raise UserError(
+            f'"{name[:60]}" is not an output{hint}; the outputs are {", ".join(available)}'
+        )
+    if available[name].needs_variance and not has_variance:
+        raise UserError(
+            f"{name} needs the variance, and this model was trained without;"
+            " train again with keep_factor=true"
+        )
+
+
+def default_outputs(text: str, model: Model) -> tuple[OutputRequest, ...]:
+    """Parse a setting such as ``mean,std`` or ``mean,interval=0.8``; "" is the first output.
 
     Raises
     ------
     UserError
         As `parse_custom_attributes` does.
     """
-    words = text.strip() or next(iter(kinds(model)))
-    return parse_custom_attributes(
-        words if "=" in words.partition(",")[0] else f"output={words}", model
-    )
+    names = text.strip() or next(iter(available_outputs(model)))
+    first_is_level = "=" in names.partition(",")[0]
+    return parse_custom_attributes(names if first_is_level else f"output={names}", model)
 
 
-def need_variance(questions: Sequence[OutputRequest], model: Model) -> bool:
-    """Whether any answer takes the variance of the prediction."""
-    known = kinds(model)
-    return any(known[question.name].needs_variance for question in questions)
+def needs_variance(output_requests: Sequence[OutputRequest], model: Model) -> bool:
+    """Whether any output is computed from the variance of the prediction."""
+    available = available_outputs(model)
+    return any(available[requested.name].needs_variance for requested in output_requests)
 
 
-def answers(
-    questions: Sequence[OutputRequest], model: Model, prediction: Prediction
+def compute_outputs(
+    output_requests: Sequence[OutputRequest], model: Model, prediction: Prediction
 ) -> dict[str, Output]:
-    """Answer every question about some rows, by its name; the prediction has variances if the questions need them.
+    """Compute every requested output, by name, from a prediction that has what they need.
 
     Raises
     ------
     UserError
-        If what would be answered is not finite.
+        If the prediction is not finite.
     """
-    known = kinds(model)
-    for what, values in (("mean", prediction.mean), ("variance", prediction.variance)):
-        if values is not None and not np.isfinite(values).all():
-            row, column = np.argwhere(~np.isfinite(values))[0]
-            raise UserError(
-                f"the {what} of row {row + 1} is {values[row, column]}; its numbers are too large to compute with"
-            )
+    _check_finite("mean", prediction.mean)
+    if prediction.variance is not None:
+        _check_finite("variance", prediction.variance)
+    available = available_outputs(model)
     return {
-        question.name: known[question.name].answer(model, prediction, question.levels)
-        for question in questions
+        requested.name: available[requested.name].compute(model, prediction, requested.levels)
+        for requested in output_requests
     }
 
 
-def _levels(name: str, text: str) -> Levels:
+def _check_finite(name: str, values: Array) -> None:
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise UserError(
+            f"the {name} of row {row + 1} is {values[row, column]};"
+            " its numbers are too large to compute with"
+        )
+
+
+def _parse_levels(name: str, text: str) -> Levels:
     try:
         levels = tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -212,18 +230,18 @@ def _levels(name: str, text: str) -> Levels:
         or not all(level > 0 and (1 + level) / 2 < 1 for level in levels)
         or (name == "interval" and len(levels) > 1)
     ):
-        form = "0.9" if name == "interval" else "0.05,0.5,0.95"
+        example = "0.9" if name == "interval" else "0.05,0.5,0.95"
         raise UserError(
-            f'{name} is "{text[:60]}"; send probabilities between 0 and 1, such as {name}={form}'
+            f'{name} is "{text[:60]}"; send probabilities between 0 and 1, such as {name}={example}'
         )
     return levels
 
 
 def _by_row(values: Array) -> Array:
-    """Answers of the one target, if there is one; else of all, of shape (m, t) or (m, t, levels)."""
+    """Values of the only target, or of all: of shape (m, t) or (m, t, levels)."""
     return values[:, 0] if values.shape[1] == 1 else values
 
 
-def _there(values: Array | None) -> Array:
-    assert values is not None  # noqa: S101  whoever asked has seen to it
+def _required(values: Array | None) -> Array:
+    assert values is not None  # noqa: S101  `needs_variance` has been asked
     return values

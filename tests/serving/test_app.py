@@ -21,7 +21,8 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import EnsembleMember, Prediction
 from gaussian_processes.serving import app
-from gaussian_processes.serving.app import ATTRIBUTES, Options, create_app
+from gaussian_processes.serving.app import create_app
+from gaussian_processes.serving.invocations import CUSTOM_ATTRIBUTES, AppConfig
 from gaussian_processes.serving.registry import ModelRegistry
 from gaussian_processes.training import main
 
@@ -38,7 +39,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(model):
-    return create_app(model, Options(body_bytes=LIMIT)).test_client()
+    return create_app(model, AppConfig(max_body_bytes=LIMIT)).test_client()
 
 
 def asked(client, body=BODY, **headers):
@@ -105,7 +106,7 @@ def test_json_is_answered_in_csv_where_nothing_is_asked_for(client, model):
 def test_a_request_chooses_its_outputs(client, model, attributes):
     expected = model.predict(ROWS, variance=True)
 
-    answer = columns(asked(client, **{ATTRIBUTES: attributes}))
+    answer = columns(asked(client, **{CUSTOM_ATTRIBUTES: attributes}))
 
     np.testing.assert_array_equal(answer, np.hstack([expected.mean, np.sqrt(expected.variance)]))
 
@@ -114,11 +115,13 @@ def test_a_request_chooses_its_outputs(client, model, attributes):
     "attributes", ["", "trace=17", "c000b4f9-df62-4c85", "outputs=none", "no output"]
 )
 def test_attributes_that_mean_something_to_others_are_left_alone(client, attributes):
-    assert columns(asked(client, **{ATTRIBUTES: attributes})).shape == (len(ROWS), 1)
+    assert columns(asked(client, **{CUSTOM_ATTRIBUTES: attributes})).shape == (len(ROWS), 1)
 
 
 def test_json_names_the_outputs_in_the_order_asked_for(client):
-    answer = asked(client, Accept="application/json", **{ATTRIBUTES: "output=variance,std,mean"})
+    answer = asked(
+        client, Accept="application/json", **{CUSTOM_ATTRIBUTES: "output=variance,std,mean"}
+    )
 
     first = answer.get_json()["predictions"][0]
     assert list(first) == ["variance", "std", "score"]
@@ -126,15 +129,15 @@ def test_json_names_the_outputs_in_the_order_asked_for(client):
 
 
 def test_outputs_have_a_default_that_a_request_replaces(model):
-    client = create_app(model, Options("std,variance")).test_client()
+    client = create_app(model, AppConfig("std,variance")).test_client()
 
     std, variance = columns(asked(client)).T
     np.testing.assert_array_equal(std, np.sqrt(variance))
-    assert columns(asked(client, **{ATTRIBUTES: "output=mean"})).shape == (len(ROWS), 1)
+    assert columns(asked(client, **{CUSTOM_ATTRIBUTES: "output=mean"})).shape == (len(ROWS), 1)
 
 
 def test_an_unknown_output_is_refused_with_the_nearest_name(client):
-    sentence = refused(asked(client, **{ATTRIBUTES: "output=mean,stdev"}), 400)
+    sentence = refused(asked(client, **{CUSTOM_ATTRIBUTES: "output=mean,stdev"}), 400)
 
     assert (
         sentence
@@ -148,7 +151,7 @@ def test_a_model_without_variance_refuses_what_needs_it(model, output):
     client = create_app(replace(model, members=(member,))).test_client()
 
     assert "train again with keep_factor=true" in refused(
-        asked(client, **{ATTRIBUTES: f"output={output}"}), 400
+        asked(client, **{CUSTOM_ATTRIBUTES: f"output={output}"}), 400
     )
     assert columns(asked(client)).shape == (len(ROWS), 1)
 
@@ -209,7 +212,8 @@ def test_a_body_over_the_limit_is_refused_with_the_limit(client):
 @pytest.mark.parametrize("path", ["/", "/pingfoo", "/invocations/", "/models"])
 def test_another_path_is_not_found(client, path):
     assert (
-        refused(client.get(path), 404) == f"there is no {path}; GET /openapi.json has what there is"
+        refused(client.get(path), 404)
+        == f"there is no {path}; GET /openapi.json lists what there is"
     )
 
 
@@ -221,7 +225,7 @@ def test_another_method_is_not_allowed(client, method, path, allowed):
 
     assert (
         refused(answer, 405)
-        == f"{path} does not take {method}; GET /openapi.json has what it takes"
+        == f"{path} does not take {method}; GET /openapi.json lists what it takes"
     )
     assert allowed in answer.headers["Allow"]
 
@@ -276,7 +280,7 @@ def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(mode
             raise outcome[0]
         return outcome[0]
 
-    client = create_app(model, Options(elsewhere=in_a_thread)).test_client()
+    client = create_app(model, AppConfig(run=in_a_thread)).test_client()
 
     assert columns(asked(client, BODY * 1_000)).shape == (len(ROWS) * 1_000, 1)
     refused(asked(client, "a,b,c\n" * 20_000), 400)
@@ -316,7 +320,7 @@ def test_classes_are_answered_by_their_label(classifier):
 
 def test_classes_have_probabilities_in_xgboost_s_words(classifier):
     client, model = classifier
-    attributes = {ATTRIBUTES: "output=predicted_label,probability,probabilities,labels"}
+    attributes = {CUSTOM_ATTRIBUTES: "output=predicted_label,probability,probabilities,labels"}
 
     answer = asked(
         client, '[{"x": 0.5, "kind": "a"}]', Accept="application/json", **attributes | JSON
@@ -337,14 +341,14 @@ def test_classes_have_probabilities_in_xgboost_s_words(classifier):
 
 
 def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(classifier, client):
-    sentence = refused(asked(classifier[0], "3,a", **{ATTRIBUTES: "output=mean"}), 400)
+    sentence = refused(asked(classifier[0], "3,a", **{CUSTOM_ATTRIBUTES: "output=mean"}), 400)
 
     assert (
         sentence
         == '"mean" is not an output; the outputs are predicted_label, probability, probabilities, labels'
     )
     assert "the outputs are mean, std, variance, interval, quantiles" in refused(
-        asked(client, **{ATTRIBUTES: "output=probability"}), 400
+        asked(client, **{CUSTOM_ATTRIBUTES: "output=probability"}), 400
     )
 
 
@@ -354,7 +358,7 @@ def test_a_level_that_training_did_not_have_is_said_once(classifier, caplog):
     assert asked(client, "3,c\n").text == asked(client, "3,d\n").text == "yes\n"
 
     assert [record.message for record in caplog.records] == [
-        "column 2 (kind) holds a level that training did not have; such cells count as none of the levels"
+        "column 2 (kind) holds a category that training did not have; such cells are encoded as none of the categories"
     ]
 
 
@@ -374,9 +378,9 @@ def test_intervals_and_quantiles_are_those_of_the_normal_distribution(
     expected = model.predict(ROWS, variance=True)
     mean, std = expected.mean[:, 0], np.sqrt(expected.variance[:, 0])
 
-    records = asked(client, Accept="application/json", **{ATTRIBUTES: attributes}).get_json()[
-        "predictions"
-    ]
+    records = asked(
+        client, Accept="application/json", **{CUSTOM_ATTRIBUTES: attributes}
+    ).get_json()["predictions"]
 
     assert list(records[0]) == names
     ends = np.array([record[names[-1]] for record in records])
@@ -386,7 +390,10 @@ def test_intervals_and_quantiles_are_those_of_the_normal_distribution(
 
 
 def test_an_interval_is_two_cells_of_csv(client):
-    assert columns(asked(client, **{ATTRIBUTES: "output=mean,interval"})).shape == (len(ROWS), 3)
+    assert columns(asked(client, **{CUSTOM_ATTRIBUTES: "output=mean,interval"})).shape == (
+        len(ROWS),
+        3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -403,18 +410,18 @@ def test_an_interval_is_two_cells_of_csv(client):
 )
 def test_what_is_no_probability_is_refused(client, attributes):
     assert "send probabilities between 0 and 1, such as " in refused(
-        asked(client, **{ATTRIBUTES: attributes}), 400
+        asked(client, **{CUSTOM_ATTRIBUTES: attributes}), 400
     )
 
 
 def test_a_setting_names_outputs_with_their_levels(model):
-    client = create_app(model, Options("mean,interval=0.5")).test_client()
+    client = create_app(model, AppConfig("mean,interval=0.5")).test_client()
 
     assert columns(asked(client)).shape == (len(ROWS), 3)
 
 
 def test_a_setting_may_be_a_level_alone(model):
-    client = create_app(model, Options("interval=0.5")).test_client()
+    client = create_app(model, AppConfig("interval=0.5")).test_client()
 
     assert columns(asked(client)).shape == (len(ROWS), 3)
 
@@ -426,7 +433,7 @@ def test_half_a_letter_is_refused_as_any_word(client):
 
 
 def test_what_is_accepted_has_a_default(model):
-    client = create_app(model, Options(accept="application/jsonlines")).test_client()
+    client = create_app(model, AppConfig(default_accept="application/jsonlines")).test_client()
 
     assert asked(client).content_type == "application/jsonlines"
     assert asked(client, Accept="text/csv").content_type == "text/csv"
@@ -459,7 +466,7 @@ def test_what_is_compressed_is_refused_unopened(client):
 
 
 def test_batch_transform_is_told_how_to_send(model):
-    client = create_app(model, Options(transforms={"MaxPayloadInMB": 25})).test_client()
+    client = create_app(model, AppConfig(execution_parameters={"MaxPayloadInMB": 25})).test_client()
 
     assert client.get("/execution-parameters").get_json() == {"MaxPayloadInMB": 25}
 
@@ -503,7 +510,7 @@ def test_prometheus_counts_the_seconds_of_a_request_that_fails(model):
         time.sleep(0.05)
         raise UserError("no")
 
-    client = create_app(model, Options(predict=fail)).test_client()
+    client = create_app(model, AppConfig(predict=fail)).test_client()
     refused(asked(client), 400)
 
     families = {
@@ -582,6 +589,36 @@ def test_models_are_loaded_listed_asked_and_unloaded(many):
     assert client.get("/ping").status_code == 200
 
 
+def test_invocations_of_every_model_are_counted_under_their_rule(many):
+    client, folders = many
+    load(client, "a", folders[0])
+    for name, body in (("a", BODY), ("a", "a,b,c"), ("b", BODY)):
+        client.post(f"/models/{name}/invoke", data=body, headers=CSV)
+    client.get("/models/b")
+
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    (requests,) = (f for f in families if f.name == "gaussian_processes_requests")
+    counts = {tuple(sample.labels.values()): sample.value for sample in requests.samples}
+    invoke, show = "/models/<path:name>/invoke", "/models/<path:name>"
+    for key in ((invoke, "200"), (invoke, "400"), (invoke, "404"), (show, "404")):
+        assert counts[key] == 1
+
+
+def test_a_bug_in_one_of_many_models_is_a_sentence_for_the_client(caplog, monkeypatch):
+    registry = ModelRegistry(10_000_000)
+    monkeypatch.setattr(artifact, "load", lambda _: Faulty())
+    registry.load("a", "/somewhere")
+    client = create_app(registry).test_client()
+
+    assert "log" in refused(client.post("/models/a/invoke", data=BODY, headers=CSV), 500)
+    assert "RuntimeError: the sphere is flat" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/models//invoke", "/models/invoke", "/models/a/invoke/"])
+def test_a_path_that_names_no_model_is_no_invocation(many, path):
+    assert many[0].post(path, data=BODY, headers=CSV).status_code in {404, 405}
+
+
 def test_a_model_is_loaded_once_and_only_where_there_is_room(many):
     client, folders = many
     # Predicting keeps a copy of the points.
@@ -624,7 +661,7 @@ def test_models_that_are_unloaded_leave_memory(many):
 
 def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
     client, folders = many
-    monkeypatch.setattr(app, "PAGE", 2)
+    monkeypatch.setattr(app, "PAGE_SIZE", 2)
     for name in "abc":
         load(client, name, folders[0])
 
@@ -638,7 +675,7 @@ def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
 @pytest.mark.parametrize("serve", ["one", "many"])
 def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, model, serve):
     application = create_app(
-        model if serve == "one" else ModelRegistry(10_000_000), Options(body_bytes=LIMIT)
+        model if serve == "one" else ModelRegistry(10_000_000), AppConfig(max_body_bytes=LIMIT)
     )
     schema = schemathesis.openapi.from_wsgi("/openapi.json", application)
 

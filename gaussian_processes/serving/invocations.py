@@ -1,0 +1,287 @@
+"""Invocations: the WSGI middleware and the handler that answer requests for predictions."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from logging import Logger
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from werkzeug.wsgi import get_input_stream
+
+from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema
+from gaussian_processes.model.model import Model, Prediction
+from gaussian_processes.serving import outputs
+from gaussian_processes.serving.execution import INLINE_SECONDS, Runner, run_inline
+from gaussian_processes.serving.formats import decoders, negotiation
+from gaussian_processes.serving.formats.encoders import Encoder
+from gaussian_processes.serving.outputs import OutputRequest
+from gaussian_processes.serving.prometheus import Metrics
+from gaussian_processes.serving.registry import ModelRegistry
+from gaussian_processes.serving.responses import ErrorRenderer, Response, request_path
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Array = NDArray[np.float64]
+
+CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+CUSTOM_ATTRIBUTES_VARIABLE = f"HTTP_{CUSTOM_ATTRIBUTES.upper().replace('-', '_')}"  # in WSGI
+# Keys of a request's environment: the number of predicted rows, for the access log, and the rule of
+# Flask's that the path matches, for the metrics.
+ROWS, RULE = "gaussian_processes.rows", "gaussian_processes.rule"
+# Paths that the platform polls: neither counted nor logged.
+POLLED_PATHS = frozenset({"/ping", "/metrics"})
+# Rows of a response that is encoded inline; in JSON that takes a millisecond.
+MAX_INLINE_ROWS = 256
+
+
+def predict_alone(model: Model, rows: Array, variance: bool) -> Prediction:
+    """Predict the rows of one request in its thread."""
+    return model.predict(rows, variance)
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """Configuration of the application.
+
+    Parameters
+    ----------
+    default_outputs : str
+        Outputs of a response to a request that names none, such as ``mean,std``; "" is the model's
+        first.
+    default_accept : str, optional
+        `Accept` of a request without one.
+    max_body_bytes : int, optional
+        Largest body that is read.
+    execution_parameters : mapping
+        Response of ``/execution-parameters``.
+    run : Runner
+        Runs what would keep other requests waiting.
+    predict : callable
+        Predicts the rows of a request of few rows.
+    """
+
+    default_outputs: str = ""
+    default_accept: str | None = None
+    max_body_bytes: int | None = None
+    execution_parameters: Mapping[str, object] = field(default_factory=dict)
+    run: Runner = run_inline
+    predict: Callable[[Model, Array, bool], Prediction] = predict_alone
+
+
+class InvocationRoute(Protocol):
+    """Route of invocations, and the model that each of its paths names."""
+
+    rule: str
+
+    def name(self, path: str) -> str | None:
+        """Name of the model that a path invokes; None if the path is no invocation."""
+
+    def model(self, name: str) -> Model:
+        """Return the model of a name, or raise `NotLoadedError`."""
+
+
+@dataclass(frozen=True)
+class SingleModelRoute:
+    """Route of an endpoint of one model, which has no name."""
+
+    served: Model
+    rule = "/invocations"
+
+    def name(self, path: str) -> str | None:
+        """Return "" for the one path there is."""
+        return "" if path == self.rule else None
+
+    def model(self, name: str) -> Model:  # noqa: ARG002  of the protocol
+        """Return the model."""
+        return self.served
+
+
+@dataclass(frozen=True)
+class MultiModelRoute:
+    """Route of a multi-model endpoint."""
+
+    registry: ModelRegistry
+    rule = "/models/<path:name>/invoke"
+
+    def name(self, path: str) -> str | None:
+        """Return the part of the path between ``/models/`` and ``/invoke``."""
+        if not (path.startswith("/models/") and path.endswith("/invoke")):
+            return None
+        return path[len("/models/") : -len("/invoke")] or None
+
+    def model(self, name: str) -> Model:
+        """Return the loaded model of a name."""
+        return self.registry.get(name).model
+
+
+@dataclass(frozen=True)
+class InvocationMiddleware:
+    """WSGI middleware that answers invocations itself, and counts every request.
+
+    Flask takes as long for a request as a small prediction does; so it gets all requests but these.
+    """
+
+    inner: "WSGIApplication"
+    route: InvocationRoute
+    handler: "InvocationHandler"
+    errors: ErrorRenderer
+    metrics: Metrics
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer a request (PEP 3333)."""
+        started = time.monotonic()
+        name = None
+        if environ["REQUEST_METHOD"] == "POST":
+            name = self.route.name(request_path(environ))
+        if name is None:
+            return self._pass_on(environ, start_response, started)
+        try:
+            response = self.handler.respond(self.route.model(name), environ)
+        except Exception as error:
+            response = self.errors.render(error, environ)
+        self.metrics.observe_request(self.route.rule, response.status, time.monotonic() - started)
+        start_response(response.status_line, response.headers)
+        return [response.body]
+
+    def _pass_on(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse", started: float
+    ) -> Iterable[bytes]:
+        """Let the inner application answer, and count that."""
+        statuses = []
+
+        def observe_status(status: str, *rest: Any) -> Callable[[bytes], object]:
+            statuses.append(int(status[:3]))
+            return start_response(status, *rest)
+
+        body = self.inner(environ, observe_status)
+        path = environ.get(RULE, "other")
+        if path not in POLLED_PATHS:
+            self.metrics.observe_request(path, statuses[-1], time.monotonic() - started)
+        return body
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A request for predictions: whose, of which outputs, and how the bodies are written."""
+
+    model: Model
+    output_requests: tuple[OutputRequest, ...]
+    body: bytes
+    content_type: str | None
+    encoder: Encoder
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether any output needs the variance."""
+        return outputs.needs_variance(self.output_requests, self.model)
+
+    def encode(self, prediction: Prediction) -> bytes:
+        """Encode the outputs of a prediction."""
+        computed = outputs.compute_outputs(self.output_requests, self.model, prediction)
+        return self.encoder.encode(computed)
+
+
+@dataclass
+class InvocationHandler:
+    """Handler of invocations: negotiates, decodes, predicts and encodes.
+
+    Parameters
+    ----------
+    config : AppConfig
+    metrics : Metrics
+    logger : logging.Logger
+        Gets a warning the first time that a column holds a category that training did not have.
+    """
+
+    config: AppConfig
+    metrics: Metrics
+    logger: Logger
+    _warned: set[tuple[int, int]] = field(default_factory=set)
+
+    def respond(self, model: Model, environ: "WSGIEnvironment") -> Response:
+        """Predict the rows of a request.
+
+        Raises
+        ------
+        UserError
+            If the request can't be answered.
+        werkzeug.exceptions.HTTPException
+            If its body can't be read.
+        """
+        encoder = negotiation.encoder(environ.get("HTTP_ACCEPT") or self.config.default_accept)
+        output_requests = self._output_requests(environ, model)
+        body = self._read_body(environ)
+        if not body or body.isspace():
+            return Response(HTTPStatus.NO_CONTENT)
+        invocation = Invocation(model, output_requests, body, environ.get("CONTENT_TYPE"), encoder)
+        with self.metrics.track_prediction():
+            content, rows = self._predict(invocation)
+        self.metrics.count_rows(rows)
+        environ[ROWS] = rows
+        return Response(HTTPStatus.OK, content, encoder.media_type)
+
+    def _output_requests(
+        self, environ: "WSGIEnvironment", model: Model
+    ) -> tuple[OutputRequest, ...]:
+        attributes = environ.get(CUSTOM_ATTRIBUTES_VARIABLE, "")
+        requested = outputs.parse_custom_attributes(attributes, model)
+        return requested or outputs.default_outputs(self.config.default_outputs, model)
+
+    def _read_body(self, environ: "WSGIEnvironment") -> bytes:
+        """Read a body to its end; a compressed one is refused, since it could fill the memory."""
+        coding = environ.get("HTTP_CONTENT_ENCODING", "")
+        if coding.strip().lower() not in {"", "identity"}:
+            raise negotiation.UnsupportedMediaTypeError(
+                f"Content-Encoding is {coding[:60]}; send the body as it is, uncompressed"
+            )
+        stream = get_input_stream(environ, max_content_length=self.config.max_body_bytes)
+        return stream.read()
+
+    def _predict(self, invocation: Invocation) -> tuple[bytes, int]:
+        """Body of the response, and its number of rows."""
+        seconds = decoders.estimated_decode_seconds(
+            invocation.body, invocation.content_type, invocation.model.schema
+        )
+        if seconds > INLINE_SECONDS:
+            return self.config.run(
+                lambda: _predict_without_batching(invocation, self._decode(invocation))
+            )
+        rows = self._decode(invocation)
+        if len(rows) > MAX_INLINE_ROWS:
+            return self.config.run(lambda: _predict_without_batching(invocation, rows))
+        prediction = self.config.predict(invocation.model, rows, invocation.needs_variance)
+        return invocation.encode(prediction), len(rows)
+
+    def _decode(self, invocation: Invocation) -> Array:
+        schema = invocation.model.schema
+        rows = decoders.decode(invocation.body, invocation.content_type, schema)
+        if any(schema.category_counts):
+            self._warn_of_unknown_categories(schema, rows)
+        return rows
+
+    def _warn_of_unknown_categories(self, schema: Schema, rows: Array) -> None:
+        """Log, once a column, that it holds a category that training did not have."""
+        for index, categories in enumerate(schema.category_counts):
+            key = id(schema), index
+            if (
+                categories
+                and key not in self._warned
+                and (rows[:, index] == UNKNOWN_CATEGORY).any()
+            ):
+                self._warned.add(key)
+                self.logger.warning(
+                    "%s holds a category that training did not have; such cells are encoded as none"
+                    " of the categories",
+                    schema.column_label(index),
+                )
+
+
+def _predict_without_batching(invocation: Invocation, rows: Array) -> tuple[bytes, int]:
+    prediction = invocation.model.predict(rows, invocation.needs_variance)
+    return invocation.encode(prediction), len(rows)

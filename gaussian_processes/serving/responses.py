@@ -1,0 +1,113 @@
+"""HTTP responses, and the one place that renders an error as one of them."""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import get_path_info
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.serving.formats.negotiation import (
+    NotAcceptableError,
+    UnsupportedMediaTypeError,
+)
+from gaussian_processes.serving.registry import (
+    AlreadyLoadedError,
+    InsufficientMemoryError,
+    NotLoadedError,
+)
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# Statuses of what the sender of a request can mend; 400 for every other one.
+STATUSES: Mapping[type[UserError], HTTPStatus] = {
+    NotLoadedError: HTTPStatus.NOT_FOUND,
+    NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
+    AlreadyLoadedError: HTTPStatus.CONFLICT,
+    UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    InsufficientMemoryError: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+# Characters of an error's body: SageMaker's client shows 2,048 of them.
+MAX_ERROR_CHARACTERS = 2_000
+# Characters of a path and a method that an error's sentence quotes.
+QUOTED_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Response:
+    """Response of HTTP: status, body and headers."""
+
+    status: HTTPStatus
+    body: bytes = b""
+    content_type: str = "text/plain"
+    extra_headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def status_line(self) -> str:
+        """Status as WSGI writes it."""
+        return f"{self.status} {self.status.phrase}"
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Headers; a response without content has no length (RFC 9110, section 8.6)."""
+        headers = [("Content-Type", self.content_type), *self.extra_headers]
+        if self.status != HTTPStatus.NO_CONTENT:
+            headers.append(("Content-Length", str(len(self.body))))
+        return headers
+
+
+@dataclass(frozen=True)
+class ErrorRenderer:
+    """Renders an exception as a response of one sentence, and logs what is a bug.
+
+    Parameters
+    ----------
+    logger : logging.Logger
+        Gets the traceback of what is neither a refusal nor an error of HTTP.
+    max_body_bytes : int or None
+        Largest body that is read, for the sentence that refuses a larger one.
+    """
+
+    logger: logging.Logger
+    max_body_bytes: int | None
+
+    def render(self, error: Exception, environ: "WSGIEnvironment") -> Response:
+        """Render the error that a request has met."""
+        if isinstance(error, UserError):
+            return _sentence(str(error), STATUSES.get(type(error), HTTPStatus.BAD_REQUEST))
+        path, method = request_path(environ), environ["REQUEST_METHOD"]
+        if not isinstance(error, HTTPException):
+            self.logger.error("Exception on %s [%s]", path, method, exc_info=error)
+            return _sentence(self._reason(500, path, method), HTTPStatus.INTERNAL_SERVER_ERROR)
+        status = HTTPStatus(error.code or 500)
+        reason = self._reason(status, path, method) or f"{error.name}: {error.description}"
+        allow = tuple((name, value) for name, value in error.get_headers() if name == "Allow")
+        return _sentence(reason, status, allow)
+
+    def _reason(self, status: int, path: str, method: str) -> str:
+        """Sentence on a status of HTTP; "" where the error has its own."""
+        path, method = path[:QUOTED_CHARACTERS], method[:QUOTED_CHARACTERS]
+        megabytes = (self.max_body_bytes or math.inf) / 2**20
+        return {
+            404: f"there is no {path}; GET /openapi.json lists what there is",
+            405: f"{path} does not take {method}; GET /openapi.json lists what it takes",
+            413: f"the body is larger than {megabytes:g} MB; send fewer rows at a time",
+            500: "the prediction failed for a reason that is not in the request;"
+            " the log of `serve` has it",
+        }.get(status, "")
+
+
+def request_path(environ: "WSGIEnvironment") -> str:
+    """Path of a request, with one slash at its beginning."""
+    return "/" + get_path_info(environ).lstrip("/")
+
+
+def _sentence(text: str, status: HTTPStatus, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    # JSON can hold half a surrogate pair, which UTF-8 can't.
+    body = f"{text[:MAX_ERROR_CHARACTERS]}\n".encode(errors="backslashreplace")
+    return Response(status, body, "text/plain; charset=utf-8", headers)
