@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
 from gaussian_processes.errors import UserError
@@ -39,6 +40,8 @@ class ServerConfig:
         `Accept` of a request without one.
     batch : str
         ``SAGEMAKER_BATCH``, which batch transform sets.
+    bind_address : str
+        IPv4 address to listen on; 0.0.0.0 is every one.
     warnings : tuple of str
         Sentences on values that were replaced.
     """
@@ -55,6 +58,7 @@ class ServerConfig:
     default_outputs: str = ""
     default_accept: str | None = None
     batch: str = ""
+    bind_address: str = "0.0.0.0"  # noqa: S104  the platform asks from outside of the container
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -95,6 +99,7 @@ class ServerConfig:
             default_outputs=variables.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
             default_accept=variables.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
             batch=variables.get("SAGEMAKER_BATCH", ""),
+            bind_address=_ipv4_address(variables, "SERVING_BIND_ADDRESS"),
             warnings=_warnings(requested_workers, cores),
         )
 
@@ -131,6 +136,14 @@ def _warnings(requested_workers: int, cores: int) -> tuple[str, ...]:
         f"MODEL_SERVER_WORKERS is {requested_workers}, more than the {cores} cores that may be"
         f" used; {cores} are started",
     )
+
+
+def _ipv4_address(variables: Mapping[str, str], name: str) -> str:
+    text = variables.get(name, "").strip() or ServerConfig.bind_address
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError as error:
+        raise UserError(f'{name} is "{text}"; it must be an address such as 127.0.0.1') from error
 
 
 def _is_true(value: str) -> bool:

@@ -32,6 +32,7 @@ Serve the model in /opt/ml/model: GET /ping, POST /invocations.
 
 Environment variables:
   SAGEMAKER_BIND_TO_PORT        port to listen on (8080)
+  SERVING_BIND_ADDRESS          address to listen on (0.0.0.0, which is every one)
   SAGEMAKER_INFERENCE_OUTPUT    what an answer holds: mean, std, variance, interval=0.9,
                                 quantiles=0.05,0.5,0.95 (mean); of classes predicted_label,
                                 probability, probabilities, labels (predicted_label)
@@ -96,7 +97,7 @@ def _serve(config: ServerConfig) -> int:
     with tempfile.TemporaryDirectory(prefix="serve-") as name:
         folder, nginx = Path(name), shutil.which("nginx")
         children = [_start_gunicorn(config, folder, behind_nginx=nginx is not None)]
-        address = str(folder / "gunicorn.sock") if nginx else config.port
+        address = str(folder / "gunicorn.sock") if nginx else (config.bind_address, config.port)
         try:
             # nginx listens only once a worker answers, so that no request is refused before.
             ended = _wait(children, stop_signals, lambda: _answers_ping(address))
@@ -127,7 +128,7 @@ def _start_gunicorn(config: ServerConfig, folder: Path, *, behind_nginx: bool) -
         sockets = [f"--bind=unix:{folder}/{name}.sock" for name in ("gunicorn", "pings")]
         flags += [*sockets, f"--keep-alive={KEEPALIVE_SECONDS}"]
     else:
-        flags += [f"--bind=0.0.0.0:{config.port}"]
+        flags += [f"--bind={config.bind_address}:{config.port}"]
     command = [sys.executable, "-m", "gunicorn", *flags, f"{APPLICATION}({config.cores})"]
     process = _start(command, _gunicorn_environment(config, folder), IMPORT_FOLDER)
     return Child("gunicorn", process, signal.SIGTERM)
@@ -206,13 +207,13 @@ def _wait(
     return None
 
 
-def _answers_ping(address: str | int) -> bool:
-    """Whether ``GET /ping`` is answered on a unix socket, or on a port of this machine."""
+def _answers_ping(address: str | tuple[str, int]) -> bool:
+    """Whether ``GET /ping`` is answered on a unix socket, or on an address and a port."""
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     try:
         with socket.socket(family) as connection:
             connection.settimeout(1)
-            connection.connect(address if isinstance(address, str) else ("127.0.0.1", address))
+            connection.connect(address)
             connection.sendall(b"GET /ping HTTP/1.0\r\n\r\n")
             return b" 200 " in connection.recv(64)  # the status is in the first 15 bytes
     except OSError:

@@ -35,6 +35,7 @@ def test_every_variable_sets_its_setting():
             "SAGEMAKER_BATCH": "true",
             "MODEL_SERVER_WORKERS": "3",
             "MODEL_SERVER_TIMEOUT": "60",
+            "SERVING_BIND_ADDRESS": "127.0.0.1",
         },
         cores=8,
     )
@@ -51,6 +52,7 @@ def test_every_variable_sets_its_setting():
         default_outputs="mean,std",
         default_accept="application/json",
         batch="true",
+        bind_address="127.0.0.1",
     )
 
 
@@ -89,6 +91,12 @@ def test_more_workers_than_cores_are_not_started_with_a_warning():
 def test_a_value_out_of_its_range_is_refused_with_its_name(name, value):
     with pytest.raises(UserError, match=f'{name} is "{value}"'):
         ServerConfig.from_environment({name: value}, cores=2)
+
+
+@pytest.mark.parametrize("address", ["localhost", "::1", "127.0.0.1:80", "0.0.0.0;"])
+def test_what_is_no_ipv4_address_is_refused(address):
+    with pytest.raises(UserError, match=r"SERVING_BIND_ADDRESS is .* such as 127.0.0.1"):
+        ServerConfig.from_environment({"SERVING_BIND_ADDRESS": address}, cores=2)
 
 
 @pytest.mark.parametrize(

@@ -442,6 +442,14 @@ def test_the_gauges_of_a_worker_that_is_killed_are_removed(large):
     assert rows == 1
 
 
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_it_listens_on_the_given_address_alone(small, nginx):
+    with serve(small, nginx, SERVING_BIND_ADDRESS="127.0.0.1") as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.socket() as other:
+            other.bind(("127.0.0.2", port))  # fails beside a listener on every address
+
+
 def test_batch_transform_is_told_what_fits(small):
     with serve(small, SAGEMAKER_BATCH="True", SAGEMAKER_MAX_PAYLOAD_IN_MB="60") as server:
         parameters = requests.get(f"{server.url}/execution-parameters", timeout=5).json()
