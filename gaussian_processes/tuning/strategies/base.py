@@ -1,4 +1,4 @@
-"""How does a strategy of ours speak with Optuna?"""
+"""Interface of a strategy: proposals from the history of a search, as an Optuna sampler."""
 
 import random
 from abc import ABC, abstractmethod
@@ -14,22 +14,24 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gaussian_processes.tuning.space import Space, Value
 
-# Under this name a trial keeps what its strategy wants to know of it later.
+# Attribute of a trial: what its strategy keeps for later proposals.
 NOTE = "strategy"
-# Under this name a trial that was not run, because its values were known, names the one that was.
+# Attribute of a duplicate, which was not run: the number of the trial whose values it repeats.
 SAME_AS = "same_as"
+
+Proposal = tuple[dict[str, Value], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class PastTrial:
-    """A trial of the past.
+    """A trial that was proposed before.
 
     Parameters
     ----------
     losses : tuple of float
-        Its objectives, signed so that less is better; empty if it is still running or has failed.
+        Its objectives, signed so that less is better; empty if it is running or has failed.
     note : mapping
-        What the strategy wrote down when it proposed it.
+        What the strategy kept when it proposed it.
     """
 
     number: int
@@ -40,21 +42,26 @@ class PastTrial:
 
 @dataclass(frozen=True)
 class History:
-    """All that a strategy may know when it proposes.
+    """All trials of a search, as far as a strategy may know them.
 
     Parameters
     ----------
-    seen : sequence of Known
+    seen : sequence of PastTrial
         Trials that gave their objectives, in the order in which they ended.
-    failed : sequence of Known
+    failed : sequence of PastTrial
         Trials that ended without.
-    running : sequence of Known
+    running : sequence of PastTrial
         In the order in which they were proposed.
     """
 
     seen: Sequence[PastTrial]
     failed: Sequence[PastTrial]
     running: Sequence[PastTrial]
+
+    @property
+    def values(self) -> list[dict[str, Value]]:
+        """Return the values of all trials: seen, failed and running."""
+        return [trial.values for trial in (*self.seen, *self.failed, *self.running)]
 
 
 class Strategy(BaseSampler, ABC):
@@ -73,15 +80,15 @@ class Strategy(BaseSampler, ABC):
         self.seed = seed
 
     @abstractmethod
-    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
-        """Return the values of trial `number`, and what to write down of it."""
+    def propose(self, number: int, history: History) -> Proposal:
+        """Return the values of trial `number`, and the note to keep of it."""
 
     def generator(self, number: int) -> np.random.Generator:
-        """Random numbers of one trial, whatever was drawn before."""
+        """Return random numbers of one trial, whatever was drawn before."""
         return np.random.default_rng([self.seed, number])
 
     def python_random(self, number: int) -> random.Random:
-        """Return the same for libraries that take Python's own generator."""
+        """Return random numbers of one trial for libraries that take Python's own generator."""
         return random.Random(f"{self.seed} {number}")  # noqa: S311  a search is no secret
 
     def infer_relative_search_space(
@@ -89,7 +96,7 @@ class Strategy(BaseSampler, ABC):
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
     ) -> dict[str, BaseDistribution]:
-        """All ranges are searched together."""
+        """Return the whole space: all ranges are sampled together."""
         return self.space.distributions
 
     def sample_relative(
@@ -98,7 +105,7 @@ class Strategy(BaseSampler, ABC):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
-        """Propose, in Optuna's words."""
+        """Propose the values of a trial, as Optuna stores them."""
         values, note = self.propose(trial.number, self.history(study, trial.number))
         if note:
             # Optuna's own samplers keep what they need to remember in the same way.
@@ -112,11 +119,11 @@ class Strategy(BaseSampler, ABC):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Refuse: no value is ever left over."""
+        """Refuse: no value is ever left to be sampled by itself."""
         raise NotImplementedError(f"{param_name} is not in the space of this search")
 
     def history(self, study: Study, number: int = -1) -> History:
-        """All trials of a study but `number`, which is being proposed."""
+        """Return all trials of a study but `number`, which is being proposed."""
         seen: list[PastTrial] = []
         failed: list[PastTrial] = []
         running: list[PastTrial] = []
@@ -124,29 +131,23 @@ class Strategy(BaseSampler, ABC):
             -1 if direction == StudyDirection.MAXIMIZE else 1 for direction in study.directions
         ]
         others = [
-            one
-            for one in study.get_trials(deepcopy=False)
-            if one.number != number and SAME_AS not in one.user_attrs
+            trial
+            for trial in study.get_trials(deepcopy=False)
+            if trial.number != number and SAME_AS not in trial.user_attrs
         ]
-        for one in sorted(others, key=_ended):
-            if one.state.is_finished() and one.values:
-                seen.append(self._past_trial(one, signs))
-            elif one.state.is_finished():
-                failed.append(self._past_trial(one, signs))
-            elif one.state == TrialState.RUNNING and one.params:
-                running.append(self._past_trial(one, signs))
+        for trial in sorted(others, key=_completion):
+            if trial.state.is_finished():
+                (seen if trial.values else failed).append(self._past_trial(trial, signs))
+            elif trial.state == TrialState.RUNNING and trial.params:
+                running.append(self._past_trial(trial, signs))
         return History(seen, failed, running)
 
     def _past_trial(self, trial: FrozenTrial, signs: Sequence[int]) -> PastTrial:
         losses = tuple(sign * value for sign, value in zip(signs, trial.values or (), strict=False))
-        return PastTrial(
-            trial.number,
-            self.space.from_optuna(trial.params),
-            losses,
-            trial.system_attrs.get(NOTE, {}),
-        )
+        values = self.space.from_optuna(trial.params)
+        return PastTrial(trial.number, values, losses, trial.system_attrs.get(NOTE, {}))
 
 
-def _ended(trial: FrozenTrial) -> tuple[bool, float, int]:
+def _completion(trial: FrozenTrial) -> tuple[bool, float, int]:
     ended = trial.datetime_complete
     return ended is None, ended.timestamp() if ended else 0.0, trial.number

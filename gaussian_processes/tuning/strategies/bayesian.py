@@ -1,291 +1,155 @@
-"""Where is the greatest improvement to be expected?
+"""Bayesian optimisation: expected improvement under a Gaussian-process surrogate."""
 
-This project's own Gaussian process of the objective over the ranges, and expected improvement: Jones, Schonlau & Welch,
-"Efficient Global Optimization of Expensive Black-Box Functions", 1998.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import ndtr, ndtri
-from scipy.stats import qmc, rankdata
+from scipy.stats import qmc
 
-from gaussian_processes.gp import marginal_likelihood
-from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
-from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
-from gaussian_processes.tuning.space import CategoricalRange, Space, Value
-from gaussian_processes.tuning.strategies.base import History, Strategy
+from gaussian_processes.tuning.space import CategoricalRange, Value
+from gaussian_processes.tuning.strategies.base import History, Proposal, Strategy
+from gaussian_processes.tuning.strategies.surrogate import coordinates, fit_surrogate
 
 Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
+Values = dict[str, Value]
+# A candidate's expected improvement, and its values.
+Candidate = tuple[float, Values]
 
-# Rough and smooth; the one that explains the losses better is taken. Objectives of training jobs have ridges and steps, which
-# tens of jobs hardly resolve: smoother kernels alone were twice as sure of their predictions as they were right.
-KERNELS = (ArcCosine(0, 0), ArcCosine(1, 0))
-# What is believed of noise, bias and relevance before any trial: the middle, and the spread of the logarithm. Tens of losses
-# can't tell so many numbers; without beliefs, columns that matter are thrown away.
-HYPERPRIORS = {"noise": (1e-4, 2.0), "bias": (1.0, 0.7), "relevance": (1.0, 0.5)}
-# How many spreads from the middle a search for the likeliest goes, and how many steps it takes at most.
-FARTHEST, STEPS = 3.0, 40
-# Trials spread evenly before a process is asked, and how many more, each in turn with one of its own: with the first alone,
-# what a search saw first decided where it ended. They cost half of a search of 30 jobs.
-START, LATER = 8, 8
-# Candidates around each of the best, and how far from them (in units of a range): first around those of the least loss, then
-# ever closer to those of the greatest improvement.
+# Trials of a Latin hypercube before a surrogate is asked, and how many more, each in turn with one
+# of its own: with the first alone, what a search saw first decided where it ended. They cost half
+# of a search of 30 jobs.
+INITIAL_TRIALS, INTERLEAVED_TRIALS = 8, 8
+# Candidates around each of the best, and their distance (in units of a range): first around those
+# of the least loss, then ever closer to those of the greatest improvement.
 CENTERS, CANDIDATES, DISTANCES = 5, 300, (0.1, 0.1, 0.03, 0.01)
-# Candidates anywhere. Improved upon they would nearly all end in the corners, where a process is least sure and the best
-# seldom is; so they are few, and stay where they fell.
-ANYWHERE = 100
-# Losses this part of the median loss apart, counted from the best, are alike: only their order still tells something.
-ALIKE = 0.05
-# And not even that where they differ by rounding, or next to nothing.
-RANKED_DECIMALS = 4
+# Candidates anywhere. Improved upon they would nearly all end in the corners, where a surrogate is
+# least sure and the best seldom is; so they are few, and stay where they fell.
+UNIFORM_CANDIDATES = 100
 # How often a coordinate of a candidate is moved, besides the one that always is.
-MOVED = 0.5
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A Gaussian process of how bad trials are, and what it is conditioned on.
-
-    Parameters
-    ----------
-    prior : KernelParameters
-        The likeliest kernel, noise, bias and relevance.
-    z : ndarray of shape (n, d)
-        Coordinates.
-    y : ndarray of shape (n, 1)
-        How bad the losses are, standardised.
-    """
-
-    prior: KernelParameters
-    z: Array
-    y: Array
-
-    @cached_property
-    def process(self) -> GaussianProcess:
-        """Condition on the losses."""
-        return fit(
-            GramMatrix(self.prior.kernel, self.prior.points(self.z), self.prior.noise_ratio), self.y
-        )
-
-    def predict(self, z: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the function itself, each of shape (m,)."""
-        points, process = self.prior.points(z), self.process
-        observed = process.variance(points)[:, 0]
-        noise = (process.noise_ratio + process.jitter) * process.signal_variance[0]
-        return process.mean(points)[:, 0], np.sqrt(np.maximum(observed - noise, 1e-18))
-
-    def fantasize(self, z: Array) -> "Surrogate":
-        """Take for granted what is expected at points whose losses are not known yet, so that they max_expected_improvement no more."""
-        if not len(z):
-            return self
-        return replace(
-            self,
-            z=np.vstack([self.z, z]),
-            y=np.vstack([self.y, self.process.mean(self.prior.points(z))]),
-        )
-
-    def improvement(self, z: Array, best: float) -> Array:
-        """Expected improvement on `best`, of shape (m,). Eq. (15) of Jones et al."""
-        mean, deviation = self.predict(z)
-        u = (best - mean) / deviation
-        density = np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)
-        expected: Array = deviation * (u * ndtr(u) + density)
-        return expected
+MOVE_PROBABILITY = 0.5
 
 
 class Bayesian(Strategy):
-    """Expected improvement over mixed ranges, with trials that are still running taken for what is expected of them."""
+    """Expected improvement over mixed ranges; running trials are fantasized."""
 
-    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, history: History) -> Proposal:
         """Return the values of the greatest expected improvement that no trial has had."""
-        generator = self.generator(number)
-        trials = [one.values for one in (*past.seen, *past.failed, *past.running)]
-        later = len(trials) < START + 2 * LATER and len(trials) % 2
-        if later or self._starting(past):
-            return self._spread(trials), {}
-        values, improvement = self._best(generator, past)
+        trials = history.values
+        few = len(trials) < INITIAL_TRIALS + 2 * INTERLEAVED_TRIALS
+        if (few and len(trials) % 2) or self._is_initial(history):
+            return self._space_filling(trials), {}
+        improvement, values = self._maximize(self.generator(number), history)
         return values, {"expected_improvement": improvement}
 
-    def max_expected_improvement(self, number: int, past: History) -> float:
-        """Greatest improvement still expected, in standard deviations of how bad trials were; infinite for too few of them."""
-        return np.inf if self._starting(past) else self._best(self.generator(number), past)[1]
+    def max_expected_improvement(self, number: int, history: History) -> float:
+        """Return the greatest expected improvement, in standard deviations of the losses.
 
-    def _starting(self, past: History) -> bool:
-        return len(past.seen) + len(past.running) < START or len(past.seen) < 2 or not _varied(past)
+        Infinite for too few trials.
+        """
+        if self._is_initial(history):
+            return np.inf
+        return self._maximize(self.generator(number), history)[0]
 
-    def _spread(self, trials: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
-        """Return a point of a Latin hypercube that no trial has had; of another one, should many trials fail."""
-        units = np.vstack(
-            [
-                _hypercube(len(self.space), self.seed, turn)
-                for turn in range(len(trials) // START + 1)
-            ]
-        )
-        return (self._new(units, trials) or [self.space.at(units[-1].tolist())])[0]
+    @staticmethod
+    def _is_initial(history: History) -> bool:
+        """Whether there are too few losses, or too few that differ, for a surrogate."""
+        distinct = len({trial.losses[0] for trial in history.seen})
+        return len(history.seen) + len(history.running) < INITIAL_TRIALS or distinct < 2
 
-    def _best(
-        self, generator: np.random.Generator, past: History
-    ) -> tuple[dict[str, Value], float]:
-        trials = [one.values for one in (*past.seen, *past.failed, *past.running)]
-        surrogate = fit_surrogate(self.space, past)
-        best = float(surrogate.y[: len(past.seen)].min())
-        surrogate = surrogate.fantasize(_z(self.space, [one.values for one in past.running]))
-        centers = [one.values for one in sorted(past.seen, key=lambda one: one.losses)[:CENTERS]]
+    def _space_filling(self, trials: Sequence[Mapping[str, Value]]) -> Values:
+        """Return a point of a Latin hypercube that no trial has had; of the next, if all had."""
+        cubes = [
+            _latin_hypercube(len(self.space), self.seed, turn)
+            for turn in range(len(trials) // INITIAL_TRIALS + 1)
+        ]
+        units = np.vstack(cubes)
+        return (self._untried(units, trials) or [self.space.at(units[-1].tolist())])[0]
 
-        def judged(units: Array) -> list[tuple[float, dict[str, Value]]]:
-            candidates = self._new(units, trials)
-            if not candidates:
-                return []
-            improvement = surrogate.improvement(_z(self.space, candidates), best) * self._novelty(
-                candidates, trials
-            )
-            return list(zip(improvement.tolist(), candidates, strict=True))
-
-        anywhere = judged(generator.random((ANYWHERE, len(self.space))))
-        near: list[tuple[float, dict[str, Value]]] = []
+    def _maximize(self, generator: np.random.Generator, history: History) -> Candidate:
+        """Maximize expected improvement over random candidates, ever closer to the best."""
+        evaluate = self._evaluator(history)
+        uniform = evaluate(generator.random((UNIFORM_CANDIDATES, len(self.space))))
+        best = sorted(history.seen, key=lambda trial: trial.losses)[:CENTERS]
+        centers = [trial.values for trial in best]
+        near: list[Candidate] = []
         for distance in DISTANCES:
-            near += judged(self._around(generator, centers, distance))
-            near = sorted(near, key=lambda one: -one[0])[:CENTERS]
+            near += evaluate(self._perturb(generator, centers, distance))
+            near = sorted(near, key=lambda candidate: -candidate[0])[:CENTERS]
             centers = [values for _, values in near] or centers
-        if (
-            not near + anywhere
-        ):  # every combination has been tried, so any will be answered from what is known
-            return self.space.at(generator.random(len(self.space)).tolist()), 0.0
-        improvement, values = max(near + anywhere, key=lambda one: one[0])
-        return values, improvement
+        if not near + uniform:
+            # Every combination has been tried: any is a duplicate, which is not run.
+            return 0.0, self.space.at(generator.random(len(self.space)).tolist())
+        return max(near + uniform, key=lambda candidate: candidate[0])
 
-    def _around(
+    def _evaluator(self, history: History) -> Callable[[Array], list[Candidate]]:
+        """Return a function from points between 0 and 1 to their untried values, evaluated."""
+        trials = history.values
+        surrogate = fit_surrogate(self.space, history)
+        best = float(surrogate.y[: len(history.seen)].min())
+        running = [trial.values for trial in history.running]
+        surrogate = surrogate.fantasize(coordinates(self.space, running))
+
+        def evaluate(units: Array) -> list[Candidate]:
+            untried = self._untried(units, trials)
+            if not untried:
+                return []
+            improvement = surrogate.expected_improvement(coordinates(self.space, untried), best)
+            weighted = improvement * self._novelty(untried, trials)
+            return list(zip(weighted.tolist(), untried, strict=True))
+
+        return evaluate
+
+    def _perturb(
         self,
         generator: np.random.Generator,
         centers: Sequence[Mapping[str, Value]],
         distance: float,
     ) -> Array:
-        """Points between 0 and 1 around some values, of shape (CANDIDATES, d); a whole number moves by 1 at least."""
+        """Draw points between 0 and 1 around some values, of shape (CANDIDATES, d).
+
+        An integer moves by 1 at least.
+        """
         shape = rows, width = CANDIDATES, len(self.space)
-        around = np.array([self.space.units(values) for values in centers])[
-            generator.integers(len(centers), size=rows)
-        ]
-        moved = generator.random(shape) < MOVED
+        units = np.array([self.space.units(values) for values in centers])
+        around = units[generator.integers(len(centers), size=rows)]
+        moved = generator.random(shape) < MOVE_PROBABILITY
         moved[np.arange(rows), generator.integers(width, size=rows)] = True
         step = distance * generator.normal(size=shape)
         step = np.copysign(np.maximum(np.abs(step), [1 / entry.size for entry in self.space]), step)
-        # A word is nearer to none than to the rest.
-        words = np.array([isinstance(entry, CategoricalRange) for entry in self.space])
-        units = np.where(moved, np.where(words, generator.random(shape), around + step), around)
-        # Thrown back at the ends of a range, lest they gather there.
-        reflected: Array = np.clip(1 - np.abs(1 - np.abs(units)), 0, 1)
+        # A category is as near to one as to another.
+        categorical = np.array([isinstance(entry, CategoricalRange) for entry in self.space])
+        drawn = np.where(categorical, generator.random(shape), around + step)
+        perturbed = np.where(moved, drawn, around)
+        # Reflected at the ends of a range, lest they gather there.
+        reflected: Array = np.clip(1 - np.abs(1 - np.abs(perturbed)), 0, 1)
         return reflected
 
-    def _new(self, units: Array, trials: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
+    def _untried(self, units: Array, trials: Sequence[Mapping[str, Value]]) -> list[Values]:
         """Values at some points that no trial has had, each once."""
         distinct = {tuple(values.values()): values for values in map(self.space.at, units.tolist())}
-        had = {tuple(values.values()) for values in trials}
-        return [values for key, values in distinct.items() if key not in had]
+        tried = {tuple(values.values()) for values in trials}
+        return [values for key, values in distinct.items() if key not in tried]
 
     def _novelty(
         self, candidates: Sequence[Mapping[str, Value]], trials: Sequence[Mapping[str, Value]]
     ) -> Array:
-        """Distance of candidates from the nearest of n trials, of shape (m,), in 1/n of a range; 1 for those that are farther.
+        """Return the distance of candidates from the nearest of n trials, of shape (m,).
 
-        Of a rough function something is always to be gained next to the best, and a search would spend its jobs on the digits.
+        In 1/n of a range, and at most 1. Of a rough function some improvement is always expected
+        next to the best, and a search would spend its jobs on the last digits.
         """
-        new, known = (
-            np.array([self.space.units(values) for values in some]) for some in (candidates, trials)
-        )
-        distance = np.abs(new[:, np.newaxis] - known).max(axis=2).min(axis=1)
+        new = np.array([self.space.units(values) for values in candidates])
+        tried = np.array([self.space.units(values) for values in trials])
+        distance = np.abs(new[:, np.newaxis] - tried).max(axis=2).min(axis=1)
         novelty: Array = np.minimum(1, len(trials) * distance)
         return novelty
 
 
 @cache
-def _hypercube(width: int, seed: int, turn: int) -> Array:
-    """Points of a Latin hypercube that fill it evenly: without that, now and then they leave half of it empty."""
+def _latin_hypercube(width: int, seed: int, turn: int) -> Array:
+    """Return a Latin hypercube of low discrepancy: others now and then leave half of it empty."""
     generator = np.random.default_rng([seed, turn, 1])
-    points: Array = qmc.LatinHypercube(width, rng=generator, optimization="random-cd").random(
-        START + LATER
-    )
+    sampler = qmc.LatinHypercube(width, rng=generator, optimization="random-cd")
+    points: Array = sampler.random(INITIAL_TRIALS + INTERLEAVED_TRIALS)
     return points
-
-
-def fit_surrogate(space: Space, past: History) -> Surrogate:
-    """Learn a Gaussian process of how bad trials are; a failed trial counts as the worst of those that were seen."""
-    seen = np.array([one.losses[0] for one in past.seen])
-    losses = np.concatenate([seen, np.full(len(past.failed), seen.max())])
-    y = transform_losses(losses)[:, np.newaxis]
-    z = _z(space, [one.values for one in (*past.seen, *past.failed)])
-    owners = np.repeat(np.arange(len(space)), [entry.width for entry in space])
-    best = max((_prior(kernel, z, y, owners) for kernel in KERNELS), key=lambda found: found[0])
-    return Surrogate(best[1], z, y)
-
-
-def _prior(
-    kernel: ArcCosine, z: Array, y: Array, owners: Indices
-) -> tuple[float, KernelParameters]:
-    """Likeliest noise, bias and relevance, given the losses and what was believed before; and how likely they are.
-
-    Coordinates of one hyperparameter, which have the same of `owners`, share their relevance.
-    """
-    names = ["noise", "bias", *["relevance"] * (owners.max() + 1)]
-    middle = np.log([HYPERPRIORS[name][0] for name in names])
-    spread = np.array([HYPERPRIORS[name][1] for name in names])
-
-    def prior(logs: Array) -> KernelParameters:
-        noise, bias, *relevance = np.exp(logs)
-        return KernelParameters(kernel, float(noise), float(bias), np.array(relevance)[owners])
-
-    known = TrainingData(z, y, np.ones(len(z)))
-
-    def loss(logs: Array) -> tuple[float, Array]:
-        value, gradient = marginal_likelihood.log_marginal_likelihood_and_gradient(
-            prior(logs), known
-        )
-        away = (logs - middle) / spread
-        slope = np.concatenate(
-            [gradient["noise_ratio"], gradient["bias"], np.bincount(owners, gradient["relevance"])]
-        )
-        return away @ away / 2 - value, away / spread - slope
-
-    bounds = np.column_stack([middle - FARTHEST * spread, middle + FARTHEST * spread])
-    found = minimize(
-        loss, middle, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}
-    )
-    return -found.fun, prior(found.x)
-
-
-def transform_losses(losses: Array) -> Array:
-    """How bad losses are, standardised: half by the logarithm of the distance from the best, half by rank.
-
-    To the distances that of the best quarter is added, which is what counts as near, and no less than `ALIKE`: how bad a bad
-    one is hardly matters, and detail among the good ones does. The rank's normal score goes on telling those apart that are
-    alike, which long searches need, and lessens the weight of one that is far ahead. There must be two losses that differ.
-    """
-    above = losses - losses.min()
-    near = max(float(np.quantile(above, 0.25)), ALIKE * float(np.median(above))) or float(
-        above.max()
-    )
-    logs = _standardised(np.log(above + near))
-    ranks = rankdata(np.round(logs, RANKED_DECIMALS))
-    return _standardised(logs + _standardised(ndtri((ranks - 0.5) / len(ranks))))
-
-
-def _standardised(values: Array) -> Array:
-    """Values, not all the same, with mean 0 and variance 1."""
-    standardised: Array = (values - values.mean()) / values.std()
-    return standardised
-
-
-def _varied(past: History) -> bool:
-    return len({one.losses[0] for one in past.seen}) > 1
-
-
-def _z(space: Space, trials: Sequence[Mapping[str, Value]]) -> Array:
-    width = sum(entry.width for entry in space)
-    return np.array([space.coordinates(values) for values in trials]).reshape(len(trials), width)

@@ -1,76 +1,80 @@
-"""Which values come next if trials are individuals that mutate, mate or fly?
+"""Evolutionary strategies: genetic algorithm, particle swarm and PAES, by inspyred's operators.
 
-inspyred's operators, one trial at a time: its own loops evaluate a whole generation and wait for the slowest. Genes are the
-coordinates of the ranges, between 0 and 1.
+One trial at a time: inspyred's own loops evaluate a whole generation and wait for the slowest.
+Genes are the coordinates of the ranges, between 0 and 1.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import inspyred
 
-from gaussian_processes.tuning.space import Space, Value
-from gaussian_processes.tuning.strategies.base import History, PastTrial, Strategy
+from gaussian_processes.tuning.space import Space
+from gaussian_processes.tuning.strategies.base import History, PastTrial, Proposal, Strategy
 
 Genes = list[float]
 
-GENES = "genes"
-PARTICLE = "particle"
-# Individuals to begin with. A search has tens of trials, where textbooks have thousands: more would leave no time to evolve.
-POPULATION = 8
-# Spread of a mutation: a tenth of a range is a step, and not another random draw.
-SPREAD = 0.1
+# Keys of a trial's note.
+GENES, PARTICLE = "genes", "particle"
+# Individuals to begin with. A search has tens of trials, where textbooks have thousands: more would
+# leave no time to evolve.
+POPULATION_SIZE = 8
+# Standard deviation of a mutation: a tenth of a range is a step, and not another random draw.
+MUTATION_STDEV = 0.1
+# Mutants that PAES draws for one that differs from its parent.
+MAX_MUTANTS = 100
 
 
 class Evolution(Strategy):
-    """What all have in common: genes, and inspyred's individuals made of trials."""
+    """A strategy of genes, with inspyred's individuals made of trials."""
 
     def _random_genes(self, prng: random.Random) -> Genes:
         return [prng.random() for _ in self.space]
 
-    def _genes(self, one: PastTrial) -> Genes:
-        """Genes as they were, not as they were rounded to a whole number; those of an earlier search have been lost."""
-        return list(one.note.get(GENES) or self.space.units(one.values))
+    def _genes(self, trial: PastTrial) -> Genes:
+        """Genes before they were rounded to integers; those of an earlier search have been lost."""
+        return list(trial.note.get(GENES) or self.space.units(trial.values))
 
-    def _individual(self, one: PastTrial, fitness: Any) -> Any:
-        individual = inspyred.ec.Individual(self._genes(one))
+    def _individual(self, trial: PastTrial, fitness: Any) -> Any:
+        individual = inspyred.ec.Individual(self._genes(trial))
         individual.fitness = fitness
         return individual
 
-    def _proposal(self, genes: Genes, **note: Any) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def _proposal(self, genes: Genes, **note: Any) -> Proposal:
         return self.space.at(genes), {GENES: genes, **note}
 
 
 def _arguments(computation: Any, space: Space) -> dict[str, Any]:
-    """What inspyred's operators take; one gene or so mutates in a child, and it stays within its range."""
+    """Arguments of inspyred's operators: a gene or so mutates in a child, and within its range."""
     computation.bounder = inspyred.ec.Bounder(0.0, 1.0)
     return {
         "_ec": computation,
         "mutation_rate": max(1 / len(space), 0.3),
-        "gaussian_stdev": SPREAD,
+        "gaussian_stdev": MUTATION_STDEV,
         "num_selected": 2,
         "tournament_size": 2,
     }
 
 
 class Genetic(Evolution):
-    """A steady state: as soon as one trial ends, the best so far can be parents of the next.
+    """A steady-state genetic algorithm: as soon as a trial ends, the best can be parents.
 
-    Parents by tournament, children by blend crossover, and a Gaussian mutation of real values. The post's genetic algorithm
-    flipped bits, which inspyred does to genes of 0 and 1 only: it never mutated.
+    Parents by tournament selection, children by blend crossover, and a Gaussian mutation of real
+    values. The own-HPO post's genetic algorithm flipped bits, which inspyred does to genes of 0 and
+    1 only: it never mutated.
     """
 
-    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, history: History) -> Proposal:
         """Return a child of the best so far, or a random individual while there are too few."""
         prng = self.python_random(number)
-        if len(past.seen) < 2 or len(past.seen) + len(past.running) < POPULATION:
+        if len(history.seen) < 2 or len(history.seen) + len(history.running) < POPULATION_SIZE:
             return self._proposal(self._random_genes(prng))
         arguments = _arguments(inspyred.ec.GA(prng), self.space)
-        everyone = [self._individual(one, -one.losses[0]) for one in past.seen]
+        everyone = [self._individual(one, -one.losses[0]) for one in history.seen]
         # μ + λ: replacing over and over leaves the best of all there have been.
         population = inspyred.ec.replacers.plus_replacement(
-            prng, everyone[:POPULATION], [], everyone[POPULATION:], arguments
+            prng, everyone[:POPULATION_SIZE], [], everyone[POPULATION_SIZE:], arguments
         )
         parents = inspyred.ec.selectors.tournament_selection(prng, population, arguments)
         children = inspyred.ec.variators.blend_crossover(
@@ -80,15 +84,18 @@ class Genetic(Evolution):
 
 
 class ParticleSwarm(Evolution):
-    """A particle moves as soon as its trial has ended, towards its own best and the swarm's."""
+    """Particle swarm: a particle moves on as soon as its trial has ended.
 
-    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    Towards its own best and the swarm's (Kennedy & Eberhart 1995).
+    """
+
+    def propose(self, number: int, history: History) -> Proposal:
         """Return the next position of the particle that waits longest, or a new particle."""
         prng = self.python_random(number)
-        paths = self._paths(past)
-        flying = {one.note.get(PARTICLE) for one in past.running}
+        paths = self._paths(history)
+        flying = {one.note.get(PARTICLE) for one in history.running}
         waiting = [particle for particle in paths if particle not in flying]
-        if not waiting or len(paths.keys() | flying) < POPULATION:
+        if not waiting or len(paths.keys() | flying) < POPULATION_SIZE:
             return self._proposal(self._random_genes(prng), **{PARTICLE: number})
         particle = waiting[0]
         swarm = inspyred.swarm.PSO(prng)
@@ -96,7 +103,7 @@ class ParticleSwarm(Evolution):
         path = paths[particle]
         best = [
             self._individual(min(seen, key=_loss), 0.0)
-            for seen in ([one for one in path if one.losses] or path, past.seen or path)
+            for seen in ([one for one in path if one.losses] or path, history.seen or path)
         ]
         swarm.population = [self._individual(path[-1], 0.0)]
         swarm._previous_population = [self._individual(path[-2:][0], 0.0)]
@@ -107,13 +114,12 @@ class ParticleSwarm(Evolution):
         return self._proposal(moved, **{PARTICLE: particle})
 
     @staticmethod
-    def _paths(past: History) -> dict[Any, list[PastTrial]]:
+    def _paths(history: History) -> dict[Any, list[PastTrial]]:
         """Trials of every particle; the particle whose last one ended first comes first."""
         paths: dict[Any, list[PastTrial]] = {}
-        for one in sorted((*past.seen, *past.failed), key=lambda one: one.number):
-            particle = one.note.get(
-                PARTICLE, -1 - one.number
-            )  # a trial of an earlier search begins a path
+        for one in sorted((*history.seen, *history.failed), key=lambda one: one.number):
+            # A trial of an earlier search begins a path.
+            particle = one.note.get(PARTICLE, -1 - one.number)
             paths.setdefault(particle, []).append(one)
         return dict(sorted(paths.items(), key=lambda item: item[1][-1].number))
 
@@ -123,27 +129,27 @@ def _loss(one: PastTrial) -> float:
 
 
 class PAES(Evolution):
-    """The Pareto archived evolution strategy (Knowles & Corne 2000), of one parent, for several objectives.
+    """Pareto archived evolution strategy (Knowles & Corne 2000), for several objectives.
 
-    A child that is still running does not keep the parent from having another.
+    It has one parent; a child that is still running does not keep the parent from having another.
     """
 
-    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, history: History) -> Proposal:
         """Return a mutant of the parent, or a random individual while there is none."""
         prng = self.python_random(number)
-        if not past.seen:
+        if not history.seen:
             return self._proposal(self._random_genes(prng))
         computation = inspyred.ec.emo.PAES(prng)
         arguments = _arguments(computation, self.space)
         computation.archiver = Archive()
-        first, *others = (self._individual(one, _pareto(one)) for one in past.seen)
+        first, *others = (self._individual(one, _pareto(one)) for one in history.seen)
         computation.archive, parent = [first], first
         for other in others:
             parent = inspyred.ec.replacers.paes_replacement(
                 prng, None, [parent], [other], arguments
             )[0]
-        # A mutant that is its parent to the last gene would be answered from what is known.
-        for _ in range(100):
+        # A mutant that is its parent to the last gene would be a duplicate, which is not run.
+        for _ in range(MAX_MUTANTS):
             mutant = inspyred.ec.variators.gaussian_mutation(
                 prng, [list(parent.candidate)], arguments
             )[0]
@@ -157,21 +163,22 @@ def _pareto(one: PastTrial) -> Any:
 
 
 class Archive:
-    """PAES's archive: nondominated individuals, the crowded cells of a grid over their objectives thinned out.
+    """Adaptive grid archive of PAES: nondominated individuals, thinned out in crowded cells.
 
-    inspyred's `adaptive_grid_archiver` forgets the newcomer it was called with (a later loop takes its name), so that no
-    individual ever enters that is neither better nor worse than the others; and it overruns its grid with three objectives.
+    inspyred's `adaptive_grid_archiver` forgets the newcomer it was called with (a later loop takes
+    its name), so that no individual ever enters that is neither better nor worse than the others;
+    and it overruns its grid with three objectives.
 
     Parameters
     ----------
-    most : int
+    max_size : int
         Individuals to keep.
     divisions : int
         How often each objective's range is halved.
     """
 
-    def __init__(self, most: int = 100, divisions: int = 4) -> None:
-        self.most = most
+    def __init__(self, max_size: int = 100, divisions: int = 4) -> None:
+        self.max_size = max_size
         self.divisions = divisions
         self.grid_population: dict[tuple[int, ...], int] = {}
 
@@ -188,7 +195,7 @@ class Archive:
                 archive[:] = [one for one in archive if not newcomer > one]
                 archive.append(newcomer)
             self._locate([*archive, newcomer])
-            if len(archive) > self.most:
+            if len(archive) > self.max_size:
                 archive.remove(
                     max(archive, key=lambda one: self.grid_population[one.grid_location])
                 )

@@ -1,31 +1,28 @@
-"""Which values come next if nothing is learned from the past?"""
-
-from collections.abc import Mapping
-from typing import Any
+"""Random search and grid search: proposals that learn nothing from the history."""
 
 from gaussian_processes.tuning.space import CategoricalRange, Value
-from gaussian_processes.tuning.strategies.base import History, Strategy
+from gaussian_processes.tuning.strategies.base import History, Proposal, Strategy
 
 
 class Random(Strategy):
-    """Every value alike, on the scale of its range (Bergstra & Bengio 2012)."""
+    """Random search, uniform on the scale of each range (Bergstra & Bengio 2012)."""
 
-    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:  # noqa: ARG002
-        """Draw."""
+    def propose(self, number: int, history: History) -> Proposal:  # noqa: ARG002
+        """Draw values, whatever the history."""
         return self.space.at(self.generator(number).random(len(self.space)).tolist()), {}
 
 
 class Grid(Strategy):
-    """Every combination of words once; the last hyperparameter changes fastest."""
+    """Every combination of categories once; the last hyperparameter changes fastest."""
 
-    def propose(self, number: int, past: History) -> tuple[dict[str, Value], Mapping[str, Any]]:
+    def propose(self, number: int, history: History) -> Proposal:
         """Return the first combination that no trial has had."""
-        had = {tuple(one.values.values()) for one in (*past.seen, *past.failed, *past.running)}
+        tried = {tuple(values.values()) for values in history.values}
         size = int(self.space.size)
         positions = (position % size for position in range(number, number + size))
         found = (self._combination(position) for position in positions)
         values = next(
-            (one for one in found if tuple(one.values()) not in had),
+            (one for one in found if tuple(one.values()) not in tried),
             self._combination(number % size),
         )
         return values, {}

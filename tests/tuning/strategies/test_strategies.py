@@ -12,9 +12,10 @@ from hypothesis import strategies as some
 
 from gaussian_processes.tuning.space import LOGARITHMIC, CategoricalRange, NumericRange, Space
 from gaussian_processes.tuning.strategies.base import History, PastTrial
-from gaussian_processes.tuning.strategies.bayesian import Bayesian, fit_surrogate
+from gaussian_processes.tuning.strategies.bayesian import Bayesian
 from gaussian_processes.tuning.strategies.evolution import PAES, Archive, Genetic, ParticleSwarm
 from gaussian_processes.tuning.strategies.plain import Grid, Random
+from gaussian_processes.tuning.strategies.surrogate import fit_surrogate
 
 SPACE = Space(
     (
@@ -103,7 +104,9 @@ def test_what_is_running_promises_less():
     z = generator.normal(size=(1, surrogate.z.shape[1]))
     best_yet = float(surrogate.y.min())
 
-    before, after = (one.improvement(z, best_yet)[0] for one in (surrogate, surrogate.fantasize(z)))
+    before, after = (
+        one.expected_improvement(z, best_yet)[0] for one in (surrogate, surrogate.fantasize(z))
+    )
 
     assert after < 0.2 * before
 
@@ -122,7 +125,7 @@ def test_expected_improvement_is_the_mean_of_the_improvement():
     drawn = mean + deviation * generator.normal(size=(200_000, 5))
 
     np.testing.assert_allclose(
-        surrogate.improvement(z, 0.0), np.maximum(-drawn, 0).mean(axis=0), atol=0.01
+        surrogate.expected_improvement(z, 0.0), np.maximum(-drawn, 0).mean(axis=0), atol=0.01
     )
 
 
