@@ -208,7 +208,7 @@ def test_a_click_on_a_name_in_the_legend_shows_one_search(page):
 
 def test_every_picture_is_there():
     one, two = (
-        json.dumps(report.chart([results("search", objectives)]).to_dict(), ensure_ascii=False)
+        json.dumps(report.page([results("search", objectives)]).to_dict(), ensure_ascii=False)
         for objectives in (1, 2)
     )
 
@@ -239,7 +239,7 @@ def test_axes_have_the_declared_scales():
             for value in part:
                 walk(value)
 
-    walk(report.chart([results("search")]).to_dict())
+    walk(report.page([results("search")]).to_dict())
 
     assert charts["noise"]["scale"]["type"] == "log"
     assert (charts["share"]["scale"]["type"], charts["share"]["title"]) == ("log", "1 - share")
@@ -248,7 +248,7 @@ def test_axes_have_the_declared_scales():
 
 
 def test_the_best_so_far_only_falls_and_failures_are_marked():
-    page = report.chart([results("search")]).to_dict()
+    page = report.page([results("search")]).to_dict()
     rows = next(iter(page["datasets"].values())) if "datasets" in page else page["data"]["values"]
 
     best = [entry["best_so_far"] for entry in rows]
