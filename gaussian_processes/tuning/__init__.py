@@ -1,1 +1,1 @@
-"""Which hyperparameters make the best model?"""
+"""Hyperparameter tuning over training jobs."""

@@ -179,11 +179,13 @@ def _conclude(found: Results, folder: Path) -> None:
     values = " ".join(f"{name}={value}" for name, value in found.best.values.items())
     for objective in found.objectives:
         print(
-            f"best {objective.metric}={found.best.metrics[objective.metric]:.6g} with {values} ({found.best.name})"
+            f"best {objective.metric}={found.best.metrics[objective.metric]:.6g} with {values}"
+            f" ({found.best.name})"
         )
     if len(found.objectives) > 1:
         print(
-            f"{len(found.pareto_front)} training jobs are best in one way or another; they are in the report"
+            f"{len(found.pareto_front)} training jobs are best in one way or another; they are in"
+            " the report"
         )
     print(f"table: {folder / results.TABLE}; pictures: {', '.join(map(str, pictures))}")
 
@@ -209,7 +211,8 @@ def _submit(asked: argparse.Namespace) -> None:
         found = amt.follow(job.name, progress)
     except KeyboardInterrupt:
         raise InterruptedSearchError(
-            f"{job.name} goes on without being followed; aws sagemaker stop-hyper-parameter-tuning-job"
+            f"{job.name} goes on without being followed; aws sagemaker"
+            " stop-hyper-parameter-tuning-job"
             f" --hyper-parameter-tuning-job-name {job.name} ends it"
         ) from None
     finally:

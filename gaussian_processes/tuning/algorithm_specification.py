@@ -1,6 +1,7 @@
-"""What does SageMaker want to know of this algorithm's hyperparameters?
+"""Specification of this algorithm for SageMaker: hyperparameters, metrics and channels.
 
-All of it is made from their one declaration: the specification that CreateAlgorithm takes, and the ranges of a tuning job.
+All of it is made from their one declaration: the specification that CreateAlgorithm takes, and the
+ranges of a tuning job.
 """
 
 import math
@@ -111,7 +112,8 @@ def _specification(entry: HyperparameterSpecification) -> dict[str, Any]:
                 }
             },
         }
-    # One that also takes a word, a list or any number is free text to SageMaker, unless it is there to be tuned.
+    # One that also takes a word, a list or any number is free text to SageMaker, unless it is there
+    # to be tuned.
     elif (
         isinstance(entry.parameter_type, ContinuousParameter | IntegerParameter)
         and not entry.parameter_type.auto

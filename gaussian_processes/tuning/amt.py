@@ -1,4 +1,4 @@
-"""How is a job handed to SageMaker's own tuner (AMT), and what has come of it?"""
+"""Tuning jobs of SageMaker's own tuner (AMT): submitting, following, and their results."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ INTERVAL_SECONDS = 30.0
 
 
 def submit(job: TuningJob) -> None:
-    """Hand the file's request to AMT, as it is."""
+    """Submit the file's request to AMT, as it is."""
     with aws.patience():
         aws.client("sagemaker").create_hyper_parameter_tuning_job(**job.request)
 
@@ -35,12 +35,12 @@ def follow(name: str, watch: Callable[[Results, int], None]) -> Results:
             if details["HyperParameterTuningJobStatus"] in ENDED:
                 return results_of(name)
         except BackendBusyError:
-            pass  # the next look will tell
+            pass  # the next poll will tell
         time.sleep(INTERVAL_SECONDS)
 
 
 def description(name: str) -> Mapping[str, Any]:
-    """What AMT says of a tuning job."""
+    """Describe a tuning job."""
     with aws.patience():
         found: Mapping[str, Any] = aws.client("sagemaker").describe_hyper_parameter_tuning_job(
             HyperParameterTuningJobName=name
@@ -76,7 +76,7 @@ def _summaries(name: str) -> list[Any]:
 
 
 def _finals(name: str) -> dict[str, Mapping[str, Any]]:
-    """Details of the training jobs that have ended: a listing has neither their other metrics nor their models."""
+    """Describe the jobs that have ended: a listing lacks their other metrics and their models."""
     found = {}
     for one in _summaries(name):
         if one["TrainingJobStatus"] != "InProgress":
@@ -117,7 +117,7 @@ def _row(job: TuningJob, summary: Mapping[str, Any], details: Mapping[str, Any])
 
 
 def job_of(name: str) -> TuningJob:
-    """Return the job that was handed to AMT under a name."""
+    """Return the job that was submitted to AMT under a name."""
     return _job(description(name))
 
 

@@ -1,4 +1,4 @@
-"""How is AWS called, so that being throttled is waited out?"""
+"""Clients of AWS that wait while they are throttled, and sort its errors."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ from botocore.exceptions import (
 
 from gaussian_processes.errors import BackendBusyError, UserError
 
-# SageMaker's quotas are a few requests a second, shared by the account: boto3's own four attempts are soon used up.
+# SageMaker's quotas are a few requests a second, shared by the account: boto3's own four attempts
+# are soon used up.
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 8})
 # What is worth trying again later: too many requests, too many instances, or a hiccup.
 PASSING = {
@@ -53,7 +54,7 @@ def client(service: str) -> Any:
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """Tell what passes from what does not.
+    """Tell errors that pass from those that do not.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How does the best model come to be served?"""
+"""Deployment of the best model: as a process, a container or an endpoint of SageMaker's."""
 
 import os
 import shutil
@@ -31,7 +31,9 @@ INTERVAL_SECONDS = 15.0
 
 
 def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> None:
-    """Serve the best model: here, until Ctrl-C, or on an endpoint of SageMaker's that has the search's name.
+    """Serve the best model.
+
+    On this machine until Ctrl-C, or on an endpoint of SageMaker's with the search's name.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
     train : bool
         Whether to train the best hyperparameters anew; that happens too if the best model is gone.
     """
-    # Whoever only serves may have searched anywhere, and over files that SageMaker could not train on.
+    # What is only served may have been found anywhere, and over files that SageMaker has not.
     job, best = _job(found, folder, "process"), found.best
     folder.mkdir(parents=True, exist_ok=True)
     model = best.model
@@ -59,7 +61,7 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
             f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}"
         )
         return
-    local = _here(model, folder / "best" / best.name)
+    local = _local_model(model, folder / "best" / best.name)
     print(
         f"the model of {best.name} answers at http://127.0.0.1:{port}/invocations until Ctrl-C",
         flush=True,
@@ -75,13 +77,13 @@ def _job(found: Results, folder: Path, where: str) -> TuningJob:
 
 def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
     """Train the best hyperparameters; return where the model is."""
-    places: Mapping[str, Callable[[TuningJob, Path], Backend]] = {
+    backends: Mapping[str, Callable[[TuningJob, Path], Backend]] = {
         "process": LocalProcesses,
         "docker": DockerContainers,
         "sagemaker": SageMakerJobs,
     }
     _heed_signals()
-    backend = places[where](job, folder / "trials")
+    backend = backends[where](job, folder / "trials")
     name = f"{job.name}-best-{time.strftime('%m%d%H%M%S')}"
     backend.start(name, found.hyperparameters(found.best))
     try:
@@ -96,17 +98,17 @@ def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
 
 
 def _ended(backend: Backend, name: str) -> Report:
-    """Report of a training job at its end, which is waited for."""
+    """Wait for the end of a training job; return its report."""
     while True:
-        with suppress(BackendBusyError):  # the next look will tell
+        with suppress(BackendBusyError):  # the next poll will tell
             report = backend.poll([name])[name]
             if report.state != RUNNING:
                 return report
         time.sleep(backend.interval_seconds)
 
 
-def _here(model: str, folder: Path) -> Path:
-    """Folder of a model on this machine; one in S3 is downloaded and unpacked."""
+def _local_model(model: str, folder: Path) -> Path:
+    """Return the folder of a model; one in S3 is downloaded and unpacked."""
     if not model.startswith("s3://"):
         return Path(model)
     archive = aws.download(model, folder.with_name(f"{folder.name}.archive")) / MODEL
@@ -163,10 +165,11 @@ def _heed_signals() -> None:
 
 
 def _in_s3(model: str, job: TuningJob, best: Row) -> str:
-    """Address of a model's archive; one of this machine is packed and uploaded to the job's output."""
+    """Return the address of a model's archive; a local one is packed and uploaded first."""
     if model.startswith("s3://"):
         return model
-    uri = f"{job.definition['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{best.name}/output/{MODEL}"
+    output = job.definition["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+    uri = f"{output}/{best.name}/output/{MODEL}"
     bucket, key = aws.bucket_and_key(uri)
     with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
         archive = shutil.make_archive(str(Path(folder) / "model"), "gztar", model)
@@ -176,7 +179,7 @@ def _in_s3(model: str, job: TuningJob, best: Row) -> str:
 
 
 def _endpoint(job: TuningJob, model: str) -> str:
-    """Create an endpoint, or update the one that the search has already, and wait until it serves."""
+    """Create an endpoint, or update the search's, and wait until it serves."""
     sagemaker = aws.client("sagemaker")
     name = f"{job.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     instance = job.definition.get("ResourceConfig", {}).get("InstanceType", "ml.m5.large")

@@ -1,4 +1,4 @@
-"""What does a tuning job ask for?
+"""Tuning job: objectives, ranges, limits and strategy.
 
 It is written as the request of boto3's ``create_hyper_parameter_tuning_job``.
 """
@@ -23,7 +23,8 @@ from gaussian_processes.tuning.space import (
 GRID, HYPERBAND = "Grid", "Hyperband"
 # What the address of a channel on this machine begins with.
 FILE = "file://"
-# Where a range says Auto, of a hyperparameter whose scale is not declared: three powers of ten are more than a line shows.
+# Where a range says Auto, of a hyperparameter whose scale is not declared: three powers of ten are
+# more than a line shows.
 LOGARITHMIC_RATIO = 1_000
 
 
@@ -180,7 +181,10 @@ def _space(given: Mapping[str, Any]) -> Space:
 
 
 def _automatic(name: str, least: float, greatest: float) -> str:
-    """Scale of a range that says Auto: the declared one, or a logarithmic one for a wide range of positive numbers."""
+    """Choose the scale of a range that says Auto.
+
+    The declared one, or a logarithmic one for a wide range of positive numbers.
+    """
     declared = {
         entry.name: entry.tuning_range.scaling_type
         for entry in hyperparameters.HYPERPARAMETERS

@@ -100,7 +100,7 @@ class Ledger:
         return {self._key(one.params): one.number for one in frozen if ROW in one.user_attrs}
 
     def _first_attempt(self, trial: Trial) -> RunningTrial:
-        """Give a trial's job the next number; duplicates have none, so that there are no gaps."""
+        """Give a trial's job the next number; duplicates have none, so there are no gaps."""
         numbers = [int(self._suffix(row.name)[0]) for row in trials.rows(self.job, self.study)]
         name = f"{self._prefix}-{max(numbers, default=-1) + 1:03d}"
         values = self.job.space.from_optuna(trial.params)
@@ -115,7 +115,7 @@ class Ledger:
 
     @property
     def _prefix(self) -> str:
-        """What the names of this search's jobs begin with; no other search in the account has it."""
+        """Prefix of the names of this search's jobs; no other search in the account has it."""
         return f"{self.job.name}-{self.study.user_attrs[RUN]}"
 
     def _suffix(self, name: str) -> list[str]:

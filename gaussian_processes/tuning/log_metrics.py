@@ -1,4 +1,4 @@
-"""Which metrics does a log hold?"""
+"""Metrics of a training job, found in its log by regular expressions."""
 
 import math
 import re
@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 
 def values(log: str, regex: str) -> list[float]:
-    r"""All values of a metric, in their order, as SageMaker finds them: the first group of every match that is a number.
+    r"""Return all values of a metric, in their order.
+
+    As SageMaker finds them: the first group of every match that is a number.
 
     Examples
     --------
-    >>> values("validation:RMSE=3.5;\nvalidation:RMSE=nan;\nvalidation:RMSE=1.2e-05;", "validation:RMSE=(.*?);")
+    >>> log = "validation:RMSE=3.5;\nvalidation:RMSE=nan;\nvalidation:RMSE=1.2e-05;"
+    >>> values(log, "validation:RMSE=(.*?);")
     [3.5, 1.2e-05]
     """
     return [
@@ -19,7 +22,7 @@ def values(log: str, regex: str) -> list[float]:
 
 
 def last(log: str, regexes: Mapping[str, str]) -> dict[str, float]:
-    """Last value of every metric that the log has: SageMaker's final ones."""
+    """Return the last value of every metric that the log has: SageMaker's final ones."""
     found = {name: values(log, regex) for name, regex in regexes.items()}
     return {name: numbers[-1] for name, numbers in found.items() if numbers}
 

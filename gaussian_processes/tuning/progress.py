@@ -1,4 +1,4 @@
-"""How does a person see a search go on?"""
+"""Progress of a search on a terminal or in a log."""
 
 import sys
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Progress:
     """
 
     jobs: float
-    said: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     bar: Any = None
 
     def __call__(self, results: Results, running: int) -> None:
@@ -31,7 +31,7 @@ class Progress:
         if self.bar is None:
             # Jobs that an earlier run has ended are no measure of this one's speed.
             ended = [row.name for row in results.rows if row.status != RUNNING]
-            self.said = set(ended)
+            self.reported = set(ended)
             self.bar = tqdm(
                 total=int(self.jobs),
                 initial=len(ended),
@@ -41,8 +41,8 @@ class Progress:
                 leave=False,
             )
         for row in results.rows:
-            if row.status != RUNNING and row.name not in self.said:
-                self.said.add(row.name)
+            if row.status != RUNNING and row.name not in self.reported:
+                self.reported.add(row.name)
                 self.bar.write(line(results, row), file=sys.stderr)
                 self.bar.update()
         failed = sum(row.status == FAILED for row in results.rows)
@@ -55,7 +55,7 @@ class Progress:
 
 
 def line(results: Results, row: Row) -> str:
-    """What came of a training job, in one line."""
+    """Describe a training job that has ended, in one line."""
     values = " ".join(f"{name}={_short(value)}" for name, value in row.values.items())
     found = " ".join(
         f"{one.metric}={row.metrics[one.metric]:.6g}"

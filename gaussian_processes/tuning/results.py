@@ -1,4 +1,4 @@
-"""What came out of a search?"""
+"""Results of a search: its training jobs, the best of them, and their table."""
 
 import csv
 import json
@@ -15,7 +15,8 @@ from gaussian_processes.tuning.job import Objective, TuningJob
 from gaussian_processes.tuning.space import Space, Value, text
 
 JOB, TABLE = "job.json", "trials.csv"
-# The columns of HyperparameterTuningJobAnalytics.dataframe(), after the hyperparameters, and then ours.
+# The columns of HyperparameterTuningJobAnalytics.dataframe(), after the hyperparameters, and then
+# ours.
 NAME, STATUS, FINAL = "TrainingJobName", "TrainingJobStatus", "FinalObjectiveValue"
 STARTED, ENDED, SECONDS = "TrainingStartTime", "TrainingEndTime", "TrainingElapsedTimeSeconds"
 FAILURE, MODEL = "FailureReason", "ModelArtifacts"
@@ -53,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """All training jobs of a search, in the order of their start, and what the search was for."""
+    """All training jobs of a search, in the order of their start, with its objectives and space."""
 
     name: str
     objectives: tuple[Objective, ...]
@@ -72,15 +73,15 @@ class Results:
 
     @property
     def evaluated(self) -> list[tuple[Row, tuple[float, ...]]]:
-        """Jobs that count, with their losses: those that failed do not, whatever they printed before."""
+        """Jobs with losses; one that failed does not count, whatever it printed before."""
         pairs = ((row, self.losses(row)) for row in self.rows if row.status in (COMPLETED, STOPPED))
         return [(row, losses) for row, losses in pairs if losses is not None]
 
     @property
     def candidates(self) -> list[tuple[Row, tuple[float, ...]]]:
-        """Jobs that may be the best: those that ran to their end, for what others print may be of a part of the rows.
+        """Jobs that may be the best: those that completed; where none did, all that count.
 
-        Where none did, all that count.
+        What a stopped one printed may be of a part of the rows.
         """
         return [
             (row, losses) for row, losses in self.evaluated if row.status == COMPLETED
@@ -88,7 +89,7 @@ class Results:
 
     @property
     def pareto_front(self) -> list[Row]:
-        """Candidates than which no other is better in one objective and no worse in the rest; the best first."""
+        """Nondominated candidates; the best in the first objective comes first."""
         ranked = sorted(self.candidates, key=lambda pair: pair[1])
         return [
             row
@@ -107,7 +108,8 @@ class Results:
         """
         if not self.candidates:
             raise UserError(
-                f"no training job of {self.name} has given its objective; see the failures in its table"
+                f"no training job of {self.name} has given its objective; see the failures in its"
+                " table"
             )
         return self.pareto_front[0]
 
@@ -173,7 +175,8 @@ def read(folder: Path) -> Results:
     """
     if not (folder / JOB).is_file() or not (folder / TABLE).is_file():
         raise UserError(
-            f"{folder} holds no search: there is no {JOB} or no {TABLE} in it; name the folder of --out"
+            f"{folder} holds no search: there is no {JOB} or no {TABLE} in it; name the folder of"
+            " --out"
         )
     request = json.loads((folder / JOB).read_text())
     job = jobfile.check(request, folder, "process")

@@ -1,7 +1,7 @@
-"""Does a request have the shape that an AWS service declares?
+"""Check of a request against the shape that botocore's model of an AWS service declares.
 
-botocore checks names, types and least values; the service alone would refuse a word that is not of its list, a name that is
-too long or a number that is too large, after the request was sent.
+botocore checks names, types and least values; the service alone would refuse a word that is not of
+its list, a name that is too long or a number that is too large, after the request was sent.
 """
 
 import re
@@ -11,7 +11,8 @@ from typing import Any
 
 import botocore.session
 
-# Python's type of each of a model's types; a whole number will do for a float, and true is no number.
+# Python's type of each of a model's types; a whole number will do for a float, and true is no
+# number.
 TYPES: dict[str, Any] = {
     "string": str,
     "integer": int,
@@ -35,14 +36,14 @@ SHOWN_WORDS = 8
 
 @cache
 def request_shape(service: str, operation: str) -> Any:
-    """Shape of an operation's request, in botocore's model of the service."""
+    """Return the shape of an operation's request, in botocore's model of the service."""
     return (
         botocore.session.Session().get_service_model(service).operation_model(operation).input_shape
     )
 
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Path and complaint, for all that a shape forbids.
+    """Yield path and complaint for all that a shape forbids.
 
     Parameters
     ----------

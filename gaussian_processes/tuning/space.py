@@ -1,7 +1,7 @@
-"""Where does a search look?
+"""Search space: numeric and categorical ranges.
 
-A range is seen in four ways: by its values, as a coordinate between 0 and 1 on the declared scale, as what Optuna stores, and
-as the string that a training job is given.
+A range is seen in four ways: by its values, as a coordinate between 0 and 1 on the declared scale,
+as what Optuna stores, and as the string that a training job is given.
 """
 
 import math
@@ -29,8 +29,8 @@ class NumericRange:
     Parameters
     ----------
     scaling : str
-        `Linear`; `Logarithmic`, for values above 0; or `ReverseLogarithmic`, for values from 0 to below 1, which is the
-        logarithm of their distance from 1.
+        `Linear`; `Logarithmic`, for values above 0; or `ReverseLogarithmic`, for values from 0 to
+        below 1, which is the logarithm of their distance from 1.
     """
 
     name: str
@@ -50,7 +50,7 @@ class NumericRange:
         return 2
 
     def unit(self, value: Value) -> float:
-        """Coordinate of a value; a whole number stands in the middle of the reals that are rounded to it."""
+        """Coordinate of a value; an integer is the middle of the reals that are rounded to it."""
         low, high = self._ends
         return (self._scaled(float(value)) - low) / (high - low)
 
@@ -67,13 +67,13 @@ class NumericRange:
         return self.least <= float(value) <= self.greatest
 
     def coordinates(self, value: Value) -> list[float]:
-        """Point of a quarter of a circle, so that all points have one length and only what lies between two values counts."""
+        """Point of a quarter circle: all have one length, and only the difference counts."""
         angle = math.pi / 2 * self.unit(value)
         return [math.sqrt(0.5) * math.cos(angle), math.sqrt(0.5) * math.sin(angle)]
 
     @property
     def distribution(self) -> BaseDistribution:
-        """What Optuna takes this range for: it knows no reverse logarithm, so it sees the distance from 1."""
+        """Distribution of Optuna's; it has no reverse logarithm, so it gets the distance from 1."""
         if self.scaling == REVERSE:
             return FloatDistribution(1 - self.greatest, 1 - self.least, log=True)
         if self.whole:
@@ -114,7 +114,7 @@ class NumericRange:
 
 @dataclass(frozen=True)
 class CategoricalRange:
-    """A few words, none nearer to another than to the rest."""
+    """Categories, all at the same distance from one another."""
 
     name: str
     categories: tuple[str, ...]
@@ -131,36 +131,36 @@ class CategoricalRange:
         return len(self.categories)
 
     def unit(self, value: Value) -> float:
-        """Return the middle of the part between 0 and 1 that is a word's."""
+        """Return the middle of the interval within [0, 1] that is a category's."""
         return (self.categories.index(str(value)) + 0.5) / len(self.categories)
 
     def value(self, unit: float) -> str:
-        """Word at a number from 0 to 1."""
+        """Return the category at a number from 0 to 1."""
         return self.categories[min(int(unit * len(self.categories)), len(self.categories) - 1)]
 
     def contains(self, value: Value) -> bool:
-        """Whether it is one of the words."""
+        """Whether a value is one of the categories."""
         return value in self.categories
 
     def coordinates(self, value: Value) -> list[float]:
-        """One coordinate a word, such that two words are 1 apart, as the ends of a range of numbers are."""
+        """One-hot point: two categories are 1 apart, as the ends of a numeric range are."""
         return [math.sqrt(0.5) * (word == value) for word in self.categories]
 
     @property
     def distribution(self) -> BaseDistribution:
-        """What Optuna takes these words for."""
+        """Distribution of Optuna's."""
         return CategoricalDistribution(self.categories)
 
     def to_optuna(self, value: Value) -> Value:
-        """Return a word as Optuna stores it."""
+        """Return a category as Optuna stores it."""
         return value
 
     def from_optuna(self, stored: Any) -> Value:
-        """Return the word that Optuna stores."""
+        """Return the category that Optuna stores."""
         return str(stored)
 
     def parse(self, string: str) -> Value:
-        """Return the word that a training job was given; SageMaker's tuner puts quotes around it."""
+        """Parse what a training job was given; SageMaker's tuner puts quotes around it."""
         bare = string.strip('"')
         return bare if bare in self.categories else string
 
@@ -175,7 +175,7 @@ class Space:
     ranges: tuple[Range, ...]
 
     def __iter__(self) -> Iterator[Range]:
-        """Go through the ranges."""
+        """Iterate over the ranges."""
         return iter(self.ranges)
 
     def __len__(self) -> int:
@@ -189,7 +189,7 @@ class Space:
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What Optuna takes the ranges for."""
+        """Distributions of Optuna's, by name."""
         return {entry.name: entry.distribution for entry in self}
 
     def at(self, units: list[float]) -> dict[str, Value]:
@@ -201,7 +201,7 @@ class Space:
         return [entry.unit(values[entry.name]) for entry in self]
 
     def coordinates(self, values: Values) -> list[float]:
-        """Return the point that some values are, for a distance between such points to mean something."""
+        """Return the point that values are for a kernel: the coordinates of all ranges."""
         return [number for entry in self for number in entry.coordinates(values[entry.name])]
 
     def to_optuna(self, values: Values) -> dict[str, Value]:

@@ -1,4 +1,4 @@
-"""When is a training job not worth its end, and a search not worth another job?"""
+"""Early stopping of training jobs, and completion criteria of a search."""
 
 from collections.abc import Sequence
 from statistics import fmean, median
@@ -9,19 +9,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gaussian_processes.tuning.job import HYPERBAND, TuningJob
 
-# Fewer jobs have no median to speak of.
-LEAST_OTHERS = 3
+# Fewer jobs have no meaningful median.
+MIN_OTHERS = 3
 # Of Hyperband: with each rung a third of the jobs goes on, as in the paper.
 REDUCTION = 3
-# On a smooth bowl the improvement that is still expected falls to this part of the spread of what was seen within 21 jobs; the
-# best of them is then 0.005 of the ranges from the bottom, and 0.03 at most. Three times, lest a guess decide.
+# On a smooth bowl the improvement that is still expected falls to this part of the spread of what
+# was seen within 21 jobs; the best of them is then 0.005 of the ranges from the bottom, and 0.03 at
+# most. Three times, lest a guess decide.
 CONVERGED, CONVERGED_TIMES = 0.01, 3
 
 
 class Median(BasePruner):
-    """AMT's rule: stop a job whose objective is worse than the median of the others' running averages up to the same step.
+    """AMT's median rule: stop a job worse than the median of the others' running averages.
 
-    A job is let alone where none has gone on after that step: all is done then, and stopping it would save nothing.
+    The averages are up to the same step. A job is let alone where none has gone on after that step:
+    all is done then, and stopping it would save nothing.
     """
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -34,7 +36,7 @@ class Median(BasePruner):
             for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             if step in one.intermediate_values
         ]
-        if len(others) < LEAST_OTHERS or not any((one.last_step or 0) > step for one in others):
+        if len(others) < MIN_OTHERS or not any((one.last_step or 0) > step for one in others):
             return False
         middle = median(_average(one, step) for one in others)
         value = trial.intermediate_values[step]
@@ -46,7 +48,7 @@ def _average(trial: FrozenTrial, step: int) -> float:
 
 
 def pruner(job: TuningJob) -> BasePruner:
-    """What stops a job's trials."""
+    """Return the pruner that stops trials of a job early."""
     if job.strategy == HYPERBAND and job.resources:
         return HyperbandPruner(
             min_resource=job.resources[0], max_resource=job.resources[1], reduction_factor=REDUCTION
@@ -55,15 +57,15 @@ def pruner(job: TuningJob) -> BasePruner:
 
 
 def reason_to_end(
-    job: TuningJob, losses: Sequence[Sequence[float]], promises: Sequence[float]
+    job: TuningJob, losses: Sequence[Sequence[float]], expected_improvements: Sequence[float]
 ) -> str:
-    """Why a search ends before its last job, or nothing.
+    """Return why a search ends before its last job; empty if it goes on.
 
     Parameters
     ----------
     losses : sequence
         Of the jobs that gave their objectives, in the order in which they ended.
-    promises : sequence of float
+    expected_improvements : sequence of float
         Improvement still expected after each, in standard deviations.
     """
     limits = job.limits
@@ -77,9 +79,12 @@ def reason_to_end(
     since = _since_improvement(firsts)
     if len(job.objectives) == 1 and since >= limits.not_improving:
         return f"{since} training jobs in a row were no better than the best before"
-    recent = promises[-CONVERGED_TIMES:]
+    recent = expected_improvements[-CONVERGED_TIMES:]
     if limits.until_converged and len(recent) == CONVERGED_TIMES and max(recent) < CONVERGED:
-        return f"no more than {max(recent):.2g} standard deviations of improvement are expected of another training job"
+        return (
+            f"no more than {max(recent):.2g} standard deviations of improvement are expected of"
+            " another training job"
+        )
     return ""
 
 

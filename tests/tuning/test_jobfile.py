@@ -116,11 +116,11 @@ RANGES = f"{CONFIG}/ParameterRanges"
         (f"{CONFIG}/ResourceLimits", limits(2, parallel=3), "more than the 2 jobs in all"),
         (f"{CONFIG}/ResourceLimits", {"MaxParallelTrainingJobs": 1}, "only Grid knows by itself"),
         (f"{DEFINITION}/EnableManagedSpotTraining", True, "MaxWaitTimeInSeconds"),
-        ("Autotune", {"Mode": "Enabled"}, "not known here"),
+        ("Autotune", {"Mode": "Enabled"}, "not supported"),
         (
             "TrainingJobDefinitions",
             [request()["TrainingJobDefinition"]],
-            "one algorithm is tuned here",
+            "one algorithm is tuned at a time",
         ),
         # What a Regex has to be.
         (

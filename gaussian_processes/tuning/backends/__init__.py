@@ -1,4 +1,4 @@
-"""Where do training jobs run?"""
+"""Interface of a backend: somewhere to run training jobs."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ RUNNING, COMPLETED, FAILED, STOPPED = "InProgress", "Completed", "Failed", "Stop
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of a training job.
+    """State of a training job as a backend sees it.
 
     Parameters
     ----------
     state : str
-        In SageMaker's words: `InProgress`, `Completed`, `Failed` or `Stopped`.
+        As SageMaker has it: `InProgress`, `Completed`, `Failed` or `Stopped`.
     log : str
         All that it has printed so far.
     failure : str
@@ -36,16 +36,16 @@ class Report:
 
 
 class Backend(Protocol):
-    """Somewhere to run training jobs, by the names that they are given."""
+    """A backend runs training jobs under the names that it is given."""
 
     interval_seconds: float
-    """How long to wait between two looks."""
+    """How long to wait between two polls."""
 
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
-        """Start a job, and return at once; `BackendBusyError` if it has to wait."""
+        """Start a job, and return at once; raise `BackendBusyError` if it has to wait."""
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
-        """Look at all jobs at once; a name that is not in the answer is not known there (any more)."""
+        """Report on all jobs at once; a name without a report is unknown to the backend."""
 
     def stop(self, names: Collection[str]) -> None:
         """Ask jobs to stop, and return at once."""

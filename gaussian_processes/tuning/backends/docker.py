@@ -1,4 +1,4 @@
-"""How do training jobs run as containers of the image, on this machine's Docker engine?"""
+"""Training jobs as containers of the image, on this machine's Docker engine."""
 
 import json
 import subprocess
@@ -41,11 +41,11 @@ class DockerContainers:
         self._folder = folder.resolve()
         self._image = image(job)
         self._channels = folders.channels(job, folder / "channels")
-        self._told: dict[str, float] = {}
+        self._stop_requested: dict[str, float] = {}
         docker("version", remedy="start it, or run on process")
 
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
-        """Start a container, which has its share of the cores."""
+        """Start a container with its share of the cores."""
         base = self._folder / name
         folders.lay_out(base, hyperparameters, self._job)
         options = [
@@ -64,9 +64,8 @@ class DockerContainers:
             f"{base}:/opt/ml",
         ]
         for channel, source in self._channels.items():
-            (base / "input/data" / channel).mkdir(
-                exist_ok=True
-            )  # or the engine makes it, as root's
+            # Or the engine makes it, as root's.
+            (base / "input/data" / channel).mkdir(exist_ok=True)
             options += [
                 "--mount",
                 f"type=bind,source={source},target=/opt/ml/input/data/{channel},readonly",
@@ -88,7 +87,7 @@ class DockerContainers:
             raise
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
-        """Look at all containers in one call; one that has ended is removed."""
+        """Inspect all containers in one call; remove those that have ended."""
         found = {one["Names"] for one in self._listed()} & set(names)
         if not found:
             return {}
@@ -102,11 +101,11 @@ class DockerContainers:
         """Send SIGTERM, and after the grace that SageMaker gives, SIGKILL."""
         for one in self._listed():
             if one["Names"] in names and one["State"] == "running":
-                self._told.setdefault(one["Names"], time.monotonic())
+                self._stop_requested.setdefault(one["Names"], time.monotonic())
                 _kill(one["Names"], "TERM")
 
     def _listed(self) -> list[Any]:
-        """Containers of this search, those included that an earlier run of it started."""
+        """List the containers of this search, also those that an earlier run of it started."""
         lines = docker(
             "ps", "--all", "--filter", f"label={LABEL}={self._folder}", "--format", "json"
         )
@@ -116,21 +115,27 @@ class DockerContainers:
         log = docker("logs", name)
         started, ended = _time(state["StartedAt"]), _time(state["FinishedAt"])
         if state["Status"] in ("created", "running"):
-            if time.monotonic() - self._told.get(name, time.monotonic()) > folders.GRACE_SECONDS:
+            if (
+                time.monotonic() - self._stop_requested.get(name, time.monotonic())
+                > folders.GRACE_SECONDS
+            ):
                 _kill(name, "KILL")
             return Report(RUNNING, log, started)
         base, status = self._folder / name, int(state["ExitCode"])
         (base / folders.LOG).write_text(log)
         docker("rm", "--volumes", name)
-        end = COMPLETED if status == 0 else STOPPED if name in self._told else FAILED
+        end = COMPLETED if status == 0 else STOPPED if name in self._stop_requested else FAILED
         reason = folders.failure(base, status, log) if end == FAILED else ""
         if state.get("OOMKilled"):
-            reason = "the engine ended it because memory ran out; give the engine more, or run fewer jobs in parallel"
+            reason = (
+                "the engine ended it because memory ran out; give the engine more, or run fewer"
+                " jobs in parallel"
+            )
         return Report(end, log, started, ended, reason, folders.model(base))
 
 
 def image(job: TuningJob) -> str:
-    """Image that a job names.
+    """Return the image that a job names.
 
     Raises
     ------
@@ -140,13 +145,14 @@ def image(job: TuningJob) -> str:
     found: str | None = job.definition["AlgorithmSpecification"].get("TrainingImage")
     if found is None:
         raise UserError(
-            "AlgorithmSpecification names no TrainingImage, which Docker needs; give the image's name"
+            "AlgorithmSpecification names no TrainingImage, which Docker needs; give the image's"
+            " name"
         )
     return found
 
 
-def docker(*words: str, remedy: str = "see what the engine says") -> str:
-    """What a command of Docker's prints, stderr among it.
+def docker(*words: str, remedy: str = "read the engine's log") -> str:
+    """Run a command of Docker's; return what it prints, stderr included.
 
     Raises
     ------
@@ -161,11 +167,12 @@ def docker(*words: str, remedy: str = "see what the engine says") -> str:
             text=True,
             errors="replace",
             check=False,
-            start_new_session=True,  # Ctrl-C in a terminal is for the search, which stops its containers in good order
+            # Ctrl-C in a terminal is for the search, which stops its containers in good order.
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise UserError(
-            "there is no docker command here; install Docker, or run on process"
+            "there is no docker command on the path; install Docker, or run on process"
         ) from error
     if done.returncode:
         reason = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
@@ -184,7 +191,7 @@ def _remove(name: str) -> None:
 
 
 def _time(text: str) -> datetime | None:
-    """Time as Docker writes it, with nanoseconds that Python's parser does not take."""
+    """Parse a time as Docker writes it: with nanoseconds, which Python's parser refuses."""
     if text.startswith(NEVER):
         return None
     whole, _, rest = text.rstrip("Z").partition(".")

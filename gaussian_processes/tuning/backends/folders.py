@@ -1,4 +1,4 @@
-"""What does a training job find under /opt/ml, and what does it leave there, on this machine?"""
+"""Folders of a training job on this machine: its /opt/ml, its channels and what it leaves."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LOG = "log"
 
 
 def channels(job: TuningJob, downloads: Path) -> dict[str, Path]:
-    """Folder of every channel; what is in S3 is downloaded first, once.
+    """Return the folder of every channel; what is in S3 is downloaded first, once.
 
     Raises
     ------
@@ -30,7 +30,8 @@ def channels(job: TuningJob, downloads: Path) -> dict[str, Path]:
         name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource")
         if source is None:
             raise UserError(
-                f"channel {name} is no S3DataSource, and only those are read here; give its files in S3 or {FILE}"
+                f"channel {name} is no S3DataSource, and only those are supported; give its files"
+                f" in S3 or {FILE}"
             )
         uri = source["S3Uri"]
         if not uri.startswith(FILE):
@@ -39,7 +40,8 @@ def channels(job: TuningJob, downloads: Path) -> dict[str, Path]:
         folder = (job.folder / uri.removeprefix(FILE)).resolve()
         if not folder.is_dir():
             raise UserError(
-                f"channel {name} is {uri}, but {folder} is no folder; correct the address, or make the data first"
+                f"channel {name} is {uri}, but {folder} is no folder; correct the address, or make"
+                " the data first"
             )
         found[name] = folder
     return found
@@ -72,7 +74,7 @@ def _write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
 
 
 def failure(folder: Path, status: int, log: str) -> str:
-    """Reason that a job left for its failure, or the last line it printed."""
+    """Return the text of a job's failure file, or the last line it printed."""
     try:
         reason = (folder / "output/failure").read_text(errors="replace").strip()
     except OSError:
@@ -82,13 +84,13 @@ def failure(folder: Path, status: int, log: str) -> str:
 
 
 def model(folder: Path) -> str:
-    """Where the model is, if there is one."""
+    """Return the folder of the model; empty if there is none."""
     path = folder / "model"
     return str(path) if path.is_dir() and any(path.iterdir()) else ""
 
 
 def read_log(folder: Path) -> str:
-    """All that a job has printed."""
+    """Read all that a job has printed."""
     try:
         return (folder / LOG).read_text(errors="replace")
     except OSError:
@@ -96,10 +98,10 @@ def read_log(folder: Path) -> str:
 
 
 def changed(path: Path) -> datetime | None:
-    """When a file was last written."""
+    """Return when a file was last written."""
     return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
 
 
 def owner() -> str:
-    """User and group of this process, who is to own what a container writes."""
+    """Return user and group of this process, who is to own what a container writes."""
     return f"{os.getuid()}:{os.getgid()}"

@@ -1,4 +1,4 @@
-"""How do training jobs run as processes of this machine, without Docker?"""
+"""Training jobs as processes of this machine, without Docker."""
 
 import os
 import signal
@@ -21,8 +21,8 @@ TRAIN = (
     "-c",
     "import sys; from gaussian_processes.training.main import main; sys.exit(main([]))",
 )
-# Runs a program, and ends it and all that it has started when the other end of stdin is closed, as happens however the runner
-# comes to its end: a process of the same group waits for that.
+# Runs a program, and ends it and all that it has started when the other end of stdin is closed, as
+# happens however the search comes to its end: a process of the same group waits for that.
 GUARD = (
     "/bin/sh",
     "-c",
@@ -33,11 +33,11 @@ GUARD = (
 
 @dataclass
 class Child:
-    """A process, and when it was told to stop."""
+    """A process, and when it was asked to stop."""
 
     process: subprocess.Popen[bytes]
     started: datetime
-    told: float | None = None
+    stop_requested: float | None = None
     ended: datetime | None = None
 
 
@@ -63,7 +63,10 @@ class LocalProcesses:
         self._children: dict[str, Child] = {}
 
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
-        """Start a process in a session of its own, which Ctrl-C in a terminal does not reach, and which ends with this one."""
+        """Start a process in a session of its own.
+
+        Ctrl-C in a terminal does not reach it, and it ends with this process.
+        """
         base = self._folder / name
         folders.lay_out(base, hyperparameters, self._job)
         for channel, source in self._channels.items():
@@ -91,7 +94,7 @@ class LocalProcesses:
         self._children[name] = Child(process, datetime.now(UTC))
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
-        """Look at the processes."""
+        """Report on the processes."""
         return {
             name: self._report(name, self._children[name])
             for name in names
@@ -103,7 +106,7 @@ class LocalProcesses:
         # Those that an earlier run started have ended with it.
         for name in self._children.keys() & set(names):
             child = self._children[name]
-            child.told = child.told or time.monotonic()
+            child.stop_requested = child.stop_requested or time.monotonic()
             _signal(child.process, signal.SIGTERM)
 
     def _report(self, name: str, child: Child) -> Report:
@@ -111,12 +114,15 @@ class LocalProcesses:
         base = self._folder / name
         log = folders.read_log(base)
         if status is None:
-            if child.told and time.monotonic() - child.told > folders.GRACE_SECONDS:
+            if (
+                child.stop_requested
+                and time.monotonic() - child.stop_requested > folders.GRACE_SECONDS
+            ):
                 _signal(child.process, signal.SIGKILL)
             return Report(RUNNING, log, child.started)
         child.ended = child.ended or datetime.now(UTC)
         child.process.communicate()  # which closes its stdin, for which the guard waits
-        state = COMPLETED if status == 0 else STOPPED if child.told else FAILED
+        state = COMPLETED if status == 0 else STOPPED if child.stop_requested else FAILED
         reason = folders.failure(base, status, log) if state == FAILED else ""
         return Report(state, log, child.started, child.ended, reason, folders.model(base))
 

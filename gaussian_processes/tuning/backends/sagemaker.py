@@ -1,4 +1,4 @@
-"""How do training jobs run on SageMaker?"""
+"""Training jobs on SageMaker."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -13,15 +13,15 @@ from gaussian_processes.tuning.backends import FAILED, RUNNING, STOPPED, Report
 from gaussian_processes.tuning.job import TuningJob
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-# SageMaker's states, of which two mean that the end is near but has not come.
+# SageMaker's states that are not ours.
 STATES = {"Stopping": RUNNING, "Deleting": STOPPED}
 # A listing lags behind: a job that was just started may be missing from it.
 LAG_SECONDS = 60
 
 
 @dataclass
-class Followed:
-    """A training job, and what has been read of its log.
+class TrackedJob:
+    """A training job, and the lines of its log that were read.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Followed:
 
 
 class SageMakerJobs:
-    """Training jobs of one search, looked at by listings: of jobs, and of log events.
+    """Training jobs of one search, polled by listings: of jobs, and of log events.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ class SageMakerJobs:
         SageMaker allows some two listings a second to a whole account; a job takes minutes.
     """
 
-    def __init__(self, job: TuningJob, folder: Path, interval_seconds: float = 20) -> None:  # noqa: ARG002  as for any place
+    def __init__(self, job: TuningJob, folder: Path, interval_seconds: float = 20) -> None:  # noqa: ARG002  as of any backend
         self.interval_seconds = interval_seconds
         self._job = job
-        self._followed: dict[str, Followed] = {}
+        self._tracked: dict[str, TrackedJob] = {}
 
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
         """Create a training job of the definition, which has nearly the same shape."""
@@ -72,25 +72,24 @@ class SageMakerJobs:
         except UserError as error:
             if "ResourceInUse" not in str(error):  # an attempt whose answer was lost has started it
                 raise
-        self._followed[name] = Followed()
+        self._tracked[name] = TrackedJob()
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
         """List the jobs and what they have printed; what has ended is described once."""
         prefix = _common(names)
-        for name in (
-            names
-        ):  # also those that a runner before this one has started: their lines come only once
-            self._followed.setdefault(name, Followed())
+        # Also those that an earlier run has started: their lines come only once.
+        for name in names:
+            self._tracked.setdefault(name, TrackedJob())
         listed = {one["TrainingJobName"]: one for one in self._listed(prefix)}
         self._read_logs(prefix)
         reports = {}
         for name in names:
-            followed = self._followed[name]
+            tracked = self._tracked[name]
             if name in listed:
-                followed.started = listed[name]["CreationTime"]
-                reports[name] = self._report(name, listed[name]["TrainingJobStatus"], followed)
-            elif time.monotonic() - followed.begun < LAG_SECONDS:
-                reports[name] = Report(RUNNING, followed.log)
+                tracked.started = listed[name]["CreationTime"]
+                reports[name] = self._report(name, listed[name]["TrainingJobStatus"], tracked)
+            elif time.monotonic() - tracked.begun < LAG_SECONDS:
+                reports[name] = Report(RUNNING, tracked.log)
         return reports
 
     def stop(self, names: Collection[str]) -> None:
@@ -115,7 +114,7 @@ class SageMakerJobs:
 
     def _read_logs(self, prefix: str) -> None:
         """Read all jobs' new events in one listing: a stream's name begins with its job's."""
-        since = min((one.latest for one in self._followed.values()), default=0)
+        since = min((one.latest for one in self._tracked.values()), default=0)
         arguments = {
             "logGroupName": LOG_GROUP,
             "logStreamNamePrefix": prefix,
@@ -124,31 +123,33 @@ class SageMakerJobs:
         try:
             events = aws.pages("logs", "filter_log_events", "events", **arguments)
         except UserError as error:
-            if "ResourceNotFound" not in str(
-                error
-            ):  # until the first job prints, there is no such group
+            # Until the first job prints, there is no such group.
+            if "ResourceNotFound" not in str(error):
                 raise
             return
         for event in events:
-            followed = self._followed.get(event["logStreamName"].partition("/")[0])
-            if followed is not None:
-                followed.lines[event["eventId"]] = event["message"]
-                followed.latest = max(followed.latest, event["timestamp"])
+            tracked = self._tracked.get(event["logStreamName"].partition("/")[0])
+            if tracked is not None:
+                tracked.lines[event["eventId"]] = event["message"]
+                tracked.latest = max(tracked.latest, event["timestamp"])
 
-    def _report(self, name: str, status: str, followed: Followed) -> Report:
+    def _report(self, name: str, status: str, tracked: TrackedJob) -> Report:
         if STATES.get(status, status) == RUNNING:
-            return Report(RUNNING, followed.log, followed.started)
+            return Report(RUNNING, tracked.log, tracked.started)
         with aws.patience():
-            return self._described(name, followed)
+            return self._described(name, tracked)
 
     @staticmethod
-    def _described(name: str, followed: Followed) -> Report:
-        """Report of a job that has ended; its last lines may reach the log later, and SageMaker has read them by itself."""
+    def _described(name: str, tracked: TrackedJob) -> Report:
+        """Report on a job that has ended.
+
+        Its last lines may reach the log later, and SageMaker has read them by itself.
+        """
         details = aws.client("sagemaker").describe_training_job(TrainingJobName=name)
         state = STATES.get(details["TrainingJobStatus"], details["TrainingJobStatus"])
         return Report(
             state,
-            followed.log,
+            tracked.log,
             details.get("TrainingStartTime") or details.get("CreationTime"),
             details.get("TrainingEndTime"),
             details.get("FailureReason", "") if state == FAILED else "",
@@ -158,7 +159,7 @@ class SageMakerJobs:
 
 
 def _common(names: Collection[str]) -> str:
-    """Prefix that the names of a search's jobs share: all but their numbers."""
+    """Return the prefix that the names of a search's jobs share: all but their numbers."""
     shortest, longest = min(names), max(names)
     size = next(
         (at for at, (a, b) in enumerate(zip(shortest, longest, strict=False)) if a != b),

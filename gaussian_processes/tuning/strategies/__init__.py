@@ -1,4 +1,4 @@
-"""Which strategy has a given name?"""
+"""Strategies by their names, and the import of one's own."""
 
 import importlib
 import inspect
@@ -32,8 +32,9 @@ def load(job: TuningJob, seed: int) -> BaseSampler:
     Parameters
     ----------
     job : TuningJob
-        Its strategy is of `STRATEGIES`, in capitals or not, or ``module:Class``, which is looked for beside the job file and in
-        the folder of the command too. The class is an Optuna sampler; of `space` and `seed` it is given what it takes.
+        Its strategy is of `STRATEGIES`, in capitals or not, or ``module:Class``, which is looked
+        for beside the job file and in the folder of the command too. The class is an Optuna
+        sampler; of `space` and `seed` it is given what it takes.
 
     Raises
     ------
@@ -45,7 +46,8 @@ def load(job: TuningJob, seed: int) -> BaseSampler:
         return _own(job, seed)
     if len(job.objectives) > 1 and known not in (Random, Grid, PAES):
         raise UserError(
-            f"{job.strategy} takes one objective, but the job has {len(job.objectives)}; take PAES or Random"
+            f"{job.strategy} takes one objective, but the job has {len(job.objectives)}; take PAES"
+            " or Random"
         )
     return known(job.space, seed)
 
@@ -54,7 +56,8 @@ def _own(job: TuningJob, seed: int) -> BaseSampler:
     module, _, name = job.strategy.partition(":")
     if not name:
         raise UserError(
-            f"strategy {job.strategy} is unknown; name one of {', '.join(STRATEGIES)}, or one's own as module:Class"
+            f"strategy {job.strategy} is unknown; name one of {', '.join(STRATEGIES)}, or one's"
+            " own as module:Class"
         )
     for folder in (job.folder.resolve(), Path.cwd()):
         if str(folder) not in sys.path:

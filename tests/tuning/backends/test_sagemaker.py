@@ -261,7 +261,7 @@ def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(
 
     address = f"s3://bucket/output/{found.best.name}/output/model.tar.gz"
     assert service.endpoints["toy"]["model"]["ModelDataUrl"] == address
-    assert (deployment._here(address, tmp_path / "again") / "model.json").read_text() == "{}"
+    assert (deployment._local_model(address, tmp_path / "again") / "model.json").read_text() == "{}"
     with pytest.raises(UserError, match="upload the files"):
         deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=True)
 
@@ -299,7 +299,7 @@ def test_a_model_of_this_machine_is_packed_for_s3(tmp_path):
         )
 
         uri = deployment._in_s3(str(tmp_path / "model"), job, row)
-        again = deployment._here(uri, tmp_path / "again")
+        again = deployment._local_model(uri, tmp_path / "again")
 
         body = client.get_object(Bucket="bucket", Key="output/toy-1/output/model.tar.gz")[
             "Body"
