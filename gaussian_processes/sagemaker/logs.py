@@ -9,6 +9,8 @@ from gaussian_processes.errors import UserError
 
 LEVEL_VARIABLE = "SAGEMAKER_CONTAINER_LOG_LEVEL"
 ROOT = "gaussian_processes"
+# The logger that `logging.captureWarnings` sends Python's warnings to.
+PYTHON_WARNINGS = "py.warnings"
 # A logger that emits nothing, outside the hierarchy that a program configures.
 SILENT = logging.Logger("silent", logging.CRITICAL + 1)
 
@@ -66,15 +68,23 @@ def parse_level(text: str) -> int:
 
 @contextmanager
 def log_to_stdout(environment: Mapping[str, str]) -> Iterator[None]:
-    """Print the package's log records of the level that the environment asks for, or INFO."""
-    logger, handler = logging.getLogger(ROOT), StdoutHandler()
-    handler.setFormatter(OneLineFormatter())
+    """Print log records of the level that the environment asks for, or INFO.
+
+    They are the package's, and Python's warnings, which would be printed on two lines.
+    """
     level = parse_level(environment.get(LEVEL_VARIABLE) or str(logging.INFO))
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(level)
+    handler = StdoutHandler()
+    handler.setFormatter(OneLineFormatter())
+    loggers = [logging.getLogger(ROOT), logging.getLogger(PYTHON_WARNINGS)]
+    before = [logger.level for logger in loggers]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(level)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
+        logging.captureWarnings(False)
+        for logger, level_before in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level_before)

@@ -13,7 +13,6 @@ from gaussian_processes.data import dataset, readers
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
-from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
 from gaussian_processes.sagemaker import environment
@@ -63,33 +62,22 @@ def train(job: TrainingEnvironment, critical_section: CriticalSection) -> None:
         _check_writable(folder)
     schema, datasets = _read_datasets(job, hyperparameters)
     _check_datasets(hyperparameters, datasets)
-    training = datasets["train"]
+    training, validation = datasets["train"], datasets.get("validation")
+    progress = reporting.FactorizationProgress
+    trainer = Trainer(hyperparameters, schema, validation, progress=progress)
+    trainer.check(*datasets.values())
     with TemporaryDirectory(prefix="panels-") as scratch:
-        checkpoint = Checkpoint(Path(scratch))
-        if job.checkpoints is not None:
-            root = job.checkpoints / f"gaussian-process-{job.current_host}"
-            persistent = Checkpoint(root, critical_section, persistent=True)
-            checkpoint = persistent.for_job(_fingerprint(hyperparameters, schema, datasets))
-        trainer = Trainer(
-            hyperparameters,
-            schema,
-            datasets.get("validation"),
-            progress=reporting.FactorizationProgress,
-        )
-        trainer.check(*datasets.values())
+        checkpoint = _checkpoint(job, Path(scratch), critical_section, trainer, datasets)
         train_stages(trainer, datasets, checkpoint)
-        metrics = scoring.score_out_of_fold(trainer, datasets, checkpoint, job.output_data)
+        out_of_fold = scoring.score_out_of_fold(trainer, datasets, checkpoint, job.output_data)
         selecting = time.monotonic()
         selection = trainer.select(training, checkpoint)
         selected = time.monotonic()
-        rows = min(len(training), marginal_likelihood.MAX_ROWS)
-        reporting.report_selection(selection, hyperparameters, rows, job.output_data)
+        reporting.report_selection(selection, hyperparameters, len(training), job.output_data)
         model = trainer.fit(selection, training, checkpoint)
-        metrics |= scoring.score_training(trainer, model, training)
-        metrics |= scoring.score_channels(model, datasets, hyperparameters, job.output_data)
-        scores = {**metrics, **scoring.score_members(model, datasets)}
-        export(model, hyperparameters, scores, job.model)
-        reporting.write_metrics(scores, job.output_data)
+        scores = scoring.score_model(trainer, model, datasets, job.output_data)
+        export(model, hyperparameters, {**out_of_fold, **scores}, job.model)
+        reporting.write_metrics({**out_of_fold, **scores}, job.output_data)
         checkpoint.remove()
     step = "comparing candidates" if len(selection.candidates) > 1 else "learning"
     reporting.log_share(step, selected - selecting, time.monotonic() - began)
@@ -152,6 +140,21 @@ def _check_datasets(hyperparameters: Hyperparameters, datasets: Mapping[str, Dat
             f"hyperparameter k_fold is {hyperparameters.k_fold}, but there are {rows} training"
             " rows: set it to less"
         )
+
+
+def _checkpoint(
+    job: TrainingEnvironment,
+    scratch: Path,
+    critical_section: CriticalSection,
+    trainer: Trainer,
+    datasets: Mapping[str, Dataset],
+) -> Checkpoint:
+    """Checkpoint of this host and job, or a folder that does not outlive the process."""
+    if job.checkpoints is None:
+        return Checkpoint(scratch)
+    folder = job.checkpoints / f"gaussian-process-{job.current_host}"
+    root = Checkpoint(folder, critical_section, persistent=True)
+    return root.for_job(_fingerprint(trainer.hyperparameters, trainer.schema, datasets))
 
 
 def _fingerprint(

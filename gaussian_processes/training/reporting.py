@@ -14,6 +14,7 @@ from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.readers import Table
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.files import atomic_write
+from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.sagemaker.environment import emit_metric
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training.model_selection import ModelSelection
@@ -108,7 +109,7 @@ def report_selection(
     selection : ModelSelection
     hyperparameters : Hyperparameters
     rows : int
-        Rows of the sample that they were compared on.
+        Training rows, of which at most `MAX_ROWS` were compared on.
     folder : Path
     """
     records = _candidate_records(selection)
@@ -116,6 +117,7 @@ def report_selection(
     if len(records) == 1:
         return
     chosen = CHOSEN_BY.get(hyperparameters.ensemble, f"the best by {hyperparameters.criterion}")
+    rows = min(rows, marginal_likelihood.MAX_ROWS)
     LOGGER.info(f"{len(records)} candidates, compared on {rows:,} rows; chosen: {chosen}")
     _log_row(records[0].keys())
     for record in records:

@@ -35,6 +35,17 @@ def score_out_of_fold(
     return report_scores(prefixes, evaluation.score(training.y, found.prediction))
 
 
+def score_model(
+    trainer: Trainer, model: Model, datasets: Mapping[str, Dataset], folder: Path
+) -> dict[str, object]:
+    """Print the scores of the training, validation and test rows; return them with the members'."""
+    return {
+        **score_training(trainer, model, datasets["train"]),
+        **score_channels(model, datasets, trainer.hyperparameters, folder),
+        **score_members(model, datasets),
+    }
+
+
 def score_training(trainer: Trainer, model: Model, training: Dataset) -> dict[str, float]:
     """Print the log evidence and, if they are wanted, the leave-one-out scores."""
     metrics = {

@@ -208,7 +208,8 @@ def test_all_that_is_wrong_is_said_at_once():
 def test_a_bias_is_refused_where_there_is_none(projection):
     with pytest.raises(
         UserError,
-        match=f"bias is 2.5 and projection is {projection}, but only projection=sphere has a bias: leave bias out",
+        match=f"bias is 2.5 and projection is {projection}, but only projection=sphere has a bias:"
+        " leave bias out",
     ):
         parse({"bias": "2.5", "projection": projection})
 

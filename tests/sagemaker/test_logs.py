@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 
 import pytest
 
@@ -83,3 +84,15 @@ def test_the_silent_logger_says_nothing(capsys):
         logs.SILENT.critical("the end")
 
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_of_a_library_is_a_record_too(capsys):
+    with logs.log_to_stdout({}):
+        warnings.warn("overflow encountered in exp", RuntimeWarning, stacklevel=1)
+
+    output = capsys.readouterr()
+    (line,) = output.out.splitlines()
+    assert re.fullmatch(LINE, line)[1] == "WARNING"
+    assert "RuntimeWarning: overflow encountered in exp" in line
+    assert output.err == ""

@@ -41,7 +41,7 @@ METRICS = {
 
 
 def the_posts_rows(rng, rows):
-    """The example of the GP post: two standard normal columns, y = 1.5 x1 + 5.2 x2 + noise of variance 1."""
+    """Rows of the GP post's example: standard normal columns, y = 1.5 x1 + 5.2 x2 + N(0, 1)."""
     x = rng.normal(size=(rows, 2))
     return np.column_stack([x @ [1.5, 5.2] + rng.normal(size=rows), x])
 
@@ -132,7 +132,8 @@ def test_with_a_learned_bias_only_the_noise_is_left_and_to_the_letter_far_more(b
     train(base, q="0", l="2", noise="0.1", projection="normalize")
     literal = metrics(capsys.readouterr().out)["validation:RMSE"]
 
-    # The noise alone is 1; 50 rows scatter by a tenth. The best literal grid point is at 2.65 in the median of 20 draws.
+    # The noise alone is 1; 50 rows scatter by a tenth. The best literal grid point is at 2.65 in
+    # the median of 20 draws.
     assert learned < 1.25
     assert literal > 2
 
@@ -158,7 +159,7 @@ def test_to_the_letter_is_the_formula_of_the_post(base):
     expected = kernel(new, rows) @ np.linalg.solve(
         kernel(rows, rows) + 0.1 * np.eye(100), rows[:, 0]
     )
-    # Points on a circle come as close as 1e-3, where the oracle's cosines lose half of their digits.
+    # Points on a circle come as close as 1e-3, where the oracle's cosines lose half their digits.
     np.testing.assert_allclose(
         [float(row["mean"]) for row in predictions(base)], expected, rtol=0, atol=1e-6
     )
@@ -193,7 +194,8 @@ def test_real_rows_are_predicted_as_well_as_published(base, capsys):
     train(base)
 
     found = metrics(capsys.readouterr().out)
-    # Linear regression and tuned ensembles reach 53 to 57 on this set; its targets' standard deviation is 77.
+    # Linear regression and tuned ensembles reach 53 to 57 on this set; its targets' standard
+    # deviation is 77.
     assert found["train:LOO_RMSE"] < 56
 
 
@@ -690,7 +692,7 @@ def test_a_stack_is_at_least_as_good_a_forecaster_of_its_rows_as_any_member(base
         )
 
     assert {float(line["weight"]) for line in candidates} != {0.25}
-    # That of the mixture as if it were normal, which is what is printed, differs a little from that of the mixture.
+    # What is printed is the density of the mixture as if it were normal, which differs a little.
     assert scores["stack"] <= min(scores.values()) + 0.01
 
 
@@ -738,7 +740,7 @@ def test_every_row_is_predicted_once_by_a_model_that_has_not_seen_it(alone, caps
             error, rel=1e-9
         )
     assert len(re.findall(r" fold \d of 5: 20 rows, RMSE ", output)) == 5
-    # The model of the first fold, from scratch: the other rows alone, with their own means and scales.
+    # The model of the first fold, from scratch: the other rows alone, with their means and scales.
     rows = np.loadtxt(alone / "input/data/train/data.csv", delimiter=",")
     left_out = np.array([line["fold"] == "1" for line in kept])
     write(alone / "input/data/train/data.csv", rows[~left_out])
@@ -859,8 +861,8 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
 
     assert train(alone, target="Sepal.Length") == 1
     assert (
-        "row 4, column 4 (Petal.Width) of train/data.csv is empty, but every row needs a value: correct or remove the row, or"
-        in (alone / "output/failure").read_text()
+        "row 4, column 4 (Petal.Width) of train/data.csv is empty, but every row needs a value:"
+        " correct or remove the row, or" in (alone / "output/failure").read_text()
     )
 
     assert train(alone, target="Sepal.Length", missing="mean", ignore="Petal.Length") == 0
@@ -951,12 +953,14 @@ def test_every_format_gives_the_same_model(alone):
     [
         (
             {"criterion": "validation"},
-            "criterion is validation, but there is no such channel: give one, or set criterion to loo",
+            "criterion is validation, but there is no such channel: give one, or set criterion to"
+            " loo",
         ),
         ({"k_fold": "100", "target": "0", "header": "false"}, None),
         (
             {"target": "z"},
-            "hyperparameter target names column 'z', but the columns are numbered from 0 to 2, without names",
+            "hyperparameter target names column 'z', but the columns are numbered from 0 to 2,"
+            " without names",
         ),
     ],
 )

@@ -11,7 +11,8 @@ from gaussian_processes.training.checkpoints import Checkpoint, PanelFiles
 
 Usage = namedtuple("Usage", "free")
 SHAPE = (10_000, 8)
-# Bytes of the factor of 10,000 rows, by hand: half of a square, and the upper halves of its diagonal blocks.
+# Bytes of the factor of 10,000 rows, by hand: half of a square, and the upper halves of its
+# diagonal blocks.
 FLOAT64 = 8 * (10_000**2 / 2 + 384 * 10_000)
 # Besides, the columns of each of two cores, and the rows' own eight columns seven times over.
 WORKING = 8 * 10_000 * (2 * 256 + 7 * 8)
@@ -53,7 +54,7 @@ def test_the_best_precision_that_fits_is_taken_and_what_does_not_fit_goes_into_f
     assert chosen.size == pytest.approx(FLOAT64 * (0.5 if dtype == "float32" else 1), rel=0.02)
 
 
-def test_a_checkpoint_that_lasts_is_used_although_memory_would_do(tmp_path, machine):
+def test_a_persistent_checkpoint_is_used_although_memory_would_do(tmp_path, machine):
     machine(1e15)
 
     chosen = storage.plan_storage(SHAPE, "auto", Checkpoint(tmp_path, persistent=True))
@@ -74,8 +75,8 @@ def test_too_little_memory_to_work_in_is_refused_with_the_rows_that_fit(tmp_path
     sentence = refusal("auto", Checkpoint(tmp_path))
 
     assert (
-        "10,000 rows need 45.4 MB of memory to work in and 22.7 MB are free; use an instance with more memory"
-        in sentence
+        "10,000 rows need 45.4 MB of memory to work in and 22.7 MB are free; use an instance with"
+        " more memory" in sentence
     )
     fitting = int(re.search(r"or ([\d,]+) rows", sentence)[1].replace(",", ""))
     assert storage.plan_storage((fitting, 8), "auto", Checkpoint(tmp_path))
@@ -89,8 +90,8 @@ def test_too_small_a_disk_is_refused_with_the_rows_that_fit(tmp_path, machine):
     sentence = refusal("float64", Checkpoint(tmp_path))
 
     assert (
-        f"needs 430.7 MB in float64 and {tmp_path} has room for 100.0 MB; use an instance with more memory or"
-        in sentence
+        f"needs 430.7 MB in float64 and {tmp_path} has room for 100.0 MB; use an instance with more"
+        " memory or" in sentence
     )
     fitting = int(re.search(r"or ([\d,]+) rows", sentence)[1].replace(",", ""))
     assert storage.packed_bytes(fitting) <= 1e8 < storage.packed_bytes(fitting + 1)
