@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.sagemaker import hyperparameters
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.training import evaluation, export
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.trainer import Trainer
 
@@ -141,12 +142,13 @@ class _GaussianProcess(BaseEstimator):
 
     def _learn(self, data: dataset.Dataset, schema: Schema, settings: Hyperparameters) -> None:
         """Fit the model, and keep what is known of it."""
-        trainer = Trainer(settings, schema, None, logger.info, lambda: None)
+        trainer = Trainer(settings, schema, logger=logger)
         with TemporaryDirectory(prefix="panels-") as scratch:
-            model = trainer.fit(data, Checkpoint(Path(scratch)))
-        self.log_marginal_likelihood_ = _log_marginal_likelihood(model)
-        self.model_ = _without_unwanted_factors(model, settings.keep_factor)
-        self.hyperparameters_ = _recorded(settings)
+            model = trainer.select_and_fit(data, Checkpoint(Path(scratch)))
+        self.log_marginal_likelihood_ = evaluation.log_marginal_likelihood(model, len(data))
+        kept = export.keeps_factor(model, settings.keep_factor)
+        self.model_ = model if kept else export.without_factors(model)
+        self.hyperparameters_ = export.requested(settings)
 
     def _settings(self) -> Hyperparameters:
         """Return the parameters, checked as ``train`` checks hyperparameters."""
@@ -508,11 +510,6 @@ def _as_parameter(value: Any) -> Any:
     return value[0] if len(value) == 1 else tuple(value)
 
 
-def _recorded(settings: Hyperparameters) -> dict[str, Any]:
-    """Hyperparameters as an artifact records them."""
-    return {name: "auto" if value is None else value for name, value in asdict(settings).items()}
-
-
 def _categories(schema: Schema) -> tuple[str | int, ...]:
     """Columns that a schema takes for categories, by name or else by position in X."""
     return tuple(
@@ -520,25 +517,3 @@ def _categories(schema: Schema) -> tuple[str | int, ...]:
         for position, column in enumerate(schema.features)
         if column.categories is not None
     )
-
-
-def _log_marginal_likelihood(model: Model) -> float:
-    """Log marginal likelihood of the targets in their units; the weighted mean of an ensemble."""
-    total = 0.0
-    for member in model.members:
-        size = len(member.process.points)
-        scale = float(np.log(member.preprocessor.target_scale).sum())
-        total += member.weight * (member.process.log_marginal_likelihood() - size * scale)
-    return total
-
-
-def _without_unwanted_factors(model: Model, keep_factor: bool | None) -> Model:
-    """Drop the factors of a model that its `keep_factor` does not want."""
-    factors = [member.process.factor for member in model.members]
-    size = sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
-    if size <= hyperparameters.FACTOR_BYTES if keep_factor is None else keep_factor:
-        return model
-    without = [
-        replace(member, process=replace(member.process, factor=None)) for member in model.members
-    ]
-    return replace(model, members=tuple(without))

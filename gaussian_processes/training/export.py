@@ -18,8 +18,7 @@ def export(
 ) -> None:
     """Write the artifact of a model, without its factors if `keep_factor` does not ask for them."""
     size = factor_bytes(model)
-    keep_factor = hyperparameters.keep_factor
-    if size <= FACTOR_BYTES if keep_factor is None else keep_factor:
+    if keeps_factor(model, hyperparameters.keep_factor):
         LOGGER.info(
             f"the model keeps its factor ({format_bytes(size)}), which standard deviations are"
             " predicted from"
@@ -33,6 +32,11 @@ def export(
     record = {"hyperparameters": requested(hyperparameters), "scores": scores}
     artifact.save(model, folder, record)
     LOGGER.info(f"the model is in {folder}")
+
+
+def keeps_factor(model: Model, keep_factor: bool | None) -> bool:
+    """Return whether a model keeps its factors: as asked for, or else if they are small enough."""
+    return factor_bytes(model) <= FACTOR_BYTES if keep_factor is None else keep_factor
 
 
 def factor_bytes(model: Model) -> int:
