@@ -20,7 +20,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.linalg.parallel import ONE_THREAD
+from gaussian_processes.linalg.parallel import single_threaded_blas
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model
 from gaussian_processes.serving import outputs
@@ -178,7 +178,7 @@ def application(cores: int) -> "WSGIApplication":
         run=run_in_threadpool,
         predict=DynamicBatcher(LOAD_MONITOR.is_only_request).predict,
     )
-    ONE_THREAD.__enter__()  # for good: entering takes as long as a small prediction
+    single_threaded_blas().__enter__()  # for good: entering takes as long as a small prediction
     try:
         served = ModelRegistry.of_free_memory() if config.multi_model else _load_model(config)
     except UserError as error:
