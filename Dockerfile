@@ -3,10 +3,11 @@
 FROM debian:trixie-slim AS builder
 
 # pip, setuptools and Cython stay outside the virtualenv, so that nobody has to take them out of it again; gcc compiles what is in
-# C, and brings `strip`.
+# C, with Python's headers, and brings `strip`.
 # hadolint ignore=DL3008 # Debian keeps one version of a package at a time: a build that pins it fails a month later
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends cython3 gcc libc6-dev python3-pip python3-setuptools python3-venv \
+  && apt-get install --yes --no-install-recommends \
+    cython3 gcc libc6-dev libpython3-dev python3-pip python3-setuptools python3-venv \
   && rm --recursive --force /var/lib/apt/lists/*
 
 # The dependencies before the program: they change least and take longest. Hashes make them the ones that were tested.
@@ -33,7 +34,7 @@ COPY gaussian_processes /build/gaussian_processes
 RUN PYTHONPATH="$(echo /opt/program/lib/python3*/site-packages)" \
   python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /build/wheels /build \
   && python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --no-deps --prefix /package /build/wheels/*.whl \
-  && ls /package/lib/python3*/site-packages/gaussian_processes/_native/_routines*.so
+  && strip --strip-unneeded /package/lib/python3*/site-packages/gaussian_processes/_native/_routines*.so
 
 
 FROM builder AS program

@@ -40,17 +40,15 @@ finish() {
 
 # A virtualenv as the lock file says, made anew when that changes, or the sources in C and Cython do.
 install() {
-  local python library stale=''
-  library=(../gaussian_processes/_native/_routines*.so)
-  if command -v cc >/dev/null; then
-    # Older than a source, or not there at all: then `find` says so.
-    stale=$(find ../gaussian_processes/_native \( -name '*.[ch]' -o -name '*.pyx' \) -newer "${library[0]}" 2>&1 || true)
-  else
-    echo 'demo.sh: without a C compiler everything is slower; on Debian: apt-get install gcc libc6-dev' >&2
-  fi
+  local python stale
+  # Newer than the last installation; if there was none, `find` says so.
+  stale=$(find ../gaussian_processes/_native \( -name '*.[ch]' -o -name '*.pyx' \) -newer .venv/requirements.lock 2>&1 || true)
   if ! cmp -s ../requirements.lock .venv/requirements.lock || [[ -n $stale ]] ||
     ! .venv/bin/python -c 'import gaussian_processes.gp.kernels' 2>/dev/null; then
     python=$(./find_python.sh)
+    if ! command -v cc >/dev/null; then
+      echo 'demo.sh: without a C compiler everything is slower; on Debian: apt-get install gcc libc6-dev python3-dev' >&2
+    fi
     rm -rf .venv
     "$python" -m venv .venv
     .venv/bin/python -m pip install --disable-pip-version-check --require-hashes --requirement ../requirements.lock

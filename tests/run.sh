@@ -12,6 +12,9 @@ for program in chromium curl git nginx; do
 done
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 python=$(local_test/find_python.sh 2>/dev/null) || packages+=(python3-venv)
+# The compiled routines need Python's headers, which Debian keeps in a package of its own.
+headers=$("${python:-python3}" -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null) || true
+[[ -e $headers/Python.h ]] || packages+=(python3-dev)
 if ((${#packages[@]})) && ((EUID == 0)) && command -v apt-get >/dev/null; then
   echo "installing ${packages[*]}"
   apt-get update --quiet=2
