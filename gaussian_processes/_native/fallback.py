@@ -60,7 +60,7 @@ def arc_cosine_derivative(
 
 
 def _layer(degree: int, distance: Array) -> tuple[Array, Array]:
-    """Derivative of one layer in the cosine, and 1 - k_q of it: Cho & Saul, eq. 4."""
+    """Return the derivative of one layer in the cosine, and 1 - k_q: Cho & Saul, eq. 4."""
     angle = 2 * np.arcsin(np.sqrt(distance / 2))
     previous = angle / np.pi
     if degree == 0:

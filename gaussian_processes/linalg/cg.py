@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradients, which refine in float64 what a factor of fewer digits solves."""
+"""Preconditioned conjugate gradients: in float64, with a factor of fewer digits."""
 
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ Array = NDArray[Any]
 # the recursion, from which the true one strays by a few roundings. An iteration makes it some 1,000
 # times smaller, and costs as much as the kernel of all pairs.
 CG_TOLERANCE = 1e-10
-# A factor in float32 takes two to five; one that takes more than these is too coarse, and float64 will be faster.
+# A factor in float32 takes two to five; one that takes more than these is too coarse, and float64
+# will be faster.
 CG_MAX_ITERATIONS = 20
 
 

@@ -1,7 +1,8 @@
-"""How is a large symmetric matrix factorised and solved, with half the memory of a square?
+"""Cholesky factorisation of a large symmetric matrix, in half the memory of a square.
 
-Left-looking, by column panels: a panel of the matrix is computed when its turn comes, the panels before it are subtracted,
-and its own columns are finished. Only the lower triangle ever exists, in panels whose rows are contiguous.
+Left-looking, by column panels: a panel of the matrix is computed when its turn comes, the products
+of the panels before it are subtracted, and its own columns are factorised. Only the lower triangle
+ever exists, in panels whose rows are contiguous.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,19 +20,19 @@ from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
 Array = NDArray[Any]
 Progress = Callable[[float, float], None]
 
-# Columns of a panel. Fewer, and BLAS slows down (512: by 5 per cent); more, and what is stored of the upper halves of the
-# diagonal blocks, 384 n numbers, and the part that one core does alone grow.
+# Columns of a panel. Fewer, and BLAS slows down (512: by 5 per cent); more, and what is stored of
+# the upper halves of the diagonal blocks, 384 n numbers, and the part that one core does alone
+# grow.
 PANEL_WIDTH = 768
-# Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to stay near the core's
-# cache, large enough for BLAS. From 256 to 512 it makes no difference that could be measured.
+# Rows of a tile, the unit of work of one core: small enough to share the last panels fairly and to
+# stay near the core's cache, large enough for BLAS. From 256 to 512 it makes no difference that
+# could be measured.
 TILE_ROWS = 256
 # Multiply-adds of one task of a solution, at least: a millisecond or two of work, since the threads
 # of a pool take a third of one to start; those of a single column count twice, since they wait for
 # memory. And rows of the factor at least, since BLAS copies the other matrix each time. Neither
 # depends on the number of cores.
 MIN_TASK_FLOPS, MIN_TASK_ROWS = 1 << 24, 512
-
-
 # What may be added to the diagonal of a matrix that rounding has made indefinite, the smallest
 # first. Rounding moves the eigenvalues by about 1e-16 n, so a few of these are tried in vain at
 # most; each trial costs up to a factorisation.
@@ -39,11 +40,11 @@ JITTERS = tuple(10.0**exponent for exponent in range(-15, 0))
 
 
 class NotPositiveDefiniteError(ValueError):
-    """Up to rounding, the matrix has an eigenvalue that is not positive."""
+    """A matrix with an eigenvalue that, up to rounding, is not positive."""
 
 
 class Matrix(Protocol):
-    """A symmetric matrix that is computed block by block."""
+    """Symmetric matrix that is computed block by block."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -53,17 +54,17 @@ class Matrix(Protocol):
 
 
 class PanelStorage(Protocol):
-    """Where the panels of a factor live, and of which type their numbers are."""
+    """Storage of the panels of a factor: memory, or files."""
 
     @property
     def dtype(self) -> DTypeLike:
-        """float64, or float32 for half the memory and twice the speed."""
+        """Return float64, or float32 for half the memory and twice the speed."""
 
     def finished(self) -> Sequence[Array]:
         """Return the panels that are there already, in order."""
 
     def panel(self, index: int, shape: tuple[int, int]) -> AbstractContextManager[Array]:
-        """Return a context that gives a panel of zeros, and keeps what it has become if no error ends the context."""
+        """Return a context of a panel of zeros, which is kept unless an error ends the context."""
 
     def remove(self) -> None:
         """Forget the panels of a factorisation that has failed."""
@@ -71,7 +72,7 @@ class PanelStorage(Protocol):
 
 @dataclass(frozen=True)
 class InMemoryPanels:
-    """Panels in memory."""
+    """Storage of panels in memory."""
 
     dtype: DTypeLike = np.float64
 
@@ -80,8 +81,12 @@ class InMemoryPanels:
         return ()
 
     @contextmanager
-    def panel(self, index: int, shape: tuple[int, int]) -> Iterator[Array]:  # noqa: ARG002  where it is does not matter
-        """Give a panel of zeros."""
+    def panel(
+        self,
+        index: int,  # noqa: ARG002  one panel in memory is like another
+        shape: tuple[int, int],
+    ) -> Iterator[Array]:
+        """Yield a panel of zeros."""
         yield np.zeros(shape, self.dtype)
 
     def remove(self) -> None:
@@ -89,7 +94,7 @@ class InMemoryPanels:
 
 
 def slices(size: int, length: int = PANEL_WIDTH) -> list[slice]:
-    """Slices of `length` that cover `size` rows; the last may be shorter.
+    """Return slices of `length` that cover `size` rows; the last may be shorter.
 
     Examples
     --------
@@ -100,7 +105,7 @@ def slices(size: int, length: int = PANEL_WIDTH) -> list[slice]:
 
 
 def packed_bytes(size: int, dtype: DTypeLike = np.float64) -> int:
-    """Memory of the factor of `size` rows, in bytes: little more than half of a square."""
+    """Return the bytes of the factor of `size` rows: little more than half of a square's."""
     numbers: int = sum(
         (size - columns.start) * (columns.stop - columns.start) for columns in slices(size)
     )
@@ -108,18 +113,19 @@ def packed_bytes(size: int, dtype: DTypeLike = np.float64) -> int:
 
 
 def factorise(
-    matrix: Matrix, store: PanelStorage | None = None, progress: Progress | None = None
+    matrix: Matrix, storage: PanelStorage | None = None, progress: Progress | None = None
 ) -> "Factor":
-    """Cholesky factor L of a symmetric positive definite matrix M = L Lᵀ.
+    """Return the Cholesky factor L of a symmetric positive definite matrix M = L Lᵀ.
 
     Parameters
     ----------
     matrix : Matrix
         Of n rows. Its lower triangle is asked for once, block by block, from several threads.
-    store : PanelStorage, optional
-        Takes the panels, and gives those that are finished already; float64 in memory unless it is given.
+    storage : PanelStorage, optional
+        Takes the panels, and gives those that are finished already; float64 in memory unless it is
+        given.
     progress : callable, optional
-        Told, after every tile, the floating-point operations done and the operations in all.
+        Called after every tile with the floating-point operations done and the operations in all.
 
     Returns
     -------
@@ -135,15 +141,14 @@ def factorise(
     -----
     Golub & Van Loan, Matrix Computations, alg. 4.2.1 (gaxpy Cholesky), by blocks.
     """
-    store = store or InMemoryPanels()
-    size, panels = len(matrix), list(store.finished())
+    storage = storage or InMemoryPanels()
+    size, panels = len(matrix), list(storage.finished())
     work = [_operations(size - columns.start, columns) for columns in slices(size)]
     total, done = sum(work), sum(work[: len(panels)])
     with WorkerPool() as parallel_map:
         for columns in slices(size)[len(panels) :]:
-            with store.panel(
-                len(panels), (size - columns.start, columns.stop - columns.start)
-            ) as panel:
+            shape = (size - columns.start, columns.stop - columns.start)
+            with storage.panel(len(panels), shape) as panel:
                 for rows in _update_panel(panel, columns, matrix, panels, parallel_map):
                     done += _operations(rows, columns)
                     if progress:
@@ -158,7 +163,9 @@ def factorise_with_jitter(
     storage: Callable[[float], PanelStorage] = lambda _: InMemoryPanels(),
     progress: Progress | None = None,
 ) -> tuple["Factor", float]:
-    """Cholesky factor of M + εI for the smallest ε of 0 and `JITTERS` that makes it positive definite.
+    """Return the Cholesky factor of M + εI for the smallest ε that makes it positive definite.
+
+    ε is 0 or one of `JITTERS`.
 
     Parameters
     ----------
@@ -198,7 +205,7 @@ def factorise_with_jitter(
 
 
 def _operations(rows: int, columns: slice) -> float:
-    """Floating-point operations that some rows of a panel take: a product with all columns before, and half of its own."""
+    """Floating-point operations of a panel's rows: with all columns before, and half its own."""
     width: int = columns.stop - columns.start
     before: int = columns.start
     return 2.0 * rows * width * (before + width / 2)
@@ -207,9 +214,9 @@ def _operations(rows: int, columns: slice) -> float:
 def _update_panel(
     panel: Array, columns: slice, matrix: Matrix, panels: Sequence[Array], parallel_map: ParallelMap
 ) -> Iterator[int]:
-    """Columns of the matrix less what the panels before have explained of them; yields the rows that each tile has."""
+    """Compute columns of the matrix less the panels' products; yield the rows of each tile."""
 
-    def fill(rows: slice) -> int:
+    def update(rows: slice) -> int:
         # What would lie above the diagonal block's own tiles is left out.
         wide = slice(columns.start, min(columns.stop, columns.start + rows.stop))
         tile = panel[rows, : wide.stop - wide.start]
@@ -219,11 +226,11 @@ def _update_panel(
             blas.gemm_update(tile, below[rows], below[: tile.shape[1]].T)
         return len(tile)
 
-    return parallel_map(fill, slices(len(panel), TILE_ROWS))
+    return parallel_map(update, slices(len(panel), TILE_ROWS))
 
 
 def _factor_panel(panel: Array, columns: slice, parallel_map: ParallelMap) -> None:
-    """Factorise the diagonal block, and solve the rows below with it."""
+    """Factorise the diagonal block, and solve for the rows below with it."""
     diagonal, below = _split(panel)
     failed_minor = blas.potrf(diagonal)
     if failed_minor:
@@ -244,7 +251,7 @@ def _subtract(
     top: Array,
     parallel_map: ParallelMap,
 ) -> None:
-    """Take from the rest of a right-hand side what its top explains of it."""
+    """Subtract the product of the panel below and the solved top from the rest."""
     rows = max(MIN_TASK_ROWS, int(MIN_TASK_FLOPS / _multiply_adds(1, top)))
     for _ in parallel_map(
         lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)
@@ -253,7 +260,7 @@ def _subtract(
 
 
 def _multiply_adds(rows: float, x: Array) -> float:
-    """Products, each with a sum, of some rows of as many numbers as `x` has, and `x`; one column's count as two."""
+    """Multiply-adds of so many rows times `x`, where those of a single column count twice."""
     return rows * max(x.size, 2 * len(x))
 
 
@@ -264,20 +271,20 @@ def _split(panel: Array) -> tuple[Array, Array]:
 
 
 def squared_norms(x: Array) -> Array:
-    """Squared length of every column, in float64 and without a copy of `x`."""
+    """Return the squared norm of every column, in float64 and without a copy of `x`."""
     norms: Array = np.einsum("ij,ij->j", x, x, dtype=np.float64)
     return norms
 
 
 @dataclass(frozen=True)
 class Factor:
-    """The lower triangular L of M = L Lᵀ.
+    """Cholesky factor: the lower triangular L of M = L Lᵀ.
 
     Parameters
     ----------
     panels : tuple of ndarray
-        Panel j holds the j-th `PANEL_WIDTH` columns, and of them the rows from the diagonal down. What stands above the
-        diagonal in its first rows means nothing.
+        Panel j holds the j-th `PANEL_WIDTH` columns, and of them the rows from the diagonal down.
+        What stands above the diagonal in its first rows means nothing.
     """
 
     panels: tuple[Array, ...]
@@ -288,12 +295,12 @@ class Factor:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of its numbers, in which its solutions are computed and come back."""
+        """Return the type of its numbers, in which its solutions are computed and come back."""
         return self.panels[0].dtype
 
     @property
     def block_columns(self) -> int:
-        """Columns of a right-hand side that `solve_lower` does the soonest, where there are many."""
+        """Return the columns that `solve_lower` takes the least time for, where there are many."""
         return skinny.block_columns(self.dtype)
 
     @cached_property
@@ -301,18 +308,30 @@ class Factor:
         return skinny.panel_pointers(self.panels, PANEL_WIDTH)
 
     def __reduce__(self) -> tuple[type["Factor"], tuple[tuple[Array, ...]]]:
-        """Copy the panels alone: those of a copy are at other addresses."""
+        """Copy the panels alone: a copy's are at other addresses."""
         return Factor, (self.panels,)
 
     @property
     def log_determinant(self) -> float:
-        """log |M| = 2 Σ log L_ii."""
+        """Return log |M| = 2 Σ log L_ii."""
         return 2 * sum(
             float(np.log(panel.diagonal(), dtype=np.float64).sum()) for panel in self.panels
         )
 
     def solve_lower(self, y: Array, parallel_map: ParallelMap = map) -> Array:
-        """L⁻¹ y, of shape (n, m) for y of that shape, whose rows may stand apart; `parallel_map` shares the work among cores."""
+        """Return L⁻¹ y by forward substitution.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n, m)
+        parallel_map : ParallelMap
+            Shares the work among the cores.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            Its rows are contiguous, but may stand apart.
+        """
         columns = y.shape[1]
         x = np.zeros((len(self), skinny.padded_columns(columns, self.dtype)), self.dtype)
         x[:, :columns] = y
@@ -323,7 +342,7 @@ class Factor:
         return x[:, :columns]
 
     def solve(self, y: Array) -> Array:
-        """M⁻¹ y, for y of shape (n, m)."""
+        """Return M⁻¹ y, for y of shape (n, m)."""
         with WorkerPool():
             x = self.solve_lower(y)
             for columns, panel in reversed(list(zip(slices(len(self)), self.panels, strict=True))):
@@ -333,7 +352,10 @@ class Factor:
         return np.ascontiguousarray(x)
 
     def inverse_diagonal(self) -> Array:
-        """Diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki²; it takes as many operations as the factor did."""
+        """Return the diagonal of M⁻¹, of shape (n,): (M⁻¹)_ii = Σ_k (L⁻¹)_ki².
+
+        It takes as many operations as the factor did.
+        """
         with WorkerPool() as parallel_map:
             norms = parallel_map(
                 lambda columns: squared_norms(self._inverse(columns)), slices(len(self), TILE_ROWS)
@@ -341,17 +363,12 @@ class Factor:
             return np.concatenate(list(norms))
 
     def inverse(self) -> Array:
-        """M⁻¹ = L⁻ᵀ L⁻¹ as a square of shape (n, n), for matrices of which several fit in memory."""
+        """Return M⁻¹ = L⁻ᵀ L⁻¹, of shape (n, n), where several such squares fit in memory."""
         inverse = np.empty((len(self), len(self)), self.dtype)
         blocks = slices(len(self), TILE_ROWS)
         with WorkerPool() as parallel_map:
-            lower = dict(
-                zip(
-                    [columns.start for columns in blocks],
-                    parallel_map(self._inverse, blocks),
-                    strict=True,
-                )
-            )
+            starts = [columns.start for columns in blocks]
+            lower = dict(zip(starts, parallel_map(self._inverse, blocks), strict=True))
 
             def product(pair: tuple[slice, slice]) -> None:
                 rows, columns = pair
@@ -363,21 +380,20 @@ class Factor:
         return inverse
 
     def _inverse(self, columns: slice) -> Array:
-        """Some columns of L⁻¹, from the diagonal down."""
+        """Return some columns of L⁻¹, from the diagonal down."""
         x = np.eye(len(self) - columns.start, columns.stop - columns.start, dtype=self.dtype)
         self._substitute_forward(x, columns.start)
         return x
 
     def _substitute_forward(self, x: Array, start: int, parallel_map: ParallelMap = map) -> None:
-        """Make `x`, the right-hand side from row `start` of the matrix on, into the solution with L."""
+        """Make `x`, a right-hand side from row `start` on, into the solution with L."""
         routines = skinny if skinny.supports(x) else blas
         for columns, panel in zip(slices(len(self)), self.panels, strict=True):
-            if columns.stop > start:
-                begun = max(start - columns.start, 0)
-                diagonal, below = _split(panel[begun:, begun:])
-                top, rest = (
-                    x[columns.start + begun - start : columns.stop - start],
-                    x[columns.stop - start :],
-                )
-                routines.solve_triangular(diagonal, top)
-                _subtract(routines.gemm_update, rest, below, top, parallel_map)
+            if columns.stop <= start:
+                continue
+            first = max(start, columns.start)
+            inside = first - columns.start
+            diagonal, below = _split(panel[inside:, inside:])
+            top, rest = x[first - start : columns.stop - start], x[columns.stop - start :]
+            routines.solve_triangular(diagonal, top)
+            _subtract(routines.gemm_update, rest, below, top, parallel_map)

@@ -13,7 +13,8 @@ WIDE = skinny.SIMD_WIDTH
 SIZES = st.integers(0, 40)
 # One column alone is as long as a few registers, and the sums of it.
 LENGTHS = st.integers(0, 200)
-# Around what is done at once, and two that end with each number of registers; or one column, whatever a register holds.
+# Around what is done at once, and two that end with each number of registers; or one column,
+# whatever a register holds.
 GROUPS = st.sampled_from(["one column", *range(10)])
 every_kind = pytest.mark.parametrize(
     "numbers", [numbers for numbers in (2, 4, 8) if numbers <= WIDE]
