@@ -61,23 +61,17 @@ def aws() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """The repository as a fresh clone has it."""
-    names = [
-        "Dockerfile",
-        ".dockerignore",
-        "pyproject.toml",
-        "README.md",
-        "requirements.lock",
-        "requirements-parquet.lock",
-        "build_and_push.sh",
-    ]
-    for name in names:
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(
-        ROOT / "gaussian_processes",
-        tmp_path / "gaussian_processes",
-        ignore=shutil.ignore_patterns("__pycache__"),
+    """Copy what the image is built from, as a repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", ":!tests", ":!benchmarks", ":!examples", ":!docs"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
+    for name in listed.stdout.split("\0")[:-1]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (
         ["init", "--quiet"],
