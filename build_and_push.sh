@@ -47,7 +47,7 @@ while (($#)); do
     --dry-run) dry_run=yes ;;
     -*) fail "there is no option $1; --help lists them" ;;
     *)
-      [[ -z $name ]] || fail "one name is needed, and here are two: $name and $1"
+      [[ -z $name ]] || fail "exactly one NAME is needed, not both $name and $1"
       name=$1
       ;;
   esac
@@ -55,7 +55,7 @@ while (($#)); do
 done
 [[ -n $name ]] || fail 'the name of the repository is missing, as in ./build_and_push.sh gpsagemaker; --help says more'
 
-commit=$(git rev-parse --short=12 HEAD) || fail 'the image is tagged with the commit, and here is none: run this in a git checkout'
+commit=$(git rev-parse --short=12 HEAD) || fail 'the image is tagged with the commit, but this is no git checkout: clone the repository'
 [[ -z $(git status --porcelain) ]] || commit+=-dirty
 
 # In a dry run, what only AWS knows is a word in capitals.

@@ -1,1 +1,1 @@
-"""What README claims about speed, memory and quality, as commands: see README.md beside this file."""
+"""Benchmarks of speed, memory and quality, as commands: README.md lists them."""

@@ -1,4 +1,4 @@
-"""How long does a fit take, and how long predictions, beside LAPACK, scikit-learn and GPyTorch?
+"""Time and memory of a fit and of predictions, beside LAPACK, scikit-learn and GPyTorch.
 
 python -m benchmarks.fit [--rows 8000] [--prediction-rows 10000] [--repetitions 3]
 """
@@ -13,8 +13,9 @@ from benchmarks.measuring import Measurement, Subject, measure
 from gaussian_processes.linalg.cholesky import packed_bytes
 
 NEW = 1000
-# Matrices of rows × rows numbers of float64 that a peer was seen to take, and what Python and its libraries take at most:
-# above this, it is better skipped than killed for lack of memory, perhaps with others.
+# Matrices of rows × rows numbers of float64 that a peer was seen to take, and what Python and its
+# libraries take at most: above this, it is better skipped than killed for lack of memory, perhaps
+# with others.
 SQUARES = {
     "potrf": 1.1,
     "trsm": 1.8,
@@ -106,7 +107,7 @@ def _needed(peer: str, rows: int) -> float:
 
 
 def _table(title: str, rows: int, measurements: Sequence[Measurement], bare: str) -> str:
-    """One line a subject; `bare` is the routine that the others are held against."""
+    """Return a line a subject; `bare` is the routine that the others are compared with."""
     reference, ours = _first(measurements, f":{bare}"), _first(measurements, "ours:")
     head = [
         title,
@@ -139,14 +140,14 @@ def _table(title: str, rows: int, measurements: Sequence[Measurement], bare: str
 
 
 def _first(measurements: Sequence[Measurement], work: str) -> Measurement | None:
-    """First measurement of some work that succeeded."""
+    """Return the first measurement of some work that succeeded."""
     return next(
         (found for found in measurements if work in found.subject.work and found.succeeded), None
     )
 
 
 def _difference(measurement: Measurement, ours: Measurement | None) -> str:
-    """Largest difference of the predicted means from ours: a sign that all have computed the same."""
+    """Return the largest difference of the predicted means from ours, as a check."""
     if ours is None or not measurement.succeeded or "means" not in measurement.found:
         return reporting.NOTHING
     return f"{np.abs(np.subtract(measurement.found['means'], ours.found['means'])).max():.0e}"

@@ -1,4 +1,4 @@
-"""How fast are kernel values, beside the machine's memory and NumPy's arccos?
+"""Rate of kernel values, beside the machine's memory bandwidth and NumPy's arccos.
 
 python -m benchmarks.kernel [--rows 8192]
 """
@@ -44,7 +44,8 @@ def main() -> None:
     )
     bandwidth = copy.found["bytes"] / copy.seconds
     print(
-        f"\nA copy of {COPIED / 2**30:.0f} GiB on all cores reads and writes {bandwidth / 1e9:.1f} GB/s.\n"
+        f"\nA copy of {COPIED / 2**30:.0f} GiB on all cores reads and writes"
+        f" {bandwidth / 1e9:.1f} GB/s.\n"
     )
     head = [
         "of 17 columns",

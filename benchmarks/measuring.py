@@ -1,4 +1,4 @@
-"""What do subjects take beside each other: seconds and memory, each in processes of its own?"""
+"""Seconds and memory of subjects, interleaved, each in processes of its own."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from typing import Any
 from gaussian_processes.resources import available_memory
 
 ROOT = Path(__file__).parents[1]
-# With its kernels for AVX-512, OpenBLAS's threaded syrk crashes, and potrf with it, from somewhere between 15,000 and 20,000
-# rows on; with these it passes.
+# With its kernels for AVX-512, OpenBLAS's threaded syrk crashes, and potrf with it, from
+# somewhere between 15,000 and 20,000 rows on; with these it passes.
 PASSING_CORETYPE = "Haswell"
 
 
@@ -34,7 +34,8 @@ class Subject:
     bytes_needed : float
         About how much memory it takes: where less is free it is skipped.
     compared : bool
-        Whether it is also run with the OpenBLAS kernels that a peer that has crashed is run with again.
+        Whether it is also run with the OpenBLAS kernels that a peer that has crashed is run with
+        again.
     coretype : str
         OpenBLAS's kernels; its own choice unless given.
     """
@@ -49,7 +50,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took."""
+    """Seconds and memory of one process, and its findings."""
 
     seconds: float
     start_bytes: int
@@ -115,7 +116,7 @@ class Measurement:
 
     @property
     def peak_bytes(self) -> float:
-        """Median of the most memory that the process had, with Python, its libraries and the data."""
+        """Median of the process's peak memory, with Python, its libraries and the data."""
         return statistics.median(run.peak_bytes for run in self.runs)
 
     @property
@@ -125,14 +126,15 @@ class Measurement:
 
     @property
     def found(self) -> Mapping[str, Any]:
-        """What the last run told."""
+        """Findings of the last run."""
         return self.runs[-1].found
 
 
 def measure(subjects: Sequence[Subject], repetitions: int) -> list[Measurement]:
-    """Run every subject `repetitions` times, one after the other and then all again, so that noise meets all alike.
+    """Run every subject `repetitions` times, interleaved, so that noise meets all alike.
 
-    If one crashes, it and those that are to be compared are also run with OpenBLAS's kernels that do not.
+    If one crashes, it and those that are to be compared are also run with OpenBLAS's kernels that
+    do not.
     """
     measurements = [Measurement(subject) for subject in subjects]
     for measurement in measurements:
@@ -164,7 +166,8 @@ def run(subject: Subject) -> Run:
     free = available_memory()
     if subject.bytes_needed > free:
         raise FailedError(
-            f"skipped: it takes about {subject.bytes_needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
+            f"skipped: it takes about {subject.bytes_needed / 1e9:.1f} GB and"
+            f" {free / 1e9:.1f} GB are free"
         )
     environment = {
         **os.environ,

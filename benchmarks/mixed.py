@@ -1,4 +1,4 @@
-"""What does mixed precision save, and what does it cost in the predicted means?
+"""Time and memory of mixed precision, and the difference of its predicted means.
 
 python -m benchmarks.mixed [ROWS ...]
 """

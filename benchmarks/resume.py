@@ -1,9 +1,9 @@
-"""What does an interruption cost, and is the model the same to the last bit?
+"""Cost of an interruption, and whether the model is the same to the last bit.
 
 python -m benchmarks.resume [--rows 16000]
 
-The program `train` runs in folders of its own: without checkpoints, with them, and with them but killed by SIGKILL when half
-of the factor's panels are finished, then started again.
+The program `train` runs in folders of its own: without checkpoints, with them, and with them but
+killed by SIGKILL when half of the factor's panels are finished, then started again.
 """
 
 import argparse
@@ -25,7 +25,8 @@ from benchmarks import reporting
 from benchmarks.subjects import problem
 from gaussian_processes.linalg.cholesky import slices
 
-# Nothing is left to learn, so that the fit is what takes the time; with the factor, all of the fit is in the model.
+# Nothing is left to learn, so that the fit is what takes the time; with the factor, all of the
+# fit is in the model.
 HYPERPARAMETERS = {
     "q": "1",
     "l": "1",
@@ -34,13 +35,14 @@ HYPERPARAMETERS = {
     "leave_one_out": "false",
     "keep_factor": "true",
 }
-# How often it is looked whether a panel is there, and the process: rarely enough to leave the processor to the job.
+# How often it is looked whether a panel is there, and the process: rarely enough to leave the
+# processor to the job.
 LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Part:
-    """One process of `train`: its seconds, and the most memory it had, files that it had mapped included."""
+    """Seconds and peak memory of one process of `train`, mapped files included."""
 
     seconds: float
     peak_bytes: int
@@ -64,13 +66,14 @@ def main() -> None:
     print("\n" + _table(arguments.rows, [parts for parts, _ in rounds]))
     equal = all(len({json.dumps(checksums) for checksums in found}) == 1 for _, found in rounds)
     print(
-        f"\nThe three models of every repetition are {'equal to the last bit' if equal else 'NOT EQUAL'}."
+        "\nThe three models of every repetition are"
+        f" {'equal to the last bit' if equal else 'NOT EQUAL'}."
     )
     sys.exit(not equal)
 
 
 def _round(rows: int, folder: Path | None) -> tuple[list[Part], list[Any]]:
-    """Run without checkpoints, with them, until killed and from there; and the checksums of the three models."""
+    """Run without checkpoints, with them, until killed, and again; return the checksums, too."""
     with tempfile.TemporaryDirectory(prefix="resume-", dir=folder) as scratch:
         plain, kept, killed = (Path(scratch) / name for name in ("plain", "kept", "killed"))
         half = len(slices(rows)) // 2
@@ -128,7 +131,8 @@ def _train(base: Path, panels: int = 0) -> Part:
     expected = -signal.SIGKILL if panels else 0
     if (code := os.waitstatus_to_exitcode(status)) != expected:
         raise RuntimeError(
-            f"train in {base} ended with {code} and not {expected}; with 0 for {expected}, take more rows"
+            f"train in {base} ended with {code} and not {expected};"
+            f" with 0 for {expected}, take more rows"
         )
     return Part(seconds, used.ru_maxrss * 1024)
 

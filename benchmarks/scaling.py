@@ -1,4 +1,4 @@
-"""How do time and memory of a fit grow with the rows?
+"""Growth of time and memory of a fit with the number of rows.
 
 python -m benchmarks.scaling [--most 50000]
 """
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _measure(rows: int, repetitions: int) -> tuple[Measurement, Measurement]:
-    """A fit, and beside it the product that says what the processor gives at that moment."""
+    """Measure a fit, and a matrix product for the rate that the processor reaches meanwhile."""
     needed = packed_bytes(rows) + working_bytes(rows, COLUMNS + 1, available_cpus())
     fit = Subject(f"fit of {rows:,} rows", "ours:fit", {"rows": rows}, needed)
     fit_measured, product = measure(
@@ -80,7 +80,8 @@ def _row(
     cells = [f"{rows:,}", reporting.seconds(fit)]
     if not fit.succeeded:
         return [*cells, *[reporting.NOTHING] * 5]
-    # The factorisation's operations over the seconds of all: what the Gram matrix takes counts against the rate.
+    # The factorisation's operations over the seconds of all: what the Gram matrix takes counts
+    # against the rate.
     rate, possible = rows**3 / 3 / fit.seconds, product.found["operations"] / product.seconds
     exponent = math.log(fit.seconds / before[1][0].seconds, rows / before[0]) if before else None
     cells += [

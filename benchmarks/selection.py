@@ -1,4 +1,4 @@
-"""What does one job that compares 20 kernels take, beside 20 jobs of one kernel each?
+"""Time of one job that compares 20 kernels, beside 20 jobs of one kernel each.
 
 python -m benchmarks.selection [ROWS ...]
 """
@@ -71,7 +71,7 @@ def _prepare(base: Path, rows: int) -> None:
 
 
 def _train(base: Path, q: object, depth: object) -> tuple[float, float, float, tuple[int, int]]:
-    """Seconds of a job, the log evidence of its model, the share of the time that comparing took, and the kernel."""
+    """Return a job's seconds, log evidence, share of the time for comparing, and kernel."""
     (base / "input/config/hyperparameters.json").write_text(
         json.dumps({"q": str(q), "l": str(depth), "leave_one_out": "false"})
     )

@@ -1,8 +1,10 @@
-"""How many requests does an endpoint answer, and how soon, beside AWS's sample and beside a bare Flask?
+"""Rate and latency of an endpoint, beside AWS's sample and a bare Flask.
 
-python -m benchmarks.serving [--rows 1000 10000] [--seconds 4] [--connections 1 8 64] [--request-rows 1 100]
+python -m benchmarks.serving [--rows 1000 10000] [--seconds 4] [--connections 1 8 64]
+    [--request-rows 1 100]
 
-Everything runs on this machine, without Docker: it needs nginx, and `wrk` (in Debian, packages of these names).
+Everything runs on this machine, without Docker: it needs nginx, and `wrk` (in Debian, packages of
+these names).
 """
 
 import argparse
@@ -45,15 +47,17 @@ HYPERPARAMETERS = {
 }
 # The latency of 64 connections to two synchronous workers that take a second each.
 WRK_TIMEOUT_SECONDS = 60
-# How often a ping is sent while the load runs: two hundred of them in the 4 s of a point are enough for a 99th percentile.
+# How often a ping is sent while the load runs: two hundred of them in the 4 s of a point are
+# enough for a 99th percentile.
 PING_SECONDS = 0.02
-# Operations a second that AWS's sample does for variances on two cores of 2024, about. A point of 64 connections with a hundred
-# rows each and 10,000 in the model then takes half a minute.
+# Operations a second that AWS's sample does for variances on two cores of 2024, about. A point of
+# 64 connections with a hundred rows each and 10,000 in the model then takes half a minute.
 OPERATIONS = 4e10
 # What a process that does nothing takes of a core, its timers included.
 IDLE = 0.05
 START_SECONDS = 120
-# Of the matrices whose product tells how fast a core computes at its best, and how often that and its reading are tried.
+# Of the matrices whose product tells how fast a core computes at its best, and how often that and
+# its reading are tried.
 SQUARE, FLOOR_REPETITIONS = 2_000, 7
 
 # Every request is the same; `done` prints what wrk would write for people.
@@ -64,16 +68,19 @@ wrk.headers["Content-Type"] = "text/csv"
 wrk.headers["X-Amzn-SageMaker-Custom-Attributes"] = "output=%s"
 wrk.body = %s
 done = function(summary, latency)
-    local bad = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
-    io.write(string.format('{"requests": %%d, "seconds": %%f, "p50": %%f, "p99": %%f, "bad": %%d}\\n', summary.requests,
-        summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, bad))
+    local bad = summary.errors.status + summary.errors.connect
+    bad = bad + summary.errors.read + summary.errors.timeout
+    io.write(string.format(
+        '{"requests": %%d, "seconds": %%f, "p50": %%f, "p99": %%f, "bad": %%d}\\n',
+        summary.requests, summary.duration / 1e6,
+        latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, bad))
 end
 """
 
 
 @dataclass(frozen=True)
 class Point:
-    """What is asked of a subject: a model of so many rows, and so many requests at once for so many rows."""
+    """A load: training rows of the model, concurrent connections, and rows a request."""
 
     rows: int
     request_rows: int
@@ -83,9 +90,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """What wrk counted: requests a second, and milliseconds that half and 99 of 100 answers took at most.
+    """Findings of wrk: requests a second, and the median and 99th percentile in milliseconds.
 
-    `work` is the processor's milliseconds for a request, nginx's included: other programs on the machine hardly change it.
+    `work` is the processor's milliseconds for a request, nginx's included: other programs on the
+    machine hardly change it.
     """
 
     rate: float
@@ -304,7 +312,7 @@ def _await_idle(server: Server) -> None:
 
 
 def _pings(server: Server, point: Point, seconds: float, base: Path) -> list[float]:
-    """Milliseconds of pings beside the load of a point, each on a connection of its own, as the platform sends them."""
+    """Measure pings beside a load, in milliseconds, each on a connection of its own."""
     load = threading.Thread(target=_load, args=(server, point, seconds, base))
     load.start()
     time.sleep(1)
@@ -322,7 +330,7 @@ def _pings(server: Server, point: Point, seconds: float, base: Path) -> list[flo
 
 
 def _memory(base: Path, point: Point, workers: int) -> float:
-    """Memory of ours with so many workers that all have answered: bytes, those shared counted once."""
+    """Measure the memory of all workers, once each has answered, as PSS in bytes."""
     with _serving(OURS, base, workers) as server:
         _load(server, replace(point, connections=4 * workers), 3, base)
         _await_idle(server)
@@ -330,7 +338,7 @@ def _memory(base: Path, point: Point, workers: int) -> float:
 
 
 def _tree(process: int) -> list[int]:
-    """A process and all that it has started, and those in turn."""
+    """Return a process and all its descendants."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return [process, *(below for child in children for below in _tree(int(child)))]
 
@@ -352,7 +360,7 @@ def _proportional_bytes(process: int) -> int:
 
 
 def _rates(results: dict[tuple[Point, str], list[Result]], subjects: Sequence[str]) -> str:
-    """One line a point: requests a second and latencies of every subject, and ours against the others."""
+    """Return a line a point: rates and latencies of every subject, and their ratios."""
     head = [
         "model, request, connections",
         *(f"{subject}: requests/s (p50, p99 ms; work ms)" for subject in subjects),
@@ -397,7 +405,7 @@ def _shown(result: Result) -> str:
 
 
 def _floor_table(rows: int, request_rows: Sequence[int]) -> str:
-    """What no program does sooner that keeps an exact factor in float64: once a request it reads it, and computes with it."""
+    """Return lower bounds of a request with an exact factor: reading it, and computing."""
     numbers, square, cores = (
         np.ones(rows * (rows + 1) // 2),
         np.ones((SQUARE, SQUARE)),
@@ -438,7 +446,8 @@ def _ping_table(pings: dict[tuple[Point, str], list[float]]) -> str:
         head,
         [
             [
-                f"{point.connections} connections, {point.request_rows} rows of {point.outputs}, {point.rows:,} in the model",
+                f"{point.connections} connections, {point.request_rows} rows of {point.outputs},"
+                f" {point.rows:,} in the model",
                 subject,
                 str(len(taken)),
                 f"{np.percentile(taken, 50):.1f}",

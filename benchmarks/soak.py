@@ -1,9 +1,10 @@
-"""Does an endpoint's memory stay flat over many requests?
+"""Memory of an endpoint over many requests.
 
 python -m benchmarks.soak [--minutes 5] [--clients 8]
 
-`serve` runs in a process of its own, and gets rows, tables, mistakes and pings from several clients at once; what its processes
-hold is looked at every second. The slope is that of the line through the second half of it.
+`serve` runs in a process of its own, and gets rows, tables, mistakes and pings from several
+clients at once; what its processes hold is looked at every second. The slope is that of the line
+through the second half of it.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def main() -> None:
 def _soak(
     process: subprocess.Popen[bytes], url: str, seconds: float, clients: int
 ) -> tuple[Counter[int], list[tuple[float, int, int]]]:
-    """Send requests from several clients; how many of each status, and (seconds, requests, bytes) now and then."""
+    """Send requests from several clients; return counts by status, and the memory over time."""
     statuses, over = Counter[int](), threading.Event()
     threads = [threading.Thread(target=_send, args=(url, statuses, over)) for _ in range(clients)]
     for thread in threads:
@@ -96,7 +97,7 @@ def _send(url: str, statuses: Counter[int], over: threading.Event) -> None:
 
 
 def _resident_bytes(process: int) -> int:
-    """RSS without what is mapped from files, which several processes share and the kernel may take back."""
+    """Return the anonymous part of the RSS, in bytes: mapped files are shared."""
     fields = dict(
         line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines()
     )

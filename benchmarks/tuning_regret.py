@@ -1,14 +1,15 @@
-"""How far from the best do searches end, after as many training jobs as a person would pay for?
+"""Regret of search strategies after a limited number of training jobs.
 
 python -m benchmarks.tuning_regret [--seeds 20] [--first-seed 0] [--jobs 30] [--parallel 1 4]
 
-The objectives are this package's own: the validation RMSE of an exact Gaussian process over q, l, noise and bias (the GP
-post's by its formulas to the letter, which have no bias); on iris its leave-one-out RMSE, and on iris and Friedman's data also
-over how rows are put on the sphere. The search was developed on other splits and targets of the first three, and never on
-wine's and Friedman's data. A search's regret is the distance of its best from the best that any search here, or a grid, has
-found. The last table, if Random is among the strategies and there are two seeds at least, says how many times smaller a
-strategy's regret is than Random's: the geometric mean for every objective and for all together, these with two standard errors
-over the seeds.
+The objectives are this package's own: the validation RMSE of an exact Gaussian process over q, l,
+noise and bias (the GP post's by its formulas to the letter, which have no bias); on iris its
+leave-one-out RMSE, and on iris and Friedman's data also over how rows are put on the sphere. The
+search was developed on other splits and targets of the first three, and never on wine's and
+Friedman's data. A search's regret is the distance of its best from the best that any search here,
+or a grid, has found. The last table, if Random is among the strategies and there are two seeds at
+least, says how many times smaller a strategy's regret is than Random's: the geometric mean for
+every objective and for all together, these with two standard errors over the seeds.
 """
 
 import argparse
@@ -50,7 +51,8 @@ Array = NDArray[np.float64]
 RelativeRegrets = Mapping[tuple[str, int], Sequence[float]]
 
 SEED = 20261121
-# A regret of less than this part of the best objective is none that anybody would notice; its logarithm must not decide.
+# A regret of less than this part of the best objective is none that anybody would notice; its
+# logarithm must not decide.
 NEGLIGIBLE = 1e-3
 COMMON = (
     NumericRange("bias", 0.01, 100, scaling=LOGARITHMIC),
@@ -65,7 +67,7 @@ WITH_PROJECTION = (COMMON[0], CategoricalRange("projection", ("normalize", "sphe
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows of shape (n, d) and targets of shape (n, 1) to train on, others to validate, and where to search."""
+    """Training and validation rows (n, d) and targets (n, 1), and the search space."""
 
     rows: Array
     targets: Array
@@ -75,7 +77,7 @@ class Problem:
     projection: str = "sphere"
 
     def objective(self, values: Mapping[str, Value]) -> float:
-        """RMSE of a model on the validation rows, or, without any, of every row given all others; as `train` computes them."""
+        """Return the RMSE on the validation rows or, without any, the leave-one-out RMSE."""
         projection = str(values.get("projection", self.projection))
         bias = float(values.get("bias", 0)) if projection == "sphere" else 0.0
         preparation = PreprocessingOptions(projection=projection, bias=bias)
@@ -93,7 +95,7 @@ class Problem:
 
 
 def _post() -> Problem:
-    """The GP post's example, by its formulas to the letter: they have no bias."""
+    """Return the GP post's example, by its formulas to the letter: they have no bias."""
     generator = np.random.default_rng(SEED)
     x = generator.normal(size=(150, 2))
     y = x @ [1.5, 5.2] + generator.normal(size=150)
@@ -156,7 +158,7 @@ def problem(name: str) -> Problem:
 
 
 def search(name: str, strategy: str, jobs: int, parallel: int, seed: int) -> list[float]:
-    """Objectives in the order in which they came in, when every training job takes as long as any other."""
+    """Run a search whose training jobs all take equally long; return the objectives in order."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     asked = problem(name)
@@ -236,7 +238,7 @@ def main() -> None:
 def _measured(
     name: str, asked: argparse.Namespace, pool: ProcessPoolExecutor
 ) -> tuple[float, dict[tuple[str, int], list[float]]]:
-    """Best objective there is, and those that searches ended with, by strategy and jobs at a time."""
+    """Best objective known, and the final ones by strategy and parallel jobs."""
     grid = pool.submit(best_of_grid, name)
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     bests = {
@@ -278,7 +280,8 @@ def _regret(regrets: Sequence[float]) -> str:
 
 def _summary(asked: argparse.Namespace, found: Mapping[str, RelativeRegrets]) -> None:
     print(
-        f"\nHow many times smaller than Random's regret is, after {asked.jobs} training jobs; {asked.seeds} seeds\n"
+        f"\nHow many times smaller than Random's regret is, after {asked.jobs} training jobs;"
+        f" {asked.seeds} seeds\n"
     )
     head = ["strategy", "jobs at a time", *found, "all (two standard errors)"]
     lines = [

@@ -10,5 +10,5 @@ for name in python3 python3.14 python3.13 python3.12 python3.11; do
   fi
 done
 found=$(python3 --version 2>&1) || found='no python3'
-echo "Python 3.11 or newer with its venv module is needed, and here is $found; on Debian: apt-get install python3-venv" >&2
+echo "Python 3.11 or newer with its venv module is needed, not $found; on Debian: apt-get install python3-venv" >&2
 exit 1

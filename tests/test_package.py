@@ -35,10 +35,10 @@ def test_the_licence_is_named_and_is_there():
 @pytest.mark.parametrize("program", sorted(PROJECT["scripts"]))
 def test_every_program_prints_its_version(program):
     module, function = PROJECT["scripts"][program].split(":")
-    code = f"import sys, {module} as program; sys.exit(program.{function}(['--version']))"
+    code = f"import sys, {module} as module; sys.exit(module.{function}())"
 
     answer = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code, "--version"], check=True, capture_output=True, text=True
     )
 
     assert answer.stdout == f"{program} {gaussian_processes.__version__}\n"

@@ -1,1 +1,1 @@
-"""What is served beside this package, to compare with?"""
+"""Peers of `serve`."""

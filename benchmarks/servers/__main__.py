@@ -1,4 +1,4 @@
-"""Serve one of the subjects on a port, until told to stop.
+"""Serve one of the subjects on a port, until SIGTERM.
 
 python -m benchmarks.servers {ours,hello,sample} PORT FOLDER [--workers N]
 """
@@ -32,7 +32,8 @@ def main() -> int:
         # The same processes, limits and nginx, with another application in them.
         serving.APPLICATION = "benchmarks.servers.hello:application"
     if arguments.workers:
-        # `serve` starts no more workers than there are cores, so four on a machine of two have to be told a tale.
+        # `serve` starts no more workers than there are cores, so for four on two cores it has to
+        # count four.
         os.environ["MODEL_SERVER_WORKERS"] = str(arguments.workers)
         serving.available_cpus = lambda: max(arguments.workers, 1)
     return serving.main([])

@@ -1,8 +1,9 @@
-"""How does AWS's own sample of a container ("scikit_bring_your_own") serve, with a Gaussian process of scikit-learn inside?
+"""AWS's sample container ("scikit_bring_your_own") with scikit-learn's Gaussian process.
 
-Rebuilt from its description: nginx with one process, before gunicorn on a unix socket with as many synchronous workers as the
-machine has cores, and in each Flask, pandas and its own copy of a pickled model, loaded at the first request. Nothing was made
-slower or faster, but for one thing that it lacks: a header asks for deviations beside the means.
+Rebuilt from its description: nginx with one process, before gunicorn on a unix socket with as
+many synchronous workers as the machine has cores, and in each Flask, pandas and its own copy of a
+pickled model, loaded at the first request. Nothing was made slower or faster, but for one thing
+that it lacks: a header asks for deviations beside the means.
 """
 
 import io
@@ -56,7 +57,7 @@ http {
 
 
 def train(folder: Path, rows: np.ndarray, targets: np.ndarray) -> None:
-    """Fit a process, with scikit-learn's usual kernel and nothing to learn, and leave it as a pickle."""
+    """Fit a process with scikit-learn's usual kernel and fixed parameters, and pickle it."""
     process = GaussianProcessRegressor(
         RBF(4.0), alpha=0.01, optimizer=None, copy_X_train=False
     ).fit(rows, targets)

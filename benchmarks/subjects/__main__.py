@@ -1,9 +1,10 @@
-"""What does one subject take?
+"""Measure one subject in this process.
 
     python -m benchmarks.subjects MODULE:FUNCTION '{"argument": value}'
 
-A subject has three steps. The function prepares the work and returns it; the work, which alone is timed, returns a way to
-tell what came of it; what is told goes to stdout as JSON, with the seconds and the memory.
+A subject has three steps. The function prepares the work and returns it; the work, which alone is
+timed, returns a function that gives its findings; these go to stdout as JSON, with the seconds and
+the memory.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 
 def memory(field: str) -> int:
-    """Bytes that the kernel counts for this process: `VmRSS`, which it has now, or `VmHWM`, its peak.
+    """Return this process's memory in bytes: `VmRSS`, the current, or `VmHWM`, the peak.
 
     Not ``ru_maxrss``, which begins with what the parent had.
     """
@@ -28,7 +29,7 @@ def main() -> None:
     function = getattr(import_module(f"benchmarks.subjects.{module}"), name)
     work = function(**json.loads(sys.argv[2]))
     start_bytes, began = memory("VmRSS"), time.perf_counter()
-    tell = work()
+    findings = work()
     seconds, peak_bytes = time.perf_counter() - began, memory("VmHWM")
     print(
         json.dumps(
@@ -36,7 +37,7 @@ def main() -> None:
                 "seconds": seconds,
                 "start_bytes": start_bytes,
                 "peak_bytes": peak_bytes,
-                "found": tell(),
+                "found": findings(),
             }
         )
     )

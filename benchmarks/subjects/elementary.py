@@ -1,4 +1,4 @@
-"""What do the machine's memory and NumPy's arccos take, on all cores?"""
+"""Memory bandwidth, and NumPy's arccos, on all cores."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +12,18 @@ from gaussian_processes.resources import available_cpus
 # Values to a chunk: 128 kB an array, which a core's own cache holds.
 CHUNK = 16_384
 
-Tell = Callable[[], dict[str, Any]]
-Work = Callable[[], Tell]
+Findings = Callable[[], dict[str, Any]]
+Work = Callable[[], Findings]
 
 
 def copy(size: int) -> Work:
-    """Copy of `size` bytes to elsewhere in memory, every core its share: `size` bytes are read, and as many written."""
+    """Copy `size` bytes in memory, on all cores: `size` bytes are read, and as many written."""
     source = np.ones(size // 8)
     target = np.zeros_like(source)
     target[...] = 0  # the first write maps the pages
     shares = slices(len(source), -(-len(source) // available_cpus()))
 
-    def work() -> Tell:
+    def work() -> Findings:
         with WorkerPool() as over:
             list(over(lambda share: np.copyto(target[share], source[share]), shares))
         return lambda: {"bytes": 2 * source.nbytes}
@@ -42,7 +42,7 @@ def arccos(values: int) -> Work:
             np.arccos(cosines, out=angles)
         return times * CHUNK
 
-    def work() -> Tell:
+    def work() -> Findings:
         with WorkerPool() as over:
             done = sum(over(repeat, tasks))
         return lambda: {"values": done}

@@ -1,4 +1,4 @@
-"""What does GPyTorch's exact Gaussian process take, with the same kernel, by Cholesky in float64?"""
+"""GPyTorch's exact Gaussian process with the same kernel, by Cholesky in float64."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ from gpytorch.likelihoods import GaussianLikelihood
 
 from benchmarks.subjects import problem
 
-Tell = Callable[[], dict[str, Any]]
-Work = Callable[[], Tell]
+Findings = Callable[[], dict[str, Any]]
+Work = Callable[[], Findings]
 
 
 class ArcCosine(gpytorch.kernels.Kernel):
@@ -44,10 +44,10 @@ class Exact(gpytorch.models.ExactGP):
 
 
 def evidence(rows: int) -> Work:
-    """Gram matrix, factor and log evidence, in which the weights appear but from which they are not kept."""
+    """Compute Gram matrix, factor and log evidence; alpha is not kept."""
     model, _ = _model(rows)
 
-    def work() -> Tell:
+    def work() -> Findings:
         with _by_cholesky(rows):
             found = _evidence(model)
         return lambda: {"log_evidence_per_row": found}
@@ -59,7 +59,7 @@ def fit(rows: int) -> Work:
     """Log evidence, and the weights, which its first prediction computes anew."""
     model, new = _model(rows)
 
-    def work() -> Tell:
+    def work() -> Findings:
         with _by_cholesky(rows):
             _evidence(model)
             _mean(model, new[:1])
@@ -71,14 +71,14 @@ def fit(rows: int) -> Work:
 def predict(rows: int, new: int) -> Work:
     """Means and variances at new points, with all that it can keep from a prediction before.
 
-    Without `fast_pred_var` it would factorise anew for every prediction; the root that is kept instead is L⁻ᵀ, so that the
-    variances stay exact.
+    Without `fast_pred_var` it would factorise anew for every prediction; the root that is kept
+    instead is L⁻ᵀ, so that the variances stay exact.
     """
     model, points = _model(rows, new)
     with _by_cholesky(rows), gpytorch.settings.fast_pred_var():
         _means_and_variances(model, points[:1])
 
-    def work() -> Tell:
+    def work() -> Findings:
         with _by_cholesky(rows), gpytorch.settings.fast_pred_var():
             mean = _means_and_variances(model, points)
         return lambda: {"means": mean.tolist()}

@@ -1,6 +1,7 @@
-"""What do LAPACK and BLAS take for the one step that nobody can do without?
+"""LAPACK's and BLAS's routines for the dominant step alone.
 
-Called as SciPy gives them, with all threads, on matrices that are ready and that they may overwrite.
+Called as SciPy gives them, with all threads, on matrices that are ready and that they may
+overwrite.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,8 @@ from scipy.linalg import blas, lapack
 from benchmarks.subjects import problem
 from gaussian_processes.linalg.cholesky import Factor, factorise, slices
 
-Tell = Callable[[], dict[str, Any]]
-Work = Callable[[], Tell]
+Findings = Callable[[], dict[str, Any]]
+Work = Callable[[], Findings]
 
 
 def potrf(rows: int) -> Work:
@@ -21,7 +22,7 @@ def potrf(rows: int) -> Work:
     # A symmetric matrix is its transpose, whose columns are contiguous, as LAPACK wants them.
     k = problem.square(problem.make(rows).matrix).T
 
-    def work() -> Tell:
+    def work() -> Findings:
         _, failed_minor = lapack.dpotrf(k, lower=1, clean=0, overwrite_a=1)
         return lambda: {"failed_minor": failed_minor}
 
@@ -34,7 +35,7 @@ def trsm(rows: int, new: int) -> Work:
     triangle = _square(factorise(task.matrix))
     right = np.asfortranarray(problem.KERNEL(task.points, task.new))
 
-    def work() -> Tell:
+    def work() -> Findings:
         blas.dtrsm(1.0, triangle, right, lower=1, overwrite_b=1)
         return dict
 
@@ -46,7 +47,7 @@ def gemm(size: int) -> Work:
     a, b = np.random.default_rng(1).normal(size=(2, size, size))
     c = np.zeros((size, size), order="F")
 
-    def work() -> Tell:
+    def work() -> Findings:
         blas.dgemm(1.0, a.T, b.T, beta=0.0, c=c, overwrite_c=1)
         return lambda: {"operations": 2 * size**3}
 

@@ -1,4 +1,4 @@
-"""What does this package take for a fit, for predictions, and for values of its kernel?"""
+"""A fit, predictions and kernel values of this package."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,15 +11,15 @@ from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, TILE_ROWS, InMemoryPanels, slices
 from gaussian_processes.linalg.parallel import WorkerPool
 
-Tell = Callable[[], dict[str, Any]]
-Work = Callable[[], Tell]
+Findings = Callable[[], dict[str, Any]]
+Work = Callable[[], Findings]
 
 
 def fit(rows: int, dtype: str = "float64") -> Work:
-    """Gram matrix, factor, weights and log evidence, with the factor in memory."""
+    """Compute Gram matrix, factor, alpha and log evidence, with the factor in memory."""
     task = problem.make(rows)
 
-    def work() -> Tell:
+    def work() -> Findings:
         process = regression.fit(
             task.matrix, task.targets, lambda _: InMemoryPanels(np.dtype(dtype))
         )
@@ -38,7 +38,7 @@ def predict(rows: int, new: int) -> Work:
     task = problem.make(rows, new)
     process = regression.fit(task.matrix, task.targets)
 
-    def work() -> Tell:
+    def work() -> Findings:
         mean, _ = process.mean(task.new), process.variance(task.new)
         return lambda: {"means": mean.ravel().tolist()}
 
@@ -59,7 +59,7 @@ def kernel(q: int, l: int, rows: int) -> Work:  # noqa: E741  the literature's l
         below, columns = tile
         return k(points[below], points[columns]).size
 
-    def work() -> Tell:
+    def work() -> Findings:
         with WorkerPool() as over:
             values = sum(over(fill, tiles))
         return lambda: {"values": values}

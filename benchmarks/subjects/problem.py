@@ -1,6 +1,7 @@
-"""What is everybody's task?
+"""The regression problem that every subject solves.
 
-Rows of 16 standard normal columns with a bias of 1, on the sphere; a smooth target with noise; the kernel of q = 1, l = 1.
+Rows of 16 standard normal columns with a bias of 1, on the sphere; a smooth target with noise;
+the kernel of q = 1, l = 1.
 """
 
 from dataclasses import dataclass

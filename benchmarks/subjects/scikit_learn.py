@@ -1,4 +1,4 @@
-"""What does scikit-learn's GaussianProcessRegressor take, with the same kernel?"""
+"""scikit-learn's GaussianProcessRegressor with the same kernel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,12 @@ from sklearn.gaussian_process.kernels import Kernel
 from benchmarks.subjects import problem
 
 Array = problem.Array
-Tell = Callable[[], dict[str, Any]]
-Work = Callable[[], Tell]
+Findings = Callable[[], dict[str, Any]]
+Work = Callable[[], Findings]
 
 
 class ArcCosine(Kernel):
-    """`problem.KERNEL`, with nothing to learn."""
+    """`problem.KERNEL`, without parameters."""
 
     def __init__(self) -> None:
         """Take no parameters, which scikit-learn reads off this signature."""
@@ -36,10 +36,10 @@ class ArcCosine(Kernel):
 
 
 def fit(rows: int) -> Work:
-    """Gram matrix, factor, weights and log evidence: all of it is in `GaussianProcessRegressor.fit`."""
+    """Compute Gram matrix, factor, alpha and log evidence, as `fit` does."""
     task, process = problem.make(rows), _process()
 
-    def work() -> Tell:
+    def work() -> Findings:
         process.fit(task.points, task.targets)
         return lambda: {"means": process.predict(task.new).ravel().tolist()}
 
@@ -51,7 +51,7 @@ def predict(rows: int, new: int) -> Work:
     task = problem.make(rows, new)
     process = _process().fit(task.points, task.targets)
 
-    def work() -> Tell:
+    def work() -> Findings:
         mean, _ = process.predict(task.new, return_std=True)
         return lambda: {"means": mean.ravel().tolist()}
 
@@ -59,7 +59,8 @@ def predict(rows: int, new: int) -> Work:
 
 
 def _process() -> GaussianProcessRegressor:
-    # Without a copy of the training rows, and without an optimizer: the best that can be asked of it.
+    # Without a copy of the training rows, and without an optimizer: the best that can be asked of
+    # it.
     return GaussianProcessRegressor(
         ArcCosine(), alpha=problem.NOISE, optimizer=None, copy_X_train=False
     )

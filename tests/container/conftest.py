@@ -1,4 +1,4 @@
-"""Jobs and endpoints in containers of the real image."""
+"""Fixtures: jobs and endpoints in containers of the image."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from container.engine import ROOT, Container, answers, docker, wait_for
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """Skip without a Docker engine; but where everything has to be tested, that is a failure."""
+    """Skip without a Docker engine; in CI that is a failure."""
     if (
         not shutil.which("docker")
         or subprocess.run(["docker", "version"], capture_output=True, check=False).returncode
@@ -26,8 +26,9 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def image(engine: None) -> str:
-    docker("build", "--tag", "gaussian-processes:tests", str(ROOT))
-    return "gaussian-processes:tests"
+    tag = os.environ.get("TESTS_IMAGE", "gaussian-processes:tests")
+    docker("build", "--tag", tag, str(ROOT))
+    return tag
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +88,7 @@ def job(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
         return folder
 
     yield make
-    # What root wrote in a container may be removed by whoever runs the tests.
+    # The user who runs the tests may then remove what root wrote in a container.
     for folder in made:
         docker(
             "run",

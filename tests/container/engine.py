@@ -1,4 +1,4 @@
-"""Containers, in the words that tests need."""
+"""The Docker engine, containers and their endpoints."""
 
 import subprocess
 import time
@@ -10,12 +10,13 @@ import requests
 
 # The repository: what the image is built from.
 ROOT = Path(__file__).parents[2]
-# Longer than anything takes here, a build without a cache included: what hangs must not hang the whole run.
+# Longer than anything takes here, a build without a cache included: what hangs must not hang the
+# whole run.
 PATIENCE_SECONDS = 600
 
 
 def docker(*words: str) -> str:
-    """What a docker command that succeeds prints, stderr among it."""
+    """Run a docker command that has to succeed; return its stdout and stderr."""
     done = subprocess.run(
         ["docker", *words],
         stdout=subprocess.PIPE,
@@ -36,7 +37,7 @@ def wait_for(condition: Callable[[], bool], otherwise: Callable[[], str]) -> Non
 
 
 def answers(url: str) -> bool:
-    """Whether a model is served there."""
+    """Return whether a model is served at an address."""
     try:
         return requests.get(f"{url}/ping", timeout=2).status_code == 200
     except requests.RequestException:
@@ -53,30 +54,31 @@ class Container:
         return docker("logs", self.name)
 
     def status(self) -> int:
-        """Exit code, once it has ended."""
+        """Wait for its end, and return the exit code."""
         return int(docker("wait", self.name))
 
     def stop(self, seconds: int) -> tuple[int, float]:
-        """Exit code after SIGTERM (137 if SIGKILL had to follow after `seconds`), and the seconds it took."""
+        """Send SIGTERM; return the exit code (137 if SIGKILL had to follow) and the seconds."""
         begin = time.monotonic()
         docker("stop", "--time", str(seconds), self.name)
         return self.status(), time.monotonic() - begin
 
     def python(self, program: str) -> str:
-        """What a Python program prints in it."""
+        """Run a Python program in it, and return what it prints."""
         return docker("exec", self.name, "python", "-c", program)
 
     def processes(self) -> list[tuple[int, int, str]]:
-        """Process, parent and command line of all that runs in it."""
+        """Return process, parent and command line of every process in it."""
         program = (
             "import pathlib\n"
             "for folder in pathlib.Path('/proc').glob('[0-9]*'):\n"
             "    parent = (folder / 'stat').read_text().rpartition(')')[2].split()[1]\n"
-            "    print(folder.name, parent, *(folder / 'cmdline').read_text().replace('\\0', ' ').split())\n"
+            "    command = (folder / 'cmdline').read_text().replace('\\0', ' ').split()\n"
+            "    print(folder.name, parent, *command)\n"
         )
         fields = [line.split(" ", 2) for line in self.python(program).splitlines()]
         return [(int(process), int(parent), command) for process, parent, command in fields]
 
     def url(self, port: int = 8080) -> str:
-        """Where what it publishes of `port` is found on this machine."""
+        """Return the address on this machine at which `port` is published."""
         return f"http://{docker('port', self.name, f'{port}/tcp').splitlines()[0]}"

@@ -11,7 +11,7 @@ def table(rows: int, seed: int) -> np.ndarray:
 
 
 def predictions(train: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """E[y(x*)] = v(x*)ᵀ M⁻¹ y for the post's q = 0, l = 2, noise = 0.1: k(t) = 1 − arccos(t)/π, three times."""
+    """E[y(x*)] = v(x*)ᵀ M⁻¹ y for q = 0, l = 2, noise = 0.1: k(t) = 1 − arccos(t)/π, thrice."""
     gram = np.array([[kernel(a, b) for b in train[:, 1:]] for a in train[:, 1:]])
     weights = np.linalg.inv(gram + 0.1 * np.eye(len(train))) @ train[:, 0]
     return np.array([[kernel(a, b) for b in train[:, 1:]] for a in x]) @ weights

@@ -1,4 +1,4 @@
-"""Does `build_and_push.sh` push what SageMaker accepts, with the real clients, to a real registry?"""
+"""`build_and_push.sh` with the real clients and a real registry."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ ALL_MANIFESTS = [
 
 @pytest.fixture(scope="module")
 def registry(engine: None) -> Iterator[str]:
-    """Debian's docker-registry, on a port of this machine: an engine trusts 127.0.0.1 without TLS."""
+    """Start Debian's docker-registry on 127.0.0.1, which an engine trusts without TLS."""
     image = "gaussian-processes:tests-registry"
     docker("build", "--tag", image, str(Path(__file__).parent / "registry"))
     container = Container(docker("run", "--detach", "--publish", "127.0.0.1::5000", image))
@@ -190,7 +190,8 @@ def test_a_dry_run_prints_the_commands_for_another_region_and_platform(checkout)
         "aws ecr create-repository --region cn-north-1 --repository-name gpsagemaker",
         "aws ecr get-login-password --region cn-north-1 | "
         "docker login --username AWS --password-stdin ACCOUNT.dkr.ecr.cn-north-1.amazonaws.com.cn",
-        f"docker buildx build --platform linux/arm64 --provenance=false --sbom=false --output type=docker {tags} .",
+        "docker buildx build --platform linux/arm64 --provenance=false --sbom=false"
+        f" --output type=docker {tags} .",
         f"docker push {repository}:{commit(checkout)[:12]}",
         f"docker push {repository}:latest",
     ]

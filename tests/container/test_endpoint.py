@@ -1,13 +1,12 @@
-"""Does the image serve as SageMaker runs it?"""
+"""An endpoint of the image, as SageMaker runs it."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import requests
 from container import post
-from container.engine import docker
+from container.engine import Container, docker, wait_for
 
 ASK_FOR_BOTH = {"Content-Type": "text/csv", "X-Amzn-SageMaker-Custom-Attributes": "output=mean,std"}
 
@@ -19,6 +18,13 @@ def csv(x: np.ndarray) -> str:
 def numbers(answer: requests.Response) -> np.ndarray:
     assert answer.status_code == 200, answer.text
     return np.array([line.split(",") for line in answer.text.splitlines()], dtype=float)
+
+
+def queued(container: Container) -> float:
+    """Return how many predictions an endpoint has begun, or has waiting."""
+    metrics = requests.get(f"{container.url()}/metrics", timeout=5).text.splitlines()
+    values = [line.split()[-1] for line in metrics if line.startswith("gaussian_processes_queue")]
+    return sum(map(float, values))
 
 
 def test_predictions_are_those_of_the_training_job(trained, model, serve):
@@ -54,7 +60,7 @@ for attempt in range(600):
     assert container.python(ping) == "200"
 
 
-def test_an_endpoint_listens_where_it_is_told(model, serve):
+def test_an_endpoint_listens_on_the_port_that_it_is_given(model, serve):
     container = serve(model, "--env", "SAGEMAKER_BIND_TO_PORT=7777", port=7777)
 
     assert requests.get(f"{container.url(7777)}/ping", timeout=2).status_code == 200
@@ -103,13 +109,14 @@ def test_sigterm_answers_the_requests_in_flight(job, train, serve):
     folder = job({"q": "1", "noise": "0.1", "bias": "1"}, train=post.table(3_000, seed=4))
     train(folder)
     container = serve(folder / "model")
-    # Each deviation is a triangular solve of 3,000 rows: together seconds of work, of the 20 that a request is given.
+    # Each deviation is a triangular solve of 3,000 rows: together seconds of work, of the 20 that
+    # a request is given.
     rows = 20_000
 
     with ThreadPoolExecutor() as pool:
         body, url = csv(post.table(rows, seed=5)[:, 1:]), f"{container.url()}/invocations"
         answer = pool.submit(requests.post, url, body, headers=ASK_FOR_BOTH, timeout=60)
-        time.sleep(0.5)  # the request has arrived, and is not yet answered
+        wait_for(lambda: queued(container) > 0, container.log)
         assert not answer.done()
         status, seconds = container.stop(seconds=30)
 

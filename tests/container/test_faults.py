@@ -1,4 +1,4 @@
-"""Does an endpoint outlive what is done to it?"""
+"""An endpoint under faults: overload, slow and idle clients, killed processes."""
 
 import gzip
 import json
@@ -22,8 +22,8 @@ from container.engine import Container, docker, wait_for
 CSV = {"Content-Type": "text/csv"}
 ROW = "0.5,-1.5\n"
 CLIENTS = 8
-# What the processes' memory may grow by while some thousand requests are answered: allocators keep what they had once, and
-# one kilobyte lost with each request would be more.
+# What the processes' memory may grow by while some thousand requests are answered: allocators
+# keep what they had once, and one kilobyte lost with each request would be more.
 GROWTH_BYTES = 4_000_000
 
 needs_two_cores = pytest.mark.skipif(
@@ -32,7 +32,7 @@ needs_two_cores = pytest.mark.skipif(
 
 
 class Load:
-    """Clients that send one request after the other, each on a connection of its own, and what became of these.
+    """Clients that send one request after the other, each on its own connection, and the results.
 
     An outcome is a status, or the name of what a client met instead of one.
     """
@@ -91,8 +91,9 @@ def workers(container: Container) -> list[int]:
 
 
 def inside(container: Container) -> str:
-    """Where the container itself listens, with no proxy between that would accept what the endpoint refuses."""
-    return f"http://{docker('inspect', '--format', '{{.NetworkSettings.IPAddress}}', container.name)}:8080"
+    """Return the container's own address: a proxy would accept what the endpoint refuses."""
+    address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container.name)
+    return f"http://{address}:8080"
 
 
 def connect(url: str) -> socket.socket:
@@ -142,8 +143,8 @@ def test_sigterm_under_load_drops_no_request(model, serve):
 
     assert status == 0, container.log()
     assert seconds < 10
-    # From then on nobody is let in, and everybody who was has an answer. Who stands in the kernel's queue, not yet let in, when
-    # the door is shut finds the connection reset.
+    # From then on nobody is let in, and everybody who was has an answer. Who stands in the
+    # kernel's queue, not yet let in, when the door is shut finds the connection reset.
     assert {200, "refused"} <= set(clients.outcomes) <= {200, "refused", "reset by peer"}, (
         clients.outcomes
     )
@@ -219,12 +220,13 @@ def test_a_body_without_an_end_is_cut_off_at_the_limit(model, serve):
     assert sent < 20 * 2**20
 
 
-def test_slow_clients_hold_up_nobody_else(endpoint):
+def test_slow_clients_delay_no_other_request(endpoint):
     with ExitStack() as stack:
         slow = [stack.enter_context(connect(endpoint)) for _ in range(100)]
         for client in slow:
             client.sendall(
-                b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 9\r\n\r\n0.5,"
+                b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+                b"Content-Length: 9\r\n\r\n0.5,"
             )
         pings = [ping_seconds(endpoint) for _ in range(20)]
         others = [post(endpoint).status_code for _ in range(20)]
@@ -237,7 +239,7 @@ def test_slow_clients_hold_up_nobody_else(endpoint):
     assert set(late) == {b"HTTP/1.1 200"}
 
 
-def test_a_thousand_idle_connections_hold_up_nobody(endpoint):
+def test_a_thousand_idle_connections_delay_no_request(endpoint):
     least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, min(4_096, most)), most))
 
@@ -318,7 +320,8 @@ def memory(container: Container) -> int:
         "import pathlib\n"
         "files = [folder / 'smaps_rollup' for folder in pathlib.Path('/proc').glob('[0-9]*')]\n"
         "names = [file.with_name('cmdline').read_text() for file in files]\n"
-        "kept = [file for file, name in zip(files, names) if 'nginx' in name or 'gunicorn' in name]\n"
+        "kept = [file for file, name in zip(files, names)"
+        " if 'nginx' in name or 'gunicorn' in name]\n"
         "lines = [line for file in kept for line in file.read_text().splitlines()]\n"
         "print(sum(int(line.split()[1]) for line in lines if line.startswith('Pss:')))\n"
     )
@@ -326,7 +329,8 @@ def memory(container: Container) -> int:
 
 
 def test_memory_stays_flat_over_requests_good_and_bad(model, serve):
-    # One worker: of two, one may have its first predictions, and its threads their first memory, long after the other.
+    # One worker: of two, one may have its first predictions, and its threads their first memory,
+    # long after the other.
     container = serve(model, "--env", "MODEL_SERVER_WORKERS=1")
     url = f"{container.url()}/invocations"
     table = "".join(

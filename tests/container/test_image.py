@@ -1,15 +1,16 @@
-"""Is the image what was promised, and no more?"""
+"""The image: its labels, commands, content and size."""
 
 import json
 
 import pytest
 from container.engine import docker
 
-# 299 MB when this was written, of which 81 are Debian's; the rest is room for Debian's and the wheels' own growth.
+# 299 MB when this was written, of which 81 are Debian's; the rest is room for Debian's and the
+# wheels' own growth.
 LARGEST_BYTES = 320_000_000
 
 
-def test_the_image_promises_to_listen_where_it_is_told(image):
+def test_the_image_promises_to_listen_on_the_port_that_it_is_given(image):
     labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
 
     assert labels["com.amazonaws.sagemaker.capabilities.accept-bind-to-port"] == "true"
@@ -56,8 +57,9 @@ def test_what_serving_imports_has_its_bytecode(image):
     program = """
 import os, sys
 import gaussian_processes.serving.main, gaussian_processes.serving.worker, gunicorn.app.wsgiapp
-files = [module.__spec__.cached for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
-print([file for file in files if file and file.startswith("/opt/program") and not os.path.exists(file)])
+specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+files = [spec.cached for spec in specs if spec and spec.cached]
+print([file for file in files if file.startswith("/opt/program") and not os.path.exists(file)])
 """
 
     assert docker("run", "--rm", image, "python", "-c", program) == "[]"

@@ -1,4 +1,4 @@
-"""Do the scripts of local_test do what its README says, and leave nothing behind?"""
+"""The scripts of local_test/, as its README describes them."""
 
 import os
 import shutil
@@ -140,7 +140,8 @@ def check_demo(said: str) -> None:
         line.split(",") for line in (SAMPLE / "validation/diabetes.csv").read_text().splitlines()
     ]
     assert [measured for *_, measured in rows] == [float(row[0]) for row in validation[:6]]
-    # The targets run from 25 to 346: predictions stay among them, and no model of these data is sure to 20.
+    # The targets run from 25 to 346: predictions stay among them, and no model of these data is
+    # sure to 20.
     assert all(25 < mean < 346 and 20 < deviation < 100 for mean, deviation, _ in rows)
 
 

@@ -1,4 +1,4 @@
-"""Does the image learn from the tables that people have?"""
+"""Training on the tables that people have: headers, categories, classes."""
 
 import io
 import json

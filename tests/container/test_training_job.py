@@ -1,4 +1,4 @@
-"""Does the image train as SageMaker runs it?"""
+"""A training job of the image, as SageMaker runs it."""
 
 import re
 
@@ -15,7 +15,8 @@ def test_the_posts_job_prints_what_its_regex_finds(post_job, train):
 
     assert container.status() == 0, container.log()
     (found,) = re.findall("validation:RMSE=(.*?);", container.log())
-    # Oracle: the predictions that were left in the output, and the measured values that they are for.
+    # Oracle: the predictions that were left in the output, and the measured values that they are
+    # for.
     left = np.genfromtxt(
         folder / "output/data/validation_predictions.csv", delimiter=",", names=True
     )

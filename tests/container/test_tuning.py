@@ -1,4 +1,4 @@
-"""Does a search run its training jobs in containers of the image, and serve the best?"""
+"""A search over training jobs in containers of the image, and the best model served."""
 
 import json
 import os
@@ -175,8 +175,10 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
 
 @pytest.fixture
 def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
-    """The loopback SageMaker, whose training jobs and endpoints are containers of the image, and moto's S3."""
-    monkeypatch.setitem(__main__.BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5))
+    """Start the loopback SageMaker, whose jobs and endpoints are containers, and moto's S3."""
+    monkeypatch.setitem(
+        __main__.BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5)
+    )
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
     service = Service(tmp_path / "sagemaker", DockerContainers, lambda model: serve(model).url())
     server = Server(service)
@@ -194,7 +196,7 @@ def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
 
 
 def test_sagemaker_trains_and_serves_the_image(job_file, sagemaker, tmp_path, monkeypatch, capsys):
-    """The post's story: data in S3, training jobs of the image, a table, and the best model behind an endpoint."""
+    """Data in S3, training jobs of the image, a table, and the best model behind an endpoint."""
     monkeypatch.chdir(tmp_path)
     asked = json.loads(job_file.read_text())
     definition = asked["TrainingJobDefinition"]
