@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -20,6 +21,12 @@ Levels = tuple[float, ...]
 # Default levels: nine in ten observations, and their ends with the median between them.
 INTERVAL_LEVEL: Levels = (0.9,)
 QUANTILE_LEVELS: Levels = (0.05, 0.5, 0.95)
+# Characters of custom attributes that SageMaker takes.
+MAX_ATTRIBUTES_CHARACTERS = 1024
+SEPARATORS = string.whitespace + ","
+# A key behind a separator, with its equals sign. It begins where a word does, so that no character
+# is looked at twice: a regex that consumes the separators takes quadratic time for a run of them.
+KEY = re.compile(r"(?<=[,\s])[^,\s=]+=", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -125,9 +132,14 @@ def parse_custom_attributes(text: str, model: Model) -> tuple[OutputRequest, ...
     Raises
     ------
     UserError
-        If an output is not one of the model's, or needs a variance that it does not have, or a
-        level is no probability.
+        If the text is longer than SageMaker's limit, an output is not one of the model's or needs a
+        variance that it does not have, or a level is no probability.
     """
+    if len(text) > MAX_ATTRIBUTES_CHARACTERS:
+        raise UserError(
+            f"the custom attributes have {len(text):,} characters;"
+            f" send {MAX_ATTRIBUTES_CHARACTERS:,} at most"
+        )
     return _parse(text, bool(model.schema.classes), model.has_variance)
 
 
@@ -147,14 +159,24 @@ def _names_and_levels(text: str) -> tuple[list[str], dict[str, Levels]]:
     """Names of the requested outputs, and the levels of those that have them."""
     names: list[str] = []
     levels: dict[str, Levels] = {}
-    # A comma separates outputs, and attributes if a name and an equals sign follow.
-    for attribute in re.split(r"[;&]|[,\s]+(?=[^,;&\s=]+=)", text):
+    for attribute in _split_attributes(text):
         key, _, value = (part.strip() for part in attribute.partition("="))
         if key == "output":
             names += [name.strip() for name in value.split(",")]
         elif key in {"interval", "quantiles"}:
             levels[key] = _parse_levels(key, value)
     return names, levels
+
+
+def _split_attributes(text: str) -> Iterator[str]:
+    """Split custom attributes at semicolons and ampersands, and before every ``key=``."""
+    for group in re.split("[;&]", text):
+        start = 0
+        for key in KEY.finditer(group):
+            # A comma separates outputs too; before a key it separates attributes.
+            yield group[start : key.start()].rstrip(SEPARATORS)
+            start = key.start()
+        yield group[start:]
 
 
 def _check_output(name: str, available: Mapping[str, _OutputKind], has_variance: bool) -> None:
@@ -182,7 +204,8 @@ def default_outputs(text: str, model: Model) -> tuple[OutputRequest, ...]:
     """
     names = text.strip() or next(iter(available_outputs(model)))
     first_is_level = "=" in names.partition(",")[0]
-    return parse_custom_attributes(names if first_is_level else f"output={names}", model)
+    attributes = names if first_is_level else f"output={names}"
+    return _parse(attributes, bool(model.schema.classes), model.has_variance)
 
 
 def needs_variance(output_requests: Sequence[OutputRequest], model: Model) -> bool:
