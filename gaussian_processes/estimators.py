@@ -22,8 +22,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from gaussian_processes.data import arrays, dataset
-from gaussian_processes.data.readers import Cells
-from gaussian_processes.data.schema import Schema, normalize_category
+from gaussian_processes.data.cells import Cells, normalize_category
+from gaussian_processes.data.schema import Schema
+from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
@@ -135,7 +136,7 @@ class _GaussianProcess(BaseEstimator):
         table = arrays.table(cells, all_names, "X")
         positions = range(len(columns), len(cells))
         settings = replace(settings, target=tuple(map(table.column_name, positions)))
-        schema = dataset.infer_schema(table, settings)
+        schema = infer_schema(table, SchemaOptions.from_attributes(settings))
         data = replace(dataset.from_table(table, schema), sample_weight=weight[kept])
         _log(data.warnings)
         self._learn(data, schema, settings)

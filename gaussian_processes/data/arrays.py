@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gaussian_processes.data.readers import Cells, Table
-from gaussian_processes.data.readers import _cells as cells_of_series
+from gaussian_processes.data.cells import Cells
+from gaussian_processes.data.frames import series_cells
+from gaussian_processes.data.table import Table
 
 
 def columns(x: Any) -> tuple[Cells, ...]:
@@ -47,7 +48,7 @@ def cells(column: Any) -> Cells:
     series = column if isinstance(column, pd.Series) else pd.Series(column.astype(object))
     if series.dtype == object:
         _check_scalars(series)
-    return cells_of_series(series)
+    return series_cells(series)
 
 
 def table(columns: Sequence[Cells], names: Sequence[str] | None, source: str) -> Table:

@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from gaussian_processes import __version__
 from gaussian_processes.data import dataset, readers
 from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.readers import ReadOptions
 from gaussian_processes.data.schema import Schema
+from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
@@ -105,9 +107,12 @@ def _read_datasets(
         )
     tables = {}
     for name, channel in job.channels.items():
-        tables[name] = readers.read(channel, hyperparameters.header)
+        options = ReadOptions(
+            channel.name, channel.content_type, channel.input_mode, hyperparameters.header
+        )
+        tables[name] = readers.read(channel.folder, options)
         reporting.log_table(name, tables[name])
-    schema = dataset.infer_schema(tables["train"], hyperparameters)
+    schema = infer_schema(tables["train"], SchemaOptions.from_attributes(hyperparameters))
     datasets = {}
     for name, table in tables.items():
         datasets[name] = dataset.from_table(table, schema)

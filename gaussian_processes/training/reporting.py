@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from gaussian_processes.data.dataset import Dataset
-from gaussian_processes.data.readers import Table
 from gaussian_processes.data.schema import Schema
+from gaussian_processes.data.table import Table
 from gaussian_processes.files import atomic_write
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.sagemaker.environment import emit_metric

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from gaussian_processes.data import dataset
-from gaussian_processes.data.readers import Table
-from gaussian_processes.data.schema import UNKNOWN_CATEGORY, normalize_category, parse_number
+from gaussian_processes.data.cells import normalize_category, parse_number
+from gaussian_processes.data.schema import UNKNOWN_CATEGORY
+from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
+from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker.hyperparameters import parse
 
@@ -29,7 +31,7 @@ def table(names=("y", "a", "kind", "w"), name="train/a.csv", **changed):
 
 def taught(rows=None, **hyperparameters):
     rows = table() if rows is None else rows
-    schema = dataset.infer_schema(rows, parse(hyperparameters))
+    schema = infer_schema(rows, SchemaOptions.from_attributes(parse(hyperparameters)))
     return schema, dataset.from_table(rows, schema)
 
 
@@ -118,7 +120,7 @@ def test_words_are_classes_unless_it_is_said_otherwise():
         (
             {"label_size": "4"},
             {},
-            "train/a.csv has 4 column(s), but 4 are targets and a feature at least is needed",
+            "train/a.csv has 4 column(s), but 4 are targets and at least one feature is needed",
         ),
         (
             {},
@@ -144,7 +146,7 @@ def test_words_are_classes_unless_it_is_said_otherwise():
         (
             {"sample_weight": "w"},
             {"w": [1, 0, 2, 3]},
-            "row 2, column 4 (w) of train/a.csv is 0, but weights are positive numbers",
+            "row 2, column 4 (w) of train/a.csv is 0, but sample weights are positive numbers",
         ),
         (
             {"target": "kind", "task": "regression"},
@@ -170,7 +172,7 @@ def test_a_name_is_no_category():
 
     with pytest.raises(
         UserError,
-        match=r"column 2 \(id\) has 1,001 different words, too many for a category .*: name it in ignore",
+        match=r"column 2 \(id\) has 1,001 different values, too many for a category .*: name it in ignore",
     ):
         taught(rows)
 
@@ -200,7 +202,7 @@ def test_a_level_that_training_did_not_have_is_none_and_said_or_an_error():
     assert known.X[:, 1].tolist() == [2, UNKNOWN_CATEGORY, UNKNOWN_CATEGORY, 2]
     assert known.warnings == [
         "row 2, column 3 (kind) of validation/b.csv is 'pink', which training did not have; it and 1 more such cells count as"
-        " none of the levels"
+        " no category"
     ]
 
     schema, _ = taught(handle_unknown="error")
@@ -216,7 +218,7 @@ def test_missing_cells_are_left_to_be_filled_in_and_counted():
 
     assert np.isnan(known.X).sum(axis=0).tolist() == [1, 2, 0]
     assert known.warnings == [
-        "missing cells of train/a.csv are filled in, numbers by the mean, categories by no level: 1 of column 1 (a),"
+        "missing cells of train/a.csv are imputed, numbers by the mean, categories by no category: 1 of column 1 (a),"
         " 2 of column 2 (kind)"
     ]
 

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.schema import Label
+from gaussian_processes.data.cells import Label
 
 Array = NDArray[np.float64]
 # One output of every row: a number, several numbers, a class, or a list of classes or numbers.

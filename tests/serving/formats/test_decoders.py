@@ -143,8 +143,8 @@ FORM = 'the request does not read as {"instances": [[1.5, 2.0], …]}: '
     ("body", "sentence"),
     [
         (
-            b'{"instances": [[1, 2], [3, "4"]]}',
-            'row 2, column 2 of the request is "4", not a finite number; send numbers only',
+            b'{"instances": [[1, 2], [3, "four"]]}',
+            'row 2, column 2 of the request is "four", not a finite number; send numbers only',
         ),
         (
             b'{"instances": [[1, null]]}',
@@ -317,7 +317,7 @@ def test_a_level_that_training_did_not_have_is_none_or_an_error():
         (
             b"age,colour,size,age\n1,red,2,3\n",
             "text/csv",
-            "a column name stands there twice (age, colour, size, age); give every",
+            "the request has a column name twice (age, colour, size, age); give every",
         ),
         (
             b"age,colour,size\n",

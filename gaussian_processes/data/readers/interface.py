@@ -1,0 +1,85 @@
+"""The interface of all readers: a source and options in, the table of one file out."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gaussian_processes.data.table import FileTable
+
+# Errors of reading a damaged gzip file.
+GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
+GZIP_MAGIC = b"\x1f\x8b"
+# Seconds that a FIFO may take to appear: SageMaker makes it about when the container starts. A job
+# that never gets one waits that long, and is paid for it.
+PIPE_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of reading the files of one channel.
+
+    Parameters
+    ----------
+    channel : str
+        Its name, which messages put before the names of files.
+    content_type : str, optional
+        Format of all files; without it, the ending of each file's name tells.
+    input_mode : str
+        In ``Pipe`` mode the rows come through a FIFO, else from a folder.
+    header : bool, optional
+        Whether CSV files begin with the names of their columns; None: found from the cells.
+    pipe_timeout_seconds : float
+        How long the FIFO may take to appear.
+    """
+
+    channel: str
+    content_type: str | None = None
+    input_mode: str = "File"
+    header: bool | None = None
+    pipe_timeout_seconds: float = PIPE_TIMEOUT_SECONDS
+
+
+@dataclass(frozen=True)
+class Source:
+    """Name and content of a file: its path or, of a FIFO, which is read once, its bytes."""
+
+    name: str
+    content: Path | bytes
+
+    @contextmanager
+    def open(self) -> Iterator["gzip.GzipFile | io.BufferedReader[Any]"]:
+        """Open at the start, decompressed; only read forward, which FastFile mode needs."""
+        with self._open_raw() as raw:
+            compressed = raw.peek(2).startswith(GZIP_MAGIC)
+            yield gzip.GzipFile(fileobj=raw) if compressed else raw
+
+    @contextmanager
+    def open_text(self) -> Iterator[io.TextIOWrapper]:
+        """Open as text in UTF-8, without a byte order mark, and with its ends of lines."""
+        with (
+            self.open() as content,
+            io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text,
+        ):
+            yield text
+
+    def read_bytes(self) -> bytes:
+        """Read the content, decompressed."""
+        with self.open() as content:
+            return content.read()
+
+    def _open_raw(self) -> "io.BufferedReader[Any]":
+        if isinstance(self.content, Path):
+            return self.content.open("rb")
+        return io.BufferedReader(io.BytesIO(self.content))
+
+
+class Reader(Protocol):
+    """A reader of one format."""
+
+    def __call__(self, source: Source, options: ReadOptions) -> FileTable:
+        """Read a file; raise a `UserError` that names file and row if it is not of the format."""

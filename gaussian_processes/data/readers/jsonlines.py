@@ -1,0 +1,69 @@
+"""JSON Lines reader: an object, or a list, in every line."""
+
+import json
+import reprlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gaussian_processes.data.cells import json_cells
+from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
+from gaussian_processes.data.table import FileTable
+from gaussian_processes.errors import UserError
+
+# Cells of a row by the names, or else the positions, of their columns.
+Record = dict[Any, float | str | None]
+
+
+def read(source: Source, _: ReadOptions) -> FileTable:
+    """Read the rows of a file; columns that a row lacks are missing there, if they have names."""
+    records: list[Record] = []
+    try:
+        for line in _lines(source):
+            records.append(_parse_record(source.name, len(records) + 1, line))
+    except (ValueError, *GZIP_ERRORS) as error:
+        raise UserError(
+            f"row {len(records) + 1} of {source.name} is not JSON ({error}):"
+            " write one object, or list, a line"
+        ) from error
+    names = tuple(dict.fromkeys(name for record in records for name in record))
+    columns = tuple(json_cells(record.get(name) for record in records) for name in names)
+    if not all(isinstance(name, int) for name in names):
+        return FileTable(tuple(map(str, names)), columns)
+    _check_widths(source.name, records, len(names))
+    return FileTable(None, columns)
+
+
+def _lines(source: Source) -> Iterator[str]:
+    """Lines that are not blank."""
+    with source.open_text() as text:
+        yield from filter(str.strip, text)
+
+
+def _parse_record(file: str, row: int, line: str) -> Record:
+    content = json.loads(line, parse_int=float)
+    if not _is_flat_list(content) and not isinstance(content, dict):
+        raise UserError(
+            f"row {row} of {file} is {reprlib.repr(content)}: write one object, or list, a line"
+        )
+    record = content if isinstance(content, dict) else dict(enumerate(content))
+    for name, cell in record.items():
+        if isinstance(cell, dict | list):
+            raise UserError(
+                f"row {row} of {file} has {reprlib.repr(cell)} under {name}, but a cell is one"
+                " number or string: write one number or string a column"
+            )
+    return record
+
+
+def _is_flat_list(content: object) -> bool:
+    return isinstance(content, list) and not any(isinstance(cell, dict | list) for cell in content)
+
+
+def _check_widths(file: str, records: Sequence[Record], width: int) -> None:
+    """Refuse a list of fewer cells than others have."""
+    for row, record in enumerate(records, 1):
+        if len(record) != width:
+            raise UserError(
+                f"row {row} of {file} has {len(record)} column(s), but others have {width}:"
+                " correct or remove it"
+            )

@@ -1,0 +1,39 @@
+"""Parquet reader, for files and for the bodies of requests."""
+
+import io
+
+import pandas as pd
+
+from gaussian_processes.data.frames import frame_columns
+from gaussian_processes.data.readers.interface import ReadOptions, Source
+from gaussian_processes.data.table import FileTable
+from gaussian_processes.errors import UserError
+
+
+def read(source: Source, _: ReadOptions) -> FileTable:
+    """Read the columns of a Parquet file."""
+    content = source.content if isinstance(source.content, bytes) else source.content.read_bytes()
+    return parse(content, source.name)
+
+
+def parse(content: bytes, name: str) -> FileTable:
+    """Parse the columns of Parquet from bytes, which messages give the name `name`.
+
+    Raises
+    ------
+    UserError
+        If it is not Parquet, or pyarrow, which reads it, is not installed.
+    """
+    try:
+        frame = pd.read_parquet(io.BytesIO(content))
+    except ImportError as error:
+        raise UserError(
+            f"{name} is Parquet, which this installation can't read: build the image with"
+            " --build-arg PARQUET=true (pip install 'gaussian-processes[parquet]'), or write CSV"
+        ) from error
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name} is not Parquet ({reason}): write it again") from error
+    if any(frame.index.names):  # pandas stores a column that it uses as the index apart
+        frame = frame.reset_index()
+    return FileTable(tuple(map(str, frame.columns)), frame_columns(frame))

@@ -1,0 +1,102 @@
+"""Tables: columns of cells, with the names of their columns and the files of their rows."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from gaussian_processes.data.cells import Cells
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """Columns of one file.
+
+    Parameters
+    ----------
+    names : tuple of str, or None
+        Names of the columns, if the file has them.
+    columns : tuple of ndarray of shape (n,)
+    warnings : tuple of str
+        One sentence for every guess that the reader has made.
+    """
+
+    names: tuple[str, ...] | None
+    columns: tuple[Cells, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.columns[0]) if self.columns else 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of numbers or text, of one file or several.
+
+    Parameters
+    ----------
+    names : tuple of str, or None
+        Names of the columns, if the files have them.
+    columns : tuple of ndarray of shape (n,)
+        Of float64, with NaN where a value is missing, or of str, with None.
+    sources : sequence of (str, int)
+        The files of the rows in their order, each with its number of rows.
+    warnings : sequence of str
+        One sentence for each file that was skipped, and for every guess about a header.
+    label_size : int or None
+        How many of the first columns are targets, if the content type says so.
+    """
+
+    names: tuple[str, ...] | None
+    columns: tuple[Cells, ...]
+    sources: Sequence[tuple[str, int]]
+    warnings: Sequence[str] = ()
+    label_size: int | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.columns[0])
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return len(self.columns)
+
+    @property
+    def source_label(self) -> str:
+        """Name of the first file, and how many more there are."""
+        first, *others = (name for name, _ in self.sources)
+        return f"{first} (and {len(others)} more)" if others else first
+
+    def column_name(self, position: int) -> str:
+        """Name of a column or, without one, its position."""
+        return self.names[position] if self.names else str(position)
+
+    def column_label(self, position: int) -> str:
+        """Label of a column in messages: its position, from 1, and its name."""
+        name = f" ({self.names[position]})" if self.names else ""
+        return f"column {position + 1}{name}"
+
+    def locate_row(self, row: int) -> str:
+        """Locate a row in its file, for messages.
+
+        Parameters
+        ----------
+        row : int
+            From 0, over all files. In the message it counts from 1, without header and blank lines.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Table(None, (np.zeros(3),), [("train/a.csv", 2), ("train/b.csv", 1)]).locate_row(2)
+        'row 1 of train/b.csv'
+        """
+        ends = list(accumulate(rows for _, rows in self.sources))
+        name, rows = self.sources[file := bisect_right(ends, row)]
+        return f"row {row - ends[file] + rows + 1} of {name}"
+
+    def locate_cell(self, row: int, position: int) -> str:
+        """Locate a cell by row, column and file, for messages."""
+        row_label, _, file = self.locate_row(row).partition(" of ")
+        return f"{row_label}, {self.column_label(position)} of {file}"

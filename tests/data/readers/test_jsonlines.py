@@ -1,0 +1,23 @@
+"""Columns of JSON Lines."""
+
+import pytest
+from channel_files import fill, read
+
+from gaussian_processes.errors import UserError
+
+
+def test_numbers_in_quotes_are_numbers_and_booleans_text(folder):
+    fill(folder, {"a.jsonl": b'{"y": "1.5", "x": true}\n{"y": "2", "x": null}\n'})
+
+    y, x = read(folder).columns
+    assert y.tolist() == [1.5, 2]
+    assert x.tolist() == ["True", None]
+
+
+def test_a_json_document_of_one_list_is_refused_with_the_remedy(folder):
+    fill(folder, {"a.json": b'[{"y": 1}, {"y": 2}]'})
+
+    with pytest.raises(
+        UserError, match=r"row 1 of train/a\.json is \[.*\]: write one object, or list, a line"
+    ):
+        read(folder)

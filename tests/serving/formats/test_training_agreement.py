@@ -1,0 +1,110 @@
+"""A cell means the same in a training file and in a request."""
+
+import csv
+import io
+import json
+import math
+
+import pytest
+from odd_cells import MISSING, ODD_CELLS, REFUSED
+
+from gaussian_processes.data import dataset, readers
+from gaussian_processes.data.readers import ReadOptions
+from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Column, Schema
+from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
+from gaussian_processes.errors import UserError
+from gaussian_processes.serving.formats import decoders
+
+IDS = list(map(ascii, ODD_CELLS))
+NUMBERS = Schema(True, 3, (Column("z", 1), Column("x", 2)), (Column("y", 0),))
+
+
+def csv_text(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def json_text(rows):
+    return json.dumps({"instances": rows}).encode()
+
+
+def json_lines_text(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def read_training_file(folder, name, content, **options):
+    (folder / name).write_bytes(content)
+    table = readers.read(folder, ReadOptions("train"))
+    schema = infer_schema(table, SchemaOptions(**options))
+    return schema, dataset.from_table(table, schema).X
+
+
+def outcome(read, missing):
+    """Number that stands for the odd cell, or what it is taken for."""
+    try:
+        value = float(read()[1, 1])
+    except UserError:
+        return REFUSED
+    if math.isnan(value):
+        assert missing == "mean"
+        return MISSING
+    return repr(value)
+
+
+@pytest.mark.parametrize("missing", ["mean", "error"])
+@pytest.mark.parametrize(("cell", "expected"), ODD_CELLS.items(), ids=IDS)
+def test_an_odd_cell_among_numbers_is_the_same_in_training_and_in_every_request(
+    tmp_path, cell, expected, missing
+):
+    expected = expected if isinstance(expected, str) else repr(expected)
+    expected = REFUSED if (expected, missing) == (MISSING, "error") else expected
+    rows = [["5", "2"], ["6", cell], ["7", "4"]]
+    train = csv_text([["y", "z", "x"], *(["1", *row] for row in rows)])
+    objects = json_lines_text(
+        {"y": y, "z": float(z), "x": x} for y, (z, x) in zip([1, 2, 3], rows, strict=True)
+    )
+    schema = Schema(True, 3, NUMBERS.features, NUMBERS.targets, missing=missing)
+    other = tmp_path / "lines"
+    other.mkdir()
+
+    outcomes = {
+        "training CSV": outcome(
+            lambda: read_training_file(tmp_path, "a.csv", train, missing=missing)[1], missing
+        ),
+        "training JSON Lines": outcome(
+            lambda: read_training_file(other, "a.jsonl", objects, missing=missing)[1], missing
+        ),
+        "CSV": outcome(lambda: decoders.decode(csv_text(rows), "text/csv", schema), missing),
+        "JSON": outcome(
+            lambda: decoders.decode(json_text(rows), "application/json", schema), missing
+        ),
+        "JSON Lines": outcome(
+            lambda: decoders.decode(json_lines_text(rows), "application/jsonlines", schema), missing
+        ),
+    }
+
+    assert outcomes == dict.fromkeys(outcomes, expected)
+
+
+@pytest.mark.parametrize("cell", ODD_CELLS, ids=IDS)
+def test_an_odd_cell_among_categories_is_the_same_in_training_and_in_every_request(tmp_path, cell):
+    rows = [["5", "red"], ["6", cell], ["7", "green"]]
+    train = csv_text([["y", "z", "x"], *(["1", *row] for row in rows)])
+    options = {"missing": "mean", "categories": ("x",)}
+    if any(ord(character) < 32 and character not in "\t\n\v\f\r" for character in cell):
+        with pytest.raises(UserError, match="control characters"):
+            read_training_file(tmp_path, "a.csv", train, **options)
+        return
+
+    schema, features = read_training_file(tmp_path, "a.csv", train, **options)
+
+    trained = repr(features[:, 1].tolist())
+    assert UNKNOWN_CATEGORY not in features[:, 1]
+    for content_type, write in (
+        ("text/csv", csv_text),
+        ("application/json", json_text),
+        ("application/jsonlines", json_lines_text),
+    ):
+        sent = [[float(z), x] for z, x in rows]
+        assert repr(decoders.decode(write(sent), content_type, schema)[:, 1].tolist()) == trained
