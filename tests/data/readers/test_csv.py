@@ -7,15 +7,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import pytest
-from channel_files import TABLES, fill, numbers, read
+from channel_files import TABLES, csv_lines, fill, numbers, read
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gaussian_processes.errors import UserError
-
-
-def with_python(values):
-    return "".join(",".join(map(repr, row)) + "\n" for row in values.tolist())
 
 
 def with_pandas(values):
@@ -42,7 +38,7 @@ def refusal(folder, content):
     return str(refused.value)
 
 
-@given(TABLES, st.sampled_from([with_python, with_pandas, with_seventeen_digits, in_quotes]))
+@given(TABLES, st.sampled_from([csv_lines, with_pandas, with_seventeen_digits, in_quotes]))
 def test_every_bit_of_a_written_table_is_read_back(values, written):
     with TemporaryDirectory() as folder:
         (Path(folder) / "a.csv").write_bytes(written(values).encode())

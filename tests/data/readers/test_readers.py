@@ -5,17 +5,17 @@ import io
 import json
 import os
 import threading
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
-from channel_files import TABLES, fill, numbers, read
+from channel_files import TABLES, csv_lines, fill, numbers, read
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaussian_processes.data import readers
 from gaussian_processes.errors import UserError
 
 
@@ -273,16 +273,16 @@ def test_files_of_different_widths_are_refused_with_their_names(folder):
         read(folder)
 
 
-def test_a_pipe_that_appears_late_is_read_to_its_end(tmp_path):
+def test_a_pipe_that_appears_late_is_read_to_its_end(tmp_path, monkeypatch):
     values = np.random.default_rng(3).normal(size=(5_000, 4))  # more than a pipe holds at once
+    fifo, content = tmp_path / "train_0", gzip.compress(csv_lines(values).encode())
+    writer = threading.Thread(target=fifo.write_bytes, args=[content])
 
-    def sagemaker():
-        time.sleep(0.2)
-        os.mkfifo(tmp_path / "train_0")
-        (tmp_path / "train_0").write_bytes(gzip.compress(with_python(values).encode()))
+    def appear(_):
+        os.mkfifo(fifo)
+        writer.start()
 
-    writer = threading.Thread(target=sagemaker)
-    writer.start()
+    monkeypatch.setattr(readers.time, "sleep", appear)
     table = read(tmp_path / "train", content_type="text/csv", input_mode="Pipe")
     writer.join()
 
