@@ -22,9 +22,10 @@ MISSING_MARKERS = frozenset(
     {"", "NA", "N/A", "null", "NULL", "None"}
     | {"".join(letters) for letters in product(("", "+", "-"), "nN", "aA", "nN")}
 )
-# Python's own float() would also take "1_000" and the digits of other scripts.
+# Python's own float() would also take "1_000" and the digits of other scripts. No two parts of it
+# match the same digits, so that a long cell takes no more than linear time.
 NUMBER_PATTERN = re.compile(
-    r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE
+    r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE
 )
 # No text holds them, but every binary file does: control characters other than white space.
 CONTROL_CHARACTERS = re.compile(r"[\0-\x08\x0e-\x1f]")

@@ -41,6 +41,10 @@ def test_a_cell_is_a_number_or_not(cell, value):
     assert parse_number(cell) == value
 
 
+def test_a_cell_of_a_million_digits_and_a_letter_is_refused_at_once():
+    assert parse_number("1" * 1_000_000 + "x") is None
+
+
 @pytest.mark.parametrize(
     ("cell", "category"),
     [("01", "1"), (1.0, "1"), ("1.50", "1.5"), (" red ", "red"), ("1e400", "1e400")],
