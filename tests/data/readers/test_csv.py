@@ -11,6 +11,7 @@ from channel_files import TABLES, csv_lines, fill, numbers, read
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaussian_processes.data.readers.csv import is_header, is_row_index
 from gaussian_processes.errors import UserError
 
 
@@ -120,11 +121,11 @@ def test_a_damaged_file_is_refused_with_file_and_row(folder, content, sentence):
     assert refusal(folder, content).startswith(sentence)
 
 
-@pytest.mark.parametrize("word", ["four", "1_000", "٣", "--1", "1 2", "0x10"])
-def test_a_column_with_a_cell_of_text_is_text(folder, word):
-    fill(folder, {"a.csv": f"1,2\n3,{word}\n".encode()})
+@pytest.mark.parametrize("cell", ["four", "1_000", "٣", "--1", "1 2", "0x10"])
+def test_a_column_with_a_cell_of_text_is_text(folder, cell):
+    fill(folder, {"a.csv": f"1,2\n3,{cell}\n".encode()})
 
-    assert read(folder).columns[1].tolist() == ["2", word]
+    assert read(folder).columns[1].tolist() == ["2", cell]
 
 
 def test_booleans_are_text_as_they_are_written(folder):
@@ -141,8 +142,8 @@ def test_booleans_are_text_as_they_are_written(folder):
 def test_markers_of_missing_values_are_missing_in_text_and_in_numbers(folder, cell):
     fill(folder, {"a.csv": f"1,a,2\n3,{cell},{cell}\n".encode()})
 
-    _, words, values = read(folder).columns
-    assert words.tolist() == ["a", None]
+    _, text, values = read(folder).columns
+    assert text.tolist() == ["a", None]
     np.testing.assert_array_equal(values, [2, np.nan])
 
 
@@ -201,7 +202,8 @@ def test_an_index_that_pandas_wrote_is_refused(folder):
 
     with pytest.raises(
         UserError,
-        match=r"column 1 of train/a\.csv has no name and counts the rows, .* write the file with index=False",
+        match=r"column 1 of train/a\.csv has no name and counts the rows, .* write the file"
+        " with index=False",
     ):
         read(folder)
 
@@ -209,3 +211,41 @@ def test_an_index_that_pandas_wrote_is_refused(folder):
 def test_rows_are_counted_below_the_header(folder):
     for content in (b"y,x\n1,2\n3\n", b"y,x\n1,2\n3,4,5\n"):
         assert refusal(folder, content).startswith("row 2 of train/a.csv has ")
+
+
+NUMBERS, TEXT = np.array([1.0, 2.0]), np.array(["a", "b"], object)
+EMPTY = np.array([np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("first_row", "columns", "expected"),
+    [
+        (["y", "x"], [NUMBERS, NUMBERS], True),
+        (["y", "7"], [NUMBERS, NUMBERS], True),
+        (["y", "x"], [TEXT, NUMBERS], True),
+        (["1", "a"], [NUMBERS, TEXT], False),
+        (["a", "b"], [TEXT, TEXT], False),
+        (["a", "b"], [EMPTY, EMPTY], False),
+        (["", "x"], [NUMBERS, NUMBERS], True),
+        (["", "2"], [NUMBERS, NUMBERS], False),
+        (["a", "b"], [], True),
+        (["a", "1"], [], False),
+        (["a"], [], False),
+    ],
+)
+def test_a_header_has_text_above_numbers_or_is_text_alone(first_row, columns, expected):
+    assert is_header(first_row, columns) == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([0.0, 1, 2], True),
+        ([1.0, 2, 3], True),
+        ([1.0, 2, 4], False),
+        ([2.0, 3, 4], False),
+        ([0.0], False),
+    ],
+)
+def test_a_row_index_counts_from_zero_or_one(cells, expected):
+    assert is_row_index(np.array(cells)) == expected

@@ -146,7 +146,8 @@ def test_files_that_name_their_columns_otherwise_are_refused(folder):
 
     with pytest.raises(
         UserError,
-        match=r"train/b\.csv names its columns y, z, but train/a\.csv names its columns y, x: give all",
+        match=r"train/b\.csv names its columns y, z, but train/a\.csv names its columns y, x:"
+        " give all",
     ):
         read(folder)
 
@@ -247,7 +248,8 @@ def test_the_content_type_takes_precedence_over_the_ending(folder):
         (
             "a.jsonl",
             b'{"y": [1]}\n',
-            "row 1 of train/a.jsonl has [1.0] under y, but a cell is one number or string: write one number",
+            "row 1 of train/a.jsonl has [1.0] under y, but a cell is one number or string:"
+            " write one number",
         ),
         ("a.npy", b"no array", "train/a.npy is not an array ("),
         ("a.parquet", b"PAR1 no table", "train/a.parquet is not Parquet ("),
@@ -304,6 +306,7 @@ def test_a_wrong_row_of_a_pipe_is_located_though_a_pipe_is_read_once(tmp_path):
 def test_a_pipe_that_never_appears_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(
         UserError,
-        match="train_0 did not appear within 0 seconds: start the job again, or use File or FastFile",
+        match="train_0 did not appear within 0 seconds: start the job again, or use File or"
+        " FastFile",
     ):
         read(tmp_path / "train", input_mode="Pipe", pipe_timeout_seconds=0)
