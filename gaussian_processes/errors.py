@@ -2,11 +2,15 @@
 
 
 class UserError(Exception):
-    """A sentence for the person who started the job or sent the request: the value, the rule, the remedy.
+    """An error that the person who started the job or sent the request can correct.
 
-    It becomes the failure file's text with exit code 1, or the body of an HTTP 400. Anything else that is raised is a bug.
+    Its message is one sentence: the value, the rule, the remedy. It becomes the failure file's text
+    with exit code 1, or the body of an HTTP 400. Anything else that is raised is a bug.
     """
 
 
 class BackendBusyError(Exception):
-    """The place can't take or tell anything just now, and will later: throttled, out of reach, or full."""
+    """A backend that can't take or report anything just now: throttled, out of reach, or full.
+
+    It will later, so the caller tries again.
+    """

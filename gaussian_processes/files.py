@@ -1,9 +1,11 @@
-"""Atomic writes, memory-mapped arrays, and sizes in words."""
+"""Atomic writes, memory-mapped arrays, and sizes as text."""
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -11,45 +13,113 @@ from numpy.typing import DTypeLike
 
 from gaussian_processes.errors import UserError
 
+# Bytes that are written at a time where a file's room can't be allocated: enough to keep a disk
+# busy.
+BLOCK_BYTES = 1 << 20
 
-def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` write a file under a temporary name, then give it its own: never a part of it.
 
-    An error of the disk is raised with the file's name, which Python leaves out while writing.
+def atomic_write(path: Path, write: Callable[[Path], object], sync: bool = True) -> None:
+    """Write a file under a temporary name, then rename it: a reader sees all of it or nothing.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made if it is missing. A file of that name is replaced.
+    write : callable
+        Writes the file whose path it is given. If it raises, nothing is left behind.
+    sync : bool
+        Whether the content must have reached the disk before the name does, so that a loss of power
+        leaves no empty file. It takes as long as the disk takes to write.
+
+    Raises
+    ------
+    OSError
+        With the name of `path`: Python gives no name while writing, or the temporary one.
+
+    Notes
+    -----
+    Temporary names are unique: of several writers of one file the last to finish wins, whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         write(temporary)
-    except OSError as error:
-        if error.filename is None:
+        if sync:
+            _sync(temporary)
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in {None, str(temporary)}:
             error.filename = str(path)
         raise
-    temporary.replace(path)
+    if sync:
+        # Some network file systems can't sync a folder; the rename is atomic there all the same.
+        with suppress(OSError):
+            _sync(path.parent)
 
 
 def create_memmap(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """Make an array of zeros in a .npy file, mapped into memory.
+    """Create an array of zeros in a ``.npy`` file, mapped into memory.
+
+    Parameters
+    ----------
+    path : Path
+    dtype : data type
+    shape : tuple of int
+
+    Returns
+    -------
+    memmap of that shape
+        What is written into it is written into the file.
 
     Raises
     ------
     UserError
-        If the disk is full. Its room is taken at once: a file that grows as it is written kills the
-        process there.
+        If the disk is full. The file's room is allocated at once: where a mapped file has none, the
+        first write to it kills the process.
     """
-    file: np.memmap[Any, Any] = open_memmap(path, "w+", dtype, shape)
+    array: np.memmap[Any, Any] = open_memmap(path, "w+", dtype, shape)
+    size = path.stat().st_size
     try:
-        with path.open("rb+") as whole:
-            os.posix_fallocate(whole.fileno(), 0, path.stat().st_size)
+        _allocate(path, size)
     except OSError as error:
-        size = format_bytes(path.stat().st_size)
         path.unlink()
         raise UserError(
-            f"{path.parent} has no room for {size} ({error.strerror}); use a larger volume"
+            f"{path.parent} has no room for {format_bytes(size)} ({error.strerror}); use a larger"
+            " volume"
         ) from error
-    return file
+    return array
 
 
 def format_bytes(size: float) -> str:
-    """Return a number of bytes in megabytes or gigabytes."""
+    """Format a number of bytes in megabytes or gigabytes.
+
+    Examples
+    --------
+    >>> format_bytes(1.5e9)
+    '1.5 GB'
+    """
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Allocate the blocks of a file of zeros, which may have holes until then."""
+    with path.open("rb+") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        # macOS has no such call. What the file holds is read, holes as zeros, and written again.
+        for start in range(0, size, BLOCK_BYTES):
+            file.seek(start)
+            block = file.read(BLOCK_BYTES)
+            file.seek(start)
+            file.write(block)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,59 +1,94 @@
-"""What may this process use of the machine it runs on?"""
+"""Cores and memory that this process may use: affinity, control groups, OMP_NUM_THREADS."""
 
 import math
 import os
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+ROOT = Path("/")
 
 
-def available_cpus(cgroup: Path = CGROUP) -> int:
-    """Cores that this process may keep busy: at least 1.
+def available_cpus(root: Path = ROOT) -> int:
+    """Count the cores that this process may keep busy: at least 1.
 
-    The least of the CPU affinity, the control group's quota (``docker run --cpus``, rounded up) and ``OMP_NUM_THREADS``.
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``sys/fs/cgroup``.
+
+    Returns
+    -------
+    int
+        The least of the CPU affinity (of the machine's cores where there is none, as on macOS), the
+        control group's quota (``docker run --cpus``, rounded up) and ``OMP_NUM_THREADS``.
     """
-    limits = [len(os.sched_getaffinity(0)), *_quota(cgroup)]
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdecimal():
-        limits.append(int(wanted))
-    return max(1, min(limits))
+    limits = [_affinity(), _cgroup_cpus(root / "sys/fs/cgroup"), _openmp_threads()]
+    return max(1, min(limit for limit in limits if limit is not None))
 
 
-def available_memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Bytes of memory that this process can still take without being killed.
+def available_memory(root: Path = ROOT) -> int:
+    """Measure the memory that this process can still take without being killed, in bytes.
 
-    The least of what the kernel calls available and what the control group leaves. Page cache counts as free: it gives way.
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``proc/meminfo`` and ``sys/fs/cgroup``.
+
+    Returns
+    -------
+    int
+        The less of what the kernel calls available and what the control group leaves. Page cache
+        counts as free: it gives way. Where there is no ``/proc``, as on macOS, the kernel's part is
+        all of the machine's memory.
     """
-    available = _fields(meminfo)["MemAvailable:"] * 1024  # the file counts in KiB
-    return min([available, *_memory_left(cgroup)])
+    limits = [_system_memory(root / "proc/meminfo"), _cgroup_memory(root / "sys/fs/cgroup")]
+    return min(limit for limit in limits if limit is not None)
 
 
-def _quota(cgroup: Path) -> list[int]:
-    """Whole cores of the CPU quota: none if there is no quota; version 2 of control groups, then version 1."""
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _openmp_threads() -> int | None:
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return int(threads) if threads.isdecimal() else None
+
+
+def _cgroup_cpus(cgroup: Path) -> int | None:
+    """Whole cores of the quota (control groups of version 2, then 1); None if unlimited."""
     words = _words(cgroup / "cpu.max") or [
         *_words(cgroup / "cpu/cpu.cfs_quota_us"),
         *_words(cgroup / "cpu/cpu.cfs_period_us"),
     ]
     if len(words) != 2 or not words[0].isdecimal():  # "max" or -1: no quota
-        return []
-    return [math.ceil(int(words[0]) / int(words[1]))]
+        return None
+    quota, period = map(int, words)
+    return math.ceil(quota / period)
 
 
-def _memory_left(cgroup: Path) -> list[int]:
-    for folder, limit, usage, cache in (
-        (cgroup, "memory.max", "memory.current", "inactive_file"),
-        (
-            cgroup / "memory",
-            "memory.limit_in_bytes",
-            "memory.usage_in_bytes",
-            "total_inactive_file",
-        ),
-    ):
-        words = _words(folder / limit)
-        if words and words[0].isdecimal():
-            used = int(_words(folder / usage)[0]) - _fields(folder / "memory.stat").get(cache, 0)
-            return [int(words[0]) - used]
-    return []
+def _system_memory(meminfo: Path) -> int:
+    available = _fields(meminfo).get("MemAvailable:")
+    if available is None:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return available * 1024  # the file counts in KiB
+
+
+def _cgroup_memory(cgroup: Path) -> int | None:
+    """Bytes that the control group, of version 2 or of version 1, leaves; None if unlimited."""
+    left = _memory_left(cgroup, "memory.max", "memory.current", "inactive_file")
+    if left is not None:
+        return left
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    return _memory_left(cgroup / "memory", *names)
+
+
+def _memory_left(folder: Path, limit: str, usage: str, cache: str) -> int | None:
+    words = _words(folder / limit)
+    if not words or not words[0].isdecimal():
+        return None
+    used = int(_words(folder / usage)[0]) - _fields(folder / "memory.stat").get(cache, 0)
+    return int(words[0]) - used
 
 
 def _words(path: Path) -> list[str]:
@@ -61,6 +96,6 @@ def _words(path: Path) -> list[str]:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Lines of a name and a whole number, as the kernel writes them."""
+    """Parse lines of a name and a whole number, as the kernel writes them."""
     lines = path.read_text().splitlines() if path.is_file() else []
     return {name: int(value) for name, value, *_ in map(str.split, lines)}

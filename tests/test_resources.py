@@ -6,14 +6,15 @@ from gaussian_processes.resources import available_cpus, available_memory
 
 
 @pytest.fixture
-def everything_else_allows_64_cores(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
+def affinity_of_64_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
-def write(folder, **files):
+def fake_root(folder, files):
+    """Write files of a root folder, by their paths in it."""
     for name, text in files.items():
-        path = folder / name.replace("__", "/").replace("_dot_", ".")
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return folder
@@ -29,66 +30,78 @@ def write(folder, **files):
         ("6400000 50000", 64),
     ],
 )
-def test_cores_follow_the_quota_of_the_control_group(
-    tmp_path, everything_else_allows_64_cores, quota, cores
-):
-    assert available_cpus(write(tmp_path, cpu_dot_max=quota)) == cores
+def test_cores_follow_the_quota_of_the_control_group(tmp_path, affinity_of_64_cores, quota, cores):
+    root = fake_root(tmp_path, {"sys/fs/cgroup/cpu.max": quota})
+
+    assert available_cpus(root) == cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("300000", 3), ("-1", 64)])
 def test_cores_follow_the_quota_of_a_version_1_control_group(
-    tmp_path, everything_else_allows_64_cores, quota, cores
+    tmp_path, affinity_of_64_cores, quota, cores
 ):
-    folder = write(tmp_path, cpu__cpu_dot_cfs_quota_us=quota, cpu__cpu_dot_cfs_period_us="100000")
+    files = {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": "100000"}
+    root = fake_root(tmp_path, {f"sys/fs/cgroup/cpu/{name}": text for name, text in files.items()})
 
-    assert available_cpus(folder) == cores
+    assert available_cpus(root) == cores
 
 
-@pytest.mark.parametrize(("wanted", "cores"), [("3", 3), ("100", 64), ("0", 1), ("many", 64)])
-def test_cores_follow_the_usual_variable(
-    tmp_path, everything_else_allows_64_cores, monkeypatch, wanted, cores
-):
-    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+@pytest.mark.parametrize(("threads", "cores"), [("3", 3), ("100", 64), ("0", 1), ("many", 64)])
+def test_cores_follow_omp_num_threads(tmp_path, affinity_of_64_cores, monkeypatch, threads, cores):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
 
     assert available_cpus(tmp_path) == cores
 
 
-def meminfo(folder, kibibytes):
-    return (
-        write(
-            folder,
-            meminfo=f"MemTotal: 99999999 kB\nMemAvailable: {kibibytes} kB\nHugePages_Total: 0\n",
-        )
-        / "meminfo"
-    )
+def test_without_an_affinity_as_on_macos_the_cores_are_the_machine_s(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    assert available_cpus(tmp_path) == os.cpu_count()
+
+
+MEMINFO = {"proc/meminfo": "MemTotal: 99999999 kB\nMemAvailable: 1000 kB\nHugePages_Total: 0\n"}
 
 
 def test_memory_is_what_the_kernel_has_left_where_there_is_no_limit(tmp_path):
-    folder = write(tmp_path, memory_dot_max="max\n")
+    root = fake_root(tmp_path, MEMINFO | {"sys/fs/cgroup/memory.max": "max\n"})
 
-    assert available_memory(folder, meminfo(tmp_path, 1000)) == 1_024_000
+    assert available_memory(root) == 1_024_000
 
 
 def test_memory_is_what_the_control_group_leaves_and_page_cache_gives_way(tmp_path):
-    folder = write(
-        tmp_path,
-        memory_dot_max="1000000",
-        memory_dot_current="700000",
-        memory_dot_stat="anon 400000\ninactive_file 300000\n",
-    )
+    files = {
+        "sys/fs/cgroup/memory.max": "1000000",
+        "sys/fs/cgroup/memory.current": "700000",
+        "sys/fs/cgroup/memory.stat": "anon 400000\ninactive_file 300000\n",
+    }
 
-    assert available_memory(folder, meminfo(tmp_path, 1000)) == 600_000
+    assert available_memory(fake_root(tmp_path, MEMINFO | files)) == 600_000
 
 
 def test_memory_of_a_version_1_control_group(tmp_path):
-    folder = write(
-        tmp_path,
-        memory__memory_dot_limit_in_bytes="1000000",
-        memory__memory_dot_usage_in_bytes="700000",
-        memory__memory_dot_stat="total_inactive_file 100000\n",
-    )
+    files = {
+        "sys/fs/cgroup/memory/memory.limit_in_bytes": "1000000",
+        "sys/fs/cgroup/memory/memory.usage_in_bytes": "700000",
+        "sys/fs/cgroup/memory/memory.stat": "total_inactive_file 100000\n",
+    }
 
-    assert available_memory(folder, meminfo(tmp_path, 1000)) == 400_000
+    assert available_memory(fake_root(tmp_path, MEMINFO | files)) == 400_000
+
+
+def test_without_proc_as_on_macos_memory_is_the_machine_s(tmp_path):
+    expected = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    assert available_memory(tmp_path) == expected
+
+
+def test_a_control_group_limits_memory_without_proc_too(tmp_path):
+    files = {
+        "sys/fs/cgroup/memory.max": "1000000",
+        "sys/fs/cgroup/memory.current": "700000",
+    }
+
+    assert available_memory(fake_root(tmp_path, files)) == 300_000
 
 
 def test_this_machine_has_cores_and_memory():
