@@ -87,7 +87,7 @@ def _train(base: Path, q: object, depth: object) -> tuple[float, float, float, t
     )
     seconds = time.perf_counter() - began
     comparing = float(done.stdout.rsplit(" took ", 1)[1].split()[0])
-    kernel = json.loads((base / "model/model.json").read_text())["members"][0]["kernel"]
+    kernel = json.loads((base / "model/model.json").read_text())["members"][0]["process"]["kernel"]
     evidence = json.loads((base / "output/data/metrics.json").read_text())["train:log_evidence"]
     return seconds, evidence, comparing / seconds, (kernel["q"], kernel["l"])
 

@@ -148,7 +148,7 @@ class _GaussianProcess(BaseEstimator):
             model = trainer.select_and_fit(data, Checkpoint(Path(scratch)))
         self.log_marginal_likelihood_ = evaluation.log_marginal_likelihood(model, len(data))
         kept = export.keeps_factor(model, settings.keep_factor)
-        self.model_ = model if kept else export.without_factors(model)
+        self.model_ = model if kept else model.without_factors()
         self.hyperparameters_ = export.requested(settings)
 
     def _settings(self) -> Hyperparameters:
@@ -162,7 +162,7 @@ class _GaussianProcess(BaseEstimator):
             )
         return settings
 
-    def _restore(self, model: Model, record: artifact.Record) -> None:
+    def _restore(self, model: Model, record: artifact.Description) -> None:
         """Take over a model, and what its artifact records, as if it had been fitted here."""
         self.model_, self.hyperparameters_ = model, record["hyperparameters"]
         self.log_marginal_likelihood_ = record["scores"][SCORE]
@@ -330,7 +330,7 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
         step = NormalDist().inv_cdf((1 + coverage) / 2)
         return np.stack([mean - step * std, mean + step * std], axis=-1)
 
-    def _restore(self, model: Model, record: artifact.Record) -> None:
+    def _restore(self, model: Model, record: artifact.Description) -> None:
         super()._restore(model, record)
         self._y_is_flat = len(model.schema.targets) == 1
 
@@ -402,7 +402,7 @@ class GaussianProcessClassifier(ClassifierMixin, _GaussianProcess):
         probabilities = self._predict(X, variance=False).probabilities
         return np.asarray(probabilities)[:, self._order]
 
-    def _restore(self, model: Model, record: artifact.Record) -> None:
+    def _restore(self, model: Model, record: artifact.Description) -> None:
         super()._restore(model, record)
         self.classes_ = np.array(model.schema.classes)
         self._order = _class_order(self.classes_, model.schema)
@@ -427,7 +427,7 @@ def load(folder: str | Path) -> GaussianProcessRegressor | GaussianProcessClassi
         If there is no model, or it is not whole, or of another format.
     """
     with _value_errors():
-        model, record = artifact.load(Path(folder)), artifact.read(Path(folder))
+        model, record = artifact.load(Path(folder)), artifact.load_description(Path(folder))
     kind = GaussianProcessClassifier if model.schema.classes else GaussianProcessRegressor
     estimator = kind(**_parameters(record["hyperparameters"], model.schema))
     estimator._restore(model, record)

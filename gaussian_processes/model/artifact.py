@@ -1,12 +1,13 @@
-"""How is a trained model kept in a folder?
+"""Artifacts: a model saved in a folder, as `model.json` and ``.npy`` files.
 
-`model.json` says everything in words and numbers, and names the `.npy` files that hold the arrays, with their checksums.
+`model.json` holds everything but the arrays, and names their files with their checksums. Its keys
+are the attributes of `Model`.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Column, Schema
@@ -26,53 +27,47 @@ from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
 from gaussian_processes.model.model import EnsembleMember, Model
 
 Array = NDArray[Any]
-Record = dict[str, Any]
+Description = dict[str, Any]
 
-# Raised by one whenever a reader of the format before would misread what is written now.
+# Raised by one whenever a program of the format before would misread what is written now.
 FORMAT = 3
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
-NAME = re.compile(r"(points|alpha|factor)-\d+\.npy")
+ARRAY_FILE = re.compile(r"(points|alpha|factor)-\d+\.npy")
 # Bytes that are read at a time for a checksum: enough to keep a disk busy.
-BLOCK = 1 << 20
+BLOCK_BYTES = 1 << 20
 
 
-def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
-    """Write a model, and whatever else `record` tells of it, into a folder.
+def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) -> None:
+    """Save a model into a folder.
 
-    Every file is written under a temporary name and then renamed, `model.json` last: a folder without it holds no model.
+    Every file is written under a temporary name and then renamed, `model.json` last: a folder
+    without it holds no model.
 
     Parameters
     ----------
     model : Model
     folder : Path
         Made if it is missing. A model that is there already is replaced.
-    record : mapping
+    record : mapping, optional
         Goes into `model.json` as it is: hyperparameters, scores, whatever JSON can hold.
     """
     (folder / "model.json").unlink(missing_ok=True)
     checksums = {}
     for index, member in enumerate(model.members):
-        process = member.process
-        arrays: dict[str, tuple[Array, ...]] = {
-            "points": (process.points,),
-            "alpha": (process.alpha,),
-        }
-        if process.factor is not None:
-            arrays["factor"] = process.factor.panels
-        for name, parts in arrays.items():
+        for name, array in _arrays(member.process).items():
             path = folder / f"{name}-{index}.npy"
-            shape = parts[0].shape if name != "factor" else (sum(part.size for part in parts),)
-            atomic_write(path, partial(_write, dtype=parts[0].dtype, shape=shape, parts=parts))
+            # Not synced: a checksum tells what a loss of power has spoiled.
+            atomic_write(path, partial(_write_array, array=array), sync=False)
             checksums[path.name] = _checksum(path)
     description = {
         "format": FORMAT,
-        **record,
-        "rows": len(model.members[0].process.points),
+        **(record or {}),
+        "training_rows": len(model.members[0].process.points),
         "libraries": {name: version(name) for name in LIBRARIES},
         "schema": asdict(model.schema),
         "inverse_temperature": model.inverse_temperature,
-        "members": [_described(member) for member in model.members],
+        "members": [_describe_member(member) for member in model.members],
         "panel_width": PANEL_WIDTH,
         "sha256": checksums,
     }
@@ -80,22 +75,10 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
     atomic_write(folder / "model.json", lambda path: path.write_text(text))
 
 
-def _described(member: EnsembleMember) -> dict[str, Any]:
-    process = member.process
-    return {
-        "weight": member.weight,
-        "preprocessor": {
-            name: np.asarray(value).tolist() for name, value in asdict(member.preprocessor).items()
-        },
-        "kernel": asdict(process.kernel),
-        "noise_ratio": process.noise_ratio,
-        "jitter": process.jitter,
-        "signal_variance": process.signal_variance.tolist(),
-    }
-
-
 def load(folder: Path) -> Model:
-    """Read a model that `save` has written; its arrays are mapped, so that processes share one copy in memory.
+    """Load the model that `save` has written into a folder.
+
+    Its arrays are mapped, so that processes share one copy in memory.
 
     Raises
     ------
@@ -104,83 +87,146 @@ def load(folder: Path) -> Model:
     """
     path = folder / "model.json"
     try:
-        return _model(folder, read(folder))
+        return _model(folder, load_description(folder))
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing; {folder} must hold what `train` has written there"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    # What a person, or another version, may have written into model.json.
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise UserError(
             f"{path} can't be used ({type(error).__name__}: {error}); train the model again"
         ) from error
 
 
-def read(folder: Path) -> Record:
-    """Return what is written about the model in a folder: `model.json`."""
-    description: Record = json.loads((folder / "model.json").read_text())
+def load_description(folder: Path) -> Description:
+    """Load what `model.json` in a folder says."""
+    description: Description = json.loads((folder / "model.json").read_text())
     return description
 
 
-def _model(folder: Path, description: Record) -> Model:
+def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
+    """Arrays of a process, and the panels of its factor, by the names of their files."""
+    arrays: dict[str, Array | tuple[Array, ...]] = {
+        "points": process.points,
+        "alpha": process.alpha,
+    }
+    if process.factor is not None:
+        arrays["factor"] = process.factor.panels
+    return arrays
+
+
+def _describe_member(member: EnsembleMember) -> Description:
+    preprocessor = asdict(member.preprocessor)
+    process = member.process
+    return {
+        "weight": member.weight,
+        "preprocessor": {name: np.asarray(value).tolist() for name, value in preprocessor.items()},
+        "process": {
+            "kernel": asdict(process.kernel),
+            "noise_ratio": process.noise_ratio,
+            "jitter": process.jitter,
+            "signal_variance": process.signal_variance.tolist(),
+            "iterations": process.iterations,
+        },
+    }
+
+
+def _model(folder: Path, description: Description) -> Model:
     if description["format"] != FORMAT:
         raise UserError(
-            f"{folder}/model.json is of format {description['format']} and this program reads {FORMAT}; train again"
+            f"{folder}/model.json is of format {description['format']} and this program reads"
+            f" {FORMAT}; train again"
         )
     if description["panel_width"] != PANEL_WIDTH:
         raise ValueError(
-            f"its factor has panels of {description['panel_width']} columns, and this program's have {PANEL_WIDTH}"
+            f"its factor has panels of {description['panel_width']} columns, and this program's"
+            f" have {PANEL_WIDTH}"
         )
-    for name, checksum in description["sha256"].items():
-        if not NAME.fullmatch(name) or _checksum(folder / name) != checksum:
+    schema = _schema(description["schema"])
+    arrays = _load_arrays(folder, description["sha256"])
+    members = []
+    for index, described in enumerate(description["members"]):
+        member = _member(index, described, arrays)
+        _check_shapes(member, schema)
+        members.append(member)
+    if not members:
+        raise ValueError("it has no members")
+    return Model(schema, tuple(members), float(description["inverse_temperature"]))
+
+
+def _load_arrays(folder: Path, checksums: Mapping[str, str]) -> dict[str, Array]:
+    arrays = {}
+    for name, checksum in checksums.items():
+        if not ARRAY_FILE.fullmatch(name) or _checksum(folder / name) != checksum:
             raise UserError(
                 f"{folder / name} is not what was saved: its checksum differs; copy the model again"
             )
-    arrays = {
-        name: np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
-        for name in description["sha256"]
-    }
-    members = [
-        _member(index, member, arrays) for index, member in enumerate(description["members"])
-    ]
-    return Model(
-        _schema(description["schema"]), tuple(members), float(description["inverse_temperature"])
-    )
+        mapped = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        arrays[name] = np.asarray(mapped)
+    return arrays
 
 
-def _member(index: int, member: Mapping[str, Any], arrays: Mapping[str, Array]) -> EnsembleMember:
-    points, packed = arrays[f"points-{index}.npy"], arrays.get(f"factor-{index}.npy")
-    process = GaussianProcess(
-        ArcCosine(**member["kernel"]),
-        float(member["noise_ratio"]),
-        float(member["jitter"]),
-        points,
+def _member(
+    index: int, described: Mapping[str, Any], arrays: Mapping[str, Array]
+) -> EnsembleMember:
+    process = _process(
+        described["process"],
+        arrays[f"points-{index}.npy"],
         arrays[f"alpha-{index}.npy"],
-        np.array(member["signal_variance"]),
-        None if packed is None else Factor(tuple(_panels(packed, len(points)))),
+        arrays.get(f"factor-{index}.npy"),
     )
-    learned = member["preprocessor"]
-    kinds = {"projection": str, "bias": float, "column": np.intp, "category": np.intp}
-    values = {
-        name: kinds[name](value)
-        if name in {"projection", "bias"}
-        else np.array(value, kinds.get(name, float))
-        for name, value in learned.items()
-    }
-    return EnsembleMember(Preprocessor(**values), process, float(member["weight"]))
+    return EnsembleMember(
+        _preprocessor(described["preprocessor"]), process, float(described["weight"])
+    )
+
+
+def _process(
+    described: Mapping[str, Any], points: Array, alpha: Array, packed: Array | None
+) -> GaussianProcess:
+    return GaussianProcess(
+        kernel=ArcCosine(**described["kernel"]),
+        noise_ratio=float(described["noise_ratio"]),
+        jitter=float(described["jitter"]),
+        points=points,
+        alpha=alpha,
+        signal_variance=np.array(described["signal_variance"], float),
+        factor=None if packed is None else Factor(tuple(_panels(packed, len(points)))),
+        iterations=int(described["iterations"]),
+    )
+
+
+def _preprocessor(described: Mapping[str, Any]) -> Preprocessor:
+    values: dict[str, Any] = {}
+    for name, value in described.items():
+        if name == "projection":
+            values[name] = str(value)
+        elif name == "bias":
+            values[name] = float(value)
+        else:
+            values[name] = np.array(value, np.intp if name in {"column", "category"} else float)
+    return Preprocessor(**values)
 
 
 def _schema(described: Mapping[str, Any]) -> Schema:
     sample_weight = described["sample_weight"]
-    return Schema(
-        **{
-            **described,
-            "features": tuple(map(_column, described["features"])),
-            "targets": tuple(map(_column, described["targets"])),
-            "classes": tuple(described["classes"]),
-            "ignored": tuple(described["ignored"]),
-            "sample_weight": _column(sample_weight) if sample_weight else None,
-        }
-    )
+    values = {
+        **described,
+        "features": tuple(map(_column, described["features"])),
+        "targets": tuple(map(_column, described["targets"])),
+        "classes": tuple(described["classes"]),
+        "ignored": tuple(described["ignored"]),
+        "sample_weight": _column(sample_weight) if sample_weight else None,
+    }
+    return Schema(**values)
 
 
 def _column(described: Mapping[str, Any]) -> Column:
@@ -190,8 +236,29 @@ def _column(described: Mapping[str, Any]) -> Column:
     )
 
 
-def _panels(packed: Array, size: int) -> Iterable[Array]:
-    """Panels of a factor of `size` rows, of which the file holds one after the other."""
+def _check_shapes(member: EnsembleMember, schema: Schema) -> None:
+    """Refuse arrays that don't belong together, before a prediction fails or is wrong."""
+    preprocessor, process = member.preprocessor, member.process
+    rows, outputs, coordinates = len(process.points), schema.output_count, len(preprocessor.column)
+    shapes = {
+        "points": (process.points, (rows, coordinates + 1)),
+        "alpha": (process.alpha, (rows, outputs)),
+        "signal_variance": (process.signal_variance, (outputs,)),
+        "category": (preprocessor.category, (coordinates,)),
+        "imputation_values": (preprocessor.imputation_values, (len(schema.features),)),
+        "center": (preprocessor.center, (coordinates,)),
+        "scale": (preprocessor.scale, (coordinates,)),
+        "relevance": (preprocessor.relevance, (coordinates,)),
+        "target_center": (preprocessor.target_center, (outputs,)),
+        "target_scale": (preprocessor.target_scale, (outputs,)),
+    }
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape} where {shape} belongs")
+
+
+def _panels(packed: Array, size: int) -> Iterator[Array]:
+    """Split a file's array into the panels of a factor of `size` rows."""
     end = 0
     for columns in slices(size):
         shape = (size - columns.start, columns.stop - columns.start)
@@ -201,17 +268,21 @@ def _panels(packed: Array, size: int) -> Iterable[Array]:
         raise ValueError(f"its factor has {packed.size} numbers, and {size} rows have {end}")
 
 
-def _write(path: Path, dtype: DTypeLike, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
-    """Write arrays, one after the other, as the one array that they make up."""
-    flat, end = create_memmap(path, dtype, shape).reshape(-1), 0
-    for part in parts:
-        start, end = end, end + part.size
-        flat[start:end] = part.reshape(-1)
+def _write_array(path: Path, array: Array | tuple[Array, ...]) -> None:
+    """Write an array, or a factor's panels one after the other as one of one dimension."""
+    if not isinstance(array, tuple):
+        create_memmap(path, array.dtype, array.shape)[...] = array
+        return
+    packed = create_memmap(path, array[0].dtype, (sum(panel.size for panel in array),))
+    end = 0
+    for panel in array:
+        start, end = end, end + panel.size
+        packed[start:end] = panel.reshape(-1)
 
 
 def _checksum(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""What does a trained model answer, in the units of the target?"""
+"""Fitted models: predictions of an ensemble of Gaussian processes, in the units of the targets."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,15 @@ from gaussian_processes.gp.regression import GaussianProcess
 
 Array = NDArray[np.float64]
 
-# What a core of 2020 takes: for a row of a request and a training row, every column and every level of the kernel; for an entry
-# of the factor, once to fetch it, and with every row to use it.
-COLUMN_SECONDS, LEVEL_SECONDS = 2e-10, 1.2e-9
+# What a core of 2020 takes: for a row of a request and a training row, every column and every layer
+# of the kernel; for an entry of the factor, once to fetch it, and with every row to use it.
+COLUMN_SECONDS, LAYER_SECONDS = 2e-10, 1.2e-9
 FETCH_SECONDS, ENTRY_SECONDS = 3e-10, 4e-11
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is expected at some rows.
+    """Predictive distribution of the targets of m rows.
 
     Parameters
     ----------
@@ -38,62 +38,57 @@ class Prediction:
     variance: Array | None
     probabilities: Array | None = None
 
-    def of(self, rows: slice) -> "Prediction":
+    def subset(self, rows: slice) -> "Prediction":
         """Return the prediction of some of the rows."""
-        parts = (
-            None if values is None else values[rows]
-            for values in (self.mean, self.variance, self.probabilities)
-        )
-        return Prediction(*parts)  # type: ignore[arg-type]  # the mean is never None
+        variance = None if self.variance is None else self.variance[rows]
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return Prediction(self.mean[rows], variance, probabilities)
 
 
 @dataclass(frozen=True)
 class EnsembleMember:
-    """A Gaussian process together with what leads from rows to its points and from its numbers to targets.
+    """A Gaussian process, with the preprocessing that leads from rows to points and back to units.
 
     Parameters
     ----------
     preprocessor : Preprocessor
     process : GaussianProcess
     weight : float
-        Its share of the model.
+        Of the ensemble.
     """
 
     preprocessor: Preprocessor
     process: GaussianProcess
     weight: float = 1.0
 
-    def mean(self, rows: Array, place: Callable[[int], str] = locate_request_row) -> Array:
-        """Mean at rows of shape (m, c), of shape (m, t)."""
-        points = self.preprocessor.points(rows, place)
-        return (
-            self.process.mean(points) * self.preprocessor.target_scale
-            + self.preprocessor.target_center
-        )
+    def mean(self, rows: Array, locate_row: Callable[[int], str] = locate_request_row) -> Array:
+        """Predictive mean, of shape (m, t), at rows of shape (m, c)."""
+        return self._in_units(self.process.mean(self.preprocessor.points(rows, locate_row)))
 
     def mean_and_variance(
-        self, rows: Array, place: Callable[[int], str] = locate_request_row
+        self, rows: Array, locate_row: Callable[[int], str] = locate_request_row
     ) -> tuple[Array, Array]:
-        """Mean and variance at rows of shape (m, c), each of shape (m, t)."""
-        mean, variance = self.process.mean_and_variance(self.preprocessor.points(rows, place))
-        return (
-            mean * self.preprocessor.target_scale + self.preprocessor.target_center,
-            variance * self.preprocessor.target_scale**2,
-        )
+        """Predictive mean and variance, each of shape (m, t), at rows of shape (m, c)."""
+        points = self.preprocessor.points(rows, locate_row)
+        mean, variance = self.process.mean_and_variance(points)
+        return self._in_units(mean), variance * self.preprocessor.target_scale**2
+
+    def _in_units(self, standardized: Array) -> Array:
+        return standardized * self.preprocessor.target_scale + self.preprocessor.target_center
 
 
 @dataclass(frozen=True)
 class Model:
-    """One Gaussian process, or several that are blended.
+    """An ensemble of Gaussian processes: of one, usually.
 
     Parameters
     ----------
     schema : Schema
         What the columns of a row mean.
-    members : tuple of Member
-        Their weights add up to 1.
-    sharpness : float
-        In classification, what the means are multiplied by before their softmax makes probabilities of them.
+    members : tuple of EnsembleMember
+        Of weights that sum to 1.
+    inverse_temperature : float
+        In classification, the factor of the means before their softmax makes probabilities of them.
     """
 
     schema: Schema
@@ -105,55 +100,78 @@ class Model:
         """Whether the factors, which variances need, were kept."""
         return all(member.process.factor is not None for member in self.members)
 
+    @property
+    def factor_bytes(self) -> int:
+        """Size of the factors, in bytes."""
+        factors = [member.process.factor for member in self.members]
+        return sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
+
+    def without_factors(self) -> "Model":
+        """Return the model without its factors: it predicts means, but no variances."""
+        members = [
+            replace(member, process=replace(member.process, factor=None)) for member in self.members
+        ]
+        return replace(self, members=tuple(members))
+
     def estimated_seconds(self, rows: int, variance: bool) -> float:
-        """Roughly how long a core of 2020 predicts so many rows."""
+        """Estimate how long a core of 2020 takes to predict so many rows."""
         seconds = 0.0
         for member in self.members:
             size, columns = member.process.points.shape
-            levels = member.process.kernel.l + 1
-            seconds += rows * size * (columns * COLUMN_SECONDS + levels * LEVEL_SECONDS)
+            layers = member.process.kernel.l + 1
+            seconds += rows * size * (columns * COLUMN_SECONDS + layers * LAYER_SECONDS)
             if variance:
                 seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)
         return seconds
 
     def predict(
-        self, rows: Array, variance: bool = False, place: Callable[[int], str] = locate_request_row
+        self,
+        rows: Array,
+        variance: bool = False,
+        locate_row: Callable[[int], str] = locate_request_row,
     ) -> Prediction:
         """Predict the targets of some rows.
 
         Parameters
         ----------
         rows : ndarray of shape (m, c)
-            As `schema` reads them.
+            As `schema` encodes them.
         variance : bool
-            Whether the variance is wanted too. It costs a triangular solve with as many rows as the training data had.
-        place : callable
-            What a person calls row i.
+            Whether to compute the variance. It costs a triangular solve with as many rows as the
+            training data had.
+        locate_row : callable
+            Names row i in messages.
 
         Raises
         ------
         UserError
-            If a row can't be used (the message names row and column), or the variance is wanted of a model without.
+            If a row can't be used (the message names row and column), or the variance is asked of a
+            model without factors.
         """
-        if variance and not self.has_variance:
-            raise UserError(
-                "this model was trained without variance; train again with keep_factor=true to get std or variance"
-            )
         weights = [member.weight for member in self.members]
-        spread: Array | None = None
         if variance:
-            means, spreads = zip(
-                *(member.mean_and_variance(rows, place) for member in self.members), strict=True
-            )
-            mean, spread = mixture(weights, means, spreads)
+            mean, total_variance = self._mixture(weights, rows, locate_row)
         else:
-            mean = average(weights, [member.mean(rows, place) for member in self.members])
+            mean = average(weights, [member.mean(rows, locate_row) for member in self.members])
+            total_variance = None
         probabilities = softmax(self.inverse_temperature * mean) if self.schema.classes else None
-        return Prediction(mean, spread, probabilities)
+        return Prediction(mean, total_variance, probabilities)
+
+    def _mixture(
+        self, weights: list[float], rows: Array, locate_row: Callable[[int], str]
+    ) -> tuple[Array, Array]:
+        if not self.has_variance:
+            raise UserError(
+                "this model was trained without its factor; train again with keep_factor=true to"
+                " get std or variance"
+            )
+        predictions = [member.mean_and_variance(rows, locate_row) for member in self.members]
+        means, variances = zip(*predictions, strict=True)
+        return mixture(weights, means, variances)
 
 
 def softmax(x: Array) -> Array:
-    """Positive numbers of sum 1 in every row, in the ratios of the exponentials."""
+    """Softmax of every row: positive numbers of sum 1, in the ratios of the exponentials."""
     exponentials = np.exp(x - x.max(axis=1, keepdims=True))
     shares: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
     return shares

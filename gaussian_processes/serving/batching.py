@@ -103,7 +103,7 @@ class DynamicBatcher:
             own = batch.join(rows)
             batch.done.wait()
         # Where a batch is refused for one of its requests, each is predicted alone.
-        return batch.prediction.of(own) if batch.prediction else _predict(model, rows, variance)
+        return batch.prediction.subset(own) if batch.prediction else _predict(model, rows, variance)
 
     def _compute(
         self, key: tuple[int, bool], batch: Batch, previous: Batch | None, model: Model

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 def predict(model: Model, dataset: Dataset) -> Prediction:
     """Predict the rows of a dataset, with variances."""
-    return model.predict(dataset.X, variance=True, place=dataset.locate_row)
+    return model.predict(dataset.X, variance=True, locate_row=dataset.locate_row)
 
 
 def leave_one_out(model: Model, targets: Array) -> Prediction:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from gaussian_processes.files import format_bytes
@@ -17,14 +17,14 @@ def export(
     model: Model, hyperparameters: Hyperparameters, scores: Mapping[str, object], folder: Path
 ) -> None:
     """Write the artifact of a model, without its factors if `keep_factor` does not ask for them."""
-    size = factor_bytes(model)
+    size = model.factor_bytes
     if keeps_factor(model, hyperparameters.keep_factor):
         LOGGER.info(
             f"the model keeps its factor ({format_bytes(size)}), which standard deviations are"
             " predicted from"
         )
     else:
-        model = without_factors(model)
+        model = model.without_factors()
         LOGGER.info(
             f"the model leaves out its factor ({format_bytes(size)}): it predicts means only;"
             " keep_factor=true keeps it"
@@ -36,21 +36,7 @@ def export(
 
 def keeps_factor(model: Model, keep_factor: bool | None) -> bool:
     """Return whether a model keeps its factors: as asked for, or else if they are small enough."""
-    return factor_bytes(model) <= FACTOR_BYTES if keep_factor is None else keep_factor
-
-
-def factor_bytes(model: Model) -> int:
-    """Bytes of the factors of all members."""
-    factors = [member.process.factor for member in model.members]
-    return sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
-
-
-def without_factors(model: Model) -> Model:
-    """Return the model that predicts means only."""
-    members = [
-        replace(member, process=replace(member.process, factor=None)) for member in model.members
-    ]
-    return replace(model, members=tuple(members))
+    return model.factor_bytes <= FACTOR_BYTES if keep_factor is None else keep_factor
 
 
 def requested(hyperparameters: Hyperparameters) -> dict[str, object]:

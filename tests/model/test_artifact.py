@@ -1,50 +1,45 @@
+import hashlib
 import json
-from dataclasses import replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
+from fitted import fitted
 
-from gaussian_processes.data.preprocessing import PreprocessingOptions
-from gaussian_processes.data.preprocessing import fit as fit_preprocessor
-from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.gp.regression import GramMatrix, fit
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
-from gaussian_processes.model.model import EnsembleMember, Model
-
-
-def trained(rows=40, variance=True):
-    rng = np.random.default_rng(41)
-    x, y = rng.normal(size=(rows, 3)), rng.normal(7, 2, size=(rows, 1))
-    features = fit_preprocessor(x, y, [0, 0, 0], PreprocessingOptions(bias=2.0))
-    process = fit(
-        GramMatrix(ArcCosine(1, 1), features.points(x), 0.1), features.standardized_targets(y)
-    )
-    columns = tuple(Column(name, position) for position, name in enumerate("yabc"))
-    member = EnsembleMember(features, process if variance else replace(process, factor=None))
-    return Model(Schema(True, 4, columns[1:], columns[:1]), (member,))
-
 
 NEW = np.random.default_rng(42).normal(size=(5, 3))
 
 
-@pytest.mark.parametrize("rows", [1, 40, PANEL_WIDTH + 20])
-def test_a_model_that_was_saved_predicts_the_same_bits(tmp_path, rows):
-    model = trained(max(rows, 2))
-    artifact.save(model, tmp_path, {})
+@pytest.mark.parametrize(
+    "model",
+    [
+        fitted(rows=2),
+        fitted(),
+        fitted(rows=PANEL_WIDTH + 20),
+        fitted(outputs=3),
+        fitted(classes=("no", "yes")),
+        fitted(kernels=[ArcCosine(0, 0), ArcCosine(2, 1)], weights=[0.25, 0.75]),
+    ],
+    ids=["tiny", "small", "of two panels", "of three targets", "of classes", "of two members"],
+)
+def test_a_model_that_was_saved_predicts_the_same_bits(tmp_path, model):
+    artifact.save(model, tmp_path)
 
     loaded = artifact.load(tmp_path)
 
-    assert loaded.schema.output_count == 1
+    assert loaded.schema == model.schema
     expected, answer = model.predict(NEW, variance=True), loaded.predict(NEW, variance=True)
     np.testing.assert_array_equal(answer.mean, expected.mean)
     np.testing.assert_array_equal(answer.variance, expected.variance)
+    np.testing.assert_array_equal(answer.probabilities, expected.probabilities)
 
 
 def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(tmp_path):
-    artifact.save(trained(variance=False), tmp_path, {})
+    artifact.save(fitted().without_factors(), tmp_path)
 
     loaded = artifact.load(tmp_path)
 
@@ -54,24 +49,8 @@ def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(
         loaded.predict(NEW, variance=True)
 
 
-def test_predictions_are_in_the_units_of_the_target():
-    model = trained()
-    member, learned = model.members[0], model.members[0].preprocessor
-    larger = replace(
-        learned,
-        target_center=learned.target_center * 1000,
-        target_scale=learned.target_scale * 1000,
-    )
-    kilo = replace(model, members=(replace(member, preprocessor=larger),))
-
-    answer, thousandfold = model.predict(NEW, variance=True), kilo.predict(NEW, variance=True)
-
-    np.testing.assert_allclose(thousandfold.mean, 1000 * answer.mean, rtol=1e-13)
-    np.testing.assert_allclose(thousandfold.variance, 1e6 * answer.variance, rtol=1e-13)
-
-
 def test_the_folder_holds_words_and_arrays_and_nothing_half_written(tmp_path):
-    artifact.save(trained(), tmp_path, {"scores": {"RMSE": 1.5}})
+    artifact.save(fitted(), tmp_path, {"scores": {"RMSE": 1.5}})
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "alpha-0.npy",
@@ -86,70 +65,144 @@ def test_the_folder_holds_words_and_arrays_and_nothing_half_written(tmp_path):
 
 
 def test_saving_replaces_a_model_and_an_interrupted_saving_leaves_none(tmp_path, monkeypatch):
-    artifact.save(trained(), tmp_path, {})
+    artifact.save(fitted(), tmp_path)
     monkeypatch.setattr(artifact, "_checksum", lambda path: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        artifact.save(trained(), tmp_path, {})
+        artifact.save(fitted(), tmp_path)
 
     with pytest.raises(UserError, match=r"model\.json is missing"):
         artifact.load(tmp_path)
 
 
 def test_strangers_in_the_folder_do_not_matter(tmp_path):
-    artifact.save(trained(), tmp_path, {})
+    artifact.save(fitted(), tmp_path)
     (tmp_path / "model.tar.gz").write_bytes(b"not ours")
     tmp_path.chmod(0o555)
 
     assert artifact.load(tmp_path).schema.output_count == 1
 
 
-# What a person, or another version, may have written into model.json.
-CHANGES = {
-    "names": {"sha256": {"../factor-0.npy": ""}},
-    "list": {"sha256": ["points-0.npy"]},
-    "degree": {"members": [{"kernel": {"q": -1, "l": 1}}]},
-    "width": {"panel_width": 512},
-}
+@pytest.mark.parametrize("older", [1, 2])
+def test_an_artifact_of_an_earlier_format_is_refused_in_a_sentence(tmp_path, older):
+    artifact.save(fitted(), tmp_path)
+    edit(tmp_path, format=older)
 
-
-def spoil(folder, how):
-    description = json.loads((folder / "model.json").read_text())
-    if how == "array":
-        content = bytearray((folder / "alpha-0.npy").read_bytes())
-        content[-1] ^= 1
-        (folder / "alpha-0.npy").write_bytes(content)
-    elif how == "format":
-        (folder / "model.json").write_text(json.dumps(description | {"format": 99}))
-    elif how == "half":
-        (folder / "model.json").write_text('{"format": 1, "noi')
-    elif how in CHANGES:
-        (folder / "model.json").write_text(json.dumps(description | CHANGES[how]))
-    elif how == "key":
-        del description["members"]
-        (folder / "model.json").write_text(json.dumps(description))
-    else:
-        (folder / how).unlink()
-
-
-@pytest.mark.parametrize(
-    ("how", "sentence"),
-    [
-        ("array", r"alpha-0\.npy is not what was saved: its checksum differs"),
-        ("format", "is of format 99 and this program reads 3"),
-        ("half", r"model\.json can't be used \(JSONDecodeError"),
-        ("key", r"model\.json can't be used \(KeyError: 'members'\); train the model again"),
-        ("names", r"factor-0\.npy is not what was saved"),
-        ("list", r"model\.json can't be used \(AttributeError"),
-        ("degree", r"q is -1, but it must be a whole number, 0 or more"),
-        ("width", r"its factor has panels of 512 columns, and this program's have 768"),
-        ("model.json", r"model\.json is missing; .* must hold what `train` has written there"),
-        ("points-0.npy", r"points-0\.npy is missing"),
-    ],
-)
-def test_a_folder_that_holds_no_whole_model_is_refused_in_one_sentence(tmp_path, how, sentence):
-    artifact.save(trained(), tmp_path, {})
-    spoil(tmp_path, how)
-
+    sentence = rf"model\.json is of format {older} and this program reads 3; train again$"
     with pytest.raises(UserError, match=sentence):
         artifact.load(tmp_path)
+
+
+def test_the_keys_of_the_description_are_the_attributes(tmp_path):
+    model = fitted()
+    artifact.save(model, tmp_path)
+
+    description = artifact.load_description(tmp_path)
+
+    (member,) = description["members"]
+    for described, subject in (
+        (description["schema"], model.schema),
+        (member["preprocessor"], model.members[0].preprocessor),
+        (member["process"], model.members[0].process),
+        (member["process"]["kernel"], model.members[0].process.kernel),
+    ):
+        attributes = {field.name for field in fields(subject)}
+        assert described.keys() <= attributes
+    arrays = {"points", "alpha", "factor"}
+    assert {field.name for field in fields(model.members[0].process)} == (
+        member["process"].keys() | arrays
+    )
+
+
+def edit(folder, **changes):
+    """Replace keys of model.json."""
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def flip_the_last_bit(folder):
+    path = folder / "alpha-0.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def drop_the_members(folder):
+    description = json.loads((folder / "model.json").read_text())
+    del description["members"]
+    (folder / "model.json").write_text(json.dumps(description))
+
+
+def change_the_member(folder, part, **changes):
+    (member,) = json.loads((folder / "model.json").read_text())["members"]
+    edit(folder, members=[member | {part: member[part] | changes}])
+
+
+def exchange_alpha(folder):
+    """Take the coefficients of another model, with a checksum that is theirs."""
+    np.save(folder / "alpha-0.npy", np.zeros((7, 1)))
+    checksum = hashlib.sha256((folder / "alpha-0.npy").read_bytes()).hexdigest()
+    checksums = json.loads((folder / "model.json").read_text())["sha256"]
+    edit(folder, sha256=checksums | {"alpha-0.npy": checksum})
+
+
+# What a person, another version or a failing disk may have made of the folder.
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (flip_the_last_bit, r"alpha-0\.npy is not what was saved: its checksum differs"),
+        (lambda folder: edit(folder, format=99), "is of format 99 and this program reads 3"),
+        (
+            lambda folder: (folder / "model.json").write_text('{"format": 3, "noi'),
+            r"model\.json can't be used \(JSONDecodeError",
+        ),
+        (
+            lambda folder: (folder / "model.json").write_text("[" * 100_000),
+            r"model\.json can't be used \((RecursionError|JSONDecodeError)",
+        ),
+        (lambda folder: (folder / "model.json").write_bytes(b"\xff"), "UnicodeDecodeError"),
+        (lambda folder: (folder / "model.json").write_text("[]"), "TypeError"),
+        (
+            drop_the_members,
+            r"model\.json can't be used \(KeyError: 'members'\); train the model again",
+        ),
+        (lambda folder: edit(folder, members=[]), "it has no members"),
+        (
+            lambda folder: edit(folder, sha256={"../factor-0.npy": ""}),
+            r"factor-0\.npy is not what was saved",
+        ),
+        (lambda folder: edit(folder, sha256=["points-0.npy"]), r"can't be used \(AttributeError"),
+        (lambda folder: edit(folder, sha256={}), r"KeyError: 'points-0\.npy'"),
+        (lambda folder: edit(folder, inverse_temperature=10**400), "OverflowError"),
+        (
+            lambda folder: change_the_member(folder, "process", kernel={"q": -1, "l": 1}),
+            r"q is -1, but it must be a whole number, 0 or more",
+        ),
+        (
+            lambda folder: change_the_member(folder, "process", signal_variance=[1.0, 2.0]),
+            r"signal_variance has shape \(2,\) where \(1,\) belongs",
+        ),
+        (
+            lambda folder: change_the_member(folder, "preprocessor", center=[0.0]),
+            r"center has shape \(1,\) where \(3,\) belongs",
+        ),
+        (exchange_alpha, r"alpha has shape \(7, 1\) where \(40, 1\) belongs"),
+        (
+            lambda folder: edit(folder, panel_width=512),
+            r"its factor has panels of 512 columns, and this program's have 768",
+        ),
+        (
+            lambda folder: (folder / "model.json").unlink(),
+            r"model\.json is missing; .* must hold what `train` has written there",
+        ),
+        (lambda folder: (folder / "points-0.npy").unlink(), r"points-0\.npy is missing"),
+    ],
+)
+def test_a_folder_that_holds_no_whole_model_is_refused_in_one_sentence(tmp_path, spoil, sentence):
+    artifact.save(fitted(), tmp_path)
+    spoil(tmp_path)
+
+    with pytest.raises(UserError, match=sentence) as refusal:
+        artifact.load(tmp_path)
+
+    assert len(str(refusal.value).splitlines()) == 1

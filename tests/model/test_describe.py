@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from fitted import fitted
+
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.model import artifact, describe
+
+
+def described(model, folder, capsys, **record):
+    artifact.save(model, folder, record)
+    assert describe.main([str(folder)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_model_is_described_by_its_columns_kernel_and_scores(tmp_path, capsys):
+    lines = described(
+        fitted(),
+        tmp_path,
+        capsys,
+        scores={"validation:RMSE": 1.25, "members": []},
+        hyperparameters={"noise": 0.1, "bias": "auto", "ignore": []},
+    )
+
+    assert lines[0].startswith("a Gaussian process of 40 training rows (gaussian-processes ")
+    assert lines[1:6] == [
+        "target: y",
+        "features: 3 columns, in this order in a request",
+        "  column 1 (a): numbers",
+        "  column 2 (b): numbers",
+        "  column 3 (c): numbers",
+    ]
+    assert "kernel: arc-cosine q=1, l=1" in lines
+    assert "  projection=sphere, bias=2, noise=0.1" in lines
+    assert lines[-3:] == [
+        "standard deviations: yes",
+        "validation:RMSE: 1.25",
+        "hyperparameters: noise=0.1",
+    ]
+
+
+def test_deviations_of_noise_and_function_are_in_every_target_s_units(tmp_path, capsys):
+    model = fitted(outputs=2)
+    member = model.members[0]
+
+    lines = described(model, tmp_path, capsys)
+
+    signal = np.sqrt(member.process.signal_variance) * member.preprocessor.target_scale
+    for name, deviation in zip(["y", "y1"], signal, strict=True):
+        expected = (
+            f"  {name}: standard deviation of the noise {deviation * np.sqrt(0.1):.6g},"
+            f" of the function {deviation:.6g}"
+        )
+        assert expected in lines
+
+
+def test_classes_are_described_with_their_softmax_and_no_deviations(tmp_path, capsys):
+    lines = described(fitted(classes=("no", "yes")), tmp_path, capsys)
+
+    assert "classes: no, yes; probabilities: softmax of 3 times the means" in lines
+    assert not any("standard deviation of" in line for line in lines)
+
+
+def test_members_are_described_with_their_weights(tmp_path, capsys):
+    model = fitted(kernels=[ArcCosine(0, 0), ArcCosine(2, 1)], weights=[0.25, 0.75])
+
+    lines = described(model.without_factors(), tmp_path, capsys)
+
+    assert "kernel: arc-cosine q=0, l=0, 25.0% of the model" in lines
+    assert "kernel: arc-cosine q=2, l=1, 75.0% of the model" in lines
+    assert "standard deviations: no, it was saved without its factor" in lines
+
+
+def test_a_folder_without_a_model_is_refused_in_one_line(tmp_path, capsys):
+    assert describe.main([str(tmp_path)]) == 1
+
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/model.json is missing; {tmp_path} must hold what `train` has written there\n"
+    )
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        describe.main(["--version"])
+
+    assert capsys.readouterr().out.startswith("describe ")

@@ -1,0 +1,144 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fitted import fitted
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.special import softmax as scipy_softmax
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import PairwiseKernel
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.model.model import Prediction, softmax
+
+NEW = np.random.default_rng(42).normal(size=(5, 3))
+TWO_KERNELS = {"kernels": [ArcCosine(0, 0), ArcCosine(2, 1)], "weights": [0.25, 0.75]}
+
+
+def arc_cosine_0(a, b, **_):
+    """Cho & Saul's kernel of degree 0 of two points: 1 - θ/π."""
+    return 1 - np.arccos(np.clip(a @ b, -1, 1)) / np.pi
+
+
+def test_a_model_of_one_member_is_scikit_learn_s_regression_on_standardised_data():
+    rng = np.random.default_rng(41)
+    x, y = rng.normal(size=(40, 3)), rng.normal(7, 2, size=(40, 1))  # as `fitted` draws them
+
+    def on_sphere(rows):
+        z = np.column_stack([(rows - x.mean(axis=0)) / x.std(axis=0), np.full(len(rows), 2.0)])
+        return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+    peer = GaussianProcessRegressor(
+        PairwiseKernel(metric=arc_cosine_0), alpha=0.1, optimizer=None
+    ).fit(on_sphere(x), (y - y.mean()) / y.std())
+    model = fitted(kernels=[ArcCosine(0, 0)])
+
+    prediction = model.predict(NEW, variance=True)
+
+    mean, deviation = peer.predict(on_sphere(NEW), return_std=True)
+    signal_variance = model.members[0].process.signal_variance
+    np.testing.assert_allclose(prediction.mean[:, 0], mean * y.std() + y.mean(), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(
+        prediction.variance[:, 0], signal_variance * (deviation**2 + 0.1) * y.var(), rtol=1e-7
+    )
+
+
+def test_predictions_are_in_the_units_of_the_target():
+    model = fitted()
+    member, preprocessor = model.members[0], model.members[0].preprocessor
+    larger = replace(
+        preprocessor,
+        target_center=preprocessor.target_center * 1000,
+        target_scale=preprocessor.target_scale * 1000,
+    )
+    kilo = replace(model, members=(replace(member, preprocessor=larger),))
+
+    answer, thousandfold = model.predict(NEW, variance=True), kilo.predict(NEW, variance=True)
+
+    np.testing.assert_allclose(thousandfold.mean, 1000 * answer.mean, rtol=1e-13)
+    np.testing.assert_allclose(thousandfold.variance, 1e6 * answer.variance, rtol=1e-13)
+
+
+def test_a_model_of_two_members_predicts_the_moments_of_their_mixture():
+    model = fitted(**TWO_KERNELS)
+
+    prediction = model.predict(NEW, variance=True)
+
+    moments = [member.mean_and_variance(NEW) for member in model.members]
+    mean = sum(w * m for w, (m, _) in zip([0.25, 0.75], moments, strict=True))
+    square = sum(w * (v + m**2) for w, (m, v) in zip([0.25, 0.75], moments, strict=True))
+    np.testing.assert_allclose(prediction.mean, mean, rtol=1e-13)
+    np.testing.assert_allclose(prediction.variance, square - mean**2, rtol=1e-9)
+    np.testing.assert_allclose(model.predict(NEW).mean, prediction.mean, rtol=1e-13)
+
+
+def test_probabilities_are_the_softmax_of_the_scaled_means_and_regression_has_none():
+    model = fitted(classes=("a", "b", "c"))
+
+    prediction = model.predict(NEW)
+
+    expected = scipy_softmax(model.inverse_temperature * prediction.mean, axis=1)
+    np.testing.assert_allclose(prediction.probabilities, expected, rtol=1e-13)
+    assert fitted().predict(NEW).probabilities is None
+
+
+@given(
+    arrays.arrays(
+        float, st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.floats(-1e300, 1e300)
+    )
+)
+def test_the_softmax_is_scipy_s_however_large_its_arguments(x):
+    np.testing.assert_allclose(softmax(x), scipy_softmax(x, axis=1), rtol=1e-13)
+
+
+def test_a_model_without_factors_predicts_means_only_and_says_what_a_variance_needs():
+    model = fitted(**TWO_KERNELS)
+
+    without = model.without_factors()
+
+    assert model.has_variance
+    assert not without.has_variance
+    np.testing.assert_array_equal(without.predict(NEW).mean, model.predict(NEW).mean)
+    with pytest.raises(UserError, match="train again with keep_factor=true"):
+        without.predict(NEW, variance=True)
+
+
+def test_the_factors_are_as_large_as_the_arrays_that_hold_them():
+    # Two squares of 40 rows in float64, which is all of one panel.
+    assert fitted(**TWO_KERNELS).factor_bytes == 2 * 40 * 40 * 8
+    assert fitted().without_factors().factor_bytes == 0
+
+
+def test_a_row_that_cannot_be_used_is_named_as_the_caller_names_it():
+    rows = NEW.copy()
+    rows[3, 1] = np.inf
+
+    with pytest.raises(UserError, match=r"^line 3, column 2 is inf"):
+        fitted().predict(rows, locate_row=lambda row: f"line {row}")
+
+
+def test_a_subset_of_a_prediction_is_the_prediction_of_these_rows():
+    model = fitted(classes=("a", "b"))
+
+    part = model.predict(NEW, variance=True).subset(slice(1, 4))
+
+    alone = model.predict(NEW[1:4], variance=True)
+    np.testing.assert_allclose(part.mean, alone.mean, rtol=1e-12)
+    np.testing.assert_allclose(part.variance, alone.variance, rtol=1e-12)
+    np.testing.assert_allclose(part.probabilities, alone.probabilities, rtol=1e-12)
+
+
+def test_a_subset_keeps_what_was_not_asked_for_absent():
+    assert Prediction(NEW, None).subset(slice(2)).variance is None
+    assert Prediction(NEW, None).subset(slice(2)).probabilities is None
+
+
+def test_estimated_seconds_grow_with_rows_members_and_the_variance():
+    model, two = fitted(), fitted(**TWO_KERNELS)
+
+    assert 0 < model.estimated_seconds(1, False) < model.estimated_seconds(2, False)
+    assert model.estimated_seconds(1, False) < model.estimated_seconds(1, True)
+    assert model.estimated_seconds(1, True) < two.estimated_seconds(1, True)
