@@ -1,4 +1,4 @@
-"""The formulas of the papers, evaluated slowly: nothing here is shared with the package.
+"""Oracles: the formulas of the papers, evaluated slowly, sharing nothing with the package.
 
 Scalars are mpmath numbers at the precision of the caller.
 """
@@ -7,9 +7,10 @@ from mpmath import mp, mpf
 
 
 def arc_cosine(degree, angle):
-    """J_q(θ)/J_q(0), from Cho & Saul's definition J_q(θ) = (-1)^q (sin θ)^(2q+1) (1/sin θ ∂/∂θ)^q ((π-θ)/sin θ).
+    """Arc-cosine kernel J_q(θ)/J_q(0), by Cho & Saul's definition.
 
-    The derivatives are those of Taylor series about θ, so they are exact; θ = 0 and θ = π are limits.
+    J_q(θ) = (-1)^q (sin θ)^(2q+1) (1/sin θ ∂/∂θ)^q ((π-θ)/sin θ). The derivatives are those of
+    Taylor series about θ, so they are exact; θ = 0 and θ = π are limits.
     """
     if angle == 0:
         return mpf(1)
@@ -27,8 +28,8 @@ def divide(numerator, denominator):
     """Quotient of two power series, as long as the shorter."""
     quotient = []
     for k in range(min(len(numerator), len(denominator))):
-        known = sum(quotient[i] * denominator[k - i] for i in range(k))
-        quotient.append((numerator[k] - known) / denominator[0])
+        lower_terms = sum(quotient[i] * denominator[k - i] for i in range(k))
+        quotient.append((numerator[k] - lower_terms) / denominator[0])
     return quotient
 
 
@@ -40,7 +41,7 @@ def composed(degree, depth, cosine):
 
 
 def gram(degree, depth, a, b):
-    """Kernel of every row of `a` and of `b`, floats that are taken as exact and divided by their exact norms."""
+    """Kernel of every row of `a` and of `b`: exact floats, divided by their exact norms."""
 
     def unit(row):
         row = [mpf(float(value)) for value in row]
@@ -48,10 +49,10 @@ def gram(degree, depth, a, b):
         return [value / norm for value in row]
 
     def value(u, v):
-        # The cosine of equal rows rounds to a little less than 1, and a chain of q = 0 takes square roots of what is missing.
-        return composed(
-            degree, depth, mpf(1) if u == v else sum(x * y for x, y in zip(u, v, strict=True))
-        )
+        # The cosine of equal rows rounds to a little less than 1, and a chain of q = 0 takes square
+        # roots of what is missing.
+        cosine = mpf(1) if u == v else sum(x * y for x, y in zip(u, v, strict=True))
+        return composed(degree, depth, cosine)
 
     first, second = [unit(row) for row in a], [unit(row) for row in b]
     return mp.matrix([[value(u, v) for v in second] for u in first])

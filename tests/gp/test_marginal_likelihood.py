@@ -25,7 +25,7 @@ def sample(rows, columns=3, targets=2, seed=21):
 
 
 def by_definition(parameters, data):
-    """Log evidence at the best signal variance, by the oracle's kernel, in mpmath."""
+    """Log marginal likelihood at the best signal variance, by the oracle's kernel, in mpmath."""
     size, total = len(data.z), mpf(0)
     rows = np.column_stack([data.z * parameters.relevance, np.full(size, parameters.bias)])
     noise = mp.diag([mpf(parameters.noise_ratio) / mpf(weight) for weight in data.sample_weight])
@@ -39,7 +39,7 @@ def by_definition(parameters, data):
 
 @pytest.mark.parametrize("q", [0, 1, 3])
 @pytest.mark.parametrize("l", [0, 2])
-def test_the_evidence_and_its_gradient_are_those_of_the_definition(q, l):  # noqa: E741
+def test_the_log_marginal_likelihood_and_its_gradient_are_those_of_the_definition(q, l):  # noqa: E741
     data = sample(8)
     parameters = KernelParameters(ArcCosine(q, l), 0.3, 1.7, np.array([1.0, 0.5, 2.0]))
     step = 1e-6
@@ -70,11 +70,12 @@ def test_the_evidence_and_its_gradient_are_those_of_the_definition(q, l):  # noq
 
 
 def quotient(changed, data, step):
-    """Difference quotient in the logarithm of a parameter; the parameter's own doubles round at 1e-16, so 1e-10 is noise."""
-    return float(
-        (by_definition(changed(np.exp(step)), data) - by_definition(changed(np.exp(-step)), data))
-        / (2 * step)
-    )
+    """Central difference in the logarithm of a parameter.
+
+    The parameter's own doubles round at 1e-16, so 1e-10 is noise.
+    """
+    above, below = (by_definition(changed(np.exp(sign * step)), data) for sign in (1, -1))
+    return float((above - below) / (2 * step))
 
 
 def wave(rows=80, noise=0.1, seed=22):
@@ -88,7 +89,7 @@ def wave(rows=80, noise=0.1, seed=22):
     "names",
     [["noise_ratio"], ["bias"], ["noise_ratio", "bias"], ["noise_ratio", "bias", "relevance"]],
 )
-def test_what_is_learned_is_a_maximum_of_the_evidence_and_the_rest_stays(names):
+def test_a_maximum_is_found_in_the_parameters_named_and_the_rest_stays(names):
     data = wave()
     given = KernelParameters(ArcCosine(1, 1), 0.05, 2.0, np.ones(2))
 
@@ -124,7 +125,7 @@ def test_a_column_that_does_not_matter_loses_its_relevance():
     assert learned.relevance[1] < learned.relevance[0] / 10
 
 
-def test_nothing_to_learn_is_nothing_done():
+def test_without_names_the_parameters_are_returned_as_they_are():
     data = wave(10)
     given = KernelParameters(ArcCosine(), 0.05, 2.0, np.ones(2))
 

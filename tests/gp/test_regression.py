@@ -2,6 +2,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mpmath import mp, mpf
 from oracles import gram
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -16,7 +18,7 @@ from gaussian_processes.linalg.cholesky import InMemoryPanels, NotPositiveDefini
 
 @dataclass
 class ClosedForm(Kernel):
-    """Cho & Saul's closed forms of degree 0, 1 and 2, as a kernel of scikit-learn: eqs. 5 to 7 of the paper, over J_q(0)."""
+    """Closed forms of degree 0, 1 and 2 for scikit-learn: Cho & Saul, eqs. 5 to 7, over J_q(0)."""
 
     degree: int
     depth: int
@@ -51,7 +53,7 @@ def sample(rows=60, columns=3, targets=1, seed=11):
 @pytest.mark.parametrize("degree", [0, 1, 2])
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("noise", [0.01, 0.5])
-def test_mean_deviation_and_evidence_are_those_of_scikit_learn(degree, depth, noise):
+def test_mean_deviation_and_log_marginal_likelihood_are_those_of_scikit_learn(degree, depth, noise):
     points, targets = sample()
     new, _ = sample(20, seed=12)
     process = fit(GramMatrix(ArcCosine(degree, depth), points, noise), targets)
@@ -70,11 +72,11 @@ def test_mean_deviation_and_evidence_are_those_of_scikit_learn(degree, depth, no
     )
 
 
-def test_the_signal_variance_is_where_the_evidence_is_highest():
+def test_the_signal_variance_maximises_the_log_marginal_likelihood():
     points, targets = sample()
     process = fit(GramMatrix(ArcCosine(1, 0), points, 0.1), targets)
 
-    def evidence(variance):
+    def log_marginal_likelihood(variance):
         kernel = ConstantKernel(variance, "fixed") * ClosedForm(1, 0) + WhiteKernel(
             variance * 0.1, "fixed"
         )
@@ -85,7 +87,8 @@ def test_the_signal_variance_is_where_the_evidence_is_highest():
         )
 
     best = process.signal_variance[0]
-    assert evidence(best) > max(evidence(best * 0.99), evidence(best * 1.01))
+    neighbours = [log_marginal_likelihood(best * factor) for factor in (0.99, 1.01)]
+    assert log_marginal_likelihood(best) > max(neighbours)
 
 
 def test_leaving_one_out_is_refitting_without_it():
@@ -185,6 +188,44 @@ def test_without_the_factor_there_is_no_variance():
         process.variance(points)
 
 
+@given(
+    st.integers(1, 30),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.floats(0.01, 10),
+    st.integers(0, 99),
+)
+def test_a_weight_is_so_many_repetitions_of_an_observation(rows, degree, depth, noise, seed):
+    points, targets = sample(rows, seed=seed)
+    new, _ = sample(4, seed=seed + 1)
+    repetitions = np.random.default_rng(seed).integers(1, 4, size=rows)
+    kernel = ArcCosine(degree, depth)
+    repeated = np.repeat(points, repetitions, axis=0)
+
+    weighted = fit(GramMatrix(kernel, points, noise, repetitions.astype(float)), targets)
+
+    peer = fit(GramMatrix(kernel, repeated, noise), np.repeat(targets, repetitions, axis=0))
+    np.testing.assert_allclose(weighted.mean(new), peer.mean(new), rtol=0, atol=1e-9)
+    # The variances but for their units: repetitions count as observations of the signal, too.
+    np.testing.assert_allclose(
+        weighted.variance(new) / weighted.signal_variance,
+        peer.variance(new) / peer.signal_variance,
+        rtol=1e-9,
+    )
+
+
+@given(st.integers(1, 40), st.integers(0, 4), st.integers(0, 4), st.integers(0, 99))
+def test_a_variance_lies_between_that_of_the_noise_and_that_of_the_prior(rows, degree, depth, seed):
+    points, targets = sample(rows, seed=seed)
+    new, _ = sample(5, seed=seed + 1)
+
+    process = fit(GramMatrix(ArcCosine(degree, depth), points, 0.1), targets)
+
+    ratio = process.variance(np.vstack([points, new])) / process.signal_variance
+    assert (ratio >= 0.1).all()
+    assert (ratio <= 1.1 + 1e-12).all()
+
+
 @pytest.mark.parametrize("rows", [1, 2, 57, 300])
 def test_however_many_rows_and_cores_there_are_variances_are_the_same(rows, monkeypatch):
     points, targets = sample(1700)  # so that a panel's part of the solution is shared, too
@@ -271,7 +312,7 @@ def test_what_float32_cannot_factorise_is_refused():
         )
 
 
-def test_a_target_of_zeros_among_others_has_weights_of_zero_in_mixed_precision():
+def test_a_target_of_zeros_among_others_has_an_alpha_of_zero_in_mixed_precision():
     points, targets = sample(40, targets=2)
     targets[:, 1] = 0
 

@@ -34,3 +34,28 @@ def test_the_density_is_the_normal_one():
     expected = -norm.logpdf(TARGETS, MEAN, np.sqrt(VARIANCE)).mean()
 
     assert scores.nlpd(TARGETS, MEAN, VARIANCE) == pytest.approx(expected, rel=1e-14)
+
+
+def test_row_densities_are_those_of_independent_normal_distributions():
+    targets, mean = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
+    variance = rng.random(size=(20, 3)) + 0.1
+
+    expected = norm.logpdf(targets, mean, np.sqrt(variance)).sum(axis=1)
+
+    np.testing.assert_allclose(scores.log_densities(targets, mean, variance), expected, rtol=1e-13)
+
+
+def test_accuracy_and_log_loss_agree_with_scikit_learn():
+    codes = rng.integers(0, 3, size=50).astype(float)
+    probabilities = rng.dirichlet(np.ones(3), size=50)
+
+    assert scores.accuracy(codes, probabilities) == metrics.accuracy_score(
+        codes, probabilities.argmax(axis=1)
+    )
+    assert scores.log_loss(codes, probabilities) == pytest.approx(
+        metrics.log_loss(codes, probabilities, labels=[0, 1, 2]), rel=1e-13
+    )
+
+
+def test_a_probability_that_underflows_leaves_the_log_loss_finite():
+    assert np.isfinite(scores.log_loss(np.array([0.0]), np.array([[0.0, 1.0]])))
