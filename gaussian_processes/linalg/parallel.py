@@ -82,11 +82,13 @@ class _Threads:
         self._marks = local()
         self.count = 0
 
-    def acquire(self) -> ThreadPoolExecutor:
-        """Return the executor, and start it for the first user."""
+    def acquire(self) -> ThreadPoolExecutor | None:
+        """Return the executor, started for the first user; none where there is one core."""
         with self._lock:
             if not self._executor:
                 self.count = available_cpus()
+                if self.count <= 1:
+                    return None
                 self._executor = ThreadPoolExecutor(self.count, initializer=self._mark)
             self._users += 1
             return self._executor
@@ -129,6 +131,7 @@ class WorkerPool:
 
     def __init__(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
+        self._single_core = False
         self._unread: list[deque[Future[Any]]] = []
 
     def __enter__(self) -> ParallelMap:
@@ -142,15 +145,20 @@ class WorkerPool:
         """Call a function on every task, and yield the results in the order of the tasks."""
         waiting = list(tasks)
         # One task is the caller's own: a thread takes as long to start as a thousand kernels.
-        if len(waiting) <= 1 or available_cpus() <= 1 or _THREADS.inside():
+        if len(waiting) <= 1 or _THREADS.inside():
             return map(function, waiting)
-        if not self._executor:
+        # To count the cores takes as long as a small prediction, so a pool does it once.
+        if not self._executor and not self._single_core:
             self._executor = _THREADS.acquire()
+            self._single_core = not self._executor
+        if not self._executor:
+            return map(function, waiting)
         return self._map(self._executor, function, waiting)
 
     def _map(
         self, executor: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: list[Task]
     ) -> Iterator[Result]:
+        """Keep a few tasks in the threads, and yield the results in order."""
         futures: deque[Future[Result]] = deque()
         self._unread.append(futures)
         for task in tasks:

@@ -13,7 +13,7 @@ from gaussian_processes.gp.pairwise import cosine_distances
 COSINES = [-1.0, -0.999999, -0.9, -0.3, 0.0, 1e-8, 0.25, 0.7, 0.95, 0.999999, 1.0]
 degrees = st.integers(0, 10)
 depths = st.integers(0, 20)
-gap_values = st.floats(0, 2)
+distances = st.floats(0, 2)
 
 
 @pytest.mark.parametrize("degree", range(7))
@@ -21,7 +21,7 @@ gap_values = st.floats(0, 2)
 def test_values_agree_with_the_derivative_definition(degree, depth):
     with mp.workdps(50):
         cosine_distance = np.array([1 - t for t in COSINES])
-        expected = [composed(degree, depth, 1 - mpf(float(g))) for g in cosine_distance]
+        expected = [composed(degree, depth, 1 - mpf(float(d))) for d in cosine_distance]
 
         values = ArcCosine(degree, depth).from_cosine_distance(cosine_distance)
 
@@ -30,7 +30,7 @@ def test_values_agree_with_the_derivative_definition(degree, depth):
 
 @pytest.mark.parametrize("degree", range(6))
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_slopes_agree_with_the_difference_quotient_of_the_definition(degree, depth):
+def test_derivatives_agree_with_the_difference_quotient_of_the_definition(degree, depth):
     with mp.workdps(60):
         step = mpf(10) ** -20
         cosines = [mpf(t) for t in (-0.9, -0.3, 0.25, 0.7, 0.95)]
@@ -39,12 +39,14 @@ def test_slopes_agree_with_the_difference_quotient_of_the_definition(degree, dep
             for t in cosines
         ]
 
-        slopes = ArcCosine(degree, depth).derivative(np.array([float(1 - t) for t in cosines]))
+        derivatives = ArcCosine(degree, depth).derivative(np.array([float(1 - t) for t in cosines]))
 
-        np.testing.assert_allclose(slopes, [float(e) for e in expected], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(
+            derivatives, [float(e) for e in expected], rtol=1e-12, atol=1e-13
+        )
 
 
-@given(degrees, depths, st.lists(gap_values, min_size=2, max_size=50))
+@given(degrees, depths, st.lists(distances, min_size=2, max_size=50))
 def test_values_lie_between_0_and_1_and_never_decrease_in_the_cosine(
     degree, depth, cosine_distance
 ):
@@ -52,7 +54,7 @@ def test_values_lie_between_0_and_1_and_never_decrease_in_the_cosine(
 
     assert values.min() >= 0
     assert values.max() <= 1
-    # Neighbouring values may swap by the rounding of the last level, and no more.
+    # Neighbouring values may swap by the rounding of the last layer, and no more.
     assert np.diff(values).min() >= -1e-15
 
 
@@ -74,7 +76,8 @@ def test_the_angle_of_near_duplicates_keeps_its_digits(distance):
 
         value = ArcCosine(0, 0)(first, second)[0, 0]
 
-    # One rounding of the coordinates, 1e-16, is all that the angle may be off; from the cosine it would be 1e-8.
+    # One rounding of the coordinates, 1e-16, is all that the angle may be off; from the cosine it
+    # would be 1e-8.
     assert abs(value - expected) < 2e-16
 
 
@@ -101,7 +104,7 @@ def test_a_block_is_the_same_whatever_the_rows_that_are_asked_with_it():
     np.testing.assert_allclose(together[[0, 1500, 2999]], apart, rtol=0, atol=1e-15)
 
 
-def test_a_gap_is_one_minus_the_cosine():
+def test_a_cosine_distance_is_one_minus_the_cosine():
     a, b = (
         unit(np.random.default_rng(3).normal(size=(7, 5))),
         unit(np.random.default_rng(4).normal(size=(4, 5))),
@@ -155,7 +158,7 @@ def test_what_is_no_degree_or_depth_is_refused(q, l):  # noqa: E741
 def test_the_error_grows_with_degree_and_depth_as_documented(degree, depth, bound):
     cosine_distance = np.concatenate([np.logspace(-15, 0, 40), np.linspace(1, 2, 10)])
     with mp.workdps(60):
-        expected = [composed(degree, depth, 1 - mpf(float(g))) for g in cosine_distance]
+        expected = [composed(degree, depth, 1 - mpf(float(d))) for d in cosine_distance]
 
         values = ArcCosine(degree, depth).from_cosine_distance(cosine_distance)
 

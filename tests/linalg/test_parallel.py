@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_info
 from gaussian_processes.linalg.parallel import WorkerPool, single_threaded_blas
 
 def threads():
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    libraries = threadpool_info()
+    return [library["num_threads"] for library in libraries if library["user_api"] == "blas"]
 
 def work():
     before = threads()

@@ -1,4 +1,4 @@
-"""Do the compiled routines for a few columns do what matrices of many columns have done to them?"""
+"""Products and solutions of a few columns, against those in more digits and column by column."""
 
 from contextlib import contextmanager
 
@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from gaussian_processes.linalg import skinny
 
-WIDE = skinny.SIMD_WIDTH
+SIMD_WIDTH = skinny.SIMD_WIDTH
 SIZES = st.integers(0, 40)
 # One column alone is as long as a few registers, and the sums of it.
 LENGTHS = st.integers(0, 200)
 # Around what is done at once, and two that end with each number of registers; or one column,
 # whatever a register holds.
 GROUPS = st.sampled_from(["one column", *range(10)])
-every_kind = pytest.mark.parametrize(
-    "numbers", [numbers for numbers in (2, 4, 8) if numbers <= WIDE]
+every_register = pytest.mark.parametrize(
+    "numbers", [numbers for numbers in (2, 4, 8) if numbers <= SIMD_WIDTH]
 )
 
 
@@ -29,7 +29,7 @@ def registers_of(numbers):
         yield
 
 
-def wide(groups, numbers):
+def columns_of(groups, numbers):
     """Columns of so many groups."""
     return 1 if groups == "one column" else groups * numbers
 
@@ -39,10 +39,10 @@ def exactly(a, b):
     return a.astype(np.longdouble) @ b.astype(np.longdouble)
 
 
-@every_kind
+@every_register
 @given(rows=SIZES, inner=LENGTHS, groups=GROUPS, seed=st.integers(0, 1000), spare=st.integers(0, 3))
 def test_a_product_is_subtracted(numbers, rows, inner, groups, seed, spare):
-    rng, columns = np.random.default_rng(seed), wide(groups, numbers)
+    rng, columns = np.random.default_rng(seed), columns_of(groups, numbers)
     a = rng.normal(size=(rows, inner + spare))[:, :inner]
     b, c = rng.normal(size=(inner, columns)), rng.normal(size=(rows, columns))
     expected = c - exactly(a, b)
@@ -54,10 +54,10 @@ def test_a_product_is_subtracted(numbers, rows, inner, groups, seed, spare):
     np.testing.assert_allclose(c, expected.astype(float), rtol=0, atol=1e-13)
 
 
-@every_kind
+@every_register
 @given(rows=LENGTHS, groups=GROUPS, seed=st.integers(0, 1000), spare=st.integers(0, 3))
 def test_a_triangle_is_undone_and_its_other_half_not_read(numbers, rows, groups, seed, spare):
-    rng, columns = np.random.default_rng(seed), wide(groups, numbers)
+    rng, columns = np.random.default_rng(seed), columns_of(groups, numbers)
     whole = np.full((rows, rows + spare), np.nan)
     triangle = whole[:, :rows]
     lower = np.tril(rng.uniform(-1, 1, size=(rows, rows)) / 4) + 2 * np.eye(rows)
@@ -71,7 +71,7 @@ def test_a_triangle_is_undone_and_its_other_half_not_read(numbers, rows, groups,
     np.testing.assert_allclose(c, solution, rtol=0, atol=1e-12)
 
 
-@every_kind
+@every_register
 @given(rows=st.integers(1, 60), width=st.integers(1, 30), groups=GROUPS, seed=st.integers(0, 1000))
 def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_other_is(
     numbers, rows, width, groups, seed
@@ -80,7 +80,7 @@ def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_o
     triangle = np.tril(rng.uniform(-1, 1, size=(rows, rows)) / 4) + 2 * np.eye(rows)
     starts = range(0, rows, width)
     panels = [np.ascontiguousarray(triangle[start:, start : start + width]) for start in starts]
-    c = rng.normal(size=(rows, wide(groups, numbers)))
+    c = rng.normal(size=(rows, columns_of(groups, numbers)))
     expected = c.copy()
     for panel in panels:
         panel.flags.writeable = False
@@ -99,20 +99,20 @@ def test_a_triangle_in_panels_is_undone_to_the_last_bit_as_one_panel_after_the_o
     "columns",
     [0, 1, 2, skinny.SIMD_WIDTH, skinny.SIMD_WIDTH + 1, skinny.MAX_COLUMNS, skinny.MAX_COLUMNS + 1],
 )
-def test_there_is_room_for_every_column_and_what_has_room_is_taken(columns):
-    wide = skinny.padded_columns(columns, np.float64)
+def test_there_is_room_for_every_column_and_what_has_room_is_supported(columns):
+    padded = skinny.padded_columns(columns, np.float64)
 
-    assert columns <= wide < columns + skinny.SIMD_WIDTH
-    assert skinny.supports(np.zeros((2, wide))) == (columns <= skinny.MAX_COLUMNS)
+    assert columns <= padded < columns + skinny.SIMD_WIDTH
+    assert skinny.supports(np.zeros((2, padded))) == (columns <= skinny.MAX_COLUMNS)
 
 
-def test_what_is_not_taken_is_left_as_wide_as_it_is():
+def test_what_is_not_supported_is_not_padded():
     assert skinny.padded_columns(3, np.float32) == 3
     assert not skinny.supports(np.zeros((2, skinny.SIMD_WIDTH), np.float32))
     assert not skinny.supports(np.zeros((2, skinny.SIMD_WIDTH + 1)))
 
 
-@every_kind
+@every_register
 @pytest.mark.parametrize("rows", range(48, 56))
 @pytest.mark.parametrize("routine", ["gemm_update", "solve_triangular"])
 def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(numbers, rows, routine):
@@ -138,28 +138,29 @@ def test_a_column_is_the_same_to_the_last_bit_whatever_is_beside_it(numbers, row
 @pytest.mark.parametrize(
     "c",
     [
-        np.zeros((4, WIDE), np.float32),
-        np.zeros((4, 2 * WIDE))[:, ::2],
-        np.broadcast_to(np.zeros(WIDE), (4, WIDE)),
+        np.zeros((4, SIMD_WIDTH), np.float32),
+        np.zeros((4, 2 * SIMD_WIDTH))[:, ::2],
+        np.broadcast_to(np.zeros(SIMD_WIDTH), (4, SIMD_WIDTH)),
     ],
     ids=["float32", "every other column", "not to be written to"],
 )
 def test_what_is_no_row_of_numbers_is_refused(c):
     with pytest.raises(ValueError, match="copy it"):
-        skinny.gemm_update(c, np.zeros((4, 4)), np.zeros((4, WIDE)))
+        skinny.gemm_update(c, np.zeros((4, 4)), np.zeros((4, SIMD_WIDTH)))
     with pytest.raises(ValueError, match="copy it"):
         skinny.solve_triangular(np.eye(4), c)
 
 
 def test_a_matrix_by_columns_is_refused():
     with pytest.raises(ValueError, match="copy it"):
-        skinny.gemm_update(np.zeros((4, WIDE)), np.zeros((3, 4)).T, np.zeros((3, WIDE)))
+        skinny.gemm_update(np.zeros((4, SIMD_WIDTH)), np.zeros((3, 4)).T, np.zeros((3, SIMD_WIDTH)))
     with pytest.raises(ValueError, match="copy it"):
-        skinny.gemm_update(np.zeros((4, WIDE)), np.zeros((4, 3)), np.zeros((WIDE, 3)).T)
+        skinny.gemm_update(np.zeros((4, SIMD_WIDTH)), np.zeros((4, 3)), np.zeros((SIMD_WIDTH, 3)).T)
 
 
 @pytest.mark.parametrize(
-    ("c", "a", "b"), [((4, WIDE), (5, 3), (3, WIDE)), ((4, WIDE), (4, 3), (4, WIDE))]
+    ("c", "a", "b"),
+    [((4, SIMD_WIDTH), (5, 3), (3, SIMD_WIDTH)), ((4, SIMD_WIDTH), (4, 3), (4, SIMD_WIDTH))],
 )
 def test_shapes_that_do_not_fit_are_refused(c, a, b):
     with pytest.raises(ValueError, match=r"give \(n, m\), \(n, k\) and \(k, m\)"):
@@ -184,10 +185,16 @@ def test_panels_by_columns_and_another_number_of_rows_are_refused():
 
 
 def test_columns_that_do_not_fill_registers_are_refused():
-    columns = np.zeros((3, WIDE + 1))
-    with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
+    columns = np.zeros((3, SIMD_WIDTH + 1))
+    with pytest.raises(
+        ValueError, match=f"{SIMD_WIDTH + 1} columns; give 1, or a multiple of {SIMD_WIDTH}"
+    ):
         skinny.solve_lower(skinny.panel_pointers([np.eye(3)], 3), columns)
-    with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
+    with pytest.raises(
+        ValueError, match=f"{SIMD_WIDTH + 1} columns; give 1, or a multiple of {SIMD_WIDTH}"
+    ):
         skinny.gemm_update(columns, np.eye(3), columns)
-    with pytest.raises(ValueError, match=f"{WIDE + 1} columns; give 1, or a multiple of {WIDE}"):
+    with pytest.raises(
+        ValueError, match=f"{SIMD_WIDTH + 1} columns; give 1, or a multiple of {SIMD_WIDTH}"
+    ):
         skinny.solve_triangular(np.eye(3), columns)
