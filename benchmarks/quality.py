@@ -25,11 +25,10 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from sklearn.model_selection import KFold
 
 from benchmarks import reporting
+from gaussian_processes import estimators
 from gaussian_processes.data import preprocessing
 from gaussian_processes.data.preprocessing import PreprocessingOptions
 from gaussian_processes.gp import marginal_likelihood, scores
-from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
-from gaussian_processes.training.trainer import Learner
 
 Array = NDArray[np.float64]
 
@@ -147,14 +146,15 @@ def _ours(**settings: Any) -> Method:
     """Train as `train` does by default, but for some hyperparameters."""
 
     def method(split: Split) -> tuple[Array, Array, str]:
-        learned = Learner(Hyperparameters(**settings)).fit(split.rows, split.targets)
-        kernels = [member.process.kernel for member in learned.model.members]
+        fitted = estimators.GaussianProcessRegressor(**settings).fit(split.rows, split.targets)
+        kernels = [member.process.kernel for member in fitted.model_.members]
         named = (
             f"q={kernels[0].q}, l={kernels[0].l}"
             if len(kernels) == 1
             else f"{len(kernels)} kernels"
         )
-        return *learned.predict(split.new), named
+        mean, std = fitted.predict(split.new, return_std=True)
+        return mean, std**2, named
 
     return method
 

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +23,20 @@ MIN_WEIGHT = 1e-3
 
 
 class FittedEstimator(Protocol):
-    """An estimator that has been fitted and predicts."""
+    """A fitted estimator with standard deviations, as those of scikit-learn's Bayesian models."""
 
-    def predict(self, rows: Array, /) -> tuple[Array, Array]:
-        """Return mean and variance, of shape (m, t), for rows of shape (m, d)."""
+    def predict(self, rows: Array, /, *, return_std: bool) -> Any:
+        """Return mean and standard deviation for rows of shape (m, d).
+
+        Each is of shape (m, t), or (m,) where there is one target.
+        """
 
 
 class Estimator(Protocol):
     """An estimator: a Gaussian process, or anything else with `fit`."""
 
     def fit(self, rows: Array, targets: Array, /) -> FittedEstimator:
-        """Fit to rows of shape (n, d) and targets of shape (n, t)."""
+        """Fit to rows of shape (n, d) and targets of shape (n, t); may return itself."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,12 @@ class Ensemble:
     members: Sequence[FittedEstimator]
     weights: Array
 
-    def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Mean and variance of the mixture, of shape (m, t)."""
-        means, variances = zip(*(member.predict(rows) for member in self.members), strict=True)
-        return mixture(self.weights.tolist(), means, variances)
+    def predict(self, rows: Array, *, return_std: bool = False) -> Any:
+        """Predict the mean of the mixture, and its standard deviation if asked, of shape (m, t)."""
+        moments = (_mean_and_variance(member, rows) for member in self.members)
+        means, variances = zip(*moments, strict=True)
+        mean, variance = mixture(self.weights.tolist(), means, variances)
+        return (mean, np.sqrt(variance)) if return_std else mean
 
 
 def stack(
@@ -81,12 +86,19 @@ def stack(
     for held_out in k_fold_indices(len(rows), folds, seed):
         kept = np.setdiff1d(np.arange(len(rows)), held_out)
         for column, estimator in enumerate(estimators):
-            mean, variance = estimator.fit(rows[kept], targets[kept]).predict(rows[held_out])
+            fitted = estimator.fit(rows[kept], targets[kept])
+            mean, variance = _mean_and_variance(fitted, rows[held_out])
             densities[held_out, column] = log_densities(targets[held_out], mean, variance)
     weights = stacking_weights(densities)
     selected = np.flatnonzero(weights)
     members = [estimators[column].fit(rows, targets) for column in selected.tolist()]
     return Ensemble(members, weights[selected])
+
+
+def _mean_and_variance(estimator: FittedEstimator, rows: Array) -> tuple[Array, Array]:
+    """Predict mean and variance of shape (m, t), where an estimator may give one target flat."""
+    mean, std = estimator.predict(rows, return_std=True)
+    return mean.reshape(len(rows), -1), np.square(std).reshape(len(rows), -1)
 
 
 def k_fold_indices(size: int, folds: int, seed: int) -> list[Indices]:

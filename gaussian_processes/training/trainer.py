@@ -2,17 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data import preprocessing
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import Preprocessor
-from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.data.schema import Schema
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.linalg.cg import CG_TOLERANCE
@@ -206,46 +203,3 @@ class Trainer:
                 f"in {units}: standard deviation of the noise {noise:.6g}, of the function"
                 f" {signal:.6g}"
             )
-
-
-@dataclass(frozen=True)
-class Learner:
-    """Training for arrays of numbers, as `ensembles.stack` takes it beside estimators of one's own.
-
-    Parameters
-    ----------
-    hyperparameters : Hyperparameters
-        Of regression.
-
-    Examples
-    --------
-    >>> x = np.linspace(0, 1, 20)[:, np.newaxis]
-    >>> mean, variance = Learner().fit(x, 2 * x + 1).predict(np.array([[0.5]]))
-    >>> print(mean.round(3))
-    [[2.]]
-    """
-
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-
-    def fit(self, rows: Array, targets: Array) -> "FittedRegressor":
-        """Fit to rows of shape (n, d) and targets of shape (n, t)."""
-        width = rows.shape[1]
-        columns = [Column(str(index), index) for index in range(width + targets.shape[1])]
-        schema = Schema(False, len(columns), tuple(columns[:width]), tuple(columns[width:]))
-        dataset = Dataset(rows, targets, np.ones(len(rows)), preprocessing.locate_request_row)
-        trainer = Trainer(self.hyperparameters, schema).quiet()
-        with TemporaryDirectory(prefix="panels-") as scratch:
-            return FittedRegressor(trainer.select_and_fit(dataset, Checkpoint(Path(scratch))))
-
-
-@dataclass(frozen=True)
-class FittedRegressor:
-    """A model for arrays of numbers."""
-
-    model: Model
-
-    def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Mean and variance, of shape (m, t), for rows of shape (m, d)."""
-        prediction = self.model.predict(rows, variance=True)
-        assert prediction.variance is not None  # noqa: S101  it was asked for
-        return prediction.mean, prediction.variance

@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from sklearn.gaussian_process import GaussianProcessRegressor as Peer
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import LinearRegression
 
+from gaussian_processes import GaussianProcessRegressor
 from gaussian_processes.gp.ensembles import (
     MIN_WEIGHT,
     k_fold_indices,
@@ -14,8 +17,6 @@ from gaussian_processes.gp.ensembles import (
     stack,
     stacking_weights,
 )
-from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
-from gaussian_processes.training.trainer import Learner
 
 
 def test_the_weights_are_those_of_a_general_optimiser():
@@ -82,23 +83,23 @@ def test_every_row_is_in_one_fold_and_folds_are_of_a_size(size, folds, seed):
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """A line, and the variance of what it leaves: a member that is no Gaussian process."""
+    """A line, and the deviation of what it leaves: a member that is no Gaussian process."""
 
     line: LinearRegression | None = None
-    variance: float = 0.0
+    std: float = 0.0
 
     def fit(self, rows, targets):
         line = LinearRegression().fit(rows, targets)
-        return LeastSquares(
-            line, np.square(targets - line.predict(rows)).sum() / (len(rows) - rows.shape[1] - 1)
-        )
+        left = np.square(targets - line.predict(rows)).sum()
+        return LeastSquares(line, np.sqrt(left / (len(rows) - rows.shape[1] - 1)))
 
-    def predict(self, rows):
+    def predict(self, rows, return_std):
         mean = self.line.predict(rows)
-        return mean, np.full_like(mean, self.variance)
+        return mean, np.full_like(mean, self.std)
 
 
-KERNEL = Learner(Hyperparameters(q=(1,), l=(1,)))
+def process():
+    return GaussianProcessRegressor(q=1, l=1)
 
 
 def data(function, rows=120):
@@ -109,23 +110,36 @@ def data(function, rows=120):
 
 def test_a_member_of_one_s_own_has_the_weight_where_it_is_right():
     x, y = data(lambda x: np.sin(3 * x[:, 0]))
-    assert stack([LeastSquares(), KERNEL], x, y, folds=5).weights.tolist() == [1]
+    assert stack([LeastSquares(), process()], x, y, folds=5).weights.tolist() == [1]
 
     x, y = data(lambda x: x @ [2, 3])
-    ensemble = stack([LeastSquares(), KERNEL], x, y, folds=5)
+    ensemble = stack([LeastSquares(), process()], x, y, folds=5)
     assert isinstance(ensemble.members[0], LeastSquares)
     assert ensemble.weights[0] > 0.3
 
 
+def test_a_regressor_of_scikit_learn_s_is_a_member_as_it_is():
+    x, y = data(lambda x: np.sin(3 * x[:, 0]))
+    peer = Peer(RBF() + WhiteKernel(0.01), normalize_y=True)
+
+    ensemble = stack([LeastSquares(), peer], x[:100], y[:100], folds=5)
+
+    expected = peer.predict(x[100:], return_std=True)
+    found = ensemble.predict(x[100:], return_std=True)
+    np.testing.assert_array_equal(ensemble.weights, [1])
+    np.testing.assert_allclose(np.array(found)[..., 0], expected, rtol=1e-12)
+
+
 def test_an_ensemble_predicts_the_mixture_of_its_members():
     x, y = data(lambda x: x[:, 0] ** 2 + x[:, 1])
-    ensemble = stack([LeastSquares(), KERNEL], x[:100], y[:100], folds=5)
+    ensemble = stack([LeastSquares(), process()], x[:100], y[:100], folds=5)
 
-    mean, variance = ensemble.predict(x[100:])
+    mean, std = ensemble.predict(x[100:], return_std=True)
 
-    parts = [member.predict(x[100:]) for member in ensemble.members]
+    parts = [member.predict(x[100:], return_std=True) for member in ensemble.members]
     np.testing.assert_allclose(
         mean, sum(w * m for w, (m, _) in zip(ensemble.weights, parts, strict=True)), rtol=1e-12
     )
-    second = sum(w * (v + m**2) for w, (m, v) in zip(ensemble.weights, parts, strict=True))
-    np.testing.assert_allclose(variance, second - mean**2, rtol=1e-9)
+    second = sum(w * (s**2 + m**2) for w, (m, s) in zip(ensemble.weights, parts, strict=True))
+    np.testing.assert_allclose(std, np.sqrt(second - mean**2), rtol=1e-9)
+    np.testing.assert_array_equal(ensemble.predict(x[100:]), mean)
