@@ -1,7 +1,6 @@
 """Command line of the tuner: tune run|submit|table|report|best|deploy|algorithm."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,38 +10,22 @@ from typing import Any
 
 from gaussian_processes import __version__
 from gaussian_processes.errors import BackendBusyError, UserError
-from gaussian_processes.tuning import (
-    algorithm_specification,
-    amt,
-    deployment,
-    jobfile,
-    report,
-    results,
-)
-from gaussian_processes.tuning.backends import Backend
-from gaussian_processes.tuning.backends.docker import DockerContainers
-from gaussian_processes.tuning.backends.local import LocalProcesses
-from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
-from gaussian_processes.tuning.job import TuningJob
-from gaussian_processes.tuning.jobfile import Changes
-from gaussian_processes.tuning.progress import Progress
-from gaussian_processes.tuning.results import Results
-from gaussian_processes.tuning.tuner import InterruptedSearchError, Tuner
+from gaussian_processes.tuning import commands
+from gaussian_processes.tuning.algorithm_specification import ALGORITHM_NAME
+from gaussian_processes.tuning.deployment import LOOPBACK
+from gaussian_processes.tuning.tuner import InterruptedSearchError
 
-# Where searches go unless --out says so.
-FOLDER = Path("tuning")
-BACKENDS = {"process": LocalProcesses, "docker": DockerContainers, "sagemaker": SageMakerJobs}
-Do = Callable[[argparse.Namespace], None]
-Commands = Any  # argparse gives the type that holds subcommands no public name
-# As a shell says it of a program that Ctrl-C ended.
+Command = Callable[[argparse.Namespace], None]
+Subcommands = Any  # argparse gives the type that holds subcommands no public name
+# A shell's status of a program that Ctrl-C ended.
 INTERRUPTED_STATUS = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
-    asked = _parser().parse_args(arguments)
+    arguments = _parser().parse_args(words)
     try:
-        asked.do(asked)
+        arguments.command(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -61,14 +44,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("tune", description="Search over training jobs.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    run = _on_file(
-        commands, _run, "search here, over training jobs in processes, containers or SageMaker"
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(subcommands)
+    submit = _add(
+        subcommands, "submit", commands.submit, "submit the job to SageMaker's own tuner, follow it"
     )
+    _add_job_file(submit)
+    table = _add(subcommands, "table", commands.table, "print the training jobs as CSV")
+    _add_search(table)
+    _add_report(subcommands)
+    best = _add(
+        subcommands, "best", commands.best, "print the best hyperparameters as a training job's"
+    )
+    _add_search(best)
+    _add_deploy(subcommands)
+    _add_algorithm(subcommands)
+    return parser
+
+
+def _add(
+    subcommands: Subcommands, name: str, command: Command, text: str
+) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = subcommands.add_parser(name, help=text, description=text)
+    added.set_defaults(command=command)
+    return added
+
+
+def _add_job_file(parser: argparse.ArgumentParser) -> None:
+    text = "a create_hyper_parameter_tuning_job request"
+    parser.add_argument("job", type=Path, metavar="JOB.json", help=text)
+
+
+def _add_search(parser: argparse.ArgumentParser, number: str | None = None) -> None:
+    text = "a folder of --out, or a job of SageMaker's tuner"
+    parser.add_argument("search", nargs=number, metavar="DIR_OR_JOB_NAME", help=text)
+
+
+def _add_run(subcommands: Subcommands) -> None:
+    run = _add(
+        subcommands,
+        "run",
+        commands.run,
+        "search over training jobs in processes, containers or SageMaker",
+    )
+    _add_job_file(run)
     run.add_argument(
         "--on",
-        choices=BACKENDS,
+        choices=commands.BACKENDS,
         default="process",
         help="where the training jobs run (default process)",
     )
@@ -84,22 +106,41 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder of the results (default tuning/NAME); one in use goes on",
+        help="folder of the results (default tuning/NAME); the search of one in use goes on",
+    )
+    run.add_argument(
+        "--extend",
+        action="store_true",
+        help="go on with the search of the folder under other limits than it had",
     )
 
-    _on_file(commands, _submit, "hand the job to SageMaker's own tuner, and follow it")
-    _on_search(commands, _table, "print the table of all training jobs, as CSV")
-    pictures = _on_search(commands, _report, "write the pictures: report.html and report.png", "+")
-    pictures.add_argument(
+
+def _add_report(subcommands: Subcommands) -> None:
+    report = _add(
+        subcommands, "report", commands.write_report, "write the pictures: report.html, report.png"
+    )
+    _add_search(report, "+")
+    report.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="where to write (default: the first search's folder)",
+        help=f"where to write (default: the search's folder; of several, {commands.COMPARISONS}/…)",
     )
-    _on_search(commands, _best, "print the best hyperparameters, as a training job's JSON")
-    deploy = _on_search(commands, _deploy, "serve the best model")
+
+
+def _add_deploy(subcommands: Subcommands) -> None:
+    deploy = _add(subcommands, "deploy", commands.deploy, "serve the best model")
+    _add_search(deploy)
     deploy.add_argument(
-        "--on", choices=BACKENDS, default="process", help="where to serve (default process)"
+        "--on",
+        choices=commands.BACKENDS,
+        default="process",
+        help="where to serve (default process)",
+    )
+    deploy.add_argument(
+        "--host",
+        default=LOOPBACK,
+        help=f"address that a local endpoint listens on (default {LOOPBACK}; 0.0.0.0 for all)",
     )
     deploy.add_argument(
         "--port", type=_positive, default=8080, help="of a local endpoint (default 8080)"
@@ -110,146 +151,26 @@ def _parser() -> argparse.ArgumentParser:
         help="train the best hyperparameters anew, even if there is a model",
     )
 
-    algorithm = _command(
-        commands, _algorithm, "print the CreateAlgorithm specification and AMT's ranges"
+
+def _add_algorithm(subcommands: Subcommands) -> None:
+    algorithm = _add(
+        subcommands, "algorithm", commands.algorithm, "print a CreateAlgorithm request"
     )
     algorithm.add_argument(
         "--image", default="IMAGE_URI", help="the training image's address in ECR"
     )
-    return parser
-
-
-def _command(commands: Commands, do: Do, text: str) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = commands.add_parser(do.__name__.strip("_"), help=text)
-    made.set_defaults(do=do)
-    return made
-
-
-def _on_file(commands: Commands, do: Do, text: str) -> argparse.ArgumentParser:
-    made = _command(commands, do, text)
-    made.add_argument(
-        "job", type=Path, metavar="JOB.json", help="a create_hyper_parameter_tuning_job request"
+    algorithm.add_argument(
+        "--name", default=ALGORITHM_NAME, help=f"AlgorithmName (default {ALGORITHM_NAME})"
     )
-    return made
-
-
-def _on_search(
-    commands: Commands, do: Do, text: str, number: str | None = None
-) -> argparse.ArgumentParser:
-    made = _command(commands, do, text)
-    what = "a folder of --out, or a job of SageMaker's tuner"
-    made.add_argument("search", nargs=number, metavar="DIR_OR_JOB_NAME", help=what)
-    return made
+    algorithm.add_argument(
+        "--ranges", action="store_true", help="print a tuning job's ParameterRanges instead"
+    )
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 up")
     return int(text)
-
-
-def _run(asked: argparse.Namespace) -> None:
-    job = jobfile.read(asked.job, asked.on, Changes(asked.strategy, asked.jobs, asked.parallel))
-    folder = asked.out or FOLDER / job.name
-    progress = Progress(min(job.limits.jobs, job.space.size))
-    try:
-        search = Tuner(
-            job,
-            _backend(job, asked.on, folder),
-            folder,
-            lambda name: _find(name, folder.parent),
-            progress,
-        )
-        found = search.run()
-    finally:
-        progress.close()
-    if search.ending:
-        print(f"the search ended early: {search.ending}", file=sys.stderr)
-    _conclude(found, folder)
-
-
-def _backend(job: TuningJob, name: str, folder: Path) -> Backend:
-    backend: Backend = BACKENDS[name](job, folder / "trials")
-    return backend
-
-
-def _conclude(found: Results, folder: Path) -> None:
-    """Say what the search has come to, and where its table and pictures are."""
-    pictures = report.write([found], folder)
-    values = " ".join(f"{name}={value}" for name, value in found.best.values.items())
-    for objective in found.objectives:
-        print(
-            f"best {objective.metric}={found.best.metrics[objective.metric]:.6g} with {values}"
-            f" ({found.best.name})"
-        )
-    if len(found.objectives) > 1:
-        print(
-            f"{len(found.pareto_front)} training jobs are best in one way or another; they are in"
-            " the report"
-        )
-    print(f"table: {folder / results.TABLE}; pictures: {', '.join(map(str, pictures))}")
-
-
-def _find(name: str, folder: Path = Path()) -> Results:
-    """Search of a folder, of a name beside others, or of SageMaker's tuner."""
-    for path in (Path(name), folder / name, FOLDER / name):
-        if path.is_dir():
-            return results.read(path)
-    try:
-        return amt.results_of(name)
-    except UserError as error:
-        raise UserError(
-            f"there is no folder {name}, and SageMaker's tuner has told of no such job: {error}"
-        ) from error
-
-
-def _submit(asked: argparse.Namespace) -> None:
-    job = jobfile.read(asked.job, "amt")
-    amt.submit(job)
-    progress = Progress(min(job.limits.jobs, job.space.size))
-    try:
-        found = amt.follow(job.name, progress)
-    except KeyboardInterrupt:
-        raise InterruptedSearchError(
-            f"{job.name} goes on without being followed; aws sagemaker"
-            " stop-hyper-parameter-tuning-job"
-            f" --hyper-parameter-tuning-job-name {job.name} ends it"
-        ) from None
-    finally:
-        progress.close()
-    folder = FOLDER / job.name
-    folder.mkdir(parents=True, exist_ok=True)
-    results.write(found, folder)
-    _conclude(found, folder)
-
-
-def _table(asked: argparse.Namespace) -> None:
-    results.print_table(_find(asked.search), sys.stdout)
-
-
-def _report(asked: argparse.Namespace) -> None:
-    first = Path(asked.search[0])
-    folder = asked.out or (first if first.is_dir() else FOLDER / first)
-    for path in report.write([_find(name) for name in asked.search], folder):
-        print(path)
-
-
-def _best(asked: argparse.Namespace) -> None:
-    found = _find(asked.search)
-    print(json.dumps(found.hyperparameters(found.best), indent=2))
-
-
-def _deploy(asked: argparse.Namespace) -> None:
-    folder = next(
-        (path for path in (Path(asked.search), FOLDER / asked.search) if path.is_dir()), None
-    )
-    deployment.deploy(
-        _find(asked.search), folder or FOLDER / asked.search, asked.on, asked.port, asked.train
-    )
-
-
-def _algorithm(asked: argparse.Namespace) -> None:
-    print(json.dumps(algorithm_specification.algorithm(asked.image), indent=2))
 
 
 if __name__ == "__main__":

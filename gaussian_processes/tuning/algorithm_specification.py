@@ -18,6 +18,8 @@ from gaussian_processes.sagemaker.parameter_types import (
     IntegerParameter,
 )
 
+ALGORITHM_NAME = "gaussian-processes"
+DESCRIPTION = "Exact Gaussian-process regression and classification with arc-cosine kernels"
 # What a tuning job may be for, and which way is better.
 OBJECTIVES = {
     "validation:RMSE": "Minimize",
@@ -33,6 +35,9 @@ OBJECTIVES = {
     "train:log_evidence": "Maximize",
 }
 CONTENT_TYPES = ["text/csv", "application/jsonlines", "application/x-npy"]
+# What an endpoint takes and gives.
+REQUEST_TYPES = [*CONTENT_TYPES, "application/json", "application/x-recordio-protobuf"]
+RESPONSE_TYPES = ["text/csv", "application/json", "application/jsonlines", "application/x-npy"]
 # Enough memory for 20,000 rows and more; those with GPUs would not be used.
 INSTANCE_TYPES = [
     "ml.m5.large",
@@ -43,34 +48,46 @@ INSTANCE_TYPES = [
     "ml.c5.4xlarge",
     "ml.r5.xlarge",
 ]
+# Batch transform has no r5.
+TRANSFORM_INSTANCE_TYPES = [name for name in INSTANCE_TYPES if ".r5." not in name]
 
 
-def algorithm(image: str) -> dict[str, Any]:
-    """Request of CreateAlgorithm, but for its name, and the ranges of a tuning job."""
+def create_algorithm(image: str, name: str = ALGORITHM_NAME) -> dict[str, Any]:
+    """Return a complete request of CreateAlgorithm: it trains, hosts and transforms."""
     return {
-        "TrainingSpecification": {
-            "TrainingImage": image,
-            "SupportedHyperParameters": [_specification(entry) for entry in HYPERPARAMETERS],
-            "SupportedTrainingInstanceTypes": INSTANCE_TYPES,
-            "SupportsDistributedTraining": False,
-            "MetricDefinitions": [
-                {"Name": name, "Regex": metric_regex(name)} for name in OBJECTIVES
-            ],
-            "TrainingChannels": [
-                {
-                    "Name": name,
-                    "IsRequired": name == "train",
-                    "SupportedContentTypes": CONTENT_TYPES,
-                    "SupportedCompressionTypes": ["None", "Gzip"],
-                    "SupportedInputModes": ["File", "FastFile", "Pipe"],
-                }
-                for name in CHANNELS
-            ],
-            "SupportedTuningJobObjectiveMetrics": [
-                {"Type": way, "MetricName": name} for name, way in OBJECTIVES.items()
-            ],
+        "AlgorithmName": name,
+        "AlgorithmDescription": DESCRIPTION,
+        "TrainingSpecification": _training_specification(image),
+        "InferenceSpecification": {
+            "Containers": [{"Image": image}],
+            "SupportedTransformInstanceTypes": TRANSFORM_INSTANCE_TYPES,
+            "SupportedRealtimeInferenceInstanceTypes": INSTANCE_TYPES,
+            "SupportedContentTypes": REQUEST_TYPES,
+            "SupportedResponseMIMETypes": RESPONSE_TYPES,
         },
-        "ParameterRanges": parameter_ranges(),
+    }
+
+
+def _training_specification(image: str) -> dict[str, Any]:
+    return {
+        "TrainingImage": image,
+        "SupportedHyperParameters": [_specification(entry) for entry in HYPERPARAMETERS],
+        "SupportedTrainingInstanceTypes": INSTANCE_TYPES,
+        "SupportsDistributedTraining": False,
+        "MetricDefinitions": [{"Name": name, "Regex": metric_regex(name)} for name in OBJECTIVES],
+        "TrainingChannels": [
+            {
+                "Name": name,
+                "IsRequired": name == "train",
+                "SupportedContentTypes": CONTENT_TYPES,
+                "SupportedCompressionTypes": ["None", "Gzip"],
+                "SupportedInputModes": ["File", "FastFile", "Pipe"],
+            }
+            for name in CHANNELS
+        ],
+        "SupportedTuningJobObjectiveMetrics": [
+            {"Type": way, "MetricName": name} for name, way in OBJECTIVES.items()
+        ],
     }
 
 

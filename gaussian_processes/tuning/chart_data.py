@@ -3,6 +3,7 @@
 Names of fields that Vega's expressions can say hold letters, digits and underscores alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from gaussian_processes.tuning import results
@@ -36,14 +37,25 @@ def axis_label(name: str) -> str:
     return position_field(name).removeprefix(POSITION)
 
 
-def records(search: Results) -> list[dict[str, Any]]:
+def labels(searches: Sequence[Results]) -> list[str]:
+    """Return names of searches that differ: by folder and strategy, else by the folder's path."""
+    short = [search.label for search in searches]
+    if len(set(short)) == len(short):
+        return short
+    return [
+        f"{search.folder.resolve()} ({search.strategy})" if search.folder else search.label
+        for search in searches
+    ]
+
+
+def records(search: Results, label: str) -> list[dict[str, Any]]:
     """Return the records of a search, in the order in which its training jobs ended."""
     lines = dict(zip((row.name for row in search.rows), results.records(search), strict=True))
     front = {row.name for row in search.pareto_front}
     best = _best_so_far(search)
     found = [
         {
-            SEARCH: search.name,
+            SEARCH: label,
             ORDER: order,
             NAME: row.name,
             STATUS: row.status,

@@ -44,6 +44,8 @@ class Charts:
     ----------
     ranges : list of Range
         Of the hyperparameters that all searches tune: only those can be compared.
+    labels : list of str
+        Names of the searches in the legend.
     records : list of dict
     """
 
@@ -51,7 +53,12 @@ class Charts:
         self.objectives = searches[0].objectives
         shared = set.intersection(*({entry.name for entry in one.space} for one in searches))
         self.ranges = [entry for entry in searches[0].space if entry.name in shared]
-        self.records = [record for one in searches for record in chart_data.records(one)]
+        self.labels = chart_data.labels(searches)
+        self.records = [
+            record
+            for search, label in zip(searches, self.labels, strict=True)
+            for record in chart_data.records(search, label)
+        ]
         self._metric = self.objectives[0].metric
         self._objective = field(self._metric)
         self._brush = alt.selection_interval(name="brush", encodings=["x"], resolve="intersect")
@@ -248,7 +255,9 @@ class Charts:
 
     @property
     def _color(self) -> Any:
-        return alt.Color(SEARCH, type="nominal", title="search")
+        # Names of folders are longer than Vega lets a label be.
+        legend = alt.Legend(labelLimit=0)
+        return alt.Color(SEARCH, type="nominal", title="search", legend=legend)
 
     @property
     def _shape(self) -> Any:

@@ -10,27 +10,48 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
 from gaussian_processes.tuning.backends import COMPLETED, RUNNING, Backend, Report
 from gaussian_processes.tuning.backends.docker import DockerContainers, docker, image
-from gaussian_processes.tuning.backends.local import LocalProcesses
+from gaussian_processes.tuning.backends.local import LocalProcesses, import_path
 from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import Results, Row
 
 SERVE = (
     sys.executable,
+    "-P",
     "-c",
     "import sys; from gaussian_processes.serving.main import main; sys.exit(main([]))",
 )
 MODEL = "model.tar.gz"
+LOOPBACK = "127.0.0.1"
 INTERVAL_SECONDS = 15.0
 
 
-def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> None:
+@dataclass(frozen=True)
+class Target:
+    """Where to serve.
+
+    Parameters
+    ----------
+    backend : str
+        `process`, `docker` or `sagemaker`.
+    host : str
+        Address that a local endpoint listens on.
+    port : int
+    """
+
+    backend: str
+    host: str = LOOPBACK
+    port: int = 8080
+
+
+def deploy(found: Results, folder: Path, target: Target, train: bool) -> None:
     """Serve the best model.
 
     On this machine until Ctrl-C, or on an endpoint of SageMaker's with the search's name.
@@ -39,8 +60,7 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
     ----------
     folder : Path
         Of the search; what is trained or downloaded goes there too.
-    where : str
-        `process`, `docker` or `sagemaker`.
+    target : Target
     train : bool
         Whether to train the best hyperparameters anew; that happens too if the best model is gone.
     """
@@ -55,18 +75,20 @@ def deploy(found: Results, folder: Path, where: str, port: int, train: bool) -> 
         )
         model = ""
     if train or not model:
-        model = _trained(found, _job(found, folder, where), folder, where)
-    if where == "sagemaker":
+        model = _trained(found, _job(found, folder, target.backend), folder, target.backend)
+    if target.backend == "sagemaker":
         print(
             f"endpoint {_endpoint(job, _in_s3(model, job, best))} serves the model of {best.name}"
         )
         return
     local = _local_model(model, folder / "best" / best.name)
     print(
-        f"the model of {best.name} answers at http://127.0.0.1:{port}/invocations until Ctrl-C",
+        f"the model of {best.name} answers at http://{target.host}:{target.port}/invocations"
+        " until Ctrl-C",
         flush=True,
     )
-    (_serve_container if where == "docker" else _serve_process)(job, local, port)
+    serve = _serve_container if target.backend == "docker" else _serve_process
+    serve(job, local, target)
 
 
 def _job(found: Results, folder: Path, where: str) -> TuningJob:
@@ -117,21 +139,30 @@ def _local_model(model: str, folder: Path) -> Path:
     return folder
 
 
-def _serve_process(job: TuningJob, model: Path, port: int) -> None:  # noqa: ARG001  as in a container
+def _serve_process(job: TuningJob, model: Path, target: Target) -> None:  # noqa: ARG001  as in a container
     with tempfile.TemporaryDirectory(prefix="deploy-") as base:
         (Path(base) / "model").symlink_to(model.resolve(), target_is_directory=True)
         environment = {
             **os.environ,
             "SAGEMAKER_BASE_DIR": base,
-            "SAGEMAKER_BIND_TO_PORT": str(port),
+            "PYTHONPATH": import_path(),
+            "SAGEMAKER_BIND_TO_PORT": str(target.port),
+            "SERVING_BIND_ADDRESS": target.host,
         }
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         _until_stopped(subprocess.Popen(SERVE, env=environment))  # noqa: S603  the program is ours
 
 
-def _serve_container(job: TuningJob, model: Path, port: int) -> None:
+def _serve_container(job: TuningJob, model: Path, target: Target) -> None:
     mount = f"type=bind,source={model.resolve()},target=/opt/ml/model,readonly"
-    options = ["--rm", "--detach", "--publish", f"127.0.0.1:{port}:8080", "--mount", mount]
+    options = [
+        "--rm",
+        "--detach",
+        "--publish",
+        f"{target.host}:{target.port}:8080",
+        "--mount",
+        mount,
+    ]
     container = docker(
         "run",
         *options,

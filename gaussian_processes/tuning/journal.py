@@ -23,26 +23,76 @@ from gaussian_processes.tuning.results import JOB
 JOURNAL = "journal.log"
 # Attribute of a study.
 SEED = "seed"
-# Parts of a request that may not change from one run of a search to the next.
+# Parts of a request that may not change from one run of a search to the next, and those that may if
+# that is asked for.
 CONFIG, DEFINITION = "HyperParameterTuningJobConfig", "TrainingJobDefinition"
 FIXED = (
+    ("HyperParameterTuningJobName",),
     (CONFIG, "ParameterRanges"),
     (DEFINITION, "StaticHyperParameters"),
     (CONFIG, "HyperParameterTuningJobObjective"),
-    ("HyperParameterTuningJobName",),
+    (CONFIG, "Strategy"),
+    (CONFIG, "StrategyConfig"),
+    (CONFIG, "RandomSeed"),
+    (CONFIG, "TrainingJobEarlyStoppingType"),
 )
+LIMITS = (
+    (CONFIG, "ResourceLimits", "MaxNumberOfTrainingJobs"),
+    (CONFIG, "ResourceLimits", "MaxParallelTrainingJobs"),
+    (CONFIG, "ResourceLimits", "MaxRuntimeInSeconds"),
+    (CONFIG, "TuningJobCompletionCriteria"),
+)
+# Values of which a person can tell the difference at a glance.
+Short = str | int | float | None
 
 
-def open_study(job: TuningJob, folder: Path) -> Study:
-    """Open the study of a folder: a new one, or as an earlier run left it.
+def check(job: TuningJob, folder: Path, extend: bool = False) -> None:
+    """Refuse a job that can not be searched in a folder, before anything is written.
+
+    Parameters
+    ----------
+    extend : bool
+        Whether the limits may be others than those of the search that the folder holds.
 
     Raises
     ------
     UserError
-        If the folder holds the search of another job.
+        If the folder holds the search of another job, or there is no such strategy.
     """
+    _sampler(job, seed=0)
+    if not (folder / JOB).exists():
+        return
+    before = json.loads((folder / JOB).read_text())
+    for part in (*FIXED, *LIMITS):
+        old, new = _part(before, part), _part(job.request, part)
+        if _comparable(old) == _comparable(new) or (extend and part in LIMITS):
+            continue
+        remedy = "give another folder with --out"
+        if part in LIMITS:
+            remedy = f"go on under the new limits with --extend, or {remedy}"
+        raise UserError(
+            f"{folder} holds a search with another {part[-1]}{_difference(old, new)}; {remedy}"
+        )
+
+
+def _comparable(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _difference(old: Any, new: Any) -> str:
+    return f", {old} and not {new}" if isinstance(old, Short) and isinstance(new, Short) else ""
+
+
+def is_new(folder: Path) -> bool:
+    """Whether a folder holds no search yet."""
+    return not (folder / JOURNAL).exists()
+
+
+def open_study(job: TuningJob, folder: Path) -> Study:
+    """Open the study of a folder: a new one, or as an earlier run left it; see `check`."""
     folder.mkdir(parents=True, exist_ok=True)
-    _keep_request(job, folder / JOB)
+    request = _with_absolute_channels(job)
+    (folder / JOB).write_text(json.dumps(request, indent=2) + "\n")
     backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=_Unlocked())
     return create_study(job, JournalStorage(backend))
 
@@ -86,20 +136,6 @@ def _sampler(job: TuningJob, seed: int) -> BaseSampler:
         return strategies.load(job, seed)
 
 
-def _keep_request(job: TuningJob, path: Path) -> None:
-    """Keep the request beside its results; only its strategy and its limits may change."""
-    request = _with_absolute_channels(job)
-    if path.exists():
-        before = json.loads(path.read_text())
-        for part in FIXED:
-            if _part(before, part) != _part(request, part):
-                raise UserError(
-                    f"{path.parent} holds a search with another {part[-1]}; give another folder"
-                    " with --out"
-                )
-    path.write_text(json.dumps(request, indent=2) + "\n")
-
-
 def _with_absolute_channels(job: TuningJob) -> dict[str, Any]:
     """Copy of a request whose relative addresses can be followed from any folder."""
     request: dict[str, Any] = json.loads(json.dumps(job.request))
@@ -112,6 +148,6 @@ def _with_absolute_channels(job: TuningJob) -> dict[str, Any]:
 
 
 def _part(request: Any, names: Sequence[str]) -> Any:
-    for name in names:
+    for name in names[:-1]:
         request = request.get(name, {})
-    return request
+    return request.get(names[-1])

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
@@ -38,11 +39,14 @@ class Ledger:
     ----------
     job : TuningJob
     study : optuna.study.Study
+    folder : Path, optional
+        Where the search is; None if it is in memory alone.
     """
 
-    def __init__(self, job: TuningJob, study: Study) -> None:
+    def __init__(self, job: TuningJob, study: Study, folder: Path | None = None) -> None:
         self.job = job
         self.study = study
+        self.folder = folder
         self.exhausted = False
         self.expected_improvements: list[float] = []
         self._duplicates: list[tuple[Trial, int]] = []
@@ -238,7 +242,7 @@ class Ledger:
 
     def results(self) -> Results:
         """All training jobs, for the table and the report."""
-        return results.of_job(self.job, trials.rows(self.job, self.study))
+        return results.of_job(self.job, trials.rows(self.job, self.study), self.folder)
 
 
 def _completion(trial: FrozenTrial) -> tuple[bool, datetime | None, int]:

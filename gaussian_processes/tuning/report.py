@@ -67,7 +67,7 @@ def _page(searches: Sequence[Results]) -> Any:
             colored,
             *by_value,
             data=alt.InlineData(values=charts.records),
-            title=_title(searches),
+            title=_title(charts.labels),
         )
         .resolve_scale(color="independent")
         .configure_view(stroke="#dddddd")
@@ -75,9 +75,9 @@ def _page(searches: Sequence[Results]) -> Any:
     )
 
 
-def _title(searches: Sequence[Results]) -> Any:
+def _title(labels: Sequence[str]) -> Any:
     return alt.TitleParams(
-        " · ".join(search.name for search in searches),
+        " · ".join(labels),
         subtitle="Drag in a chart to select training jobs in all; click a name in the legend to"
         " see one search.",
         anchor="start",

@@ -54,13 +54,29 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """All training jobs of a search, in the order of their start, with its objectives and space."""
+    """All training jobs of a search, in the order of their start, with its objectives and space.
+
+    Parameters
+    ----------
+    name : str
+        Of the tuning job.
+    folder : Path, optional
+        Where the search is; None if it is SageMaker's.
+    """
 
     name: str
     objectives: tuple[Objective, ...]
     space: Space
     static: Mapping[str, str]
     rows: tuple[Row, ...]
+    strategy: str = ""
+    folder: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the search among others: its folder, or else its job, and its strategy."""
+        name = self.folder.resolve().name if self.folder else self.name
+        return f"{name} ({self.strategy})" if self.strategy else name
 
     def losses(self, row: Row) -> tuple[float, ...] | None:
         """Objectives of a job, signed so that less is better; None if it lacks one."""
@@ -122,9 +138,11 @@ def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
     return a != b and all(x <= y for x, y in zip(a, b, strict=True))
 
 
-def of_job(job: TuningJob, rows: Iterable[Row]) -> Results:
+def of_job(job: TuningJob, rows: Iterable[Row], folder: Path | None = None) -> Results:
     """Results of a job's rows."""
-    return Results(job.name, job.objectives, job.space, job.static, tuple(rows))
+    return Results(
+        job.name, job.objectives, job.space, job.static, tuple(rows), job.strategy, folder
+    )
 
 
 def records(results: Results) -> list[dict[str, Any]]:
@@ -182,7 +200,7 @@ def read(folder: Path) -> Results:
     job = jobfile.check(request, folder, "process")
     with (folder / TABLE).open(newline="") as file:
         rows = [_row(line, job.space) for line in csv.DictReader(file)]
-    return of_job(job, rows)
+    return of_job(job, rows, folder)
 
 
 def _row(line: Mapping[str, str], space: Space) -> Row:

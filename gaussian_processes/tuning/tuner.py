@@ -22,6 +22,13 @@ from gaussian_processes.tuning.scheduler import STOPPED_WITH_SEARCH, Actions, Sc
 INTERRUPTED = "stopped with the search, which goes on when it is started again"
 
 
+Watch = Callable[[Results, int], None]
+
+
+def _ignore(found: Results, running: int) -> None:
+    """Watch nothing."""
+
+
 class InterruptedSearchError(Exception):
     """A search that a signal ended before its last training job."""
 
@@ -38,13 +45,18 @@ class Tuner:
         Where the search's journal and its table are.
     parents : callable
         Gives the results of an earlier search by its name.
-    watch : callable
-        Is called with the results and the number of running jobs whenever something has changed.
+    extend : bool
+        Whether the limits may be others than those of the search that the folder holds.
 
     Attributes
     ----------
     ending : str
         Why the search ended before its last job; empty if it did not.
+
+    Raises
+    ------
+    UserError
+        If the folder holds another search, or an earlier one to learn from is not to be found.
     """
 
     def __init__(
@@ -53,20 +65,29 @@ class Tuner:
         backend: Backend,
         folder: Path,
         parents: Callable[[str], Results],
-        watch: Callable[[Results, int], None] = lambda *_: None,
+        extend: bool = False,
     ) -> None:
+        # All that may be refused is refused before anything is written.
+        journal.check(job, folder, extend)
+        names = job.parents if journal.is_new(folder) else ()
+        self._parents = [warm_start.usable_trials(job, parents(name)) for name in names]
         self.job = job
         self.study = journal.open_study(job, folder)
         self.ending = ""
-        self.watch = watch
+        self._watch: Watch = _ignore
         self._backend = backend
         self._folder = folder
-        self._parents = parents
-        self._ledger = Ledger(job, self.study)
+        self._ledger = Ledger(job, self.study, folder)
         self._began = time.monotonic()
 
-    def run(self) -> Results:
+    def run(self, watch: Watch = _ignore) -> Results:
         """Run the search to its end.
+
+        Parameters
+        ----------
+        watch : callable
+            Is called with the results and the number of running jobs whenever something has
+            changed.
 
         Raises
         ------
@@ -76,6 +97,7 @@ class Tuner:
         InterruptedSearchError
             If a signal came: the jobs that ran have been stopped, and the table written.
         """
+        self._watch = watch
         with _exclusive(self._folder), _deferred_signals() as interrupted:
             if not self.study.get_trials(deepcopy=False):
                 self._learn_from_parents()
@@ -91,9 +113,9 @@ class Tuner:
         return self._ledger.results()
 
     def _learn_from_parents(self) -> None:
-        for name in self.job.parents:
-            used = warm_start.add_trials(self.study, self.job, self._parents(name))
-            sentence = f"{used} training jobs of {name} are of use to this search"
+        for parent in self._parents:
+            warm_start.add_trials(self.study, self.job, parent)
+            sentence = f"{len(parent.trials)} training jobs of {parent.name} are of use"
             print(sentence, file=sys.stderr, flush=True)
 
     def _loop(self, scheduler: Scheduler, interrupted: threading.Event) -> None:
@@ -161,7 +183,7 @@ class Tuner:
     def _show(self, scheduler: Scheduler) -> None:
         found = self._ledger.results()
         results.write(found, self._folder)
-        self.watch(found, len(scheduler.running))
+        self._watch(found, len(scheduler.running))
 
 
 @contextmanager

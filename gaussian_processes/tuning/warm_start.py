@@ -1,5 +1,8 @@
 """Warm start: what an earlier search found, as trials of a new one."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import optuna
 from optuna.study import Study
 
@@ -11,14 +14,24 @@ from gaussian_processes.tuning.results import Results, Row
 PARENT = "parent"
 
 
-def add_trials(study: Study, job: TuningJob, parent: Results) -> int:
-    """Add an earlier search's trials to a study, or, where its data were others, enqueue its best.
+@dataclass(frozen=True)
+class UsableTrials:
+    """Training jobs of an earlier search that a new one can learn from, the best first.
 
-    Returns
-    -------
-    int
-        How many of its training jobs were of use: those that gave all objectives, with values
-        within the ranges.
+    Parameters
+    ----------
+    name : str
+        Of the earlier search.
+    trials : sequence of (Row, tuple of float)
+        Those that gave all objectives, with values within the ranges, and their losses.
+    """
+
+    name: str
+    trials: Sequence[tuple[Row, tuple[float, ...]]]
+
+
+def usable_trials(job: TuningJob, parent: Results) -> UsableTrials:
+    """Return what a job can learn from an earlier search.
 
     Raises
     ------
@@ -27,12 +40,20 @@ def add_trials(study: Study, job: TuningJob, parent: Results) -> int:
     """
     ranked = sorted(parent.evaluated, key=lambda pair: pair[1])
     usable = [(row, losses) for row, losses in ranked if _within_ranges(job, row)]
+    return UsableTrials(parent.name, usable)
+
+
+def add_trials(study: Study, job: TuningJob, parent: UsableTrials) -> None:
+    """Add an earlier search's trials to a study, or, where its data were others, enqueue its best.
+
+    As many of the best as run in parallel: they are evaluated anew.
+    """
     if job.transfer:
-        for row, _ in usable[: job.limits.parallel]:
+        for row, _ in parent.trials[: job.limits.parallel]:
             study.enqueue_trial(job.space.to_optuna(row.values))
-        return len(usable)
+        return
     signs = [objective.sign for objective in job.objectives]
-    for row, losses in usable:
+    for row, losses in parent.trials:
         values = [sign * loss for sign, loss in zip(signs, losses, strict=True)]
         study.add_trial(
             optuna.create_trial(
@@ -42,7 +63,6 @@ def add_trials(study: Study, job: TuningJob, parent: Results) -> int:
                 user_attrs={PARENT: parent.name},
             )
         )
-    return len(usable)
 
 
 def _within_ranges(job: TuningJob, row: Row) -> bool:

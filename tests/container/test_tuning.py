@@ -17,7 +17,7 @@ from tuning.sagemaker import Server, Service, aws_at, storage
 from tuning.toys import TUNE
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.tuning import __main__, deployment, jobfile, results
+from gaussian_processes.tuning import __main__, commands, deployment, jobfile, results
 from gaussian_processes.tuning.backends.docker import LABEL, DockerContainers
 from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
 from gaussian_processes.tuning.tuner import Tuner
@@ -177,7 +177,7 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
 def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
     """Start the loopback SageMaker, whose jobs and endpoints are containers, and moto's S3."""
     monkeypatch.setitem(
-        __main__.BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5)
+        commands.BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5)
     )
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
     service = Service(tmp_path / "sagemaker", DockerContainers, lambda model: serve(model).url())

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Chromium reads commands from descriptor 3 and writes to 4, each message ended by a zero byte: no port, no library.
+# Chromium reads commands from descriptor 3 and writes to 4, each message ended by a zero byte: no
+# port, no library.
 PIPES = 'exec "$@" 3<&"$COMMANDS" 4>&"$ANSWERS"'
 OPTIONS = (
     "--headless",

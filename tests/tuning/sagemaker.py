@@ -1,4 +1,4 @@
-"""A SageMaker on this machine: its protocol over HTTP, its jobs run here, its endpoints too, and its failures on demand."""
+"""A SageMaker on this machine: its protocol, its jobs and endpoints, its failures on demand."""
 
 import json
 import shutil
@@ -53,9 +53,11 @@ class Service:
     folder : Path
         Where each training job has its /opt/ml, under its name.
     run : callable
-        Makes the backend where training jobs run, of a job and a folder, as those of a search are made.
+        Makes the backend where training jobs run, of a job and a folder, as those of a search are
+        made.
     serve : callable, optional
-        Serves the model of a folder; gives the address. With it models are kept in S3, as SageMaker keeps them.
+        Serves the model of a folder; gives the address. With it models are kept in S3, as SageMaker
+        keeps them.
     throttled : Counter
         How many more calls of an operation are to be refused for being too many.
     calls : Counter

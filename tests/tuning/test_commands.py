@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from botocore.validate import ParamValidator
 from tuning.toys import TUNE, request
 
 from gaussian_processes.sagemaker.hyperparameters import HYPERPARAMETERS
@@ -70,16 +71,43 @@ def test_a_search_ends_in_a_table_and_pictures(searched, capsys):
     assert len(lines) == 10
 
 
+def test_a_comparison_leaves_the_page_of_each_search_alone(searched, tmp_path, monkeypatch):
+    other = shutil.copytree(searched, tmp_path / "other", ignore=shutil.ignore_patterns("trials"))
+    pages = [(folder / "report.html").read_bytes() for folder in (searched, other)]
+    monkeypatch.chdir(tmp_path)
+
+    assert __main__.main(["report", str(searched), str(other)]) == 0
+
+    assert [(folder / "report.html").read_bytes() for folder in (searched, other)] == pages
+    page = tmp_path / f"tuning/comparisons/{searched.name}-other/report.html"
+    assert "other (Random)" in page.read_text()
+
+
+def test_a_run_that_is_refused_leaves_no_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert __main__.main(["run", str(POST), "--strategy", "Simplex"]) == 1
+    (tmp_path / "job.json").write_text(POST.read_text())  # its data are not beside it
+    assert __main__.main(["run", "job.json"]) == 1
+
+    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+
+
 def test_the_best_hyperparameters_are_a_training_jobs(searched, capsys):
     assert __main__.main(["best", str(searched)]) == 0
 
-    best = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    best = json.loads(said.out)
+    found = results.read(searched).best
+    assert said.err == (
+        f"best validation:RMSE={found.metrics['validation:RMSE']:.6g} with"
+        f" l={found.values['l']} q={found.values['q']} ({found.name})\n"
+    )
     assert best.keys() == {"q", "l", "noise"}
     assert all(isinstance(value, str) for value in best.values())
 
 
 @pytest.mark.parametrize("options", [(), ("--train",)])
-def test_the_best_model_is_served(searched, options):
+def test_the_best_model_is_served_to_this_machine_alone(searched, options):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -94,12 +122,14 @@ def test_the_best_model_is_served(searched, options):
     server = subprocess.Popen(command, start_new_session=True)
     try:
         answer = _answer(f"http://127.0.0.1:{port}/invocations")
+        listening = _listening(port)
     finally:
         os.killpg(server.pid, signal.SIGINT)  # as a terminal sends it
         status = server.wait(30)
 
     # The post's function at this point is 1.5 * 0.5 + 5.2 * 1.
     assert float(answer) == pytest.approx(5.95, abs=1)
+    assert listening == {"127.0.0.1"}
     assert status == 0
     anew = list(searched.glob("trials/gp-post-best-*"))
     assert len(anew) == len(options)
@@ -131,6 +161,17 @@ def test_ctrl_c_ends_the_training_that_precedes_a_deployment(searched, tmp_path)
     assert not list(folder.glob("trials/gp-post-best-*/model/*"))
 
 
+def _listening(port: int) -> set[str]:
+    """Addresses that something listens on at a port, as the kernel's tables have them."""
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        address, state = line.split()[1], line.split()[3]
+        number, _, at = address.partition(":")
+        if int(at, 16) == port and state == "0A":
+            found.add(socket.inet_ntoa(bytes.fromhex(number)[::-1]))
+    return found
+
+
 def _answer(url: str) -> str:
     deadline = time.monotonic() + 60
     while True:
@@ -152,16 +193,20 @@ def test_models_are_found_from_any_folder(tmp_path, monkeypatch):
     assert (Path(results.read(tmp_path / "out").best.model) / "model.json").is_file()
 
 
-def test_a_search_that_is_nowhere_is_said_in_a_sentence(monkeypatch, capsys):
+@pytest.mark.parametrize("command", ["table", "best", "report"])
+def test_a_search_that_is_nowhere_is_said_in_a_sentence(monkeypatch, capsys, command):
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
 
-    assert __main__.main(["table", "gp-pots"]) == 1
+    assert __main__.main([command, "gp-pots"]) == 1
 
-    assert capsys.readouterr().err.startswith(
-        "there is no folder gp-pots, and SageMaker's tuner has told of no such job: no AWS"
+    sentence = capsys.readouterr().err
+    assert sentence.startswith(
+        "there is no search gp-pots: no folder gp-pots or tuning/gp-pots, and no tuning job of this"
+        " name at SageMaker (no AWS region is configured"
     )
+    assert sentence.endswith("); name a folder of --out or a tuning job\n")
 
 
 def test_the_algorithm_is_what_create_algorithm_takes(capsys):
@@ -178,11 +223,10 @@ def test_the_algorithm_is_what_create_algorithm_takes(capsys):
 
     found = json.loads(capsys.readouterr().out)
     shape = shapes.request_shape("sagemaker", "CreateAlgorithm")
-    specification = {
-        "AlgorithmName": "gaussian-processes",
-        "TrainingSpecification": found["TrainingSpecification"],
-    }
-    assert not list(shapes.violations(shape, specification))
+    assert not list(shapes.violations(shape, found))
+    assert not ParamValidator().validate(found, shape).has_errors()
+    assert found["AlgorithmName"] == "gaussian-processes"
+    assert found["InferenceSpecification"]["Containers"][0]["Image"].endswith("gpsagemaker:latest")
     supported = {
         entry["Name"]: entry for entry in found["TrainingSpecification"]["SupportedHyperParameters"]
     }
@@ -190,6 +234,12 @@ def test_the_algorithm_is_what_create_algorithm_takes(capsys):
     assert {name for name, entry in supported.items() if entry["IsTunable"]} == {
         e.name for e in HYPERPARAMETERS if e.tuning_range
     }
+
+
+def test_the_ranges_of_a_tuning_job_are_printed(capsys):
+    assert __main__.main(["algorithm", "--ranges"]) == 0
+
+    assert json.loads(capsys.readouterr().out) == algorithm_specification.parameter_ranges()
 
 
 def test_the_declared_ranges_are_a_tuning_jobs(tmp_path):
@@ -222,6 +272,7 @@ def test_a_wrong_job_is_said_in_a_sentence(tmp_path, capsys):
     assert __main__.main(["run", str(tmp_path / "job.json"), "--out", str(tmp_path / "out")]) == 1
 
     assert capsys.readouterr().err == (
-        "strategy Simplex is unknown; name one of random, grid, bayesian, hyperband, genetic, particleswarm, paes,"
+        "strategy Simplex is unknown; name one of random, grid, bayesian, hyperband, genetic,"
+        " particleswarm, paes,"
         " or one's own as module:Class\n"
     )

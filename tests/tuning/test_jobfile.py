@@ -229,6 +229,17 @@ def test_the_command_lines_changes_are_checked_too():
         check(request(), parallel=7)
 
 
+def test_fewer_jobs_than_run_in_parallel_lower_that_too_and_say_so(capsys):
+    asked = request(ResourceLimits=limits(10, parallel=3))
+
+    limited = check(asked, jobs=2).limits
+
+    assert (limited.jobs, limited.parallel) == (2, 2)
+    assert capsys.readouterr().err == (
+        "MaxParallelTrainingJobs is lowered from 3 to 2, the number of training jobs in all\n"
+    )
+
+
 @pytest.mark.parametrize("strategy", ["Hyperband", "hyperband"])
 def test_hyperbands_resource_is_what_a_training_job_prints(strategy):
     asked = request(

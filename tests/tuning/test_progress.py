@@ -14,6 +14,11 @@ from pathlib import Path
 
 from tuning.toys import TUNE, limits, request
 
+from gaussian_processes.tuning.job import Objective
+from gaussian_processes.tuning.progress import Progress
+from gaussian_processes.tuning.results import Results, Row
+from gaussian_processes.tuning.space import NumericRange, Space
+
 TESTS = Path(__file__).parents[1]
 POST = TESTS.parent / "examples/tuning/gp_post.json"
 # A search whose jobs take a moment, and fail where q is odd.
@@ -23,9 +28,9 @@ sys.path.insert(0, sys.argv[1])
 from tuning.toys import FAILING, search
 from gaussian_processes.tuning.progress import Progress
 one = search(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), FAILING + "\\ntime.sleep(0.5)")
-one.watch = Progress(8)
-one.run()
-one.watch.close()
+progress = Progress(8)
+one.run(progress)
+progress.close()
 """
 BAR = re.compile(
     r"(\d)/8 \[(\d\d:\d\d)<([^,]+),[^\r]*, best (none yet|\S+), (\d) running, (\d) failed\]"
@@ -35,7 +40,10 @@ BAR = re.compile(
 def on_a_terminal(
     command: list[str], type_when: Callable[[str], str] = lambda _: ""
 ) -> tuple[int, str]:
-    """Exit code and output of a command on a terminal of 140 columns; `type_when` sees what is shown, and says what to type."""
+    """Exit code and output of a command on a terminal of 140 columns.
+
+    `type_when` sees what is shown, and returns what to type.
+    """
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
     process = subprocess.Popen(
@@ -75,7 +83,7 @@ def test_the_bar_tells_the_best_the_running_the_failed_and_the_time_left(tmp_pat
     assert len(lines) == 8
     assert {int(done) for done, *_ in bars} == set(range(9))
     assert max(int(running) for *_, running, _ in bars) == 2
-    # In the end: all done, the least of what was found, none running, as many failed as said so, and no time left.
+    # In the end: all done, the least of what was found, none running, and no time left.
     least = min((found for *_, found in lines if found), key=float)
     failed = str([line[0] for line in lines].count("Failed"))
     assert bars[-1] == ("8", bars[-1][1], "00:00", least, "0", failed)
@@ -89,8 +97,27 @@ def test_without_a_terminal_there_are_lines_and_no_bar(tmp_path):
     done = subprocess.run(toys(tmp_path), stderr=subprocess.PIPE, text=True, check=True, timeout=60)
 
     assert len(done.stderr.splitlines()) == 8
+    left = re.findall(r"\[(\d)/8, \d\d:\d\d left\]$", done.stderr, flags=re.MULTILINE)
+    assert left == list("12345678")
     assert all(
         re.match(r"toy-\w{8}-00\d (Completed|Failed): ", line) for line in done.stderr.splitlines()
+    )
+
+
+def test_the_time_left_is_that_of_the_jobs_which_this_run_has_ended(capsys):
+    """Two of six jobs are an earlier run's; the third takes 10 seconds, as the last three will."""
+    seconds = iter([100.0, 110.0])
+    progress = Progress(6, clock=lambda: next(seconds))
+    rows = [Row({"q": q}, f"toy-{q}", "Completed", {"validation:RMSE": 1.0}) for q in range(3)]
+    space = Space((NumericRange("q", 0, 9, whole=True),))
+    objectives = (Objective("validation:RMSE", maximize=False),)
+
+    for ended in (2, 3):
+        progress(Results("toy", objectives, space, {}, tuple(rows[:ended])), 1)
+    progress.close()
+
+    assert capsys.readouterr().err == (
+        "toy-2 Completed: q=2 → validation:RMSE=1 [3/6, 00:30 left]\n"
     )
 
 

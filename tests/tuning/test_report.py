@@ -84,7 +84,7 @@ def browser() -> str:
 
 
 def opened(browser: str, page: Path, profile: Path) -> tuple[str, str]:
-    """The document as it is once its scripts have run, and what they said; there is no network to help."""
+    """The document once its scripts have run without a network, and what they said."""
     options = [
         "--headless",
         "--no-sandbox",
@@ -114,17 +114,22 @@ def test_the_page_draws_itself_without_a_network(browser, tmp_path, objectives):
     assert min(width, height) > 1000
 
 
-# Job and place of every point and line, by what its chart has for x, as Vega draws them in SVG; those that are faded are left
-# out, as are the marks of failures, which have no objective to select them by.
+# Job and place of every point and line, by what its chart has for x, as Vega draws them in SVG;
+# those that are faded are left out, as are the marks of failures, which have no objective to select
+# them by.
 MARKS = """
 (() => {
   const charts = {};
-  for (const mark of document.querySelectorAll('.mark-symbol.role-mark path, .mark-line.role-mark path')) {
-    const [box, label] = [mark.getBoundingClientRect(), mark.getAttribute('aria-label')];
+  const marks = '.mark-symbol.role-mark path, .mark-line.role-mark path';
+  for (const mark of document.querySelectorAll(marks)) {
+    const box = mark.getBoundingClientRect();
+    const label = mark.getAttribute('aria-label');
     const job = /name: ([^;]*)/.exec(label);
     if (job && !label.includes('status: Failed')) {
       const chart = charts[label.split(':')[0]] ??= [];
-      if (mark.getAttribute('opacity') > 0.5) chart.push([job[1], box.x + box.width / 2, box.y + box.height / 2]);
+      if (mark.getAttribute('opacity') > 0.5) {
+        chart.push([job[1], box.x + box.width / 2, box.y + box.height / 2]);
+      }
     }
   }
   return charts;
@@ -247,9 +252,13 @@ def test_axes_have_the_declared_scales():
     assert charts["projection"]["type"] == "nominal"
 
 
+def rows_of(page):
+    return next(iter(page["datasets"].values())) if "datasets" in page else page["data"]["values"]
+
+
 def test_the_best_so_far_only_falls_and_failures_are_marked():
     page = report.page([results("search")]).to_dict()
-    rows = next(iter(page["datasets"].values())) if "datasets" in page else page["data"]["values"]
+    rows = rows_of(page)
 
     best = [entry["best_so_far"] for entry in rows]
     losses = [entry["validation_RMSE"] for entry in rows]
@@ -257,6 +266,33 @@ def test_the_best_so_far_only_falls_and_failures_are_marked():
         min(loss for loss in losses[: at + 1] if loss is not None) for at in range(len(rows))
     ]
     assert [entry["name"] for entry in rows if entry["status"] == "Failed"] == ["job-3"]
+
+
+def test_searches_of_one_job_are_told_apart_by_folder_and_strategy(tmp_path):
+    one, two = results("gp-post"), results("gp-post")
+    searches = [
+        replace(one, strategy="Random", folder=tmp_path / "a"),
+        replace(two, strategy="Bayesian", folder=tmp_path / "b"),
+    ]
+
+    page = report.page(searches).to_dict()
+
+    assert page["title"]["text"] == "a (Random) · b (Bayesian)"
+    assert {entry["run"] for entry in rows_of(page)} == {"a (Random)", "b (Bayesian)"}
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    searches = [
+        replace(results("gp-post"), strategy="Random", folder=tmp_path / part / "out")
+        for part in ("a", "b")
+    ]
+
+    page = report.page(searches).to_dict()
+
+    assert {entry["run"] for entry in rows_of(page)} == {
+        f"{tmp_path}/a/out (Random)",
+        f"{tmp_path}/b/out (Random)",
+    }
 
 
 def test_searches_for_different_objectives_are_not_compared(tmp_path):

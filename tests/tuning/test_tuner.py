@@ -63,7 +63,8 @@ def test_the_program_gets_what_sagemaker_would_give_it(tmp_path):
     ]
     asked["TrainingJobDefinition"]["Environment"] = {"GREETING": "hello"}
     program = BOWL + (
-        "\nprint(given); print((base / 'input/data/train/rows.csv').read_text()); print(os.environ['GREETING']);"
+        "\nprint(given); print((base / 'input/data/train/rows.csv').read_text());"
+        " print(os.environ['GREETING']);"
         "print((base / 'input/config/inputdataconfig.json').read_text());"
         "print((base / 'input/config/resourceconfig.json').read_text())"
     )
@@ -142,7 +143,7 @@ def test_a_search_that_is_started_again_goes_on(tmp_path):
     whole = run(tmp_path / "whole", asked)
 
     run(tmp_path / "parts", asked, changes=Changes(jobs=3))
-    parts = run(tmp_path / "parts", asked)
+    parts = run(tmp_path / "parts", asked, extend=True)
 
     assert [row.values for row in parts.rows] == [row.values for row in whole.rows]
     assert run(tmp_path / "parts", asked) == parts  # and once more does nothing
@@ -153,6 +154,62 @@ def test_a_folder_of_another_search_is_refused(tmp_path):
 
     with pytest.raises(UserError, match="holds a search with another ParameterRanges"):
         run(tmp_path, request(ResourceLimits=limits(1), ParameterRanges=only_q()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"Strategy": "Genetic"}, "another Strategy, Random and not Genetic; give another folder"),
+        ({"RandomSeed": 8}, "another RandomSeed, 7 and not 8; give another folder"),
+        (
+            {"ResourceLimits": limits(2)},
+            "another MaxNumberOfTrainingJobs, 1 and not 2; go on under the new limits with"
+            " --extend, or give another folder",
+        ),
+        (
+            {"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 1.0}},
+            "another TuningJobCompletionCriteria; go on under the new limits with --extend",
+        ),
+    ],
+)
+def test_a_search_that_would_be_mixed_with_another_is_refused(tmp_path, changes, sentence):
+    run(tmp_path, request(ResourceLimits=limits(1)))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        search(tmp_path, request(**{"ResourceLimits": limits(1), **changes}))
+
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_only_the_limits_can_be_extended(tmp_path):
+    run(tmp_path, request(ResourceLimits=limits(1)))
+
+    with pytest.raises(UserError, match="another RandomSeed"):
+        search(tmp_path, request(ResourceLimits=limits(2), RandomSeed=8), extend=True)
+    assert len(run(tmp_path, request(ResourceLimits=limits(2)), extend=True).rows) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"Strategy": "Simplex"}, {"Strategy": "nowhere:Class"}, {"Parent": "nowhere"}]
+)
+def test_a_refused_search_leaves_no_files(tmp_path, changes):
+    def parents(name):
+        raise UserError(f"there is no search {name}")
+
+    asked = request()
+    if "Parent" in changes:
+        asked["WarmStartConfig"] = {
+            "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": changes["Parent"]}],
+            "WarmStartType": "IdenticalDataAndAlgorithm",
+        }
+    else:
+        asked[CONFIG].update(changes)
+
+    with pytest.raises(UserError):
+        search(tmp_path / "out", asked, parents=parents)
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_ctrl_c_stops_the_jobs_keeps_the_table_and_lets_the_search_go_on(tmp_path):
@@ -231,8 +288,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
             search(tmp_path, request(ResourceLimits=limits(1))).run()
         refused.append(True)
 
-    first.watch = watch
-    first.run()
+    first.run(watch)
 
     assert refused
 
@@ -267,7 +323,8 @@ def test_a_job_that_is_worse_than_the_median_is_stopped_early(tmp_path):
 
     found = run(tmp_path, asked, CURVE)
 
-    # Losses rise with q: three train to their end, and the others are above their median from the first step.
+    # Losses rise with q: three train to their end, and the others are above their median from the
+    # first step.
     assert [row.status for row in found.rows] == ["Completed"] * 3 + ["Stopped"] * 2
     assert "stopped early after" in found.rows[3].failure
     assert found.best.values["q"] == "0"

@@ -12,7 +12,8 @@ from gaussian_processes.tuning.tuner import Tuner
 # The console script of this Python's environment.
 TUNE = str(Path(sys.executable).with_name("tune"))
 
-# Reads what SageMaker would give it, and prints what `train` would: a bowl over log10(noise) and log10(bias).
+# Reads what SageMaker would give it, and prints what `train` would: a bowl over log10(noise) and
+# log10(bias).
 PROGRAM = """
 import json, math, os, pathlib, sys, time
 base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
@@ -23,7 +24,11 @@ loss = (math.log10(noise) + 3) ** 2 + (math.log10(bias) - 0.5) ** 2 + float(give
 BOWL = PROGRAM + 'print(f"validation:RMSE={loss!r};"); print(f"validation:NLPD={noise!r};")'
 CURVE = (
     PROGRAM
-    + "for step in range(1, 10): print(f'validation:RMSE={loss + 0.1 / step!r};', flush=True); time.sleep(0.05)"
+    + """
+for step in range(1, 10):
+    print(f'validation:RMSE={loss + 0.1 / step!r};', flush=True)
+    time.sleep(0.05)
+"""
 )
 FAILING = (
     PROGRAM
@@ -93,12 +98,17 @@ def limits(jobs: int, parallel: int = 1, **more: int) -> dict:
 
 
 def search(
-    folder: Path, asked: dict, program: str = BOWL, parents=None, changes=jobfile.NO_CHANGES
+    folder: Path,
+    asked: dict,
+    program: str = BOWL,
+    parents=None,
+    changes=jobfile.NO_CHANGES,
+    extend=False,
 ) -> Tuner:
     """A search over runs of a program."""
     job = jobfile.check(json.loads(json.dumps(asked)), folder, "process", changes)
     backend = LocalProcesses(job, folder / "trials", command=(sys.executable, "-S", "-c", program))
-    return Tuner(job, backend, folder, parents or _none)
+    return Tuner(job, backend, folder, parents or _none, extend)
 
 
 def run(folder: Path, asked: dict, program: str = BOWL, **more) -> Results:

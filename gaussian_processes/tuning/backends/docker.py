@@ -40,9 +40,9 @@ class DockerContainers:
         self._job = job
         self._folder = folder.resolve()
         self._image = image(job)
+        docker("version", remedy="start it, or run on process")
         self._channels = folders.channels(job, folder / "channels")
         self._stop_requested: dict[str, float] = {}
-        docker("version", remedy="start it, or run on process")
 
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
         """Start a container with its share of the cores."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import gaussian_processes
 from gaussian_processes.resources import available_cpus
 from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPPED, Report, folders
 from gaussian_processes.tuning.job import TuningJob
@@ -18,6 +19,7 @@ from gaussian_processes.tuning.job import TuningJob
 # The program of the image, by this Python.
 TRAIN = (
     sys.executable,
+    "-P",
     "-c",
     "import sys; from gaussian_processes.training.main import main; sys.exit(main([]))",
 )
@@ -29,6 +31,15 @@ GUARD = (
     'exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-; exec "$@"',
     "guard",
 )
+
+
+def import_path() -> str:
+    """Return PYTHONPATH with the folder of this very package first.
+
+    In a checkout that is not compiled, the current folder would shadow the installed package.
+    """
+    own = str(Path(gaussian_processes.__file__).parents[1])
+    return os.pathsep.join(filter(None, (own, os.environ.get("PYTHONPATH"))))
 
 
 @dataclass
@@ -79,6 +90,7 @@ class LocalProcesses:
             **os.environ,
             **self._job.definition.get("Environment", {}),
             "SAGEMAKER_BASE_DIR": str(base),
+            "PYTHONPATH": import_path(),
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
         }

@@ -30,7 +30,7 @@ KERNELS = (ArcCosine(0, 0), ArcCosine(1, 0))
 # Log-normal hyperpriors of noise, bias and relevance: the median, and the deviation of the
 # logarithm. Tens of losses can't tell so many numbers: by maximum likelihood alone, columns that
 # matter are thrown away.
-HYPERPRIORS = {"noise": (1e-4, 2.0), "bias": (1.0, 0.7), "relevance": (1.0, 0.5)}
+HYPERPRIORS = {"noise_ratio": (1e-4, 2.0), "bias": (1.0, 0.7), "relevance": (1.0, 0.5)}
 # Bounds of the maximum a posteriori search, in deviations from the median, and its iterations.
 MAX_DEVIATIONS, MAX_ITERATIONS = 3.0, 40
 # Losses this part of the median loss apart, counted from the best, are alike: only their order
@@ -118,14 +118,16 @@ def _maximize_posterior(
 
     Coordinates of one hyperparameter, which have the same of `owners`, share their relevance.
     """
-    names = ["noise", "bias", *["relevance"] * (owners.max() + 1)]
+    names = ["noise_ratio", "bias", *["relevance"] * (owners.max() + 1)]
     medians = np.log([HYPERPRIORS[name][0] for name in names])
     deviations = np.array([HYPERPRIORS[name][1] for name in names])
     data = TrainingData(z, y, np.ones(len(z)))
 
     def parameters(logs: Array) -> KernelParameters:
-        noise, bias, *relevance = np.exp(logs)
-        return KernelParameters(kernel, float(noise), float(bias), np.array(relevance)[owners])
+        noise_ratio, bias, *relevance = np.exp(logs)
+        return KernelParameters(
+            kernel, float(noise_ratio), float(bias), np.array(relevance)[owners]
+        )
 
     def negative_log_posterior(logs: Array) -> tuple[float, Array]:
         value, slopes = marginal_likelihood.log_marginal_likelihood_and_gradient(

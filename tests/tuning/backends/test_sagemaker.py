@@ -18,6 +18,8 @@ from gaussian_processes.tuning import __main__, amt, aws, deployment, jobfile, r
 from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
 from gaussian_processes.tuning.tuner import Tuner
 
+SAGEMAKER = deployment.Target("sagemaker")
+
 
 @pytest.fixture(autouse=True)
 def credentials():
@@ -111,9 +113,8 @@ def test_a_runner_that_was_killed_takes_up_the_jobs_it_had_started(tmp_path, ser
         if running == 2:
             raise KeyboardInterrupt  # which ends a run at once, and its jobs go on
 
-    first.watch = kill
     with pytest.raises(KeyboardInterrupt):
-        first.run()
+        first.run(kill)
 
     found = search(tmp_path, asked).run()
 
@@ -175,7 +176,7 @@ def test_a_job_is_handed_to_amt_as_it_was_written_and_followed(handed_over, caps
 
 
 def test_amts_jobs_have_the_table_that_the_sdk_makes(handed_over):
-    """The oracle is HyperparameterTuningJobAnalytics of the SageMaker SDK: its columns and its values."""
+    """The oracle is the SageMaker SDK's HyperparameterTuningJobAnalytics: columns and values."""
     service, path = handed_over
     service.CreateHyperParameterTuningJob(**json.loads(path.read_text()))
     service.wait()
@@ -195,7 +196,7 @@ def test_amts_jobs_have_the_table_that_the_sdk_makes(handed_over):
 
 
 def sdk_record(summary):
-    """A line of dataframe(), as sagemaker.analytics makes it of a summary (sagemaker 2.257.7, sagemaker-core 2.27.0)."""
+    """A line of dataframe(), as sagemaker.analytics 2.257.7 makes it of a summary."""
     record = {name: float(value) for name, value in summary["TunedHyperParameters"].items()}
     record |= {name: summary[name] for name in ("TrainingJobName", "TrainingJobStatus")}
     record["FinalObjectiveValue"] = summary.get(
@@ -214,7 +215,7 @@ def test_the_best_model_goes_to_an_endpoint(tmp_path, serve, capsys, monkeypatch
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.1)
     found = search(tmp_path, request(ResourceLimits=limits(2))).run()
 
-    deployment.deploy(found, tmp_path, "sagemaker", 8080, train=False)
+    deployment.deploy(found, tmp_path, SAGEMAKER, train=False)
 
     assert list(service.endpoints) == ["toy"]
     assert service.endpoints["toy"]["model"]["ModelDataUrl"] == found.best.model
@@ -228,7 +229,7 @@ def test_an_endpoint_that_is_there_is_updated(tmp_path, serve, monkeypatch):
     found = search(tmp_path, request(ResourceLimits=limits(1))).run()
 
     for _ in range(2):
-        deployment.deploy(found, tmp_path, "sagemaker", 8080, train=False)
+        deployment.deploy(found, tmp_path, SAGEMAKER, train=False)
 
     assert service.calls["CreateEndpoint"] == service.calls["UpdateEndpoint"] == 1
     assert list(service.endpoints) == ["toy"]
@@ -257,13 +258,13 @@ def test_a_model_that_was_found_over_files_goes_to_an_endpoint_too(
     ]
     found = run(tmp_path / "here", asked, BOWL + "\n(base / 'model/model.json').write_text('{}')")
 
-    deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=False)
+    deployment.deploy(found, tmp_path / "here", SAGEMAKER, train=False)
 
     address = f"s3://bucket/output/{found.best.name}/output/model.tar.gz"
     assert service.endpoints["toy"]["model"]["ModelDataUrl"] == address
     assert (deployment._local_model(address, tmp_path / "again") / "model.json").read_text() == "{}"
     with pytest.raises(UserError, match="upload the files"):
-        deployment.deploy(found, tmp_path / "here", "sagemaker", 8080, train=True)
+        deployment.deploy(found, tmp_path / "here", SAGEMAKER, train=True)
 
 
 def test_channels_in_s3_are_downloaded_once(tmp_path):

@@ -94,7 +94,7 @@ def test_bayesian_never_repeats_itself_whatever_is_running():
 
 
 def test_what_is_running_promises_less():
-    """The law behind the fantasies: what is taken for granted lowers the improvement expected there."""
+    """The law behind fantasies: what is taken for granted lowers the improvement there."""
     generator = np.random.default_rng(0)
     seen = [
         PastTrial(i, values, (bowl(values),), {})
