@@ -96,7 +96,8 @@ def _add_run(subcommands: Subcommands) -> None:
     )
     run.add_argument(
         "--strategy",
-        help="instead of the job's: random, grid, bayesian, hyperband, genetic, … or module:Class",
+        help="instead of the job's: random, grid, bayesian, hyperband, genetic, … or"
+        " module:Class(name=value)",
     )
     run.add_argument("--jobs", type=_positive, help="MaxNumberOfTrainingJobs instead of the job's")
     run.add_argument(

@@ -20,7 +20,7 @@ from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPP
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import Value, text
-from gaussian_processes.tuning.strategies.base import SAME_AS
+from gaussian_processes.tuning.strategies.base import SAME_AS, Strategy
 from gaussian_processes.tuning.strategies.bayesian import Bayesian
 from gaussian_processes.tuning.trials import ROW, RunningTrial
 
@@ -78,11 +78,15 @@ class Ledger:
         """Return a trial with values that no other has had; None if there is none.
 
         Duplicates that the strategy proposes before are resolved from what is known. `exhausted`
-        says whether it proposed nothing else.
+        says whether it has nothing else to propose, as long as no more trials end.
         """
         self.exhausted = False
         numbers = self._numbers_by_values()
         if len(numbers) >= min(self.job.limits.jobs, self.job.space.size):
+            return None
+        sampler = self.study.sampler
+        if isinstance(sampler, Strategy) and not sampler.is_ready(self.study):
+            self.exhausted = True
             return None
         for _ in range(MAX_DUPLICATES):
             trial = self.study.ask(self.job.space.distributions)

@@ -448,7 +448,14 @@ def test_several_objectives_have_a_front(tmp_path):
     } == by_hand
 
 
-@pytest.mark.parametrize("strategy", ["optuna.samplers:TPESampler", "own_strategy:Corner"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "optuna.samplers:TPESampler(n_startup_trials=2)",
+        "inspyred.ec:DEA(pop_size=2)",
+        "own_strategy:Corner",
+    ],
+)
 def test_a_strategy_of_ones_own_runs_by_its_name(tmp_path, strategy):
     (tmp_path / "own_strategy.py").write_text(
         "from optuna.samplers import RandomSampler\n"

@@ -83,6 +83,10 @@ class Strategy(BaseSampler, ABC):
     def propose(self, number: int, history: History) -> Proposal:
         """Return the values of trial `number`, and the note to keep of it."""
 
+    def is_ready(self, study: Study) -> bool:  # noqa: ARG002
+        """Whether a trial can be proposed before those that run have ended."""
+        return True
+
     def generator(self, number: int) -> np.random.Generator:
         """Return random numbers of one trial, whatever was drawn before."""
         return np.random.default_rng([self.seed, number])
