@@ -1,5 +1,6 @@
 """What SageMaker gives a training job, and what it is owed."""
 
+import errno
 import io
 import json
 import os
@@ -216,6 +217,32 @@ def test_a_job_that_ends_well_returns_0_and_clears_an_old_reason(tmp_path):
 
     assert environment.run_entry_point(lambda: None, failure) == 0
     assert not failure.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "with_traceback"),
+    [
+        (UserError("q is 11, ≤ 10 is needed"), "q is 11", False),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/proc/model"),
+            "the disk is full",
+            False,
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/proc/model"), "mount it", False),
+        (MemoryError(), "memory ran out", False),
+        (RuntimeError("can't start new thread"), "raise the limit of processes", False),
+        (ZeroDivisionError("division by zero"), "likely a bug to report", True),
+    ],
+)
+def test_exit_code_failure_file_and_stderr_agree_for_every_kind_of_error(
+    tmp_path, capsys, error, words, with_traceback
+):
+    assert environment.run_entry_point(raising(error), tmp_path / "failure") == 1
+
+    reason = (tmp_path / "failure").read_text(encoding="utf-8")
+    assert words in reason
+    assert (len(reason.splitlines()) > 1) == ("Traceback" in reason) == with_traceback
+    assert capsys.readouterr() == ("", f"{reason}\n")
 
 
 def test_a_person_s_mistake_is_one_sentence_in_the_file_and_on_stderr(tmp_path, capsys):
