@@ -96,10 +96,15 @@ def _no_process(error: Exception) -> str:
     with suppress(OSError, ValueError):  # "max" is no limit
         limits.append(int(PIDS_MAX.read_text()))
     finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
-    number = f"the limit is {min(finite):,}" if finite else "the limit of the machine"
+    number = "the limit is the machine's"
+    if finite:
+        number = f"the limit is {min(finite):,}: ulimit -u, docker run --pids-limit"
+    addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if addresses != resource.RLIM_INFINITY:  # of which every thread's stack takes some
+        number += f", and {format_bytes(addresses)} of addresses: ulimit -v"
     return (
-        f"no further process or thread can be started ({error}; {number}: ulimit -u,"
-        " docker run --pids-limit); raise the limit of processes"
+        f"no further process or thread can be started ({error}; {number});"
+        " raise the limit of processes"
     )
 
 

@@ -14,11 +14,16 @@ from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.readers import ReadOptions
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
+from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
 from gaussian_processes.sagemaker import environment
-from gaussian_processes.sagemaker.environment import CriticalSection, TrainingEnvironment
+from gaussian_processes.sagemaker.environment import (
+    Channel,
+    CriticalSection,
+    TrainingEnvironment,
+)
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse, usage
 from gaussian_processes.sagemaker.logs import log_to_stdout
 from gaussian_processes.training import reporting, scoring
@@ -100,26 +105,35 @@ def _read_datasets(
     job: TrainingEnvironment, hyperparameters: Hyperparameters
 ) -> tuple[Schema, dict[str, Dataset]]:
     """Read the channels: the schema of the training rows, and the rows of all by it."""
+    _check_criterion(job, hyperparameters)
+    tables = {
+        name: _read_table(name, channel, hyperparameters) for name, channel in job.channels.items()
+    }
+    schema = infer_schema(tables["train"], SchemaOptions.from_attributes(hyperparameters))
+    datasets = {name: dataset.from_table(table, schema) for name, table in tables.items()}
+    for rows in datasets.values():
+        reporting.log_warnings(rows.warnings)
+    _check_targets(schema, datasets["train"])
+    reporting.log_schema(schema, datasets["train"])
+    return schema, datasets
+
+
+def _check_criterion(job: TrainingEnvironment, hyperparameters: Hyperparameters) -> None:
+    """Refuse, before anything is read, a criterion that needs a channel that is missing."""
     if hyperparameters.criterion == "validation" and "validation" not in job.channels:
         raise UserError(
             "hyperparameter criterion is validation, but there is no such channel: give one, or set"
             " criterion to loo"
         )
-    tables = {}
-    for name, channel in job.channels.items():
-        options = ReadOptions(
-            channel.name, channel.content_type, channel.input_mode, hyperparameters.header
-        )
-        tables[name] = readers.read(channel.folder, options)
-        reporting.log_table(name, tables[name])
-    schema = infer_schema(tables["train"], SchemaOptions.from_attributes(hyperparameters))
-    datasets = {}
-    for name, table in tables.items():
-        datasets[name] = dataset.from_table(table, schema)
-        reporting.log_warnings(datasets[name].warnings)
-    _check_targets(schema, datasets["train"])
-    reporting.log_schema(schema, datasets["train"])
-    return schema, datasets
+
+
+def _read_table(name: str, channel: Channel, hyperparameters: Hyperparameters) -> Table:
+    options = ReadOptions(
+        channel.name, channel.content_type, channel.input_mode, hyperparameters.header
+    )
+    table = readers.read(channel.folder, options)
+    reporting.log_table(name, table)
+    return table
 
 
 def _check_targets(schema: Schema, training: Dataset) -> None:

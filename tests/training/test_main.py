@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -430,6 +431,18 @@ def test_help_explains_itself(capsys):
     text = capsys.readouterr().out
     assert "/opt/ml/model" in text
     assert "noise" in text
+
+
+def test_a_job_without_a_folder_for_temporary_files_ends_with_a_sentence(base, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null/none"])
+
+    assert train(base) == 1
+
+    reason = (base / "output/failure").read_text()
+    assert "there is no folder for temporary files" in reason
+    assert "mount a writable /tmp, or let TMPDIR name a folder" in reason
+    assert "Traceback" not in reason
 
 
 def test_a_level_above_info_leaves_the_metrics_and_the_warnings(base, capsys, monkeypatch):
@@ -872,7 +885,7 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
         "feature column 3 (Species) is a category of 3 levels: setosa, versicolor, virginica"
         in output
     )
-    assert "missing cells of train/data.csv are filled in" in output
+    assert "missing cells of train/data.csv are imputed" in output
     assert [column.name for column in artifact.load(alone / "model").schema.features] == [
         "Sepal.Width",
         "Petal.Width",
