@@ -76,8 +76,7 @@ class ServerConfig:
         4
         """
         multi_model = _is_true(variables.get("SAGEMAKER_MULTI_MODEL", ""))
-        # About as many workers as each has threads, and rather more: small requests need workers, a
-        # large one needs threads.
+        # About as many workers as threads of each: small requests need workers, large ones threads.
         default_workers = math.isqrt(cores - 1) + 1
         requested_workers = _integer(variables, "MODEL_SERVER_WORKERS", default_workers, 1)
         # A model that is loaded over HTTP is in the memory of one process.
@@ -92,9 +91,7 @@ class ServerConfig:
             threads=max(cores // workers, min(cores, 2)),
             request_seconds=_integer(variables, "MODEL_SERVER_TIMEOUT", 3600, 1),
             body_megabytes=_integer(variables, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, 0),
-            log_level=_integer(
-                variables, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, 0, logging.CRITICAL
-            ),
+            log_level=_integer(variables, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, 0, 50),
             multi_model=multi_model,
             default_outputs=variables.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
             default_accept=variables.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),

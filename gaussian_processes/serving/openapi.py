@@ -97,14 +97,11 @@ def _models() -> dict[str, Any]:
         "type": "object",
         "properties": {"modelName": {"type": "string"}, "modelUrl": {"type": "string"}},
     }
-    listed = {"models": {"type": "array", "items": model}, "nextPageToken": {"type": "string"}}
-    asked = {
-        "type": "object",
-        "required": ["model_name", "url"],
-        "properties": {"model_name": {}, "url": {}},
-    }
-    refused = {
-        "400": "there is no model to be used",
+    page = {"models": {"type": "array", "items": model}, "nextPageToken": {"type": "string"}}
+    names = ["model_name", "url"]
+    request = {"type": "object", "required": names, "properties": {name: {} for name in names}}
+    errors = {
+        "400": "the folder holds no model that can be loaded",
         "409": "it is loaded already",
         "507": "memory does not suffice",
     }
@@ -112,15 +109,15 @@ def _models() -> dict[str, Any]:
         "/models": {
             "get": {
                 **_operation(
-                    "the models that are loaded", {"200": "a page of them"}, _object(listed)
+                    "the models that are loaded", {"200": "a page of them"}, _object(page)
                 ),
                 "parameters": [
                     {"name": "next_page_token", "in": "query", "schema": {"type": "string"}}
                 ],
             },
             "post": {
-                **_operation("load a model", {"200": "it is loaded", **refused}, {}),
-                "requestBody": {"required": True, "content": {JSON: {"schema": asked}}},
+                **_operation("load a model", {"200": "it is loaded", **errors}, {}),
+                "requestBody": {"required": True, "content": {JSON: {"schema": request}}},
             },
         },
         "/models/{model_name}": {

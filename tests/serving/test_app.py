@@ -1,4 +1,4 @@
-"""What is answered over HTTP: bytes in, bytes out, with a real model."""
+"""HTTP interface of an endpoint: bytes in, bytes out, with a real model."""
 
 import gzip
 import io
@@ -42,52 +42,54 @@ def client(model):
     return create_app(model, AppConfig(max_body_bytes=LIMIT)).test_client()
 
 
-def asked(client, body=BODY, **headers):
+def invoke(client, body=BODY, **headers):
     return client.post("/invocations", data=body, headers={"Content-Type": "text/csv", **headers})
 
 
-def refused(answer, status):
-    """The sentence of a refusal."""
-    assert answer.status_code == status
-    assert answer.content_type == "text/plain; charset=utf-8"
-    assert len(answer.text) < 2048
-    assert answer.text.count("\n") == 1
-    return answer.text.removesuffix("\n")
+def refusal(response, status):
+    """Sentence of a refusal."""
+    assert response.status_code == status
+    assert response.content_type == "text/plain; charset=utf-8"
+    assert len(response.text) < 2048
+    assert response.text.count("\n") == 1
+    return response.text.removesuffix("\n")
 
 
-def columns(answer):
-    assert answer.status_code == 200, answer.text
-    assert answer.content_type == "text/csv"
-    return np.array([line.split(",") for line in answer.text.splitlines()], dtype=float)
+def columns(response):
+    assert response.status_code == 200, response.text
+    assert response.content_type == "text/csv"
+    return np.array([line.split(",") for line in response.text.splitlines()], dtype=float)
 
 
-def test_ping_is_answered_with_nothing(client):
-    answer = client.get("/ping")
+def test_ping_has_an_empty_response(client):
+    response = client.get("/ping")
 
-    assert (answer.status_code, answer.data) == (200, b"")
+    assert (response.status_code, response.data) == (200, b"")
 
 
 def test_csv_is_answered_with_the_mean_of_every_row(client, model):
-    np.testing.assert_array_equal(columns(asked(client)), model.predict(ROWS).mean)
+    np.testing.assert_array_equal(columns(invoke(client)), model.predict(ROWS).mean)
 
 
-def test_json_is_answered_in_json_where_that_is_asked_for(client, model):
+def test_json_is_answered_in_json_where_accept_names_it(client, model):
     body = json.dumps({"instances": [{"features": row} for row in ROWS.tolist()]})
 
-    answer = client.post("/invocations", data=body, headers={**JSON, "Accept": "application/json"})
+    response = client.post(
+        "/invocations", data=body, headers={**JSON, "Accept": "application/json"}
+    )
 
-    assert answer.content_type == "application/json"
-    assert answer.get_json() == {
+    assert response.content_type == "application/json"
+    assert response.get_json() == {
         "predictions": [{"score": mean} for [mean] in model.predict(ROWS).mean.tolist()]
     }
 
 
-def test_json_is_answered_in_csv_where_nothing_is_asked_for(client, model):
-    answer = client.post(
+def test_json_is_answered_in_csv_without_accept(client, model):
+    response = client.post(
         "/invocations", data=json.dumps({"instances": ROWS.tolist()}), headers=JSON
     )
 
-    np.testing.assert_array_equal(columns(answer), model.predict(ROWS).mean)
+    np.testing.assert_array_equal(columns(response), model.predict(ROWS).mean)
 
 
 @pytest.mark.parametrize(
@@ -106,24 +108,24 @@ def test_json_is_answered_in_csv_where_nothing_is_asked_for(client, model):
 def test_a_request_chooses_its_outputs(client, model, attributes):
     expected = model.predict(ROWS, variance=True)
 
-    answer = columns(asked(client, **{CUSTOM_ATTRIBUTES: attributes}))
+    response = columns(invoke(client, **{CUSTOM_ATTRIBUTES: attributes}))
 
-    np.testing.assert_array_equal(answer, np.hstack([expected.mean, np.sqrt(expected.variance)]))
+    np.testing.assert_array_equal(response, np.hstack([expected.mean, np.sqrt(expected.variance)]))
 
 
 @pytest.mark.parametrize(
     "attributes", ["", "trace=17", "c000b4f9-df62-4c85", "outputs=none", "no output"]
 )
-def test_attributes_that_mean_something_to_others_are_left_alone(client, attributes):
-    assert columns(asked(client, **{CUSTOM_ATTRIBUTES: attributes})).shape == (len(ROWS), 1)
+def test_attributes_of_other_programs_are_ignored(client, attributes):
+    assert columns(invoke(client, **{CUSTOM_ATTRIBUTES: attributes})).shape == (len(ROWS), 1)
 
 
 def test_json_names_the_outputs_in_the_order_asked_for(client):
-    answer = asked(
+    response = invoke(
         client, Accept="application/json", **{CUSTOM_ATTRIBUTES: "output=variance,std,mean"}
     )
 
-    first = answer.get_json()["predictions"][0]
+    first = response.get_json()["predictions"][0]
     assert list(first) == ["variance", "std", "score"]
     assert first["std"] == np.sqrt(first["variance"])
 
@@ -131,17 +133,18 @@ def test_json_names_the_outputs_in_the_order_asked_for(client):
 def test_outputs_have_a_default_that_a_request_replaces(model):
     client = create_app(model, AppConfig("std,variance")).test_client()
 
-    std, variance = columns(asked(client)).T
+    std, variance = columns(invoke(client)).T
     np.testing.assert_array_equal(std, np.sqrt(variance))
-    assert columns(asked(client, **{CUSTOM_ATTRIBUTES: "output=mean"})).shape == (len(ROWS), 1)
+    assert columns(invoke(client, **{CUSTOM_ATTRIBUTES: "output=mean"})).shape == (len(ROWS), 1)
 
 
 def test_an_unknown_output_is_refused_with_the_nearest_name(client):
-    sentence = refused(asked(client, **{CUSTOM_ATTRIBUTES: "output=mean,stdev"}), 400)
+    sentence = refusal(invoke(client, **{CUSTOM_ATTRIBUTES: "output=mean,stdev"}), 400)
 
     assert (
         sentence
-        == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance, interval, quantiles'
+        == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance,'
+        " interval, quantiles"
     )
 
 
@@ -150,23 +153,23 @@ def test_a_model_without_variance_refuses_what_needs_it(model, output):
     member = replace(model.members[0], process=replace(model.members[0].process, factor=None))
     client = create_app(replace(model, members=(member,))).test_client()
 
-    assert "train again with keep_factor=true" in refused(
-        asked(client, **{CUSTOM_ATTRIBUTES: f"output={output}"}), 400
+    assert "train again with keep_factor=true" in refusal(
+        invoke(client, **{CUSTOM_ATTRIBUTES: f"output={output}"}), 400
     )
-    assert columns(asked(client)).shape == (len(ROWS), 1)
+    assert columns(invoke(client)).shape == (len(ROWS), 1)
 
 
 @pytest.mark.parametrize("body", ["", "\n", " \r\n\n"])
 @pytest.mark.parametrize("headers", [CSV, JSON, {}])
 def test_an_empty_body_has_an_empty_answer(client, body, headers):
-    answer = client.post("/invocations", data=body, headers=headers)
+    response = client.post("/invocations", data=body, headers=headers)
 
-    assert (answer.status_code, answer.data) == (204, b"")
-    assert "Content-Length" not in answer.headers
+    assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Length" not in response.headers
 
 
 def test_a_bad_value_is_refused_by_row_and_column(client):
-    sentence = refused(asked(client, "1,2,3\n1,2,abc\n"), 400)
+    sentence = refusal(invoke(client, "1,2,3\n1,2,abc\n"), 400)
 
     assert (
         sentence
@@ -176,8 +179,8 @@ def test_a_bad_value_is_refused_by_row_and_column(client):
 
 @pytest.mark.parametrize(("row", "width"), [("1,2", 2), ("1,2,3,4", 4)])
 def test_exactly_the_trained_columns_are_taken(client, row, width):
-    assert f"row 1 of the request has {width} columns and the model was trained on 3" in refused(
-        asked(client, row), 400
+    assert f"row 1 of the request has {width} columns and the model was trained on 3" in refusal(
+        invoke(client, row), 400
     )
 
 
@@ -185,16 +188,16 @@ def test_exactly_the_trained_columns_are_taken(client, row, width):
     "content_type", [None, "application/octet-stream", "application/x-www-form-urlencoded"]
 )
 def test_another_content_type_is_refused_with_those_there_are(client, content_type):
-    answer = client.post("/invocations", data=b"1,2,3", content_type=content_type)
+    response = client.post("/invocations", data=b"1,2,3", content_type=content_type)
 
-    assert "send text/csv, application/json, application/jsonlines, application/x-npy, " in refused(
-        answer, 415
+    assert "send text/csv, application/json, application/jsonlines, application/x-npy, " in refusal(
+        response, 415
     )
 
 
-def test_an_accept_that_nothing_meets_is_refused_before_the_body_is_looked_at(client):
-    assert "text/csv, application/json, application/jsonlines or application/x-npy" in refused(
-        asked(client, "no, numbers", Accept="image/png"), 406
+def test_an_unacceptable_accept_is_refused_before_the_body_is_read(client):
+    assert "text/csv, application/json, application/jsonlines or application/x-npy" in refusal(
+        invoke(client, "no, numbers", Accept="image/png"), 406
     )
 
 
@@ -202,9 +205,9 @@ def test_a_body_over_the_limit_is_refused_with_the_limit(client):
     row = b"1.0,2.0,3.0\n"
     body = row * (LIMIT // len(row))
 
-    assert asked(client, body).status_code == 200
+    assert invoke(client, body).status_code == 200
     assert (
-        refused(asked(client, body + row), 413)
+        refusal(invoke(client, body + row), 413)
         == "the body is larger than 1 MB; send fewer rows at a time"
     )
 
@@ -212,7 +215,7 @@ def test_a_body_over_the_limit_is_refused_with_the_limit(client):
 @pytest.mark.parametrize("path", ["/", "/pingfoo", "/invocations/", "/models"])
 def test_another_path_is_not_found(client, path):
     assert (
-        refused(client.get(path), 404)
+        refusal(client.get(path), 404)
         == f"there is no {path}; GET /openapi.json lists what there is"
     )
 
@@ -221,46 +224,46 @@ def test_another_path_is_not_found(client, path):
     ("method", "path", "allowed"), [("GET", "/invocations", "POST"), ("POST", "/ping", "GET")]
 )
 def test_another_method_is_not_allowed(client, method, path, allowed):
-    answer = client.open(path, method=method)
+    response = client.open(path, method=method)
 
     assert (
-        refused(answer, 405)
+        refusal(response, 405)
         == f"{path} does not take {method}; GET /openapi.json lists what it takes"
     )
-    assert allowed in answer.headers["Allow"]
+    assert allowed in response.headers["Allow"]
 
 
 @dataclass(frozen=True)
 class Faulty:
     """A model with a bug."""
 
-    answer: float | None = None
+    response: float | None = None
     schema: Schema = field(default_factory=lambda: plain(COLUMNS))
     has_variance: bool = True
     members: tuple[EnsembleMember, ...] = ()
 
     def predict(self, rows, variance=False):
-        if self.answer is None:
+        if self.response is None:
             raise RuntimeError("the sphere is flat")
-        return Prediction(np.full((len(rows), 1), self.answer), None)
+        return Prediction(np.full((len(rows), 1), self.response), None)
 
 
 def test_a_bug_is_a_sentence_for_the_client_and_a_traceback_for_the_log(caplog):
-    answer = asked(create_app(Faulty()).test_client())
+    response = invoke(create_app(Faulty()).test_client())
 
-    assert "log" in refused(answer, 500)
+    assert "log" in refusal(response, 500)
     assert "Traceback" in caplog.text
     assert "RuntimeError: the sphere is flat" in caplog.text
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_never_sent(number):
-    answer = asked(create_app(Faulty(number)).test_client())
+    response = invoke(create_app(Faulty(number)).test_client())
 
-    assert refused(answer, 400).startswith(f"the mean of row 1 is {number}")
+    assert refusal(response, 400).startswith(f"the mean of row 1 is {number}")
 
 
-def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(model):
+def test_long_work_runs_in_the_given_runner_which_passes_refusals_on(model):
     used = []
 
     def in_a_thread(call):
@@ -282,11 +285,11 @@ def test_work_is_done_where_it_is_told_to_and_refusals_come_back_from_there(mode
 
     client = create_app(model, AppConfig(run=in_a_thread)).test_client()
 
-    assert columns(asked(client, BODY * 1_000)).shape == (len(ROWS) * 1_000, 1)
-    refused(asked(client, "a,b,c\n" * 20_000), 400)
+    assert columns(invoke(client, BODY * 1_000)).shape == (len(ROWS) * 1_000, 1)
+    refusal(invoke(client, "a,b,c\n" * 20_000), 400)
     assert len(used) == 2
     client.get("/ping")
-    asked(client, Accept="image/png")
+    invoke(client, Accept="image/png")
     assert len(used) == 2
 
 
@@ -302,7 +305,7 @@ def classifier(tmp_path_factory):
         f"{'yes' if x > (kind == 'b') else 'no'},{x},{kind}"
         for x, kind in zip(rng.normal(size=80), "ab" * 40, strict=True)
     ]
-    data.write_text("\n".join(["answer,x,kind", *lines]))
+    data.write_text("\n".join(["response,x,kind", *lines]))
     config.write_text(json.dumps({"q": "1", "l": "1", "noise": "0.1", "bias": "1"}))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SAGEMAKER_BASE_DIR", str(base))
@@ -311,22 +314,22 @@ def classifier(tmp_path_factory):
     return create_app(model).test_client(), model
 
 
-def test_classes_are_answered_by_their_label(classifier):
+def test_a_classifier_answers_with_the_label(classifier):
     client, _ = classifier
 
-    assert asked(client, "3,a\n-3,b\n").text == "yes\nno\n"
-    assert asked(client, "kind,x\na,3\n").text == "yes\n"
+    assert invoke(client, "3,a\n-3,b\n").text == "yes\nno\n"
+    assert invoke(client, "kind,x\na,3\n").text == "yes\n"
 
 
-def test_classes_have_probabilities_in_xgboost_s_words(classifier):
+def test_classes_have_probabilities_under_xgboosts_names(classifier):
     client, model = classifier
     attributes = {CUSTOM_ATTRIBUTES: "output=predicted_label,probability,probabilities,labels"}
 
-    answer = asked(
+    response = invoke(
         client, '[{"x": 0.5, "kind": "a"}]', Accept="application/json", **attributes | JSON
     )
 
-    [record] = answer.get_json()["predictions"]
+    [record] = response.get_json()["predictions"]
     expected = model.predict(np.array([[0.5, 0.0]])).probabilities[0].tolist()
     assert record == {
         "predicted_label": "yes",
@@ -335,30 +338,31 @@ def test_classes_have_probabilities_in_xgboost_s_words(classifier):
         "labels": ["no", "yes"],
     }
     assert (
-        asked(client, "0.5,a", **attributes).text
+        invoke(client, "0.5,a", **attributes).text
         == f'yes,{max(expected)!r},"{expected}","[""no"", ""yes""]"\n'
     )
 
 
 def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(classifier, client):
-    sentence = refused(asked(classifier[0], "3,a", **{CUSTOM_ATTRIBUTES: "output=mean"}), 400)
+    sentence = refusal(invoke(classifier[0], "3,a", **{CUSTOM_ATTRIBUTES: "output=mean"}), 400)
 
     assert (
-        sentence
-        == '"mean" is not an output; the outputs are predicted_label, probability, probabilities, labels'
+        sentence == '"mean" is not an output;'
+        " the outputs are predicted_label, probability, probabilities, labels"
     )
-    assert "the outputs are mean, std, variance, interval, quantiles" in refused(
-        asked(client, **{CUSTOM_ATTRIBUTES: "output=probability"}), 400
+    assert "the outputs are mean, std, variance, interval, quantiles" in refusal(
+        invoke(client, **{CUSTOM_ATTRIBUTES: "output=probability"}), 400
     )
 
 
-def test_a_level_that_training_did_not_have_is_said_once(classifier, caplog):
+def test_a_category_that_training_did_not_have_is_logged_once_a_column(classifier, caplog):
     client = create_app(classifier[1]).test_client()
 
-    assert asked(client, "3,c\n").text == asked(client, "3,d\n").text == "yes\n"
+    assert invoke(client, "3,c\n").text == invoke(client, "3,d\n").text == "yes\n"
 
     assert [record.message for record in caplog.records] == [
-        "column 2 (kind) holds a category that training did not have; such cells are encoded as none of the categories"
+        "column 2 (kind) holds a category that training did not have;"
+        " such cells are encoded as none of the categories"
     ]
 
 
@@ -378,7 +382,7 @@ def test_intervals_and_quantiles_are_those_of_the_normal_distribution(
     expected = model.predict(ROWS, variance=True)
     mean, std = expected.mean[:, 0], np.sqrt(expected.variance[:, 0])
 
-    records = asked(
+    records = invoke(
         client, Accept="application/json", **{CUSTOM_ATTRIBUTES: attributes}
     ).get_json()["predictions"]
 
@@ -390,7 +394,7 @@ def test_intervals_and_quantiles_are_those_of_the_normal_distribution(
 
 
 def test_an_interval_is_two_cells_of_csv(client):
-    assert columns(asked(client, **{CUSTOM_ATTRIBUTES: "output=mean,interval"})).shape == (
+    assert columns(invoke(client, **{CUSTOM_ATTRIBUTES: "output=mean,interval"})).shape == (
         len(ROWS),
         3,
     )
@@ -408,77 +412,77 @@ def test_an_interval_is_two_cells_of_csv(client):
         "interval=0.9999999999999999",
     ],
 )
-def test_what_is_no_probability_is_refused(client, attributes):
-    assert "send probabilities between 0 and 1, such as " in refused(
-        asked(client, **{CUSTOM_ATTRIBUTES: attributes}), 400
+def test_a_level_that_is_no_probability_is_refused(client, attributes):
+    assert "send probabilities between 0 and 1, such as " in refusal(
+        invoke(client, **{CUSTOM_ATTRIBUTES: attributes}), 400
     )
 
 
 def test_a_setting_names_outputs_with_their_levels(model):
     client = create_app(model, AppConfig("mean,interval=0.5")).test_client()
 
-    assert columns(asked(client)).shape == (len(ROWS), 3)
+    assert columns(invoke(client)).shape == (len(ROWS), 3)
 
 
 def test_a_setting_may_be_a_level_alone(model):
     client = create_app(model, AppConfig("interval=0.5")).test_client()
 
-    assert columns(asked(client)).shape == (len(ROWS), 3)
+    assert columns(invoke(client)).shape == (len(ROWS), 3)
 
 
-def test_half_a_letter_is_refused_as_any_word(client):
-    answer = client.post("/invocations", data=b'[["\\ud800", 1, 2]]', headers=JSON)
+def test_half_a_surrogate_pair_is_refused_as_any_string(client):
+    response = client.post("/invocations", data=b'[["\\ud800", 1, 2]]', headers=JSON)
 
-    assert "not a finite number" in refused(answer, 400)
+    assert "not a finite number" in refusal(response, 400)
 
 
-def test_what_is_accepted_has_a_default(model):
+def test_accept_has_a_default_that_a_request_replaces(model):
     client = create_app(model, AppConfig(default_accept="application/jsonlines")).test_client()
 
-    assert asked(client).content_type == "application/jsonlines"
-    assert asked(client, Accept="text/csv").content_type == "text/csv"
+    assert invoke(client).content_type == "application/jsonlines"
+    assert invoke(client, Accept="text/csv").content_type == "text/csv"
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "latin-1", "utf-16"])
-def test_text_may_be_written_in_any_charset(classifier, charset):
-    answer = classifier[0].post(
+def test_text_may_have_any_charset(classifier, charset):
+    response = classifier[0].post(
         "/invocations", data="3,ä\n".encode(charset), content_type=f"text/csv; charset={charset}"
     )
 
-    assert answer.text == "yes\n"
+    assert response.text == "yes\n"
 
 
 @pytest.mark.parametrize(("charset", "status"), [("klingon", 415), ("ascii", 400)])
-def test_a_charset_that_is_none_or_is_wrong_is_refused(classifier, charset, status):
-    answer = classifier[0].post(
+def test_an_unknown_or_wrong_charset_is_refused(classifier, charset, status):
+    response = classifier[0].post(
         "/invocations", data="3,ä\n".encode(), content_type=f"text/csv; charset={charset}"
     )
 
-    assert charset in refused(answer, status)
+    assert charset in refusal(response, status)
 
 
-def test_what_is_compressed_is_refused_unopened(client):
-    sentence = refused(
-        asked(client, gzip.compress(b"1,2,3\n" * 1000), **{"Content-Encoding": "gzip"}), 415
+def test_a_compressed_body_is_refused_without_decompression(client):
+    sentence = refusal(
+        invoke(client, gzip.compress(b"1,2,3\n" * 1000), **{"Content-Encoding": "gzip"}), 415
     )
 
     assert sentence == "Content-Encoding is gzip; send the body as it is, uncompressed"
 
 
-def test_batch_transform_is_told_how_to_send(model):
+def test_execution_parameters_are_those_of_the_configuration(model):
     client = create_app(model, AppConfig(execution_parameters={"MaxPayloadInMB": 25})).test_client()
 
     assert client.get("/execution-parameters").get_json() == {"MaxPayloadInMB": 25}
 
 
 @pytest.mark.parametrize("said", [{"QUERY_STRING": "output=std"}, {"PATH_INFO": "//invocations"}])
-def test_a_query_is_not_read_and_a_slash_too_many_is_none(client, said):
-    answer = client.post("/invocations", data=BODY, headers=CSV, environ_overrides=said)
+def test_a_query_and_a_second_slash_are_ignored(client, said):
+    response = client.post("/invocations", data=BODY, headers=CSV, environ_overrides=said)
 
-    assert (answer.status_code, answer.content_type, answer.data) == (
+    assert (response.status_code, response.content_type, response.data) == (
         200,
         "text/csv",
-        asked(client).data,
+        invoke(client).data,
     )
 
 
@@ -491,18 +495,18 @@ def test_a_body_without_a_length_is_read_to_its_end_or_to_the_limit(client):
             environ_base={"wsgi.input_terminated": True},
         )
 
-    assert chunked(BODY.encode()).data == asked(client).data
-    assert "larger than 1 MB" in refused(chunked(BODY.encode() * 100_000), 413)
+    assert chunked(BODY.encode()).data == invoke(client).data
+    assert "larger than 1 MB" in refusal(chunked(BODY.encode() * 100_000), 413)
 
 
 @pytest.mark.parametrize(
     ("method", "status"), [("OPTIONS", 200), ("GET", 405), ("HEAD", 405), ("PUT", 405)]
 )
-def test_what_is_no_post_is_told_what_is(client, method, status):
-    answer = client.open("/invocations", method=method)
+def test_another_method_than_post_is_answered_with_the_allowed_ones(client, method, status):
+    response = client.open("/invocations", method=method)
 
-    assert answer.status_code == status
-    assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+    assert response.status_code == status
+    assert set(response.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
 def test_prometheus_counts_the_seconds_of_a_request_that_fails(model):
@@ -511,7 +515,7 @@ def test_prometheus_counts_the_seconds_of_a_request_that_fails(model):
         raise UserError("no")
 
     client = create_app(model, AppConfig(predict=fail)).test_client()
-    refused(asked(client), 400)
+    refusal(invoke(client), 400)
 
     families = {
         family.name: family
@@ -527,8 +531,8 @@ def test_prometheus_counts_the_seconds_of_a_request_that_fails(model):
 
 def test_prometheus_counts_requests_errors_rows_and_seconds(model):
     client = create_app(model).test_client()
-    asked(client)
-    asked(client, "a,b,c")
+    invoke(client)
+    invoke(client, "a,b,c")
     client.get("/ping")
 
     families = {
@@ -564,7 +568,7 @@ def load(client, name, folder):
     return client.post("/models", json={"model_name": name, "url": str(folder)})
 
 
-def test_models_are_loaded_listed_asked_and_unloaded(many):
+def test_models_are_loaded_listed_invoked_and_unloaded(many):
     client, folders = many
     for name, folder in zip(("a", "b/c"), folders, strict=True):
         assert load(client, name, folder).status_code == 200
@@ -576,16 +580,16 @@ def test_models_are_loaded_listed_asked_and_unloaded(many):
         ]
     }
     for name, folder in zip(("a", "b%2Fc"), folders, strict=True):
-        answer = client.post(f"/models/{name}/invoke", data=BODY, headers=CSV)
-        np.testing.assert_array_equal(columns(answer), artifact.load(folder).predict(ROWS).mean)
+        response = client.post(f"/models/{name}/invoke", data=BODY, headers=CSV)
+        np.testing.assert_array_equal(columns(response), artifact.load(folder).predict(ROWS).mean)
     assert client.get("/models/a").get_json() == {"modelName": "a", "modelUrl": str(folders[0])}
     assert client.delete("/models/a").status_code == 200
-    for answer in (
+    for response in (
         client.get("/models/a"),
         client.delete("/models/a"),
         client.post("/models/a/invoke", data=BODY, headers=CSV),
     ):
-        assert refused(answer, 404) == "there is no model a; load it with POST /models"
+        assert refusal(response, 404) == "there is no model a; load it with POST /models"
     assert client.get("/ping").status_code == 200
 
 
@@ -610,7 +614,7 @@ def test_a_bug_in_one_of_many_models_is_a_sentence_for_the_client(caplog, monkey
     registry.load("a", "/somewhere")
     client = create_app(registry).test_client()
 
-    assert "log" in refused(client.post("/models/a/invoke", data=BODY, headers=CSV), 500)
+    assert "log" in refusal(client.post("/models/a/invoke", data=BODY, headers=CSV), 500)
     assert "RuntimeError: the sphere is flat" in caplog.text
 
 
@@ -619,18 +623,18 @@ def test_a_path_that_names_no_model_is_no_invocation(many, path):
     assert many[0].post(path, data=BODY, headers=CSV).status_code in {404, 405}
 
 
-def test_a_model_is_loaded_once_and_only_where_there_is_room(many):
+def test_a_model_is_loaded_once_and_only_into_free_memory(many):
     client, folders = many
     # Predicting keeps a copy of the points.
     size = sum(path.stat().st_size for path in [*folders[0].iterdir(), folders[0] / "points-0.npy"])
     small = create_app(ModelRegistry(size)).test_client()
 
     assert load(client, "a", folders[0]).status_code == 200
-    assert "is loaded already" in refused(load(client, "a", folders[0]), 409)
+    assert "is loaded already" in refusal(load(client, "a", folders[0]), 409)
     assert load(small, "a", folders[0]).status_code == 200
-    assert "unload others first" in refused(load(small, "b", folders[1]), 507)
+    assert "unload others first" in refusal(load(small, "b", folders[1]), 507)
     small.delete("/models/a")
-    assert "unload others first" in refused(load(small, "b", folders[1]), 507)
+    assert "unload others first" in refusal(load(small, "b", folders[1]), 507)
     assert load(small, "a", folders[0]).status_code == 200
 
 
@@ -638,15 +642,15 @@ def test_a_model_is_loaded_once_and_only_where_there_is_room(many):
     "request_",
     [None, [], {"model_name": "a"}, {"model_name": 1, "url": "x"}, {"model_name": "", "url": "x"}],
 )
-def test_a_request_to_load_nothing_is_refused(many, request_):
-    assert "does not read as" in refused(many[0].post("/models", json=request_), 400)
+def test_a_request_to_load_without_name_or_url_is_refused(many, request_):
+    assert "does not read as" in refusal(many[0].post("/models", json=request_), 400)
 
 
 def test_a_folder_without_a_model_is_refused(many, tmp_path):
-    assert "model.json is missing" in refused(load(many[0], "a", tmp_path), 400)
+    assert "model.json is missing" in refusal(load(many[0], "a", tmp_path), 400)
 
 
-def test_models_that_are_unloaded_leave_memory(many):
+def test_an_unloaded_model_leaves_memory(many):
     client, folders = many
 
     def mapped():
@@ -685,7 +689,7 @@ def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, m
         @given(case_strategy)
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
         def check_one(case):
-            answer = case.call()
-            assert answer.status_code < 500
+            response = case.call()
+            assert response.status_code < 500
 
         check_one()

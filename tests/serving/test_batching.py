@@ -122,9 +122,8 @@ def test_requests_that_arrive_one_after_the_other_share_a_batch(model, calls, mo
 def test_a_request_is_predicted_while_others_keep_arriving(model):
     def busy():
         while True:
-            time.sleep(
-                1e-4
-            )  # as long as a short request, and without the interpreter, which a thread that predicts needs too
+            # As long as a short request, without the interpreter's lock, which a thread needs too.
+            time.sleep(1e-4)
             gevent.sleep(0)
 
     others = gevent.spawn(busy)

@@ -1,4 +1,4 @@
-"""The program `serve`, as processes on a real port."""
+"""`serve` as processes on a real port."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ PROGRAM = [
 ]
 CSV, BOTH = {"Content-Type": "text/csv"}, {"X-Amzn-SageMaker-Custom-Attributes": "output=mean,std"}
 ROW = "0.5,-1.5,2.5\n"
-PATIENCE = 0.05  # seconds that `/ping` may take
+MAX_PING_SECONDS = 0.05
 FRONTS = [
     pytest.param(
         True,
@@ -44,13 +44,13 @@ Server = namedtuple("Server", "process url out err")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A base folder whose model answers in a moment."""
+    """Base folder of a model that predicts within a millisecond."""
     return train(tmp_path_factory.mktemp("small"), rows=30)
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A base folder whose model takes a second for the deviations of some thousand rows."""
+    """Base folder of a model that takes a second for the variances of some thousand rows."""
     return train(tmp_path_factory.mktemp("large"), rows=2_000)
 
 
@@ -67,7 +67,7 @@ def environment(base, nginx, **variables):
 
 @contextlib.contextmanager
 def serve(base, nginx=True, **variables):
-    """Run `serve` until the block ends, from when it is ready."""
+    """Run `serve` until the block ends; the block begins once it is ready."""
     port = free_port()
     variables["SAGEMAKER_BIND_TO_PORT"] = str(port)
     folder = base.parent / f"log-{port}"
@@ -90,7 +90,7 @@ def serve(base, nginx=True, **variables):
 
 
 def statuses_until_ready(server):
-    """Statuses of the pings that are answered from the start on, up to the first five."""
+    """Statuses of the first five pings that are answered."""
     statuses = []
     while len(statuses) < 5 and server.process.poll() is None:
         with contextlib.suppress(requests.ConnectionError):
@@ -99,8 +99,8 @@ def statuses_until_ready(server):
     return statuses
 
 
-def ended(base, nginx=True, **variables):
-    """Run `serve` to its end; the exit code, and what it has said on stderr."""
+def run_to_end(base, nginx=True, **variables):
+    """Run `serve` to its end; return its exit code and stderr."""
     run = subprocess.run(
         PROGRAM,
         env=environment(base, nginx, **variables),
@@ -117,7 +117,7 @@ def post(server, body=ROW, **headers):
 
 
 def children(process):
-    """Processes that a process has started: their command lines by their numbers."""
+    """Command lines of the child processes, by process id."""
     found = {}
     for number in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
@@ -125,7 +125,7 @@ def children(process):
     return found
 
 
-def part(server, name):
+def child(server, name):
     (number,) = (
         number for number, command in children(server.process.pid).items() if name in command
     )
@@ -133,7 +133,7 @@ def part(server, name):
 
 
 def workers(server):
-    return list(children(part(server, "gunicorn")))
+    return list(children(child(server, "gunicorn")))
 
 
 def metric(server, name):
@@ -193,7 +193,7 @@ def test_a_model_is_served_to_the_limits_of_a_body(small, nginx):
     assert "ping" not in out + err
 
 
-def test_a_long_prediction_holds_up_neither_ping_nor_other_requests(large):
+def test_a_long_prediction_delays_neither_ping_nor_other_requests(large):
     rows = 40_000
     body = many_rows(rows)
 
@@ -212,8 +212,8 @@ def test_a_long_prediction_holds_up_neither_ping_nor_other_requests(large):
 
     assert long.result().text.count("\n") == rows
     assert seconds > 1
-    # One in ten may be late for what else this machine does; behind the prediction it would wait for seconds.
-    assert np.quantile(pings, 0.9) < PATIENCE
+    # One in ten may be late for other programs; behind the prediction it would wait for seconds.
+    assert np.quantile(pings, 0.9) < MAX_PING_SECONDS
     assert max(pings) < seconds / 2
     assert max(others) < seconds / 2
     assert len(others) > 10
@@ -254,10 +254,12 @@ def test_ctrl_c_ends_it_with_0(small):
     ("name", "nginx"),
     [pytest.param("nginx", *FRONTS[0].values, marks=FRONTS[0].marks), ("gunicorn", False)],
 )
-def test_the_death_of_a_part_is_the_end_of_all(small, name, nginx):
+def test_the_end_of_one_process_is_the_end_of_all(small, name, nginx):
     with serve(small, nginx) as server:
-        others = [number for number in children(server.process.pid) if number != part(server, name)]
-        os.kill(part(server, name), signal.SIGKILL)
+        others = [
+            number for number in children(server.process.pid) if number != child(server, name)
+        ]
+        os.kill(child(server, name), signal.SIGKILL)
         code = server.process.wait(10)
 
     assert code == 1
@@ -295,7 +297,7 @@ def test_a_connection_that_a_client_keeps_does_not_keep_serving_from_its_end(sma
         assert server.process.wait(main.DRAIN_SECONDS / 2) == 0
 
 
-def test_the_lines_of_many_requests_do_not_run_into_each_other(small):
+def test_access_log_lines_of_concurrent_requests_are_whole(small):
     with (
         serve(small, nginx=False, PYTHONUNBUFFERED="1") as server,
         ThreadPoolExecutor(8) as clients,
@@ -321,9 +323,9 @@ def test_workers_share_one_copy_of_the_model(large):
         assert re.search(r"^Anonymous: +0 kB$", factor, re.MULTILINE)
 
 
-def test_a_model_among_strangers_in_a_read_only_folder_is_served(small, tmp_path):
+def test_a_model_among_other_files_in_a_read_only_folder_is_served(small, tmp_path):
     shutil.copytree(small / "model", tmp_path / "model")
-    (tmp_path / "model/model.tar.gz").write_bytes(b"a stranger")
+    (tmp_path / "model/model.tar.gz").write_bytes(b"another file")
     for path in (tmp_path / "model").iterdir():
         path.chmod(0o444)
     (tmp_path / "model").chmod(0o555)
@@ -333,11 +335,11 @@ def test_a_model_among_strangers_in_a_read_only_folder_is_served(small, tmp_path
 
 
 def test_a_missing_model_ends_it_at_the_start_with_a_sentence(tmp_path):
-    code, said = ended(tmp_path)
+    code, stderr = run_to_end(tmp_path)
 
     assert code == 1
-    assert said.count("\n") == 1
-    assert str(tmp_path / "model") in said
+    assert stderr.count("\n") == 1
+    assert str(tmp_path / "model") in stderr
 
 
 def test_a_broken_model_ends_it_at_the_start_with_a_sentence(small, tmp_path):
@@ -345,38 +347,38 @@ def test_a_broken_model_ends_it_at_the_start_with_a_sentence(small, tmp_path):
     description = json.loads((tmp_path / "model/model.json").read_text())
     (tmp_path / "model" / next(iter(description["sha256"]))).write_bytes(b"broken")
 
-    code, said = ended(tmp_path)
+    code, stderr = run_to_end(tmp_path)
 
     assert code == 1
-    assert said.count("\n") == 1
-    assert "checksum" in said
+    assert stderr.count("\n") == 1
+    assert "checksum" in stderr
 
 
 def test_an_unknown_output_ends_it_at_the_start_with_a_sentence(small):
-    code, said = ended(small, SAGEMAKER_INFERENCE_OUTPUT="mean,stdev")
+    code, stderr = run_to_end(small, SAGEMAKER_INFERENCE_OUTPUT="mean,stdev")
 
     assert code == 1
-    assert said == (
+    assert stderr == (
         'SAGEMAKER_INFERENCE_OUTPUT=mean,stdev: "stdev" is not an output, did you mean "std"; '
         "the outputs are mean, std, variance, interval, quantiles\n"
     )
 
 
-def test_a_number_that_is_none_ends_it_at_the_start_with_a_sentence(small):
-    code, said = ended(small, MODEL_SERVER_WORKERS="two")
+def test_an_invalid_number_ends_it_at_the_start_with_a_sentence(small):
+    code, stderr = run_to_end(small, MODEL_SERVER_WORKERS="two")
 
     assert code == 1
-    assert said == 'MODEL_SERVER_WORKERS is "two"; it must be a whole number, 1 or more\n'
+    assert stderr == 'MODEL_SERVER_WORKERS is "two"; it must be a whole number, 1 or more\n'
 
 
 def test_a_port_that_is_taken_ends_it(small):
     with socket.socket() as listener:
         listener.bind(("0.0.0.0", 0))  # noqa: S104  # as `serve` does
         listener.listen()
-        code, said = ended(small, SAGEMAKER_BIND_TO_PORT=str(listener.getsockname()[1]))
+        code, stderr = run_to_end(small, SAGEMAKER_BIND_TO_PORT=str(listener.getsockname()[1]))
 
     assert code == 1
-    assert "in use" in said
+    assert "in use" in stderr
 
 
 def test_help_explains_the_environment(capsys):
@@ -409,14 +411,14 @@ def test_every_request_but_pings_is_a_line_of_json(small):
     assert all(0 < line["milliseconds"] < 10_000 for line in lines)
 
 
-def test_requests_are_silent_above_info(small):
+def test_there_is_no_access_log_above_level_info(small):
     with serve(small, SAGEMAKER_CONTAINER_LOG_LEVEL="30") as server:
         post(server)
 
     assert server.out.read_text() == ""
 
 
-def test_counters_are_those_of_all_workers(small):
+def test_metrics_count_over_all_workers(small):
     with serve(small, MODEL_SERVER_WORKERS="2", OMP_NUM_THREADS="2") as server:
         for _ in range(20):
             post(server, ROW * 2)
@@ -450,7 +452,7 @@ def test_it_listens_on_the_given_address_alone(small, nginx):
             other.bind(("127.0.0.2", port))  # fails beside a listener on every address
 
 
-def test_batch_transform_is_told_what_fits(small):
+def test_execution_parameters_follow_the_environment(small):
     with serve(small, SAGEMAKER_BATCH="True", SAGEMAKER_MAX_PAYLOAD_IN_MB="60") as server:
         parameters = requests.get(f"{server.url}/execution-parameters", timeout=5).json()
 
@@ -461,7 +463,7 @@ def test_batch_transform_is_told_what_fits(small):
     }
 
 
-def test_an_endpoint_of_many_models_starts_empty_and_takes_them(small, large, tmp_path):
+def test_a_multi_model_endpoint_starts_empty_and_loads_models(small, large, tmp_path):
     (tmp_path / "base").mkdir()
     with serve(tmp_path / "base", SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_WORKERS="2") as server:
         for name, base in (("small", small), ("large", large)):

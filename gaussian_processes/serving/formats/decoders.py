@@ -78,11 +78,16 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
     if charset and media_type in TEXT_MEDIA_TYPES:
         body = _transcode(body, charset)
     rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), schema)
+    _check_finite(rows, schema)
+    return rows
+
+
+def _check_finite(rows: Array, schema: Schema) -> None:
+    """Refuse infinity, and NaN unless it stands for a missing value that may be."""
     invalid = np.isinf(rows) if schema.missing == "mean" else ~np.isfinite(rows)
     if invalid.any():
         row, column = np.argwhere(invalid)[0]
         raise _invalid_cell_error(schema, row + 1, column, str(rows[row, column]))
-    return rows
 
 
 def estimated_decode_seconds(body: bytes, content_type: str | None, schema: Schema) -> float:
