@@ -23,6 +23,11 @@ INTERVAL_LEVEL: Levels = (0.9,)
 QUANTILE_LEVELS: Levels = (0.05, 0.5, 0.95)
 # Characters of custom attributes that SageMaker takes.
 MAX_ATTRIBUTES_CHARACTERS = 1024
+# Attributes whose values are levels; and what a level looks like.
+LEVEL_KEYS = ("interval", "quantiles")
+LEVEL = re.compile(r"0?\.[0-9]+")
+# Characters of a key that are compared with the known ones.
+MAX_KEY_CHARACTERS = 20
 SEPARATORS = string.whitespace + ","
 # A key behind a separator, with its equals sign. It begins where a word does, so that no character
 # is looked at twice: a regex that consumes the separators takes quadratic time for a run of them.
@@ -163,9 +168,30 @@ def _names_and_levels(text: str) -> tuple[list[str], dict[str, Levels]]:
         key, _, value = (part.strip() for part in attribute.partition("="))
         if key == "output":
             names += [name.strip() for name in value.split(",")]
-        elif key in {"interval", "quantiles"}:
+        elif key in LEVEL_KEYS:
             levels[key] = _parse_levels(key, value)
+        else:
+            _refuse_misspelt(key, value)
     return names, levels
+
+
+def _refuse_misspelt(key: str, value: str) -> None:
+    """Refuse an attribute of another key that can only be meant for the outputs.
+
+    Its key is one of theirs but for a letter or the case, and so is its value: others may well own
+    ``outputs=none``, but not ``ouput=mean,std``.
+    """
+    keys = {"output", *LEVEL_KEYS}
+    matches = difflib.get_close_matches(key[:MAX_KEY_CHARACTERS].lower(), keys, n=1, cutoff=0.8)
+    if not matches:
+        return
+    words = [word.strip().lower() for word in value.split(",")]
+    if matches[0] == "output":
+        is_ours = not {*REGRESSION_OUTPUTS, *CLASSIFICATION_OUTPUTS}.isdisjoint(words)
+    else:
+        is_ours = all(LEVEL.fullmatch(word) for word in words)
+    if is_ours:
+        raise UserError(f'"{key[:60]}" is not an attribute; did you mean "{matches[0]}"')
 
 
 def _split_attributes(text: str) -> Iterator[str]:

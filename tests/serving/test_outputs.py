@@ -51,6 +51,30 @@ def test_the_time_of_parsing_is_linear(pattern):
     assert seconds(160_000) < 80 * seconds(10_000)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "key", "meant"),
+    [
+        ("ouput=mean,std", "ouput", "output"),
+        ("Output=std", "Output", "output"),
+        ("outputs=mean, std", "outputs", "output"),
+        ("trace=17;OUTPUT=predicted_label", "OUTPUT", "output"),
+        ("Interval=0.8", "Interval", "interval"),
+        ("output=mean;quantile=0.1,.9", "quantile", "quantiles"),
+    ],
+)
+def test_a_misspelt_attribute_is_refused_with_the_one_that_is_meant(model, attributes, key, meant):
+    with pytest.raises(UserError, match=f'"{key}" is not an attribute; did you mean "{meant}"'):
+        outputs.parse_custom_attributes(attributes, model)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["outputs=none", "Output=s3://bucket", "intervals=60", "interval_ms=5", "put=mean", "mean=std"],
+)
+def test_an_attribute_that_another_program_may_own_is_ignored(model, attributes):
+    assert outputs.parse_custom_attributes(attributes, model) == ()
+
+
 def test_attributes_beyond_sagemakers_limit_are_refused_with_the_limit(model):
     assert outputs.parse_custom_attributes("output=std;" + "a" * (1024 - 11), model)
     with pytest.raises(UserError, match=r"have 1,025 characters; send 1,024 at most"):

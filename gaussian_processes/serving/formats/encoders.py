@@ -90,6 +90,12 @@ def _csv_cells(value: object) -> str:
     return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text
 
 
+# Other names that media types go by.
+ALIASES: Mapping[str, str] = {
+    "application/x-ndjson": "application/jsonlines",
+    "application/ndjson": "application/jsonlines",
+    "application/jsonl": "application/jsonlines",
+}
 # In the order of preference.
 ENCODERS: Mapping[str, Callable[[Mapping[str, Output]], bytes]] = {
     "text/csv": _encode_csv,

@@ -8,8 +8,10 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.serving.formats.encoders import ENCODERS, Encoder
+from gaussian_processes.serving.formats.encoders import ALIASES, ENCODERS, Encoder
 
+# Characters of an `Accept` header that SageMaker takes.
+MAX_ACCEPT_CHARACTERS = 1024
 # Characters of a value that a message quotes, so that it stays one sentence.
 QUOTED_CHARACTERS = 60
 
@@ -27,10 +29,13 @@ def encoder(accept: str | None) -> Encoder:
     """Choose the encoder of the response from an `Accept` header.
 
     Of the media types with the highest weight it takes the first that the header names, and of
-    those that a wildcard names the first of `ENCODERS`; CSV without a header.
+    those that a wildcard names the first of `ENCODERS`; CSV without a header. A response in a type
+    that the header names by an alias bears the alias.
 
     Raises
     ------
+    UserError
+        If the header is longer than SageMaker's limit.
     NotAcceptableError
         If the header excludes every media type there is.
 
@@ -39,33 +44,38 @@ def encoder(accept: str | None) -> Encoder:
     >>> encoder("application/json, text/csv;q=0.5").media_type
     'application/json'
     """
+    if len(accept or "") > MAX_ACCEPT_CHARACTERS:
+        raise UserError(
+            f"Accept has {len(accept or ''):,} characters; send {MAX_ACCEPT_CHARACTERS:,} at most"
+        )
     ranges = parse_accept_header(accept or "*/*", MIMEAccept)
     best = _best_match(MIMEAccept([(name.partition(";")[0], weight) for name, weight in ranges]))
     if best is None:
         raise NotAcceptableError(f"Accept is {quoted(accept)}; ask for {alternatives(ENCODERS)}")
-    return Encoder(best, ENCODERS[best])
+    return Encoder(best, ENCODERS[ALIASES.get(best, best)])
 
 
 def _best_match(accepted: MIMEAccept) -> str | None:
     """Media type of the highest weight, of several the one whose range the header names first."""
-    qualities = {media_type: accepted.quality(media_type) for media_type in ENCODERS}
+    qualities = {name: accepted.quality(name) for name in [*ENCODERS, *ALIASES]}
     highest = max(qualities.values())
     if highest <= 0:
         return None
-    candidates = [media_type for media_type in ENCODERS if qualities[media_type] == highest]
+    candidates = [name for name, quality in qualities.items() if quality == highest]
     # Werkzeug sorts specific ranges before wildcards, and keeps the header's order otherwise.
     for media_range, _ in accepted:
-        for media_type in candidates:
-            if MIMEAccept([(media_range, 1.0)]).quality(media_type):
-                return media_type
+        for name in candidates:
+            if MIMEAccept([(media_range, 1.0)]).quality(name):
+                return name
     return candidates[0]
 
 
 @lru_cache
 def parse_content_type(content_type: str | None) -> tuple[str, str]:
-    """Media type and charset of a `Content-Type` header, in lower case; "" for what it lacks."""
-    media_type, parameters = parse_options_header(content_type)
-    return media_type.strip().lower(), parameters.get("charset", "").strip("' ").lower()
+    """Media type, without alias, and charset of a `Content-Type` header; "" for what it lacks."""
+    name, parameters = parse_options_header(content_type)
+    media_type = name.strip().lower()
+    return ALIASES.get(media_type, media_type), parameters.get("charset", "").strip("' ").lower()
 
 
 def quoted(value: object) -> str:

@@ -1,8 +1,14 @@
 """Choice of the response's media type by the `Accept` header."""
 
+import numpy as np
 import pytest
 
-from gaussian_processes.serving.formats.negotiation import NotAcceptableError, encoder
+from gaussian_processes.errors import UserError
+from gaussian_processes.serving.formats.negotiation import (
+    NotAcceptableError,
+    encoder,
+    parse_content_type,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +30,8 @@ from gaussian_processes.serving.formats.negotiation import NotAcceptableError, e
         ("application/json, text/plain, */*", "application/json"),
         ("*/*, application/json", "application/json"),
         ("text/plain, */*", "text/csv"),
+        ("application/x-ndjson", "application/x-ndjson"),
+        ("text/html, application/jsonl, */*", "application/jsonl"),
         ("application/*, text/csv", "text/csv"),
         ("application/*;q=0.1, application/jsonlines;q=0.1, image/png", "application/jsonlines"),
     ],
@@ -39,3 +47,19 @@ def test_of_the_highest_weight_the_media_type_that_accept_names_first_is_chosen(
 def test_an_accept_that_leaves_nothing_is_not_acceptable(accept):
     with pytest.raises(NotAcceptableError, match="Accept"):
         encoder(accept)
+
+
+@pytest.mark.parametrize(
+    "alias", ["application/x-ndjson", "application/ndjson", "application/jsonl"]
+)
+def test_an_alias_of_json_lines_is_decoded_and_encoded_as_json_lines(alias):
+    outputs = {"mean": np.array([1.5, 2.5])}
+
+    assert parse_content_type(f"{alias}; charset=utf-8") == ("application/jsonlines", "utf-8")
+    assert encoder(alias).encode(outputs) == b'{"score": 1.5}\n{"score": 2.5}\n'
+
+
+def test_an_accept_beyond_sagemakers_limit_is_refused_with_the_limit():
+    assert encoder("text/csv" + "," * 1016).media_type == "text/csv"
+    with pytest.raises(UserError, match="Accept has 1,025 characters; send 1,024 at most"):
+        encoder("text/csv" + "," * 1017)
