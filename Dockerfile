@@ -2,8 +2,8 @@
 # Debian's python3 and nginx, and no tool to build with.
 FROM debian:trixie-slim AS builder
 
-# pip, setuptools and Cython stay outside the virtualenv, so that nobody has to take them out of it again; gcc compiles what is in
-# C, with Python's headers, and brings `strip`.
+# pip, setuptools and Cython are Debian's, outside the virtualenv, which then needs no step that removes them; gcc compiles the C
+# routines with Python's headers, and brings `strip`.
 # hadolint ignore=DL3008 # Debian keeps one version of a package at a time: a build that pins it fails a month later
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends \
@@ -86,7 +86,7 @@ ENV PATH=/opt/program/bin:$PATH \
   PYTHONDONTWRITEBYTECODE=1 \
   PYTHONUNBUFFERED=1
 
-# Where `serve` listens unless it is told otherwise.
+# Where `serve` listens by default.
 EXPOSE 8080
 
 # No entrypoint: SageMaker says `train` or `serve`, a person may say `python` or `bash`, and who says nothing trains.
