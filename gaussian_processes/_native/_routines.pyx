@@ -394,40 +394,57 @@ cdef double[:, ::1] _pairs(array):
 
 
 cdef double[:, ::1] _writable(str name, array):
+    cdef double[:, ::1] view
     if array is None:  # which would pass for a buffer
         checks.refuse_buffer(name, array, 2, "contiguous and writable")
     try:
-        return array
+        view = array
     except (TypeError, ValueError) as error:
         checks.refuse_buffer(name, array, 2, "contiguous and writable", error)
+    _align(name, array, &view[0, 0])
+    return view
 
 
 cdef const double[:, ::1] _contiguous(str name, array):
-    if array is None:  # which would pass for a buffer
+    cdef const double[:, ::1] view
+    if array is None:
         checks.refuse_buffer(name, array, 2, "contiguous")
     try:
-        return array
+        view = array
     except (TypeError, ValueError) as error:
         checks.refuse_buffer(name, array, 2, "contiguous", error)
+    _align(name, array, &view[0, 0])
+    return view
 
 
 cdef const double[::1] _vector(str name, array):
-    if array is None:  # which would pass for a buffer
+    cdef const double[::1] view
+    if array is None:
         checks.refuse_buffer(name, array, 1, "contiguous")
     try:
-        return array
+        view = array
     except (TypeError, ValueError) as error:
         checks.refuse_buffer(name, array, 1, "contiguous", error)
+    _align(name, array, &view[0])
+    return view
 
 
 cdef const double[:, :] _rows(str name, array):
-    cdef const double[:, :] rows
+    cdef const double[:, :] view
     if array is None:
         checks.refuse_buffer(name, array, 2, "with contiguous rows")
     try:
-        rows = array
+        view = array
     except (TypeError, ValueError) as error:
         checks.refuse_buffer(name, array, 2, "with contiguous rows", error)
-    if rows.shape[1] > 1 and rows.strides[1] != sizeof(double):
+    if view.shape[1] > 1 and view.strides[1] != sizeof(double):
         checks.refuse_strides(name, array)
-    return rows
+    _align(name, array, &view[0, 0])
+    return view
+
+
+cdef inline int _align(str name, array, const double *first) except -1:
+    """Refuse numbers at addresses that C expects none at, of which a buffer says nothing."""
+    if <size_t> first % sizeof(double):
+        checks.refuse_unaligned(name, array)
+    return 0

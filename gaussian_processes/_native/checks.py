@@ -29,6 +29,8 @@ def common_dtype(**arrays: Array) -> bytes:
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.ndim != 2:
             raise ValueError(f"{name} is {describe(array)}; give a matrix")
+        if not array.flags.aligned:
+            refuse_unaligned(name, array)
     dtypes = {array.dtype for array in arrays.values()}
     if len(dtypes) > 1:
         found = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
@@ -63,6 +65,8 @@ def contiguous(name: str, array: Array, *, writable: bool = False) -> None:
     ):
         rule = "contiguous and writable" if writable else "contiguous"
         raise ValueError(f"{name} is {describe(array)}; give float64, {rule}: copy it")
+    if not array.flags.aligned:
+        refuse_unaligned(name, array)
 
 
 def matrix(name: str, array: Array, *, writable: bool = False) -> None:
@@ -81,6 +85,8 @@ def rows(name: str, array: Array) -> None:
         refuse_strides(name, array)
     if array.shape[0] > 1 and array.strides[0] < array.shape[1] * array.itemsize:
         refuse_strides(name, array)
+    if not array.flags.aligned:
+        refuse_unaligned(name, array)
 
 
 def runs(name: str, array: Array) -> None:
@@ -106,7 +112,8 @@ def panels(found: Sequence[Array], width: int) -> None:
     size = len(found[0])
     shapes = [(size - start, min(width, size - start)) for start in range(0, size, width)]
     if [panel.shape for panel in found] != shapes or not all(
-        panel.flags.c_contiguous and panel.dtype == np.float64 for panel in found
+        panel.flags.c_contiguous and panel.flags.aligned and panel.dtype == np.float64
+        for panel in found
     ):
         raise ValueError(
             f"there are panels of shapes {[panel.shape for panel in found]};"
@@ -134,6 +141,11 @@ def refuse_buffer(
 def refuse_strides(name: str, array: object) -> NoReturn:
     """Refuse a matrix whose rows are not contiguous, or overlap."""
     raise ValueError(f"{name} is {describe(array)}, so its rows are not contiguous; copy it")
+
+
+def refuse_unaligned(name: str, array: object) -> NoReturn:
+    """Refuse numbers between the addresses of numbers, as of a field of packed records."""
+    raise ValueError(f"{name} is {describe(array)}, and not aligned in memory; copy it")
 
 
 def refuse_count(name: str, value: object) -> NoReturn:
