@@ -36,7 +36,8 @@ ctypedef fused real:
     float
     double
 
-# What BLAS and LAPACK, as SciPy declares them, count with.
+# What BLAS and LAPACK count with, as SciPy declares them: if it is another type, the calls below do
+# not compile.
 ctypedef int blas_int
 
 # Columns that are taken one by one: routines for matrices first copy the whole matrix into an
@@ -83,14 +84,11 @@ def half_sqdist(
         or norms_a.shape[0] != rows or norms_b.shape[0] != columns
     ):
         checks.refuse_half_sqdist(products, half_sqnorms_a, half_sqnorms_b, a, b)
-    # Without columns every distance is 0, and there is no first number to point at.
     if not rows or not columns:
         return
-    cdef const double *first = &left[0, 0] if width else NULL
-    cdef const double *second = &right[0, 0] if width else NULL
     with nogil:
         gp_half_sqdist(
-            &c[0, 0], &norms_a[0], &norms_b[0], first, second, rows, columns, width,
+            &c[0, 0], &norms_a[0], &norms_b[0], &left[0, 0], &right[0, 0], rows, columns, width,
             cancellation_threshold, duplicate_tolerance,
         )
 
@@ -223,22 +221,30 @@ cdef _gemm_update(real[:, :] c, const real[:, :] a, const real[:, :] b):
     if to.letter != b"N":
         checks.refuse_strides("c", c.base)
     step_b, step_c = _step(b.strides, sizeof(real)), _step(c.strides, sizeof(real))
-    cdef real minus = -1, one = 1
     with nogil:
         if columns <= FEW_COLUMNS:
             for column in range(columns):
                 _gemv(left, rows, inner, &a[0, 0], &b[0, column], step_b, &c[0, column], step_c)
-        # Column-major BLAS sees every matrix transposed: cᵀ = cᵀ - bᵀ aᵀ.
-        elif real is double:
-            dgemm(
-                &right.letter, &left.letter, &columns, &rows, &inner, &minus, <real *> &b[0, 0],
-                &right.leading, <real *> &a[0, 0], &left.leading, &one, &c[0, 0], &to.leading,
-            )
         else:
-            sgemm(
-                &right.letter, &left.letter, &columns, &rows, &inner, &minus, <real *> &b[0, 0],
-                &right.leading, <real *> &a[0, 0], &left.leading, &one, &c[0, 0], &to.leading,
-            )
+            _gemm(left, right, to, rows, inner, columns, &a[0, 0], &b[0, 0], &c[0, 0])
+
+
+cdef void _gemm(
+    Layout a, Layout b, Layout c, blas_int rows, blas_int inner, blas_int columns,
+    const real *left, const real *right, real *result,
+) noexcept nogil:
+    """Subtract a product; column-major BLAS sees every matrix transposed: cᵀ = cᵀ - bᵀ aᵀ."""
+    cdef real minus = -1, one = 1
+    if real is double:
+        dgemm(
+            &b.letter, &a.letter, &columns, &rows, &inner, &minus, <real *> right, &b.leading,
+            <real *> left, &a.leading, &one, result, &c.leading,
+        )
+    else:
+        sgemm(
+            &b.letter, &a.letter, &columns, &rows, &inner, &minus, <real *> right, &b.leading,
+            <real *> left, &a.leading, &one, result, &c.leading,
+        )
 
 
 cdef void _gemv(
@@ -270,38 +276,46 @@ cdef _solve_triangular(const real[:, :] triangle, real[:, :] c):
     cdef Layout to = _layout("c", c.shape, c.strides, sizeof(real))
     cdef Layout lower = _layout("triangle", triangle.shape, triangle.strides, sizeof(real))
     step = _step(c.strides, sizeof(real))
-    # A row-major c is seen as cᵀ, so the equation is transposed: cᵀ T⁻ᵀ, from the right.
-    cdef char right = b"R", left = b"L", upper = b"U", plain = b"N", transposed = b"T"
-    cdef char *side = &right if to.letter == b"N" else &left
-    cdef blas_int *m = &columns if to.letter == b"N" else &rows
-    cdef blas_int *n = &rows if to.letter == b"N" else &columns
-    cdef char *flip = &plain if lower.letter == to.letter else &transposed
-    cdef char *flip_vector = &transposed if lower.letter == b"N" else &plain
-    cdef real one = 1
-    cdef real *matrix = <real *> &triangle[0, 0]
     with nogil:
         if columns <= FEW_COLUMNS:
             for column in range(columns):
-                if real is double:
-                    dtrsv(
-                        &upper, flip_vector, &plain, &rows, matrix, &lower.leading,
-                        &c[0, column], &step,
-                    )
-                else:
-                    strsv(
-                        &upper, flip_vector, &plain, &rows, matrix, &lower.leading,
-                        &c[0, column], &step,
-                    )
-        elif real is double:
-            dtrsm(
-                side, &upper, flip, &plain, m, n, &one, matrix, &lower.leading, &c[0, 0],
-                &to.leading,
-            )
+                _trsv(lower, rows, &triangle[0, 0], &c[0, column], step)
         else:
-            strsm(
-                side, &upper, flip, &plain, m, n, &one, matrix, &lower.leading, &c[0, 0],
-                &to.leading,
-            )
+            _trsm(lower, to, rows, columns, &triangle[0, 0], &c[0, 0])
+
+
+cdef void _trsv(
+    Layout triangle, blas_int rows, const real *matrix, real *x, blas_int step
+) noexcept nogil:
+    """Solve for a column, with a lower triangle or the transpose of one."""
+    cdef char upper = b"U", plain = b"N", transposed = b"T"
+    cdef char *flip = &transposed if triangle.letter == b"N" else &plain
+    if real is double:
+        dtrsv(&upper, flip, &plain, &rows, <real *> matrix, &triangle.leading, x, &step)
+    else:
+        strsv(&upper, flip, &plain, &rows, <real *> matrix, &triangle.leading, x, &step)
+
+
+cdef void _trsm(
+    Layout triangle, Layout c, blas_int rows, blas_int columns, const real *matrix, real *result
+) noexcept nogil:
+    """Solve for columns; a row-major c is seen as cᵀ, so the equation is cᵀ T⁻ᵀ, from the right."""
+    cdef char right = b"R", left = b"L", upper = b"U", plain = b"N", transposed = b"T"
+    cdef char *side = &right if c.letter == b"N" else &left
+    cdef blas_int *m = &columns if c.letter == b"N" else &rows
+    cdef blas_int *n = &rows if c.letter == b"N" else &columns
+    cdef char *flip = &plain if triangle.letter == c.letter else &transposed
+    cdef real one = 1
+    if real is double:
+        dtrsm(
+            side, &upper, flip, &plain, m, n, &one, <real *> matrix, &triangle.leading, result,
+            &c.leading,
+        )
+    else:
+        strsm(
+            side, &upper, flip, &plain, m, n, &one, <real *> matrix, &triangle.leading, result,
+            &c.leading,
+        )
 
 
 cdef _potrf(real[:, :] block):
