@@ -92,7 +92,7 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
 
     @app.post("/models")
     def load() -> FlaskResponse:
-        name, url = _model_name_and_url(request.get_json(force=True, silent=True))
+        name, url = _parse_load_request(request.get_data())
         run(lambda: registry.load(name, url))
         return _model_entry(name, url)
 
@@ -120,8 +120,12 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
         return FlaskResponse(content_type="text/plain")
 
 
-def _model_name_and_url(document: object) -> tuple[str, str]:
-    """Read the body of ``POST /models``."""
+def _parse_load_request(body: bytes) -> tuple[str, str]:
+    """Name and url in the body of ``POST /models``."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
     if isinstance(document, dict):
         name, url = document.get("model_name"), document.get("url")
         if isinstance(name, str) and name and isinstance(url, str) and url:

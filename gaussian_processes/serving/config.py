@@ -40,6 +40,8 @@ class ServerConfig:
         `Accept` of a request without one.
     batch : str
         ``SAGEMAKER_BATCH``, which batch transform sets.
+    model_folders : tuple of Path
+        Folders that hold the models of a multi-model endpoint.
     bind_address : str
         IPv4 address to listen on; 0.0.0.0 is every one.
     warnings : tuple of str
@@ -58,6 +60,7 @@ class ServerConfig:
     default_outputs: str = ""
     default_accept: str | None = None
     batch: str = ""
+    model_folders: tuple[Path, ...] = (Path("/opt/ml/models"),)
     bind_address: str = "0.0.0.0"  # noqa: S104  the platform asks from outside of the container
     warnings: tuple[str, ...] = ()
 
@@ -96,6 +99,7 @@ class ServerConfig:
             default_outputs=variables.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
             default_accept=variables.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
             batch=variables.get("SAGEMAKER_BATCH", ""),
+            model_folders=_model_folders(variables),
             bind_address=_ipv4_address(variables, "SERVING_BIND_ADDRESS"),
             warnings=_warnings(requested_workers, cores),
         )
@@ -133,6 +137,11 @@ def _warnings(requested_workers: int, cores: int) -> tuple[str, ...]:
         f"MODEL_SERVER_WORKERS is {requested_workers}, more than the {cores} cores that may be"
         f" used; {cores} are started",
     )
+
+
+def _model_folders(variables: Mapping[str, str]) -> tuple[Path, ...]:
+    folders = variables.get("SERVING_MODEL_FOLDERS", "").split(":")
+    return tuple(map(Path, filter(None, folders))) or (base_folder(variables) / "models",)
 
 
 def _ipv4_address(variables: Mapping[str, str], name: str) -> str:

@@ -39,6 +39,8 @@ Environment variables:
   SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT  type of an answer to a request without Accept (text/csv)
   SAGEMAKER_CONTAINER_LOG_LEVEL 10 to 50: with 20 or less a line a request (20)
   SAGEMAKER_MULTI_MODEL         true: a multi-model endpoint, with /models
+  SERVING_MODEL_FOLDERS         folders whose models it may load, with colons between
+                                (/opt/ml/models)
   SAGEMAKER_MAX_PAYLOAD_IN_MB   largest body of a request; 0 is no limit (25)
   MODEL_SERVER_WORKERS          processes that answer (the square root of the cores,
                                 rounded up)
@@ -157,6 +159,7 @@ def _gunicorn_environment(config: ServerConfig, folder: Path) -> Mapping[str, st
     metrics.mkdir()
     return os.environ | {
         # The current folder of gunicorn is another one.
+        "SERVING_MODEL_FOLDERS": ":".join(str(path.absolute()) for path in config.model_folders),
         "SAGEMAKER_BASE_DIR": str(config.base.absolute()),
         # The package's own threads divide the work into tiles; BLAS has one inside a tile.
         "OMP_NUM_THREADS": str(config.threads),

@@ -2,7 +2,7 @@
 
 import gc
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from gaussian_processes.resources import available_memory
 
 # Share of the memory that is free at the start that models may take; the rest is for requests.
 MODELS_SHARE = 0.8
+# Characters of a name, as SageMaker's TargetModel has them.
+MAX_NAME_CHARACTERS = 1024
 # Characters of a name that a message quotes.
 QUOTED_CHARACTERS = 200
 
@@ -46,18 +48,21 @@ class ModelRegistry:
     ----------
     max_bytes : int
         Limit on the size of all models together.
+    folders : sequence of Path
+        Folders that hold the models which may be loaded.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, folders: Sequence[Path] = (Path("/"),)) -> None:
         self._max_bytes = max_bytes
+        self._folders = [folder.resolve() for folder in folders]
         self._models: dict[str, RegisteredModel] = {}
         self._loading: dict[str, int] = {}  # sizes of the models that are being loaded
         self._lock = threading.Lock()
 
     @classmethod
-    def of_free_memory(cls) -> "ModelRegistry":
+    def of_free_memory(cls, folders: Sequence[Path]) -> "ModelRegistry":
         """Make an empty registry whose models may take most of the memory that is free now."""
-        return cls(int(available_memory() * MODELS_SHARE))
+        return cls(int(available_memory() * MODELS_SHARE), folders)
 
     def load(self, name: str, url: str) -> None:
         """Load the model in the folder `url` under a name.
@@ -66,16 +71,36 @@ class ModelRegistry:
         ------
         AlreadyLoadedError, InsufficientMemoryError
         UserError
-            If the folder holds no model that can be loaded.
+            If the name is not one of SageMaker's, or the folder is outside of the folders of models
+            or holds no model that can be loaded.
         """
-        size = _size(Path(url))
+        _check_name(name)
+        folder = self._confined(url)
+        size = _size(folder)
         with self._lock:
             self._reserve(name, size)
         # Without the lock: loading takes as long as reading every byte of the model.
         try:
-            self._models[name] = RegisteredModel(artifact.load(Path(url)), url, size)
+            self._models[name] = RegisteredModel(artifact.load(folder), url, size)
         finally:
             del self._loading[name]
+
+    def _confined(self, url: str) -> Path:
+        """Folder of a url, whose links lead to no place outside of the folders of models."""
+        try:
+            folder = Path(url).resolve()
+            folder.is_dir()
+        except (ValueError, OSError) as error:  # NUL, half a surrogate pair, or too long
+            raise UserError(
+                f"url is {url[:QUOTED_CHARACTERS]!a}; send the path of a folder"
+            ) from error
+        if not any(folder.is_relative_to(allowed) for allowed in self._folders):
+            allowed_folders = ":".join(map(str, self._folders))
+            raise UserError(
+                f"url is {url[:QUOTED_CHARACTERS]}, outside of {allowed_folders};"
+                " move the model, or set SERVING_MODEL_FOLDERS"
+            )
+        return folder
 
     def _reserve(self, name: str, size: int) -> None:
         """Reserve a name and memory for a model that is about to be loaded."""
@@ -121,6 +146,15 @@ class ModelRegistry:
     def all(self) -> Mapping[str, RegisteredModel]:
         """Return the models by name, in the order in which they were loaded."""
         return dict(self._models)
+
+
+def _check_name(name: str) -> None:
+    """Refuse what is no TargetModel of SageMaker's: printable, and without a space at its front."""
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or name[:1].isspace():
+        raise UserError(
+            f"model_name is {name[:QUOTED_CHARACTERS]!a}; send at most {MAX_NAME_CHARACTERS:,}"
+            " printable characters without a space at the front"
+        )
 
 
 def _size(folder: Path) -> int:

@@ -180,7 +180,11 @@ def application(cores: int) -> "WSGIApplication":
     )
     single_threaded_blas().__enter__()  # for good: entering takes as long as a small prediction
     try:
-        served = ModelRegistry.of_free_memory() if config.multi_model else _load_model(config)
+        served = (
+            ModelRegistry.of_free_memory(config.model_folders)
+            if config.multi_model
+            else _load_model(config)
+        )
     except UserError as error:
         raise SystemExit(str(error)) from error
     # The garbage collector does not write to what is frozen, so that workers go on sharing it.

@@ -52,6 +52,7 @@ def test_every_variable_sets_its_setting():
         default_outputs="mean,std",
         default_accept="application/json",
         batch="true",
+        model_folders=(Path("/data/models"),),
         bind_address="127.0.0.1",
     )
 
@@ -91,6 +92,20 @@ def test_more_workers_than_cores_are_not_started_with_a_warning():
 def test_a_value_out_of_its_range_is_refused_with_its_name(name, value):
     with pytest.raises(UserError, match=f'{name} is "{value}"'):
         ServerConfig.from_environment({name: value}, cores=2)
+
+
+@pytest.mark.parametrize(
+    ("variables", "folders"),
+    [
+        ({}, ["/opt/ml/models"]),
+        ({"SAGEMAKER_BASE_DIR": "/data"}, ["/data/models"]),
+        ({"SERVING_MODEL_FOLDERS": "/a:/b/c"}, ["/a", "/b/c"]),
+    ],
+)
+def test_models_are_loaded_from_the_models_folder_or_those_that_are_set(variables, folders):
+    config = ServerConfig.from_environment(variables, cores=2)
+
+    assert list(map(str, config.model_folders)) == folders
 
 
 @pytest.mark.parametrize("address", ["localhost", "::1", "127.0.0.1:80", "0.0.0.0;"])

@@ -465,7 +465,9 @@ def test_execution_parameters_follow_the_environment(small):
 
 def test_a_multi_model_endpoint_starts_empty_and_loads_models(small, large, tmp_path):
     (tmp_path / "base").mkdir()
-    with serve(tmp_path / "base", SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_WORKERS="2") as server:
+    with serve(
+        tmp_path / "base", SAGEMAKER_MULTI_MODEL="true", SERVING_MODEL_FOLDERS=f"{small}:{large}"
+    ) as server:
         for name, base in (("small", small), ("large", large)):
             asked = {"model_name": name, "url": str(base / "model")}
             assert requests.post(f"{server.url}/models", json=asked, timeout=30).status_code == 200

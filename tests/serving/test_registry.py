@@ -1,0 +1,89 @@
+"""Models by name: which urls and names may be loaded."""
+
+import pytest
+from trained import train
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.serving.app import create_app
+from gaussian_processes.serving.registry import ModelRegistry
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Base folder of a trained model."""
+    return train(tmp_path_factory.mktemp("base"), rows=20)
+
+
+@pytest.fixture
+def client(base):
+    """Client of a multi-model endpoint whose models are those under `base`."""
+    return create_app(ModelRegistry(10_000_000, [base])).test_client()
+
+
+def load(client, name, url):
+    return client.post("/models", json={"model_name": name, "url": str(url)})
+
+
+@pytest.mark.parametrize("below", ["model", "model/", "other/../model"])
+def test_a_model_in_a_folder_of_models_is_loaded(client, base, below):
+    assert load(client, "a", f"{base}/{below}").status_code == 200
+
+
+def test_a_model_elsewhere_is_refused_with_the_folders(client, base, tmp_path):
+    (tmp_path / "model").symlink_to(base / "model")
+    (base / "link").symlink_to("/etc")
+
+    for url in (
+        "/etc",
+        f"{base}/../etc",
+        base / "link",
+        f"{base}-2/model",
+        "model",
+        "s3://b/model",
+    ):
+        response = load(client, "a", url)
+        assert response.status_code == 400
+        assert response.text == (
+            f"url is {url}, outside of {base}; move the model, or set SERVING_MODEL_FOLDERS\n"
+        )
+    assert load(client, "a", tmp_path / "model").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", [" a", "a\n", "a\0b", "\ud800", "a\u2028", "n" * 1025, "\x7f", "\t"]
+)
+def test_a_name_that_sagemaker_does_not_have_is_refused(client, base, name):
+    response = load(client, name, base / "model")
+
+    assert response.status_code == 400
+    assert response.text.startswith("model_name is '")
+    assert response.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["a", "a b", "path/model.tar.gz", "n" * 1024, "é"])
+def test_a_name_that_sagemaker_has_is_taken(client, base, name):
+    assert load(client, name, base / "model").status_code == 200
+
+
+@pytest.mark.parametrize("url", ["/opt\0/ml", "\ud800", "/" + "a" * 5000, "a" * 300 + "/model"])
+def test_a_url_that_is_no_path_is_refused(client, url):
+    response = load(client, "a", url)
+
+    assert response.status_code == 400
+    assert response.text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[" * 20_000, b"\xff", b'{"model_name": "a"}', b'{"a": ' * 20_000, b"null"]
+)
+def test_a_body_that_is_no_request_to_load_is_refused(client, body):
+    response = client.post("/models", data=body)
+
+    assert response.status_code == 400
+    assert response.text.startswith("the request does not read as ")
+
+
+@pytest.mark.parametrize("url", ["/" + "a/" * 100_000, "/" + "a" * 300], ids=["deep", "long"])
+def test_a_url_that_is_too_long_for_the_system_is_refused(url):
+    with pytest.raises(UserError, match="send the path of a folder"):
+        ModelRegistry(1).load("a", url)
