@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 import gevent  # type: ignore[import-untyped]
 from gevent import socket
+from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
@@ -31,6 +32,7 @@ from gaussian_processes.serving.execution import run_in_threadpool
 from gaussian_processes.serving.formats import negotiation
 from gaussian_processes.serving.invocations import POLLED_PATHS, ROWS, AppConfig
 from gaussian_processes.serving.registry import ModelRegistry
+from gaussian_processes.serving.responses import MAX_ERROR_CHARACTERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -71,6 +73,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         gevent.get_hub().threadpool_size = THREADPOOL_SIZE
         for listener in self.sockets:
             LOAD_MONITOR.watch(listener)
+        util.write_error = write_error
 
     def handle_request(
         self, listener_name: object, req: "Request", sock: socket.socket, addr: object
@@ -88,6 +91,17 @@ class Worker(GeventWorker):  # type: ignore[misc]
             super().handle_request(listener_name, req, sock, addr)
         finally:
             LOAD_MONITOR.active_requests -= 1
+
+
+def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer a request that gunicorn refuses, with a sentence where gunicorn has a page of HTML."""
+    sentence = f"{message or reason}".replace("\n", " ")[:MAX_ERROR_CHARACTERS] + "\n"
+    body = sentence.encode(errors="backslashreplace")
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
+        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, head.encode("latin-1") + body)
 
 
 class AccessLog(Logger):  # type: ignore[misc]

@@ -452,6 +452,68 @@ def test_it_listens_on_the_given_address_alone(small, nginx):
             other.bind(("127.0.0.2", port))  # fails beside a listener on every address
 
 
+def send(server, request):
+    """Send bytes; return the status, the media type and the body of the response."""
+    host, port = server.url.removeprefix("http://").split(":")
+    received = b""
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        # What the server refuses it may not read to its end.
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while piece := connection.recv(65536):
+                received += piece
+    head, _, body = received.decode().partition("\r\n\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:])
+    return int(head.split()[1]), headers["content-type"], body
+
+
+LONG = b"a" * 40_000
+HOST = b" HTTP/1.1\r\nHost: h\r\n"
+
+
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_a_request_that_is_no_http_is_refused_in_a_sentence(small, nginx):
+    cases = {
+        b"GARBAGE\r\n\r\n": {400},
+        b"GET /" + LONG + HOST + b"\r\n": {414},
+        b"GET /ping" + HOST + b"X: " + LONG + b"\r\n\r\n": {400, 431},
+        b"GET /ping HTTP/3.0\r\nHost: h\r\n\r\n": {400, 505},
+        b"POST /invocations" + HOST + b"Transfer-Encoding: foo\r\n\r\n": {400, 501},
+        b"POST /ping" + HOST + b"Content-Length: 4\r\nConnection: close\r\n\r\nbody": {405},
+    }
+    with serve(small, nginx) as server:
+        responses = {request: send(server, request) for request in cases}
+
+    for request, (status, content_type, body) in responses.items():
+        assert status in cases[request], (request[:40], status)
+        assert content_type == "text/plain; charset=utf-8"
+        assert "<" not in body
+        assert body.count("\n") == 1
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="this machine has no nginx")
+def test_a_ping_with_a_large_body_and_an_internal_path_are_refused_by_method_and_path(small):
+    with serve(small, SAGEMAKER_MAX_PAYLOAD_IN_MB="1") as server:
+        ping = requests.post(f"{server.url}/ping", b"a" * 2**21, timeout=60)
+        internal = requests.get(f"{server.url}/errors/400", timeout=60)
+
+    assert ping.status_code == 405
+    assert internal.status_code == 404
+    for response in (ping, internal):
+        assert response.text.endswith("GET /openapi.json lists what it takes\n") or (
+            response.text.endswith("GET /openapi.json lists what there is\n")
+        )
+
+
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_contradictory_forwarded_headers_do_not_matter(small, nginx):
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off", "X-Forwarded-Protocol": "x"}
+    with serve(small, nginx) as server:
+        assert post(server, **headers).status_code == 200
+
+
 def test_execution_parameters_follow_the_environment(small):
     with serve(small, SAGEMAKER_BATCH="True", SAGEMAKER_MAX_PAYLOAD_IN_MB="60") as server:
         parameters = requests.get(f"{server.url}/execution-parameters", timeout=5).json()
