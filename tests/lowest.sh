@@ -14,7 +14,7 @@ if ! cmp -s pyproject.toml .venv-lowest/pyproject.toml || ! .venv-lowest/bin/pyt
   "$python" tests/lowest_versions.py >.venv-lowest/constraints
   # Not editable: a compiled file in the checkout is built against the versions of .venv.
   .venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet \
-    --constraint .venv-lowest/constraints '.[parquet,tuning]' hypothesis mpmath protobuf pytest scikit-learn
+    --constraint .venv-lowest/constraints '.[parquet,sklearn,tuning]' hypothesis mpmath protobuf pytest
   cp pyproject.toml .venv-lowest/
 else
   .venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall .
@@ -24,4 +24,4 @@ fi
 exec .venv-lowest/bin/pytest -p no:cacheprovider -m 'not slow' "$@" \
   tests/gp tests/linalg tests/model tests/data tests/sagemaker tests/training \
   tests/serving/formats tests/serving/test_worker.py \
-  tests/tuning/strategies tests/tuning/test_space.py
+  tests/tuning/strategies tests/tuning/test_space.py tests/test_estimators.py

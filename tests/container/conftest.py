@@ -14,6 +14,13 @@ from container import post
 from container.engine import ROOT, Container, answers, docker, wait_for
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder as slow."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def engine() -> None:
     """Skip without a Docker engine; in CI that is a failure."""

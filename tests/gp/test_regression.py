@@ -124,6 +124,7 @@ def test_targets_that_share_a_kernel_are_fitted_as_if_alone():
     )
 
 
+@pytest.mark.slow
 # q = 0 has a cusp at t = 1; deep kernels of q = 1 tend to all ones.
 @pytest.mark.parametrize(("degree", "depth"), [(0, 0), (0, 3), (1, 0), (1, 10), (3, 1)])
 @pytest.mark.parametrize("noise", [1e-10, 1e-4, 10.0])

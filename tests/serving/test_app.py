@@ -676,6 +676,7 @@ def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
     assert "nextPageToken" not in second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve", ["one", "many"])
 def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, model, serve):
     application = create_app(

@@ -219,6 +219,7 @@ def test_a_long_prediction_delays_neither_ping_nor_other_requests(large):
     assert len(others) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nginx", FRONTS)
 def test_sigterm_answers_what_is_in_flight_refuses_what_is_new_and_ends_with_0(large, nginx):
     rows = 25_000

@@ -252,6 +252,7 @@ def model(base):
     return {path.name: path.read_bytes() for path in (base / "model").iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_job_that_is_killed_goes_on_and_ends_with_the_same_model_bit_for_bit(base, count):
     finish(base)
@@ -269,6 +270,7 @@ def test_a_job_that_is_killed_goes_on_and_ends_with_the_same_model_bit_for_bit(b
     assert not list(base.glob("checkpoints/*/*"))
 
 
+@pytest.mark.slow
 def test_a_signal_to_stop_lets_the_panel_that_is_under_way_be_finished(base):
     process = start(base)
 

@@ -29,6 +29,7 @@ def searched(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_gp_posts_job_beats_the_posts_own_hyperparameters(searched, tmp_path):
     job = json.loads(POST.read_text())
     job["HyperParameterTuningJobConfig"]["Strategy"] = "Grid"

@@ -354,6 +354,7 @@ def test_hyperband_gives_most_jobs_few_resources(tmp_path):
     assert found.best.status == "Completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("criteria", "jobs"),
     [

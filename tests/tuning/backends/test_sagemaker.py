@@ -64,6 +64,7 @@ def test_training_jobs_are_created_of_the_definition_and_read_from_their_logs(tm
     assert service.calls["DescribeTrainingJob"] == 5
 
 
+@pytest.mark.slow
 def test_throttling_and_full_accounts_are_waited_out(tmp_path, serve):
     service = serve()
     service.throttled.update(

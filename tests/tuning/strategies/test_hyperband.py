@@ -59,6 +59,7 @@ def rows_trained(folder, row):
     return begun
 
 
+@pytest.mark.slow
 def test_hyperband_trains_fewer_rows_and_finds_what_all_rows_find(tmp_path, channels):
     bands = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": STAGES}}
 

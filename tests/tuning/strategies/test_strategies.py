@@ -151,6 +151,7 @@ def badness(losses):
     return fit_surrogate(SPACE, History(seen, [], [])).y[:, 0]
 
 
+@pytest.mark.slow
 @given(
     some.lists(some.integers(-1000, 1000), min_size=2, max_size=12),
     some.sampled_from([1e-6, 0.5, 1e9]),
