@@ -1,6 +1,7 @@
 """Make the data of the tuning examples: python examples/tuning/make_data.py.
 
-The files are kept beside this script, so that the jobs run without it; scikit-learn brings the real data.
+The files are kept beside this script, so that the jobs run without it; scikit-learn brings the
+real data.
 """
 
 import gzip
@@ -14,7 +15,7 @@ SEED = 20260101
 
 
 def gp_post() -> None:
-    """The GP post's example: y = 1.5 x1 + 5.2 x2 + N(0, 1), 100 rows to train on and 50 others to validate."""
+    """Write the GP post's example: y = 1.5 x1 + 5.2 x2 + N(0, 1), 100 and 50 rows."""
     generator = np.random.default_rng(SEED)
     x = generator.normal(size=(150, 2))
     table = np.column_stack([x @ [1.5, 5.2] + generator.normal(size=150), x])
@@ -23,19 +24,19 @@ def gp_post() -> None:
 
 
 def digits() -> None:
-    """The AMT post's 1,797 images of 8 x 8 pixels, the digit first; every fifth is for validation."""
+    """Write the AMT post's 1,797 images of 8 x 8 pixels, the digit first."""
     x, y = load_digits(return_X_y=True)
     _in_parts("digits", np.column_stack([y, x]), "%d", compress=True)
 
 
 def diabetes() -> None:
-    """The ensemble post's 442 patients, the progression of their disease first; every fifth is for validation."""
+    """Write the ensemble post's 442 patients, the progression of their disease first."""
     x, y = load_diabetes(return_X_y=True, scaled=False)
     _in_parts("diabetes", np.column_stack([y, x]), "%g")
 
 
 def iris() -> None:
-    """The R post's 150 flowers, with a header and the name of the species; every fifth is for validation."""
+    """Write the R post's 150 flowers, with a header and the name of the species."""
     found = load_iris()
     head = ["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width", "Species"]
     names = found.target_names[found.target]
@@ -49,6 +50,7 @@ def iris() -> None:
 
 
 def _in_parts(name: str, table: np.ndarray, form: str, compress: bool = False) -> None:
+    """Write a table in random order; every fifth row is for validation."""
     order = np.random.default_rng(SEED).permutation(len(table))
     held = np.arange(len(table)) % 5 == 4
     for part, chosen in (("train", ~held), ("validation", held)):

@@ -110,7 +110,8 @@ def test_a_failed_job_is_a_row_with_its_reason_and_the_search_goes_on(tmp_path):
 def test_five_failures_in_a_row_end_the_search_with_the_last_reason(tmp_path):
     with pytest.raises(
         UserError,
-        match=r"5 training jobs in a row failed, the last one because: exit code 1: .*ZeroDivisionError",
+        match=r"5 training jobs in a row failed, the last one because: exit code 1: "
+        r".*ZeroDivisionError",
     ):
         run(tmp_path, request(ResourceLimits=limits(20)), "1 / 0")
 
