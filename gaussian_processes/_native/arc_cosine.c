@@ -95,7 +95,7 @@ static inline void layer(int q, double *distance, double *previous)
 }
 
 /* Make cosine distances into kernels k_{q,l}, in place. */
-EACH_PROCESSOR void gp_arc_cosine(double *cosine_distance, size_t size, int q, int l)
+EACH_PROCESSOR static void arc_cosine(double *cosine_distance, size_t size, int q, int l)
 {
     /* The last block is filled up, so that a value does not depend on where it stands. */
     double block[BLOCK] = {0}, previous[BLOCK];
@@ -127,7 +127,7 @@ static inline void derivative_and_layer(int q, double *distance, double *previou
 }
 
 /* Make cosine distances into derivatives of the kernel in t, in place: the product of the layers'. */
-EACH_PROCESSOR void gp_arc_cosine_derivative(double *cosine_distance, size_t size, int q, int l)
+EACH_PROCESSOR static void arc_cosine_derivative(double *cosine_distance, size_t size, int q, int l)
 {
     double block[BLOCK] = {0}, previous[BLOCK], derivative[BLOCK];
     for (size_t start = 0; start < size; start += BLOCK) {
@@ -156,7 +156,7 @@ static inline double exact_half_sqdist(const double *a, const double *b, size_t 
  * column. A distance below `cancellation_threshold` times |a|²/2 is taken from a - b, of `width` numbers; if it is at most
  * `duplicate_tolerance` it is 0.
  */
-EACH_PROCESSOR void gp_half_sqdist(double *products, const double *half_sqnorms_a, const double *half_sqnorms_b,
+EACH_PROCESSOR static void half_sqdist(double *products, const double *half_sqnorms_a, const double *half_sqnorms_b,
     const double *a, const double *b, size_t rows, size_t columns, size_t width, double cancellation_threshold,
     double duplicate_tolerance)
 {
@@ -177,4 +177,23 @@ EACH_PROCESSOR void gp_half_sqdist(double *products, const double *half_sqnorms_
             near--;
         }
     }
+}
+
+/* The clones are static, because no visibility hides what chooses among them. */
+
+void gp_arc_cosine(double *cosine_distance, size_t size, int q, int l)
+{
+    arc_cosine(cosine_distance, size, q, l);
+}
+
+void gp_arc_cosine_derivative(double *cosine_distance, size_t size, int q, int l)
+{
+    arc_cosine_derivative(cosine_distance, size, q, l);
+}
+
+void gp_half_sqdist(double *products, const double *half_sqnorms_a, const double *half_sqnorms_b, const double *a,
+    const double *b, size_t rows, size_t columns, size_t width, double cancellation_threshold, double duplicate_tolerance)
+{
+    half_sqdist(
+        products, half_sqnorms_a, half_sqnorms_b, a, b, rows, columns, width, cancellation_threshold, duplicate_tolerance);
 }

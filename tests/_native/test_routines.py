@@ -1,5 +1,6 @@
 """The compiled routines and their NumPy implementation, against definitions and one another."""
 
+import ctypes
 import logging
 import subprocess
 import sys
@@ -29,6 +30,14 @@ def cosine_distances(size, seed=7):
 
 def test_this_suite_runs_on_what_was_compiled():
     assert _native.COMPILED
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    ["gp_arc_cosine", "gp_arc_cosine_derivative", "gp_half_sqdist", "gp_skinny_solve_lower"],
+)
+def test_no_symbol_of_c_is_seen_from_outside(symbol):
+    assert not hasattr(ctypes.CDLL(routines.__file__), symbol)
 
 
 @both
