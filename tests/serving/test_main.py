@@ -491,6 +491,9 @@ def test_a_request_that_is_no_http_is_refused_in_a_sentence(small, nginx):
         b"POST /invocations" + HOST + b"Transfer-Encoding: foo\r\n\r\n": {400, 501},
         b"POST /ping" + HOST + b"Content-Length: 4\r\nConnection: close\r\n\r\nbody": {405},
     }
+    if not nginx:
+        # gunicorn closes the connection before it has read these, which may lose its response.
+        cases = {request: statuses for request, statuses in cases.items() if LONG not in request}
     with serve(small, nginx) as server:
         responses = {request: send(server, request) for request in cases}
 
