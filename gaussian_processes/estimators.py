@@ -76,7 +76,7 @@ class _GaussianProcess(BaseEstimator):
         ard: str = "none",
         normalize_y: str | bool = "auto",
         categories: Sequence[str | int] = (),
-        missing: str = "error",
+        missing: str = "auto",
         handle_unknown: str = "ignore",
         keep_factor: str | bool = "auto",
         precision: str = "auto",
@@ -121,7 +121,7 @@ class _GaussianProcess(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may know of the estimator."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "mean"
+        tags.input_tags.allow_nan = self.missing != "error"
         tags.input_tags.categorical = True
         return tags
 
@@ -187,7 +187,7 @@ class _GaussianProcess(BaseEstimator):
 
     def _validated(self, x: Any, *y: Any, **checks: Any) -> Any:
         """Check the shapes of X, and of y in fitting; finite numbers, where X is an array."""
-        finite: str | bool = "allow-nan" if self.missing == "mean" else True
+        finite: str | bool = "allow-nan" if self.missing != "error" else True
         return validate_data(
             self,
             x,
@@ -227,8 +227,9 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
     categories : sequence of str or int
         Columns of numbers that are names, by name or position in X; columns of words and of
         truth values are categories of themselves.
-    missing : {"error", "mean"}
-        Whether a missing value is refused, or the mean of its column stands in for it.
+    missing : {"auto", "mean", "error"}
+        Whether a missing value is imputed by the mean of its column, with an indicator column
+        beside it ("auto") or without, or refused.
     handle_unknown : {"ignore", "error"}
         What a category is in `predict` that `fit` did not have.
     keep_factor : bool or "auto"

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.data.cells import Cells, Label, missing_mask, normalize_category
+from gaussian_processes.data.column_types import check_not_mixed
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Column, Schema
-from gaussian_processes.data.schema_inference import check_not_mixed
 from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
 
@@ -23,7 +23,8 @@ class Dataset:
     Parameters
     ----------
     X : ndarray of shape (n, c)
-        Numbers, and codes of categories; NaN where a value is missing.
+        Numbers, and codes of categories; NaN where a value is missing. The indicators of missing
+        numbers are the last columns.
     y : ndarray of shape (n, t)
         Targets; in classification the codes of the classes.
     sample_weight : ndarray of shape (n,)
@@ -97,7 +98,8 @@ def encode_features(
     Returns
     -------
     X : ndarray of shape (n, c)
-        Numbers, and codes of categories; NaN where a value is missing.
+        Numbers, and codes of categories; NaN where a value is missing; indicators of missing
+        numbers.
     warnings : list of str
 
     Raises
@@ -109,7 +111,7 @@ def encode_features(
     encoded = np.empty((len(table), len(schema.features)))
     for index, (column, position) in enumerate(zip(schema.features, positions, strict=True)):
         if schema.missing == "error":
-            _check_present(table, position, "correct or remove the row, or set missing=mean")
+            _check_present(table, position, "correct or remove the row, or set missing=auto")
         if column.categories is None:
             label = table.column_label(position)
             encoded[:, index] = _numbers(
@@ -118,22 +120,33 @@ def encode_features(
         else:
             encoded[:, index] = _encode_categories(table, position, column)
             warnings += _unknown_warnings(table, position, encoded[:, index], schema)
-    warnings += _imputation_warnings(table, schema, encoded)
-    return encoded, warnings
+    warnings += _missing_warnings(table, schema, positions)
+    return schema.with_indicators(encoded), warnings
 
 
-def _imputation_warnings(table: Table, schema: Schema, encoded: Array) -> list[str]:
-    """Count the missing cells of each column, in one sentence."""
-    counts = np.isnan(encoded).sum(axis=0).tolist()
-    columns = ", ".join(
-        f"{count:,} of {schema.column_label(index)}" for index, count in enumerate(counts) if count
-    )
-    if not columns:
-        return []
+def _missing_warnings(table: Table, schema: Schema, positions: Sequence[int]) -> list[str]:
+    """Count the missing cells of each column, in one sentence for each way of encoding them."""
+    counts_by_encoding: dict[str, list[str]] = {}
+    for index, position in enumerate(positions):
+        count = int(missing_mask(table.columns[position]).sum())
+        if count:
+            encoding = _describe_missing(schema, schema.features[index])
+            counts = counts_by_encoding.setdefault(encoding, [])
+            counts.append(f"{count:,} of {schema.column_label(index)}")
     return [
-        f"missing cells of {table.source_label} are imputed, numbers by the mean, categories by no"
-        f" category: {columns[:300]}"
+        f"missing cells of {table.source_label} {encoding}: {', '.join(counts)[:300]}"
+        for encoding, counts in counts_by_encoding.items()
     ]
+
+
+def _describe_missing(schema: Schema, column: Column) -> str:
+    """Describe how missing cells of a column are encoded."""
+    if column.missing_indicator and column.categories is not None:
+        return "are a level of their own"
+    if column.missing_indicator:
+        return "are imputed by the mean, beside an indicator column"
+    reason = ", since training had none there" if schema.missing == "auto" else ""
+    return f"are imputed, numbers by the mean, categories by no category{reason}"
 
 
 def _position(table: Table, schema: Schema, column: Column) -> int:
@@ -177,9 +190,10 @@ def _check_present(table: Table, position: int, remedy: str) -> None:
 
 
 def _encode_categories(table: Table, position: int, column: Column) -> Array:
-    """Codes of the categories of a column; NaN where they are missing."""
+    """Codes of the categories of a column."""
     cells = table.columns[position].tolist()
-    return np.array([np.nan if cell is None else column.encode(cell) for cell in cells], float)
+    codes = [column.missing_code if cell is None else column.encode(cell) for cell in cells]
+    return np.array(codes, float)
 
 
 def _unknown_warnings(table: Table, position: int, codes: Array, schema: Schema) -> list[str]:

@@ -9,11 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gaussian_processes.data.cells import Label, is_missing, normalize_category
 from gaussian_processes.errors import UserError
 
+Array = NDArray[np.float64]
+
 # Code of a category that training did not have.
 UNKNOWN_CATEGORY = -1.0
+# Name of the level of missing cells, in messages.
+MISSING_LEVEL = "(missing)"
 
 
 @dataclass(frozen=True)
@@ -28,19 +35,42 @@ class Column:
         Its position in the training files, from 0.
     categories : tuple of str, or None
         Names of the categories, sorted; None for numbers.
+    missing_indicator : bool
+        Whether training had missing cells and learned what they mean: a category has a level of its
+        own for them, a number an indicator column beside it.
     """
 
     name: str
     position: int
     categories: tuple[str, ...] | None = None
+    missing_indicator: bool = False
 
     def encode(self, cell: Label) -> float:
-        """Code of a cell's category: NaN if missing, `UNKNOWN_CATEGORY` if training had it not."""
+        """Code of a cell's category: `UNKNOWN_CATEGORY` if training had it not."""
         category = normalize_category(cell)
         code = self._codes.get(category)
         if code is not None:
             return code
-        return math.nan if is_missing(category) else UNKNOWN_CATEGORY
+        return self.missing_code if is_missing(category) else UNKNOWN_CATEGORY
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels of a category, that of missing cells included; 0 for numbers."""
+        if self.categories is None:
+            return 0
+        return len(self.categories) + self.missing_indicator
+
+    @property
+    def missing_code(self) -> float:
+        """Code of a missing cell: that of its level, or NaN."""
+        if self.categories is None or not self.missing_indicator:
+            return math.nan
+        return float(len(self.categories))
+
+    def level_name(self, code: int) -> str:
+        """Name of the level of a code."""
+        categories = self.categories or ()
+        return categories[code] if code < len(categories) else MISSING_LEVEL
 
     @cached_property
     def _codes(self) -> dict[str, float]:
@@ -65,6 +95,8 @@ class Schema:
     sample_weight : Column or None
     missing, handle_unknown : str
         The hyperparameters.
+    remarks : tuple of str
+        One sentence for every column that may have been meant otherwise.
     """
 
     has_header: bool
@@ -76,6 +108,7 @@ class Schema:
     sample_weight: Column | None = None
     missing: str = "error"
     handle_unknown: str = "ignore"
+    remarks: tuple[str, ...] = ()
 
     @property
     def output_count(self) -> int:
@@ -84,16 +117,51 @@ class Schema:
 
     @cached_property
     def category_counts(self) -> tuple[int, ...]:
-        """Number of categories of each feature; 0 for numbers."""
-        return tuple(len(column.categories or ()) for column in self.features)
+        """Number of levels of each column of X; 0 for numbers.
+
+        The columns are the features and, behind them, the indicators of missing numbers: each a
+        category whose one level, 0, is a missing cell.
+        """
+        levels = [column.level_count for column in self.features]
+        return (*levels, *[1] * len(self.indicated_features))
+
+    @cached_property
+    def indicated_features(self) -> list[int]:
+        """Features that have an indicator column: numbers with missing cells in training."""
+        return [
+            index
+            for index, column in enumerate(self.features)
+            if column.missing_indicator and column.categories is None
+        ]
+
+    @cached_property
+    def has_categories(self) -> bool:
+        """Whether any feature is a category."""
+        return any(column.categories is not None for column in self.features)
+
+    @cached_property
+    def accepts_missing(self) -> NDArray[np.bool_]:
+        """Whether a request may leave out each feature, of shape (c,)."""
+        learned = [column.missing_indicator for column in self.features]
+        return np.array(learned, bool) | (self.missing == "mean")
 
     @cached_property
     def finite_numbers_only(self) -> bool:
         """Whether every cell must be a finite number."""
-        return self.missing == "error" and not any(self.category_counts)
+        return not self.has_categories and not self.accepts_missing.any()
+
+    def with_indicators(self, rows: Array) -> Array:
+        """Append the indicator columns of missing numbers to rows of shape (n, c)."""
+        if not self.indicated_features:
+            return rows
+        present = ~np.isnan(rows[:, self.indicated_features])
+        return np.hstack([rows, present.astype(np.float64)])
 
     def column_label(self, index: int) -> str:
-        """Label of a feature in messages, ``column 2 (age)``, counted as in a request."""
+        """Label of a column of X in messages, ``column 2 (age)``, counted as in a request."""
+        if index >= len(self.features):
+            indicated = self.indicated_features[index - len(self.features)]
+            return f"{self.column_label(indicated)}, whether missing"
         name = f" ({self.features[index].name})" if self.has_header else ""
         return f"column {index + 1}{name}"
 

@@ -3,16 +3,19 @@
 import difflib
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from gaussian_processes.data.cells import (
-    Cells,
-    Label,
-    missing_mask,
-    normalize_category,
-    parse_number,
+from gaussian_processes.data.cells import Cells, Label, missing_mask
+from gaussian_processes.data.column_types import (
+    MAX_CATEGORIES,
+    check_not_mixed,
+    counts_rows,
+    is_mixed,
+    is_unnamed_index,
+    levels,
+    names_rows,
 )
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.data.table import Table
@@ -20,9 +23,6 @@ from gaussian_processes.errors import UserError
 
 # In fewer rows than these each may well be of a class of its own.
 MIN_ROWS_FOR_CLASS_RATIO = 20
-# A category of more values has hardly a row for each, and each is a coordinate of its own: such a
-# column holds names.
-MAX_CATEGORIES = 1_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SchemaOptions:
     task : str
         `regression`, `classification`, or `auto`: classification if the target is text.
     missing : str
-        `error` or `mean`.
+        `auto`, `mean` or `error`.
     handle_unknown : str
         `ignore` or `error`, for categories that training did not have.
     """
@@ -51,7 +51,7 @@ class SchemaOptions:
     sample_weight: Sequence[str] = ()
     label_size: int | None = None
     task: str = "auto"
-    missing: str = "error"
+    missing: str = "auto"
     handle_unknown: str = "ignore"
 
     @classmethod
@@ -80,15 +80,14 @@ def infer_schema(table: Table, options: SchemaOptions) -> Schema:
         text, or there are too many categories or classes.
     """
     roles = _assign_roles(table, options)
-    used = {*roles.features, *roles.targets}
+    remarks = _target_remarks(table, roles.targets, options)
+    features, feature_remarks = _infer_features(table, roles, options)
+    used = {*roles.targets, *(column.position for column in features)}
     weights = [_plain_column(table, position) for position in roles.sample_weight]
     return Schema(
         has_header=table.names is not None,
         width=table.width,
-        features=tuple(
-            _infer_feature(table, position, position in roles.categories)
-            for position in roles.features
-        ),
+        features=tuple(features),
         targets=tuple(_plain_column(table, position) for position in roles.targets),
         classes=_infer_classes(table, roles.targets, options.task),
         ignored=tuple(
@@ -97,27 +96,31 @@ def infer_schema(table: Table, options: SchemaOptions) -> Schema:
         sample_weight=weights[0] if weights else None,
         missing=options.missing,
         handle_unknown=options.handle_unknown,
+        remarks=(*remarks, *feature_remarks),
     )
 
 
 def _assign_roles(table: Table, options: SchemaOptions) -> _Roles:
     """Find the columns of every role."""
-    first_columns = list(range(options.label_size or table.label_size or 1))
-    targets = _find(table, options.target, "target") or first_columns
     taken = {
-        "target": targets,
+        "target": _find(table, options.target, "target"),
         "sample_weight": _find(table, options.sample_weight, "sample_weight"),
         "ignore": _find(table, options.ignore, "ignore"),
     }
+    target_count = options.label_size or table.label_size or 1
+    others = {*taken["sample_weight"], *taken["ignore"]}
+    first_columns = [position for position in range(table.width) if position not in others]
+    taken["target"] = targets = taken["target"] or first_columns[:target_count]
     features = _find(table, options.features, "features")
     _check_one_role(table, {**taken, "features": features})
     if not features:
-        others = {position for positions in taken.values() for position in positions}
+        others |= set(targets)
         features = [position for position in range(table.width) if position not in others]
-    if not features or max(targets) >= table.width:
+    if not features:
         raise UserError(
-            f"{table.source_label} has {table.width} column(s), but {len(targets)} are targets and"
-            " at least one feature is needed: separate columns by commas"
+            f"{table.source_label} has {table.width} column(s), but {max(len(targets), target_count)}"
+            " are targets and at least one feature is needed: separate columns by commas, and"
+            " ignore fewer"
         )
     categories = _find(table, options.categories, "categories")
     return _Roles(targets, features, categories, taken["sample_weight"])
@@ -160,44 +163,94 @@ def _plain_column(table: Table, position: int) -> Column:
     return Column(table.column_name(position), position)
 
 
-def _infer_feature(table: Table, position: int, is_category: bool) -> Column:
+def _infer_features(
+    table: Table, roles: _Roles, options: SchemaOptions
+) -> tuple[list[Column], list[str]]:
+    """Infer the types of the features that are kept, and remark on what may not be meant."""
+    columns: list[Column] = []
+    remarks: list[str] = []
+    for position in roles.features:
+        label, cells = table.column_label(position), table.columns[position]
+        asked_for = bool(options.features) or position in roles.categories
+        if not asked_for:
+            _check_no_index(table, position)
+        if cells.dtype == object and not asked_for and names_rows(cells):
+            remarks.append(_left_out_remark(table, position))
+            continue
+        columns.append(_infer_feature(table, position, position in roles.categories, options))
+        if columns[-1].categories is not None and is_mixed(cells) and not asked_for:
+            remarks.append(
+                f"{label} has numbers and words, of which there are many, and is taken for a"
+                " category: correct the words if it should hold numbers, or name it in categories"
+            )
+        elif counts_rows(cells) and not asked_for:
+            remarks.append(_counting_remark(table, position, "put it into ignore"))
+    if not columns:
+        raise UserError("; ".join(["no feature is left: give columns to predict from", *remarks]))
+    return columns, remarks
+
+
+def _infer_feature(
+    table: Table, position: int, is_category: bool, options: SchemaOptions
+) -> Column:
     """Infer the type of a feature, and its categories if it has any."""
     cells = table.columns[position]
+    is_learned = options.missing == "auto" and bool(missing_mask(cells).any())
+    column = Column(table.column_name(position), position, missing_indicator=is_learned)
     if cells.dtype != object and not is_category:
-        return _plain_column(table, position)
+        return column
     if not is_category:
         check_not_mixed(table, position)
-    categories = sorted({normalize_category(cell) for cell in _present(cells)})
+    categories = sorted(levels(cells))
     if len(categories) > MAX_CATEGORIES:
         raise UserError(
             f"{table.column_label(position)} has {len(categories):,} different values, too many for"
             f" a category (at most {MAX_CATEGORIES:,}): name it in ignore"
         )
-    return Column(table.column_name(position), position, tuple(categories))
+    return replace(column, categories=tuple(categories))
 
 
-def check_not_mixed(table: Table, position: int) -> None:
-    """Refuse a column of numbers in which a cell is text."""
-    row_of_number = row_of_text = None
-    for row, cell in enumerate(table.columns[position].tolist()):
-        if cell is None:
-            continue
-        if parse_number(str(cell)) is None:
-            row_of_text = row if row_of_text is None else row_of_text
-        else:
-            row_of_number = row if row_of_number is None else row_of_number
-        if row_of_text is not None and row_of_number is not None:
-            raise _mixed_error(table, position, row_of_text, row_of_number)
+def _check_no_index(table: Table, position: int) -> None:
+    """Refuse the index that pandas or R wrote, unless it is asked for."""
+    if is_unnamed_index(table, position):
+        name = table.names[position] if table.names else ""
+        raise UserError(
+            f"column {position + 1} of {table.source_label} has no name ({name}) and a value of its"
+            " own in every row, as the index has that pandas and R write: write the file with"
+            " index=False (R: row.names=FALSE), or name the column in ignore"
+        )
 
 
-def _mixed_error(table: Table, position: int, row_of_text: int, row_of_number: int) -> UserError:
+def _left_out_remark(table: Table, position: int) -> str:
     cells = table.columns[position]
-    return UserError(
-        f"{table.locate_cell(row_of_text, position)} is {reprlib.repr(cells[row_of_text])}, but"
-        f" other cells of that column are numbers (as {cells[row_of_number]} in"
-        f" {table.locate_row(row_of_number)}): correct or remove the row, or name the column in"
-        " categories"
+    rows = int((~missing_mask(cells)).sum())
+    return (
+        f"{table.column_label(position)} has {len(levels(cells)):,} different words in {rows:,}"
+        " rows, as names and dates have, and is left out: put it into ignore, make numbers of it,"
+        " or name it in categories"
     )
+
+
+def _counting_remark(table: Table, position: int, remedy: str) -> str:
+    cells = table.columns[position]
+    return (
+        f"{table.column_label(position)} holds every whole number from {cells.min():.0f} to"
+        f" {cells.max():.0f} once, as an index does: if it numbers the rows, {remedy}, or else name"
+        " it in target or features"
+    )
+
+
+def _target_remarks(table: Table, targets: Sequence[int], options: SchemaOptions) -> list[str]:
+    """Refuse an index as the target, and remark on a target that counts the rows."""
+    if options.target:
+        return []
+    remarks = []
+    for position in targets:
+        _check_no_index(table, position)
+        if counts_rows(table.columns[position]):
+            remedy = "write the file without it (index=False in pandas, row.names=FALSE in R)"
+            remarks.append("the target, " + _counting_remark(table, position, remedy))
+    return remarks
 
 
 def _infer_classes(table: Table, targets: Sequence[int], task: str) -> tuple[Label, ...]:
@@ -223,7 +276,7 @@ def _distinct_labels(table: Table, position: int) -> list[Label]:
     cells = table.columns[position]
     present = _present(cells)
     if cells.dtype == object:
-        return sorted({normalize_category(cell) for cell in present})
+        return sorted(levels(cells))
     for row in np.flatnonzero(np.isinf(cells))[:1]:
         raise UserError(
             f"{table.locate_cell(row, position)} is {cells[row]}, but classes are finite numbers or"

@@ -224,6 +224,7 @@ def _schema(described: Mapping[str, Any]) -> Schema:
         "targets": tuple(map(_column, described["targets"])),
         "classes": tuple(described["classes"]),
         "ignored": tuple(described["ignored"]),
+        "remarks": tuple(described["remarks"]),
         "sample_weight": _column(sample_weight) if sample_weight else None,
     }
     return Schema(**values)
@@ -232,7 +233,10 @@ def _schema(described: Mapping[str, Any]) -> Schema:
 def _column(described: Mapping[str, Any]) -> Column:
     categories = described["categories"]
     return Column(
-        described["name"], described["position"], None if categories is None else tuple(categories)
+        described["name"],
+        described["position"],
+        None if categories is None else tuple(categories),
+        described["missing_indicator"],
     )
 
 
@@ -245,7 +249,7 @@ def _check_shapes(member: EnsembleMember, schema: Schema) -> None:
         "alpha": (process.alpha, (rows, outputs)),
         "signal_variance": (process.signal_variance, (outputs,)),
         "category": (preprocessor.category, (coordinates,)),
-        "imputation_values": (preprocessor.imputation_values, (len(schema.features),)),
+        "imputation_values": (preprocessor.imputation_values, (len(schema.category_counts),)),
         "center": (preprocessor.center, (coordinates,)),
         "scale": (preprocessor.scale, (coordinates,)),
         "relevance": (preprocessor.relevance, (coordinates,)),

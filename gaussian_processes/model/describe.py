@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussian_processes import __version__
 from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
-from gaussian_processes.data.schema import Schema
+from gaussian_processes.data.schema import MISSING_LEVEL, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -76,6 +76,7 @@ def _schema_lines(model: Model) -> Iterator[str]:
     for index, column in enumerate(schema.features):
         categories = column.categories
         kind = "numbers" if categories is None else f"one of {', '.join(categories)}"
+        kind += ", or missing" if column.missing_indicator else ""
         yield f"  {schema.column_label(index)}: {kind}"
     if schema.ignored:
         yield f"ignored: {', '.join(schema.ignored)}"
@@ -115,11 +116,18 @@ def _relevances(schema: Schema, preprocessor: Preprocessor) -> Iterator[str]:
         strict=True,
     )
     for index, category, relevance in coordinates:
-        column = schema.features[index]
-        name = column.name
-        if category != NO_CATEGORY and column.categories is not None:
-            name = f"{name}={column.categories[category]}"
-        yield f"{name} {relevance:.3g}"
+        yield f"{_coordinate_name(schema, index, category)} {relevance:.3g}"
+
+
+def _coordinate_name(schema: Schema, index: int, category: int) -> str:
+    """Name of a coordinate: its column and, of a category, its level."""
+    if index >= len(schema.features):
+        indicated = schema.indicated_features[index - len(schema.features)]
+        return f"{schema.features[indicated].name}={MISSING_LEVEL}"
+    column = schema.features[index]
+    if category == NO_CATEGORY or column.categories is None:
+        return column.name
+    return f"{column.name}={column.level_name(category)}"
 
 
 if __name__ == "__main__":

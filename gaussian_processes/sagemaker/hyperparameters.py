@@ -220,10 +220,11 @@ class Hyperparameters:
         " column of numbers begins with a word",
     )
     missing: str = _declared(
-        CategoricalParameter.of_words("error", "mean"),
-        default="error",
-        description="missing values of features: error refuses them; mean imputes the column's"
-        " mean (of a category: none of its values)",
+        CategoricalParameter.of_words("auto", "mean", "error"),
+        default="auto",
+        description="missing values of features: auto imputes the column's mean beside an"
+        " indicator column (of a category: a level of its own); mean imputes the column's"
+        " mean (of a category: none of its values); error refuses them",
     )
     handle_unknown: str = _declared(
         CategoricalParameter.of_words("ignore", "error"),

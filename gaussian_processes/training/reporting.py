@@ -57,11 +57,12 @@ def log_schema(schema: Schema, dataset: Dataset) -> None:
     LOGGER.info(_describe_target(schema))
     for index, column in enumerate(schema.features):
         if column.categories is not None:
+            levels = range(column.level_count)
             LOGGER.info(
-                f"feature {schema.column_label(index)} is a category of {len(column.categories)}"
-                f" levels: {', '.join(column.categories)[:200]}"
+                f"feature {schema.column_label(index)} is a category of {len(levels)}"
+                f" levels: {', '.join(map(column.level_name, levels))[:200]}"
             )
-    for remark in remarks(schema, dataset):
+    for remark in (*schema.remarks, *remarks(schema, dataset)):
         LOGGER.warning(remark)
 
 

@@ -48,14 +48,44 @@ def test_an_unknown_category_is_no_category_with_a_warning_or_is_refused():
         dataset.from_table(other, schema)
 
 
-def test_missing_cells_are_nan_and_counted_in_a_warning():
-    _, data = fitted(table(a=[np.nan, 1, 2, 3], kind=["a", None, None, "b"]), missing="mean")
+GAPS = {"a": [np.nan, 1, 2, 3], "kind": ["a", None, None, "b"]}
+
+
+def test_missing_cells_are_a_mean_beside_an_indicator_or_a_level_of_their_own():
+    schema, data = fitted(table(**GAPS))
+
+    np.testing.assert_array_equal(
+        data.X, [[np.nan, 0, 1, 0], [1, 2, 2, 1], [2, 2, 1, 1], [3, 1, 4, 1]]
+    )
+    assert schema.category_counts == (0, 3, 0, 1)
+    assert data.warnings == [
+        "missing cells of train/a.csv are imputed by the mean, beside an indicator column: 1 of"
+        " column 1 (a)",
+        "missing cells of train/a.csv are a level of their own: 2 of column 2 (kind)",
+    ]
+
+
+def test_missing_cells_of_another_table_count_as_in_training_or_are_imputed():
+    schema, _ = fitted(table(**GAPS))
+    other = table(name="validation/b.csv", **GAPS | {"w": [np.nan, 1, 2, 3]})
+
+    data = dataset.from_table(other, schema)
+
+    np.testing.assert_array_equal(data.X[0], [np.nan, 0, np.nan, 0])
+    assert data.warnings[2] == (
+        "missing cells of validation/b.csv are imputed, numbers by the mean, categories by no"
+        " category, since training had none there: 1 of column 3 (w)"
+    )
+
+
+def test_missing_cells_are_only_imputed_under_missing_mean():
+    schema, data = fitted(table(**GAPS), missing="mean")
 
     assert np.isnan(data.X).sum(axis=0).tolist() == [1, 2, 0]
+    assert schema.category_counts == (0, 2, 0)
     assert data.warnings == [
         "missing cells of train/a.csv are imputed, numbers by the mean, categories by no"
-        " category: 1 of column 1 (a),"
-        " 2 of column 2 (kind)"
+        " category: 1 of column 1 (a), 2 of column 2 (kind)"
     ]
 
 

@@ -104,11 +104,15 @@ def test_a_target_of_text_has_classes_and_one_of_numbers_if_the_task_says_so():
             "row 3, column 2 (a) of train/a.csv is 'x', but other cells of that column are numbers",
         ),
         (
-            {},
+            {"missing": "error"},
             {"a": [1, np.nan, 2, 3]},
             "row 2, column 2 (a) of train/a.csv is empty, but every row needs a value: correct",
         ),
-        ({}, {"kind": ["a", None, "b", "c"]}, "row 2, column 3 (kind) of train/a.csv is empty"),
+        (
+            {"missing": "error"},
+            {"kind": ["a", None, "b", "c"]},
+            "row 2, column 3 (kind) of train/a.csv is empty",
+        ),
         (
             {},
             {"a": [1, np.inf, 2, 3]},
@@ -116,7 +120,7 @@ def test_a_target_of_text_has_classes_and_one_of_numbers_if_the_task_says_so():
             " numbers",
         ),
         (
-            {"missing": "mean"},
+            {},
             {"y": [1, np.nan, 2, 3]},
             "row 2, column 1 (y) of train/a.csv is empty",
         ),
@@ -152,7 +156,7 @@ def test_a_column_of_too_many_categories_is_refused():
         match=r"column 2 \(id\) has 1,001 different values, too many for a category .*: name it"
         " in ignore",
     ):
-        fitted(rows)
+        fitted(rows, categories="id")
 
 
 def test_a_target_with_a_class_for_nearly_every_row_is_refused():
@@ -165,3 +169,126 @@ def test_a_target_with_a_class_for_nearly_every_row_is_refused():
         " correct target",
     ):
         fitted(rows)
+
+
+def column(*cells):
+    """Table of 60 rows: a target, a number, and a column that repeats cells."""
+    kept = np.resize(np.array(cells, object), 60)
+    if not any(isinstance(cell, str) for cell in cells):
+        kept = kept.astype(float)
+    rng = np.random.default_rng(18)
+    return Table(("y", "a", "z"), (*rng.normal(size=(2, 60)), kept), [("train/a.csv", 60)])
+
+
+@pytest.mark.parametrize(
+    ("cells", "categories"),
+    [
+        ("4fr", ("4", "f", "r")),
+        (("1", "2", "3", "x"), ("1", "2", "3", "x")),
+        (("1", "1.0", "x"), ("1", "x")),
+    ],
+)
+def test_numbers_and_many_words_are_a_category_with_a_remark(cells, categories):
+    schema, _ = fitted(column(*cells))
+
+    assert schema.features[1].categories == categories
+    assert schema.remarks == (
+        "column 3 (z) has numbers and words, of which there are many, and is taken for a category:"
+        " correct the words if it should hold numbers, or name it in categories",
+    )
+    assert fitted(column(*cells), categories="z")[0].remarks == ()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [*map(str, range(29)), "x"],
+        [*map(str, range(50)), *(f"x{row}" for row in range(5)), *map(str, range(5))],
+        ["1", "2", "?"],
+        ["1", "n/a"],
+        ["1", "l.5"],
+        ["1", "2", "1,5"],
+        ["1", "5%"],
+    ],
+)
+def test_numbers_and_a_few_words_or_mistyped_numbers_are_a_mistake(cells):
+    word = next(cell for cell in cells if not cell.isdecimal())
+    where = f"row {cells.index(word) + 1}, column 3 (z) of train/a.csv is {word!r}"
+
+    with pytest.raises(UserError, match=re.escape(where)) as refused:
+        fitted(column(*cells))
+
+    assert "missing_values if it means missing, or name the column in" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"row {number}" for number in range(60)],
+        [f"row {number}" for number in range(40)],
+        [f"{number + 1}.4.2026" for number in range(31)],
+        [f"A/{number}" if number % 2 else str(number) for number in range(60)],
+    ],
+)
+def test_a_word_for_nearly_every_row_is_left_out_with_a_remark(cells):
+    schema, data = fitted(column(*cells))
+
+    assert names(schema.features) == ["a"]
+    assert schema.ignored == ("z",)
+    assert data.X.shape == (60, 1)
+    (remark,) = schema.remarks
+    assert remark.startswith(f"column 3 (z) has {len(cells)} different words in 60 rows, as names")
+    assert len(fitted(column(*cells), categories="z")[0].features[1].categories) == len(cells)
+
+
+def test_words_that_recur_in_two_rows_are_a_category():
+    schema, _ = fitted(column(*(f"pair {number}" for number in range(30))))
+
+    assert len(schema.features[1].categories) == 30
+    assert schema.remarks == ()
+
+
+@pytest.mark.parametrize("name", ["unnamed 0", "Unnamed: 0", "Unnamed: 0.1", "...1", ""])
+@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize("written", [np.arange(60.0), 7 + 2 * np.arange(60.0), "words"])
+def test_an_index_without_a_name_is_refused_with_the_remedy(name, position, written):
+    rng = np.random.default_rng(13)
+    index = np.array([f"car {row}" for row in range(60)], object)
+    index = index if isinstance(written, str) else rng.permutation(written)
+    columns, titles = [*rng.normal(size=(2, 60))], ["y", "a"]
+    columns.insert(position, index)
+    titles.insert(position, name)
+    rows = Table(tuple(titles), tuple(columns), [("train/a.csv", 60)])
+
+    with pytest.raises(
+        UserError,
+        match=rf"column {position + 1} of train/a\.csv has no name .* index=False \(R:"
+        r" row\.names=FALSE\), or name the column in ignore",
+    ):
+        fitted(rows)
+
+    assert names(fitted(rows, ignore=str(position))[0].features) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"), [("Unnamed: 0", np.ones(60)), ("Unnamed: 0", np.arange(60) / 2)]
+)
+def test_a_column_without_a_name_whose_cells_recur_or_are_no_whole_numbers_is_a_column(name, cells):
+    rows = Table((name, "a"), (cells + np.arange(60) / 3, np.arange(60.0) ** 2), [("a.csv", 60)])
+
+    assert names(fitted(rows)[0].targets) == [name]
+
+
+@pytest.mark.parametrize("first", [0, 1, 1000])
+def test_a_column_that_counts_the_rows_is_remarked_on(first):
+    rng = np.random.default_rng(14)
+    count, other = rng.permutation(60) + float(first), rng.normal(size=60)
+    text = f"holds every whole number from {first} to {first + 59} once, as an index does: "
+
+    (target,) = fitted(Table(None, (count, other), [("a.csv", 60)]))[0].remarks
+    (feature,) = fitted(Table(("y", "id"), (other, count), [("a.csv", 60)]))[0].remarks
+
+    assert target.startswith(f"the target, column 1 {text}if it numbers the rows, write the file")
+    assert feature.startswith(f"column 2 (id) {text}if it numbers the rows, put it into ignore")
+    named = Table(("y", "id"), (other, count), [("a.csv", 60)])
+    assert fitted(named, features="id")[0].remarks == ()

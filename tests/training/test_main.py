@@ -21,6 +21,7 @@ from sklearn.metrics import log_loss
 
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.model import artifact, describe
+from gaussian_processes.serving.formats import decoders
 from gaussian_processes.training import (
     evaluation,
     export,
@@ -872,7 +873,7 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
     frame.loc[3, "Petal.Width"] = None
     table(alone, frame)
 
-    assert train(alone, target="Sepal.Length") == 1
+    assert train(alone, target="Sepal.Length", missing="error") == 1
     assert (
         "row 4, column 4 (Petal.Width) of train/data.csv is empty, but every row needs a value:"
         " correct or remove the row, or" in (alone / "output/failure").read_text()
@@ -885,12 +886,30 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
         "feature column 3 (Species) is a category of 3 levels: setosa, versicolor, virginica"
         in output
     )
-    assert "missing cells of train/data.csv are imputed" in output
+    assert "missing cells of train/data.csv are imputed, numbers by the mean" in output
     assert [column.name for column in artifact.load(alone / "model").schema.features] == [
         "Sepal.Width",
         "Petal.Width",
         "Species",
     ]
+
+
+def test_missing_cells_are_learned_from_without_a_hyperparameter(alone, capsys):
+    frame = iris()
+    frame.loc[::5, "Petal.Width"] = None
+    frame.loc[::7, "Species"] = None
+    table(alone, frame)
+
+    assert train(alone, target="Sepal.Length") == 0
+
+    output = capsys.readouterr().out
+    assert "are imputed by the mean, beside an indicator column: 30 of column 3 (Petal.W" in output
+    assert "are a level of their own: 22 of column 4 (Species)" in output
+    assert "a category of 4 levels: setosa, versicolor, virginica, (missing)" in output
+    model = artifact.load(alone / "model")
+    body = b"3,1.5,,setosa\n3,1.5,0.2,\n"
+    rows = decoders.decode(body, "text/csv", model.schema)
+    assert np.isfinite(model.predict(rows, variance=True).variance).all()
 
 
 def test_weights_are_what_repeated_rows_are(alone):

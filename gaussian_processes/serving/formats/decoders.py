@@ -60,7 +60,8 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
     Returns
     -------
     ndarray of shape (m, c)
-        At least one row: numbers, codes of categories, and NaN where a value is missing and may be.
+        At least one row: numbers, codes of categories, NaN where a value is missing and may be, and
+        the indicators of missing numbers.
 
     Raises
     ------
@@ -79,14 +80,16 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
         body = _transcode(body, charset)
     rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), schema)
     _check_finite(rows, schema)
-    return rows
+    return schema.with_indicators(rows)
 
 
 def _check_finite(rows: Array, schema: Schema) -> None:
     """Refuse infinity, and NaN unless it stands for a missing value that may be."""
-    invalid = np.isinf(rows) if schema.missing == "mean" else ~np.isfinite(rows)
-    if invalid.any():
-        row, column = np.argwhere(invalid)[0]
+    valid = np.isfinite(rows)
+    if valid.all():
+        return
+    invalid = ~valid & ~(np.isnan(rows) & schema.accepts_missing)
+    for row, column in np.argwhere(invalid)[:1]:
         raise _invalid_cell_error(schema, row + 1, column, str(rows[row, column]))
 
 
@@ -165,8 +168,8 @@ def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
         if not math.isnan(code):
             return code
         cell = None
-    if cell is None and schema.missing == "mean":
-        return math.nan
+    if cell is None and schema.accepts_missing[index]:
+        return feature.missing_code
     raise _invalid_cell_error(schema, row, index, quoted(cell))
 
 
@@ -222,7 +225,7 @@ def _header(line: str, schema: Schema) -> list[str]:
 
 def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int) -> Array:
     """Decode lines of CSV, the first of which is row `first_row`."""
-    if not any(mapping.schema.category_counts):
+    if not mapping.schema.has_categories:
         rows = _parse_numbers(lines, mapping.width)
         if rows is not None:
             return rows if mapping.is_identity else rows[:, mapping.positions]

@@ -296,6 +296,33 @@ def test_missing_values_are_left_to_be_filled_in_where_they_may():
             decode(body, content_type, NAMED)
 
 
+def test_missing_values_that_training_had_are_indicated_or_a_level_of_their_own():
+    features = (Column("age", 1, None, True), Column("colour", 2, ("blue", "red"), True))
+    schema = replace(NAMED, missing="auto", features=(*features, Column("size", 3)))
+    for body, content_type in (
+        (b",red,2\nNA,,4\n1,blue,5\n", "text/csv"),
+        (b'[[null, "red", 2], [null, null, 4], [1, "blue", 5]]', JSON),
+        (b'{"age": null, "colour": "red", "size": 2}\n[null, "", 4]\n["1", "blue", 5]', LINES),
+    ):
+        np.testing.assert_array_equal(
+            decode(body, content_type, schema), [[np.nan, 1, 2, 0], [np.nan, 2, 4, 0], [1, 0, 5, 1]]
+        )
+    with pytest.raises(UserError, match=r"row 1, column 3 \(size\) of the request is "):
+        decode(b"1,red,\n", "text/csv", schema)
+
+
+def test_missing_numbers_of_an_array_are_indicated():
+    columns = (Column("1", 1, None, True), Column("2", 2))
+    schema = Schema(False, 3, columns, (Column("0", 0),), missing="auto")
+    rows = np.array([[np.nan, 2], [3, 4]])
+
+    expected = [[np.nan, 2, 0], [3, 4, 1]]
+    np.testing.assert_array_equal(decode(npy(rows), NPY, schema), expected)
+    np.testing.assert_array_equal(decode(b"nan,2\n3,4\n", "text/csv", schema), expected)
+    with pytest.raises(UserError, match=r"row 2, column 2 of the request is nan"):
+        decode(npy(np.array([[1, 2], [3, np.nan]])), NPY, schema)
+
+
 def test_a_level_that_training_did_not_have_is_none_or_an_error():
     assert decode(b"1,green,2\n", "text/csv", NAMED).tolist() == [[1, -1, 2]]
     with pytest.raises(

@@ -1,0 +1,128 @@
+"""Types of columns: numbers, categories, mixtures of both, names of rows and row indices."""
+
+import re
+import reprlib
+
+import numpy as np
+
+from gaussian_processes.data.cells import Cells, missing_mask, normalize_category, parse_number
+from gaussian_processes.data.table import Table
+from gaussian_processes.errors import UserError
+
+# Below these rows any column may well have a value of its own in each.
+MIN_ROWS_FOR_NAMES = 20
+# A category of more values has hardly a row for each, and each is a coordinate of its own: such a
+# column holds names.
+MAX_CATEGORIES = 1_000
+# Share of words among numbers from which on a column is a category, if its values recur: a person
+# makes fewer mistakes than one in ten cells.
+MIN_WORD_SHARE = 0.1
+# Words that mean missing in many files, though not by this program's rules, in small letters.
+LIKELY_MISSING = frozenset(
+    {"?", "-", "--", "---", ".", "..", "*", "na", "n/a", "#n/a", "n.a.", "nil", "none", "unknown"}
+    | {"missing", "undefined", "#null!", "#value!", "#div/0!", "#ref!", "#num!", "#name?", "inf"}
+)
+# Separators and units that people write into numbers, and letters that are typed for digits.
+DECORATION = re.compile(r"[\s,_'%$€£]")
+TYPED_FOR_DIGITS = str.maketrans("lIOo", "1100")
+# What pandas and this package call a column without a name.
+UNNAMED = re.compile(r"|unnamed:? ?\d+(\.\d+)?(_level_\d+)?|\.\.\.\d+|__index_level_0__", re.I)
+# Rows from which on it is no accident that a column counts them.
+MIN_ROWS_TO_COUNT = 10
+
+
+def levels(cells: Cells) -> set[str]:
+    """Names of the categories of a column."""
+    return {normalize_category(cell) for cell in cells[~missing_mask(cells)].tolist()}
+
+
+def is_mistyped_number(text: str) -> bool:
+    """Whether a text is a number but for a separator, a unit, or a letter typed for a digit.
+
+    Examples
+    --------
+    >>> [is_mistyped_number(text) for text in ("l.5", "1,234", "5%", "1O", "x1", "red")]
+    [True, True, True, True, False, False]
+    """
+    plain = DECORATION.sub("", text)
+    if not plain or parse_number(plain) is not None:
+        return bool(plain) and parse_number(text) is None
+    if not (plain[0] in "+-.0123456789" or "." in plain):
+        return False
+    corrected = plain.translate(TYPED_FOR_DIGITS)
+    return any(map(str.isdigit, plain)) and parse_number(corrected) is not None
+
+
+def is_mistake(word: str) -> bool:
+    """Whether a word among numbers is a mistake or means missing, rather than a name."""
+    return word.strip().lower() in LIKELY_MISSING or is_mistyped_number(word)
+
+
+def is_word(cell: object) -> bool:
+    """Whether a cell is no number, and not missing."""
+    return isinstance(cell, str) and parse_number(cell) is None
+
+
+def is_mixed(cells: Cells) -> bool:
+    """Whether a column has both numbers and words."""
+    if cells.dtype != object:
+        return False
+    present = cells[~missing_mask(cells)].tolist()
+    words = sum(map(is_word, present))
+    return 0 < words < len(present)
+
+
+def has_many_words(cells: Cells) -> bool:
+    """Whether at least a tenth of a column's cells are words, mistakes not counted."""
+    present = cells[~missing_mask(cells)].tolist()
+    words = sum(is_word(cell) and not is_mistake(cell) for cell in present)
+    return words >= MIN_WORD_SHARE * len(present)
+
+
+def names_rows(cells: Cells) -> bool:
+    """Whether a column has a word for nearly every row, or too many to be a category."""
+    count, rows = len(levels(cells)), int((~missing_mask(cells)).sum())
+    is_distinct = count > MAX_CATEGORIES or (rows >= MIN_ROWS_FOR_NAMES and count > rows / 2)
+    return is_distinct and has_many_words(cells)
+
+
+def check_not_mixed(table: Table, position: int) -> None:
+    """Refuse words among numbers unless they are many and recur, as those of a category do.
+
+    They are many if they are at least a tenth of the cells; values recur if there are at most half
+    as many as cells.
+    """
+    cells = table.columns[position]
+    if not is_mixed(cells):
+        return
+    if has_many_words(cells) and len(levels(cells)) <= (~missing_mask(cells)).sum() / 2:
+        return
+    present = np.flatnonzero(~missing_mask(cells)).tolist()
+    words = [row for row in present if is_word(cells[row])]
+    number = next(row for row in present if not is_word(cells[row]))
+    others = f" (and {len(words) - 1:,} more cells are words)" if len(words) > 1 else ""
+    raise UserError(
+        f"{table.locate_cell(words[0], position)} is {reprlib.repr(cells[words[0]])}{others},"
+        f" but other cells of that column are numbers (as {cells[number]} in"
+        f" {table.locate_row(number)}): correct or remove the row, add the word to missing_values"
+        " if it means missing, or name the column in categories"
+    )
+
+
+def is_unnamed_index(table: Table, position: int) -> bool:
+    """Whether a column is the index that pandas or R wrote: without a name, and distinct."""
+    if table.names is None or not UNNAMED.fullmatch(table.names[position]) or len(table) < 2:
+        return False
+    cells = table.columns[position]
+    if missing_mask(cells).any():
+        return False
+    if cells.dtype != object:
+        return bool((cells % 1 == 0).all()) and len(np.unique(cells)) == len(cells)
+    return len(levels(cells)) == len(cells)
+
+
+def counts_rows(cells: Cells) -> bool:
+    """Whether a column has every whole number from its least to its greatest once."""
+    if cells.dtype == object or len(cells) < MIN_ROWS_TO_COUNT or not np.isfinite(cells).all():
+        return False
+    return bool((np.diff(np.sort(cells)) == 1).all()) and bool((cells % 1 == 0).all())
