@@ -1,0 +1,1 @@
+"""Cluster of the hosts of one training job, and the Cholesky factor distributed over them."""
