@@ -240,8 +240,8 @@ def test_however_many_rows_and_cores_there_are_variances_are_the_same(rows, monk
 
     found = []
     for cores in (1, 2, 16):
-        for room in (regression, parallel):
-            monkeypatch.setattr(room, "available_cpus", lambda cores=cores: cores)
+        for module in (regression, parallel):
+            monkeypatch.setattr(module, "available_cpus", lambda cores=cores: cores)
         found.append(process.variance(new)[:, 0])
 
     np.testing.assert_allclose(found[0], process.signal_variance[0] * (1.1 - explained), rtol=1e-9)
