@@ -1,10 +1,11 @@
-"""Atomic writes, memory-mapped arrays, and sizes as text."""
+"""Atomic writes, memory-mapped arrays, regular files, and sizes as text."""
 
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 import numpy as np
@@ -89,6 +90,24 @@ def create_memmap(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.me
             " volume"
         ) from error
     return array
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading.
+
+    Raises
+    ------
+    ValueError
+        If it is a folder, a FIFO or a device, which reading might never end of.
+    OSError
+        If it can't be opened.
+    """
+    # A FIFO without a writer would keep a blocking call waiting.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path.name} is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def format_bytes(size: float) -> str:

@@ -1,29 +1,38 @@
 """Checkpoints: what of a fit outlives memory, or the process.
 
 The panels of the factor have a file each. Finished ones never change, so an interrupted job
-continues with the first that is missing.
+continues with the first that is missing. Every file has a checksum, without which it does not
+count: a disk, or a copy on the way to S3 and back, may have spoiled it.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gaussian_processes.files import atomic_write, create_memmap
+from gaussian_processes import npy
+from gaussian_processes.errors import UserError
+from gaussian_processes.files import atomic_write, create_memmap, open_regular
+from gaussian_processes.linalg.cholesky import slices
 
 LOGGER = logging.getLogger(__name__)
 Array = NDArray[Any]
 
 # SageMaker does not upload a file of this name: it is not finished.
 UNFINISHED = ".sagemaker-ignore"
+# What a file may be found to be that was spoiled; whatever else a disk refuses ends the job.
+SPOILED = (ValueError, LookupError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -39,28 +48,41 @@ class PanelFiles:
         Entered for each panel.
     persistent : bool
         Whether files are to be found again by their names.
+    verified : dict of Path to tuple of int
+        Inode, size and time of change of the files whose checksums this process has compared, which
+        takes as long as to read them.
     """
 
     folder: Path
     dtype: DTypeLike
     critical_section: AbstractContextManager[object]
     persistent: bool
+    verified: dict[Path, tuple[int, ...]] = field(default_factory=dict)
 
     def finished(self) -> Sequence[Array]:
-        """Return the finished panels, up to the first that is not, read-only."""
+        """Return the finished panels, up to the first that is not as it was left, read-only."""
         panels: list[Array] = []
-        # The last two errors are those of a file that was cut off on its way to S3 or back.
-        with suppress(FileNotFoundError, EOFError, ValueError):
-            while True:
-                panel = np.load(self._path(len(panels)), mmap_mode="r", allow_pickle=False)
-                panels.append(np.asarray(panel))
+        while self._path(len(panels)).exists():
+            path = self._path(len(panels))
+            try:
+                panel = self._load(path)
+                _check_panel(panel, panels, self.dtype)
+            except (FileNotFoundError, *SPOILED) as error:
+                LOGGER.warning(
+                    f"{path} is not as it was left ({error}): this panel and those after it are"
+                    " computed again"
+                )
+                _remove(path)
+                break
+            panels.append(panel)
         return panels
 
     @contextmanager
     def panel(self, index: int, shape: tuple[int, int]) -> Iterator[Array]:
         """Give a panel of zeros in a file that gets its name when the panel is finished."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self._path(index).with_suffix(UNFINISHED)
+        path = self._path(index)
+        unfinished = path.with_name(f"{path.stem}.{uuid4().hex}{UNFINISHED}")
         with self.critical_section:
             panel = create_memmap(unfinished, self.dtype, shape)
             if not self.persistent:
@@ -68,7 +90,20 @@ class PanelFiles:
             yield np.asarray(panel)
             if self.persistent:
                 panel.flush()
-                unfinished.replace(self._path(index))
+                # The checksum first: a panel that has its name has a checksum as well.
+                checksum = npy.checksum(unfinished)
+                atomic_write(_checksum_path(path), lambda new: new.write_text(checksum), sync=False)
+                unfinished.replace(path)
+
+    def _load(self, path: Path) -> Array:
+        """Map a panel, and compare its checksum unless that was done."""
+        status = path.stat()
+        state = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if self.verified.get(path) != state:
+            if npy.checksum(path) != _checksum_path(path).read_text():
+                raise ValueError("its checksum differs")
+            self.verified[path] = state
+        return npy.open_mapped(path)
 
     def remove(self) -> None:
         """Remove the files."""
@@ -76,6 +111,57 @@ class PanelFiles:
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:05}.npy"
+
+
+def _checksum_path(panel: Path) -> Path:
+    return panel.with_suffix(".sha256")
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever has the name of a panel."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _check_panel(panel: Array, before: Sequence[Array], dtype: DTypeLike) -> None:
+    """Refuse a panel of another type, or of another shape than the first one lets expect."""
+    rows = len(before[0] if before else panel)
+    columns = slices(rows)[len(before) :][:1]
+    shapes = [(rows - own.start, own.stop - own.start) for own in columns]
+    if panel.dtype != dtype or panel.shape not in shapes:
+        raise ValueError(f"it is of {panel.dtype} and shape {panel.shape}")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which one process may have at a time.
+
+    Raises
+    ------
+    UserError
+        If another process has it: two jobs would overwrite each other's panels while they read
+        them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UserError(
+            f"another job is using the checkpoint in {folder}; wait for its end, or give this job a"
+            " checkpoint folder of its own"
+        ) from error
+    except OSError as error:  # some network file systems have no locks
+        LOGGER.warning(
+            f"{folder} can't be locked ({error.strerror}); make sure that no other job uses it"
+        )
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -96,6 +182,7 @@ class Checkpoint:
     folder: Path
     critical_section: AbstractContextManager[object] = field(default_factory=nullcontext)
     persistent: bool = False
+    verified: dict[Path, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     def for_job(self, fingerprint: str) -> "Checkpoint":
         """Return the checkpoint of the job of a fingerprint, and log what was found.
@@ -105,6 +192,8 @@ class Checkpoint:
         """
         own = self.child(fingerprint)
         others = [path for path in self.folder.glob("*") if path != own.folder]
+        for path in own.folder.rglob(f"*{UNFINISHED}"):
+            path.unlink()
         for path in others:
             shutil.rmtree(path, ignore_errors=True)
         if own.folder.is_dir():
@@ -123,19 +212,30 @@ class Checkpoint:
         return replace(self, folder=self.folder / name)
 
     def load(self, name: str) -> Mapping[str, Any] | None:
-        """Load what was saved under a name; None if nothing was."""
+        """Load what was saved under a name; None if nothing was, or not as it was left."""
         path = self.folder / f"{name}.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        try:
+            with open_regular(path) as file:
+                note = json.loads(file.read())
+            content: Mapping[str, Any] = note["content"]
+            if note["sha256"] != _content_checksum(content):
+                raise ValueError("its checksum differs")
+        except FileNotFoundError:
+            return None
+        except SPOILED as error:
+            LOGGER.warning(f"{path} is not as it was left ({error}): it is made again")
+            return None
+        return content
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
         """Save something that JSON can hold."""
-        text = json.dumps(content)
+        text = json.dumps({"content": content, "sha256": _content_checksum(content)})
         atomic_write(self.folder / f"{name}.json", lambda path: path.write_text(text))
 
     def panels(self, diagonal: float, dtype: DTypeLike) -> PanelFiles:
         """Return the storage of a matrix's panels, which differ by its diagonal and their type."""
         folder = self.folder / f"{np.dtype(dtype).name}-{diagonal!r}"
-        return PanelFiles(folder, dtype, self.critical_section, self.persistent)
+        return PanelFiles(folder, dtype, self.critical_section, self.persistent, self.verified)
 
     def kept_bytes(self, dtype: DTypeLike) -> int:
         """Bytes of the finished panels of a type."""
@@ -153,3 +253,8 @@ def fingerprint(*parts: bytes) -> str:
     for part in parts:
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
+
+
+def _content_checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 of what JSON can hold, however it is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -27,7 +28,7 @@ from gaussian_processes.sagemaker.environment import (
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse, usage
 from gaussian_processes.sagemaker.logs import log_to_stdout
 from gaussian_processes.training import reporting, scoring
-from gaussian_processes.training.checkpoints import Checkpoint, fingerprint
+from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, locked
 from gaussian_processes.training.export import export
 from gaussian_processes.training.stages import train_stages
 from gaussian_processes.training.trainer import Trainer
@@ -73,7 +74,7 @@ def train(job: TrainingEnvironment, critical_section: CriticalSection) -> None:
     progress = reporting.FactorizationProgress
     trainer = Trainer(hyperparameters, schema, validation, progress=progress)
     trainer.check(*datasets.values())
-    with TemporaryDirectory(prefix="panels-") as scratch:
+    with TemporaryDirectory(prefix="panels-") as scratch, _locked_checkpoint(job):
         checkpoint = _checkpoint(job, Path(scratch), critical_section, trainer, datasets)
         train_stages(trainer, datasets, checkpoint)
         out_of_fold = scoring.score_out_of_fold(trainer, datasets, checkpoint, job.output_data)
@@ -171,9 +172,20 @@ def _checkpoint(
     """Checkpoint of this host and job, or a folder that does not outlive the process."""
     if job.checkpoints is None:
         return Checkpoint(scratch)
-    folder = job.checkpoints / f"gaussian-process-{job.current_host}"
-    root = Checkpoint(folder, critical_section, persistent=True)
+    root = Checkpoint(_checkpoint_folder(job.checkpoints, job), critical_section, persistent=True)
     return root.for_job(_fingerprint(trainer.hyperparameters, trainer.schema, datasets))
+
+
+def _checkpoint_folder(checkpoints: Path, job: TrainingEnvironment) -> Path:
+    """Folder of this host."""
+    return checkpoints / f"gaussian-process-{job.current_host}"
+
+
+def _locked_checkpoint(job: TrainingEnvironment) -> AbstractContextManager[None]:
+    """Hold the lock of the checkpoint, if the job has one."""
+    if job.checkpoints is None:
+        return nullcontext()
+    return locked(_checkpoint_folder(job.checkpoints, job))
 
 
 def _fingerprint(

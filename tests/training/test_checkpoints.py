@@ -1,3 +1,6 @@
+import errno
+import fcntl
+import hashlib
 import json
 import os
 import re
@@ -17,7 +20,12 @@ from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, InMemoryPanels, factorise
 from gaussian_processes.training import main, storage, trainer
-from gaussian_processes.training.checkpoints import Checkpoint, PanelFiles, fingerprint
+from gaussian_processes.training.checkpoints import (
+    Checkpoint,
+    PanelFiles,
+    fingerprint,
+    locked,
+)
 
 
 def matrix(rows=2 * PANEL_WIDTH + 100):
@@ -78,6 +86,123 @@ def test_a_file_that_is_cut_off_does_not_count_nor_do_those_after_it(tmp_path, c
     path.write_bytes(path.read_bytes()[:-8] if content is None else content)
 
     assert len(files(tmp_path).finished()) == 1
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def zero_a_page(path):
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = bytes(4096)
+    path.write_bytes(content)
+
+
+def take_another_type(path):
+    np.save(path, np.load(path).astype(np.float32))
+    seal(path)
+
+
+def take_another_shape(path):
+    np.save(path, np.load(path)[:-1])
+    seal(path)
+
+
+def seal(path):
+    """Write the checksum that belongs to what a panel's file holds."""
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        flip_a_bit,
+        zero_a_page,
+        take_another_type,
+        take_another_shape,
+        lambda path: path.with_suffix(".sha256").unlink(),
+        lambda path: path.with_suffix(".sha256").write_bytes(b"\xff"),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+    ],
+)
+def test_a_panel_that_was_spoiled_is_computed_again_and_that_is_logged(tmp_path, caplog, spoil):
+    whole = factorise(matrix(), files(tmp_path))
+    path = files(tmp_path).folder / "00001.npy"
+    spoil(path)
+
+    finished = files(tmp_path).finished()
+
+    assert len(finished) == 1
+    np.testing.assert_array_equal(finished[0], whole.panels[0])
+    (message,) = caplog.messages
+    assert message.startswith(f"{path} is not as it was left (")
+    assert message.endswith("this panel and those after it are computed again")
+
+
+def test_a_first_panel_of_other_rows_than_the_matrix_s_is_not_taken_for_the_rest(tmp_path):
+    factorise(matrix(), files(tmp_path))
+    folder = files(tmp_path).folder
+    factorise(matrix(rows=2 * PANEL_WIDTH), files(tmp_path / "other"))
+    other = files(tmp_path / "other").folder
+    for suffix in ("npy", "sha256"):
+        shutil.copy(other / f"00001.{suffix}", folder / f"00001.{suffix}")
+
+    assert len(files(tmp_path).finished()) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text.replace("0.3000", "0.4000"),
+        lambda text: text[: len(text) // 2],
+        lambda _: "",
+        lambda _: "[" * 100_000,
+        lambda _: "[]",
+        lambda _: '{"noise": 0.1}',
+        lambda _: "\0" * 64,
+    ],
+)
+def test_a_note_that_was_spoiled_counts_as_missing_and_that_is_logged(tmp_path, caplog, spoil):
+    checkpoint = Checkpoint(tmp_path, persistent=True)
+    checkpoint.save("selection", {"noise": 0.1 + 0.2})
+    path = tmp_path / "selection.json"
+    path.write_text(spoil(path.read_text()))
+
+    assert checkpoint.load("selection") is None
+
+    (message,) = caplog.messages
+    assert message.startswith(f"{path} is not as it was left (")
+    assert message.endswith("it is made again")
+
+
+def test_a_folder_that_another_job_uses_is_refused_and_free_after_its_end(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(UserError, match=r"another job is using the checkpoint in .*; wait for"):
+            locked(tmp_path).__enter__()
+        code = "import sys, fcntl, os; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), 6)"
+        command = [sys.executable, "-c", code, tmp_path]
+        other = subprocess.run(command, capture_output=True, check=False)
+        assert b"BlockingIOError" in other.stderr
+
+    with locked(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with locked(tmp_path):
+        pass
+
+    assert caplog.messages == [
+        f"{tmp_path} can't be locked (Operation not supported); make sure that no other job uses it"
+    ]
 
 
 def test_a_panel_that_fails_leaves_no_file_of_its_name(tmp_path):
@@ -332,3 +457,28 @@ def test_a_job_of_other_data_or_hyperparameters_starts_over_and_says_so(base, ch
 
     assert "is of other data or hyperparameters: the job starts over" in output
     assert "are there already" not in output
+
+
+def test_a_second_process_on_the_same_checkpoint_ends_with_a_sentence(base):
+    with locked(base / "checkpoints/gaussian-process-algo-1"):
+        process = start(base)
+        output = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 1
+    assert "another job is using the checkpoint in" in output
+    assert (base / "output/failure").read_text().startswith("another job is using")
+
+
+def test_a_job_whose_checkpoint_was_spoiled_ends_with_the_same_model(base):
+    finish(base)
+    expected = model(base)
+    stop_when(start(base), base, 4, signal.SIGKILL)
+    flip_a_bit(panels(base)[2])
+    (note,) = base.glob("checkpoints/*/*/selection.json")
+    note.write_text(note.read_text()[:-9])
+
+    output = finish(base)
+
+    assert output.count("is not as it was left") == 2
+    assert "2 of its 7 panels are there already" in output
+    assert model(base) == expected
