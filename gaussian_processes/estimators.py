@@ -67,13 +67,14 @@ class _GaussianProcess(BaseEstimator):
         *,
         q: Parameter = "auto",
         l: Parameter = "auto",  # noqa: E741  the literature's own letter
-        criterion: str = "evidence",
-        ensemble: str = "none",
+        criterion: str = "loo",
+        ensemble: str = "auto",
         noise: Parameter = "auto",
         bias: Parameter = "auto",
         projection: str = "sphere",
         scaling: str = "columns",
-        ard: str = "none",
+        ard: str | bool = "auto",
+        encoding: str = "auto",
         normalize_y: str | bool = "auto",
         categories: Sequence[str | int] = (),
         missing: str = "auto",
@@ -91,6 +92,7 @@ class _GaussianProcess(BaseEstimator):
         self.projection = projection
         self.scaling = scaling
         self.ard = ard
+        self.encoding = encoding
         self.normalize_y = normalize_y
         self.categories = categories
         self.missing = missing
@@ -207,10 +209,11 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
     ----------
     q, l : int, sequence of int, or "auto"
         Degrees and depths of the kernels that are compared: "auto" is 0 to 3 of each.
-    criterion : {"evidence", "loo"}
-        What chooses among them: the log marginal likelihood, or the leave-one-out density.
-    ensemble : {"none", "mean", "stack"}
-        The best kernel alone, or all blended.
+    criterion : {"loo", "evidence"}
+        What chooses among them: the leave-one-out density, or the log marginal likelihood.
+    ensemble : {"auto", "none", "mean", "stack"}
+        The best kernel alone, all blended alike, or at most four by stacking; "auto" stacks up to
+        5,000 rows, where several kernels are compared.
     noise : float or "auto"
         Noise variance relative to the signal's; "auto" maximises the log marginal likelihood.
     bias : float or "auto"
@@ -220,8 +223,12 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
         How rows become points of the unit sphere.
     scaling : {"columns", "overall", "none", "auto"}
         Unit of the features.
-    ard : {"none", "auto"}
-        Automatic relevance determination, a weight of its own for every column.
+    ard : bool or "auto"
+        Automatic relevance determination, a weight of its own for every column; "auto" compares
+        both, where several kernels are compared.
+    encoding : {"auto", "none", "categories", "normal_scores", "both"}
+        Of columns of numbers: those of few values also as categories, all as their normal scores;
+        "auto" compares these, where several kernels are compared.
     normalize_y : bool or "auto"
         Whether targets are centred and scaled.
     categories : sequence of str or int

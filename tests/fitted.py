@@ -5,6 +5,7 @@ import numpy as np
 from gaussian_processes.data.preprocessing import PreprocessingOptions
 from gaussian_processes.data.preprocessing import fit as fit_preprocessor
 from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -27,4 +28,5 @@ def fitted(rows=40, kernels=KERNELS, weights=(1.0,), outputs=1, classes=()):
     schema = Schema(
         True, len(columns), tuple(columns[outputs:]), tuple(columns[:outputs]), tuple(classes)
     )
-    return Model(schema, tuple(members), 3.0 if classes else 0.0)
+    calibration = Calibration(3.0, rng.normal(size=len(classes))) if classes else None
+    return Model(schema, tuple(members), calibration)

@@ -178,13 +178,13 @@ def test_a_saved_regressor_is_served_with_the_same_predictions(tmp_path, capsys)
 
 
 def test_a_model_that_train_has_written_opens_as_a_regressor(tmp_path):
-    folder = train(tmp_path, rows=30, ard="auto") / "model"
+    folder = train(tmp_path, rows=30, ard="true") / "model"
     rows = np.random.default_rng(403).normal(size=(5, 3))
 
     process = load(folder)
 
     assert isinstance(process, GaussianProcessRegressor)
-    assert process.get_params() | {"q": 1, "l": 1, "noise": 0.1, "ard": "auto"} == (
+    assert process.get_params() | {"q": 1, "l": 1, "noise": 0.1, "ard": True} == (
         process.get_params()
     )
     answered = np.array(served(folder, csv(rows)), float)

@@ -1,12 +1,14 @@
-"""Preprocessing of rows: imputation, one-hot encoding, scaling, projection to the sphere."""
+"""Preprocessing of rows: imputation, one-hot encoding, normal scores, scaling, projection."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.data.normal_scores import NormalScores
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.sphere import project_to_sphere
 
@@ -16,8 +18,11 @@ Indices = NDArray[np.intp]
 # How far from 1 a norm may be that should be 1: under projection=unit, what is lost where
 # coordinates are written with 6 digits.
 UNIT_TOLERANCE = 1e-5
-# The category of a coordinate that is a number.
+# The code of what is none of a column's categories.
 NO_CATEGORY = -1
+# Distinct values up to which a column of numbers can also be categories: months are 12. Two values
+# are categories already.
+FEW_VALUES = range(3, 13)
 
 
 def locate_request_row(row: int) -> str:
@@ -42,12 +47,18 @@ class PreprocessingOptions:
         Whether targets are centered and divided by their standard deviation.
     bias : float
         Constant coordinate to append; 0 for none.
+    few_values_as_categories : bool
+        Whether a column of numbers that has few distinct values is one-hot encoded as well.
+    normal_scores : bool
+        Whether every column of numbers is replaced by its normal scores.
     """
 
     projection: str = "sphere"
     scaling: str = "columns"
     normalize_y: bool = True
     bias: float = 0.0
+    few_values_as_categories: bool = False
+    normal_scores: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,14 @@ class Preprocessor:
     ----------
     projection : str
         `sphere`, `normalize` or `unit`.
-    column, category : ndarray of shape (d,)
-        Column of a row that each coordinate comes from, and the category that it indicates:
-        `NO_CATEGORY` where it is the number itself. Columns that are constant in training have no
-        coordinate.
+    column : ndarray of shape (d,)
+        Column of a row that each coordinate comes from. Columns that are constant in training have
+        no coordinate.
+    is_indicator : ndarray of bool of shape (d,)
+        Whether the coordinate is 1 where the column has one value and 0 elsewhere, rather than the
+        number itself.
+    category : ndarray of shape (d,)
+        That value of an indicator: the code of a category, or a number; 0 elsewhere.
     imputation_values : ndarray of shape (c,)
         Value of every column in place of a missing one: its mean; for a category, no category.
     center, scale : ndarray of shape (d,)
@@ -72,11 +87,14 @@ class Preprocessor:
         Constant coordinate appended to every row; without it (0) the length of a row is lost.
     target_center, target_scale : ndarray of shape (t,)
         Subtracted from every target, and divided by.
+    normal_scores : mapping of int to NormalScores
+        Of the columns whose numbers are replaced by theirs.
     """
 
     projection: str
     column: Indices
-    category: Indices
+    is_indicator: NDArray[np.bool_]
+    category: Array
     imputation_values: Array
     center: Array
     scale: Array
@@ -84,6 +102,34 @@ class Preprocessor:
     bias: float
     target_center: Array
     target_scale: Array
+    normal_scores: Mapping[int, NormalScores] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the preprocessing as JSON can hold it."""
+        content = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        del content["normal_scores"]
+        plain = {name: np.asarray(value).tolist() for name, value in content.items()}
+        scores = [
+            {"column": column, "values": own.values.tolist(), "scores": own.scores.tolist()}
+            for column, own in self.normal_scores.items()
+        ]
+        return {**plain, "normal_scores": scores}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Preprocessor":
+        """Return the preprocessing that `to_json` made this of."""
+        types = {"column": np.intp, "is_indicator": np.bool_}
+        values: dict[str, Any] = {
+            name: np.array(value, types.get(name, float))
+            for name, value in content.items()
+            if name not in {"projection", "bias", "normal_scores"}
+        }
+        scores = {
+            int(own["column"]): NormalScores(np.array(own["values"]), np.array(own["scores"]))
+            for own in content["normal_scores"]
+        }
+        projection, bias = str(content["projection"]), float(content["bias"])
+        return cls(**values, projection=projection, bias=bias, normal_scores=scores)
 
     @property
     def column_count(self) -> int:
@@ -94,6 +140,8 @@ class Preprocessor:
         """Impute and one-hot encode rows of shape (n, c) as coordinates of shape (n, d)."""
         coordinates: Array = rows.take(self.column, axis=1)
         np.copyto(coordinates, self._imputed, where=np.isnan(coordinates))
+        for coordinate, scores in self._scored:
+            coordinates[:, coordinate] = scores.transform(coordinates[:, coordinate])
         indicators = self._indicators
         if indicators.size:
             coordinates[:, indicators] = coordinates[:, indicators] == self.category[indicators]
@@ -107,7 +155,17 @@ class Preprocessor:
     @cached_property
     def _indicators(self) -> Indices:
         """Indices of the coordinates that indicate a category."""
-        return np.flatnonzero(self.category != NO_CATEGORY)
+        return np.flatnonzero(self.is_indicator)
+
+    @cached_property
+    def _scored(self) -> list[tuple[int, NormalScores]]:
+        """Coordinates whose numbers are replaced by their normal scores."""
+        numbers = np.flatnonzero(~self.is_indicator).tolist()
+        return [
+            (coordinate, self.normal_scores[self.column[coordinate]])
+            for coordinate in numbers
+            if self.column[coordinate] in self.normal_scores
+        ]
 
     def standardized(self, rows: Array) -> Array:
         """Coordinates of rows of shape (n, c), centered and scaled, of shape (n, d)."""
@@ -199,11 +257,12 @@ def fit(
         If the targets are all alike, or numbers are too large or too small to be squared.
     """
     target_center, target_scale = _fit_targets(y, options.normalize_y)
-    column, category = _coordinates(category_counts)
+    column, is_indicator, category = _coordinates(rows, category_counts, options)
     zeros, ones = np.zeros(len(column)), np.ones(len(column))
     unscaled = Preprocessor(
         projection=options.projection,
         column=column,
+        is_indicator=is_indicator,
         category=category,
         imputation_values=_imputation_values(rows, category_counts),
         center=zeros,
@@ -212,6 +271,7 @@ def fit(
         bias=options.bias,
         target_center=target_center,
         target_scale=target_scale,
+        normal_scores=_fit_normal_scores(rows, category_counts) if options.normal_scores else {},
     )
     if options.projection != "sphere":
         return unscaled
@@ -235,11 +295,45 @@ def _fit_targets(y: Array, normalize_y: bool) -> tuple[Array, Array]:
     return center, scale
 
 
-def _coordinates(category_counts: Sequence[int]) -> tuple[Indices, Indices]:
-    """Column and category of every coordinate: one for a number, one for each category."""
-    column = np.repeat(np.arange(len(category_counts)), np.maximum(category_counts, 1))
-    categories = [np.arange(count) if count else [NO_CATEGORY] for count in category_counts]
-    return column, np.concatenate(categories).astype(np.intp)
+def few_valued_columns(rows: Array, category_counts: Sequence[int]) -> list[int]:
+    """Columns of numbers that have so `FEW_VALUES` that they can also be categories."""
+    return [
+        column
+        for column, count in enumerate(category_counts)
+        if not count and len(_distinct(rows[:, column])) in FEW_VALUES
+    ]
+
+
+def _distinct(column: Array) -> Array:
+    """Distinct values, increasing, without those that are missing."""
+    return np.unique(column[~np.isnan(column)])
+
+
+def _coordinates(
+    rows: Array, category_counts: Sequence[int], options: PreprocessingOptions
+) -> tuple[Indices, NDArray[np.bool_], Array]:
+    """Column of every coordinate, whether it is an indicator, and of which value."""
+    few = few_valued_columns(rows, category_counts) if options.few_values_as_categories else []
+    columns: list[int] = []
+    indicated: list[float | None] = []
+    for column, count in enumerate(category_counts):
+        own: list[float | None] = [None] if not count else [*map(float, range(count))]
+        if column in few:
+            own += _distinct(rows[:, column]).tolist()
+        columns += [column] * len(own)
+        indicated += own
+    is_indicator = np.array([value is not None for value in indicated], np.bool_)
+    category = np.array([0.0 if value is None else value for value in indicated])
+    return np.array(columns, np.intp), is_indicator, category
+
+
+def _fit_normal_scores(rows: Array, category_counts: Sequence[int]) -> dict[int, NormalScores]:
+    """Normal scores of every column of numbers that is not constant."""
+    return {
+        column: NormalScores.fit(rows[:, column])
+        for column, count in enumerate(category_counts)
+        if not count and len(_distinct(rows[:, column])) > 1
+    }
 
 
 def _imputation_values(rows: Array, category_counts: Sequence[int]) -> Array:
@@ -255,18 +349,19 @@ def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Pr
     """Fit center and scale of the coordinates that are not constant, and drop the others."""
     center, scale = _standardization(coordinates)
     kept = np.flatnonzero((coordinates != coordinates[0]).any(axis=0))
-    column, category = unscaled.column[kept], unscaled.category[kept]
+    is_indicator = unscaled.is_indicator[kept]
     center, scale = center[kept], scale[kept]
     if scaling == "overall":
         scale = np.full(len(kept), np.sqrt(np.square(scale).mean()) if len(kept) else 1.0)
     elif scaling == "none":
         center, scale = np.zeros(len(kept)), np.ones(len(kept))
     else:
-        scale[category != NO_CATEGORY] = 1.0
+        scale[is_indicator] = 1.0
     return replace(
         unscaled,
-        column=column,
-        category=category,
+        column=unscaled.column[kept],
+        is_indicator=is_indicator,
+        category=unscaled.category[kept],
         center=center,
         scale=scale,
         relevance=np.ones(len(kept)),

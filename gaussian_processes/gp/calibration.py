@@ -16,7 +16,9 @@ References
    ICML 2017, section 4.2.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,18 @@ class Calibration:
     def probabilities(self, means: Array) -> Array:
         """Return probabilities of shape (m, k), which sum to 1, for means of shape (m, k)."""
         return _softmax(self.inverse_temperature * means + self.offsets)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the calibration as JSON can hold it."""
+        return {
+            "inverse_temperature": self.inverse_temperature,
+            "offsets": self.offsets.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Calibration":
+        """Return the calibration that `to_json` made this of."""
+        return cls(float(content["inverse_temperature"]), np.array(content["offsets"], float))
 
 
 def fit(means: Array, classes: Classes) -> Calibration:

@@ -107,18 +107,24 @@ def k_fold_indices(size: int, folds: int, seed: int) -> list[Indices]:
     return [np.sort(part) for part in np.array_split(shuffled, folds)]
 
 
-def stacking_weights(densities: Array) -> Array:
+def stacking_weights(
+    densities: Array, max_members: int | None = None, min_weight: float = MIN_WEIGHT
+) -> Array:
     """Weights of the mixture that gives the observations the highest density.
 
     Parameters
     ----------
     densities : ndarray of shape (n, k)
         Log density of every observation under each member, which was fitted without it.
+    max_members : int, optional
+        Members that may have a weight: the heaviest of all, weighed anew among themselves.
+    min_weight : float
+        A member of less is left out, and the others are weighed anew.
 
     Returns
     -------
     ndarray of shape (k,)
-        At least 0, of sum 1; 0 for a member of less than `MIN_WEIGHT`.
+        At least 0, of sum 1.
 
     Notes
     -----
@@ -130,6 +136,21 @@ def stacking_weights(densities: Array) -> Array:
     .. [1] Y. Yao, A. Vehtari, D. Simpson and A. Gelman, "Using stacking to average Bayesian
        predictive distributions", Bayesian Analysis 13, 2018.
     """
+    kept = np.arange(densities.shape[1])
+    limit = len(kept) if max_members is None else max_members
+    own = _maximize_mixture(densities)
+    while len(kept) > 1 and (len(kept) > limit or own.min() < min_weight):
+        heavy = np.argsort(-own)[:limit]
+        heavy = heavy[own[heavy] >= min(min_weight, own.max())]
+        kept = kept[np.sort(heavy)]
+        own = _maximize_mixture(densities[:, kept])
+    weights = np.zeros(densities.shape[1])
+    weights[kept] = own / own.sum()
+    return weights
+
+
+def _maximize_mixture(densities: Array) -> Array:
+    """Weights of the highest density, by expectation-maximisation."""
     # A factor common to a row does not matter, and densities far from 1 would under- or overflow.
     relative = np.exp(densities - densities.max(axis=1, keepdims=True))
     weights = np.full(densities.shape[1], 1 / densities.shape[1])
@@ -138,9 +159,7 @@ def stacking_weights(densities: Array) -> Array:
         previous, weights = weights, weights * (relative / total[:, np.newaxis]).mean(axis=0)
         if np.abs(weights - previous).max() < EM_TOLERANCE:
             break
-    weights[weights < MIN_WEIGHT] = 0.0
-    normalized: Array = weights / weights.sum()
-    return normalized
+    return weights
 
 
 def mixture(

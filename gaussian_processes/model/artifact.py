@@ -21,6 +21,7 @@ from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import atomic_write, create_memmap
+from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
@@ -66,7 +67,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) ->
         "training_rows": len(model.members[0].process.points),
         "libraries": {name: version(name) for name in LIBRARIES},
         "schema": asdict(model.schema),
-        "inverse_temperature": model.inverse_temperature,
+        "calibration": None if model.calibration is None else model.calibration.to_json(),
         "members": [_describe_member(member) for member in model.members],
         "panel_width": PANEL_WIDTH,
         "sha256": checksums,
@@ -125,11 +126,10 @@ def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
 
 
 def _describe_member(member: EnsembleMember) -> Description:
-    preprocessor = asdict(member.preprocessor)
     process = member.process
     return {
         "weight": member.weight,
-        "preprocessor": {name: np.asarray(value).tolist() for name, value in preprocessor.items()},
+        "preprocessor": member.preprocessor.to_json(),
         "process": {
             "kernel": asdict(process.kernel),
             "noise_ratio": process.noise_ratio,
@@ -160,7 +160,17 @@ def _model(folder: Path, description: Description) -> Model:
         members.append(member)
     if not members:
         raise ValueError("it has no members")
-    return Model(schema, tuple(members), float(description["inverse_temperature"]))
+    described = description["calibration"]
+    calibration = None if described is None else Calibration.from_json(described)
+    _check_calibration(calibration, schema)
+    return Model(schema, tuple(members), calibration)
+
+
+def _check_calibration(calibration: Calibration | None, schema: Schema) -> None:
+    """Refuse classes without a calibration, or one of other classes."""
+    found = 0 if calibration is None else len(calibration.offsets)
+    if found != len(schema.classes):
+        raise ValueError(f"it calibrates {found} classes, and its target has {len(schema.classes)}")
 
 
 def _load_arrays(folder: Path, checksums: Mapping[str, str]) -> dict[str, Array]:
@@ -185,7 +195,7 @@ def _member(
         arrays.get(f"factor-{index}.npy"),
     )
     return EnsembleMember(
-        _preprocessor(described["preprocessor"]), process, float(described["weight"])
+        Preprocessor.from_json(described["preprocessor"]), process, float(described["weight"])
     )
 
 
@@ -202,18 +212,6 @@ def _process(
         factor=None if packed is None else Factor(tuple(_panels(packed, len(points)))),
         iterations=int(described["iterations"]),
     )
-
-
-def _preprocessor(described: Mapping[str, Any]) -> Preprocessor:
-    values: dict[str, Any] = {}
-    for name, value in described.items():
-        if name == "projection":
-            values[name] = str(value)
-        elif name == "bias":
-            values[name] = float(value)
-        else:
-            values[name] = np.array(value, np.intp if name in {"column", "category"} else float)
-    return Preprocessor(**values)
 
 
 def _schema(described: Mapping[str, Any]) -> Schema:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussian_processes import __version__
-from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
+from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import MISSING_LEVEL, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
@@ -68,9 +68,10 @@ def _lines(model: Model, description: artifact.Description) -> Iterator[str]:
 def _schema_lines(model: Model) -> Iterator[str]:
     schema = model.schema
     yield f"target: {', '.join(column.name for column in schema.targets)}"
-    if schema.classes:
+    if model.calibration is not None:
         classes = ", ".join(map(str, schema.classes))
-        softmax = f"softmax of {model.inverse_temperature:.4g} times the means"
+        temperature = model.calibration.inverse_temperature
+        softmax = f"softmax of {temperature:.4g} times the means, and an offset for each"
         yield f"classes: {classes}; probabilities: {softmax}"
     yield f"features: {len(schema.features)} columns, in this order in a request"
     for index, column in enumerate(schema.features):
@@ -93,8 +94,19 @@ def _member_lines(model: Model, member: EnsembleMember) -> Iterator[str]:
     )
     if not model.schema.classes:
         yield from _deviation_lines(model.schema, member)
+    for encoding in _encodings(model.schema, preprocessor):
+        yield f"  encoding: {encoding}"
     if (preprocessor.relevance != 1).any():
         yield "  relevance: " + ", ".join(_relevances(model.schema, preprocessor))
+
+
+def _encodings(schema: Schema, preprocessor: Preprocessor) -> Iterator[str]:
+    """Yield what the columns of numbers become beside themselves, or in their place."""
+    if preprocessor.normal_scores:
+        yield "numbers as their normal scores"
+    indicated = preprocessor.column[preprocessor.is_indicator].tolist()
+    if not all(schema.category_counts[column] for column in indicated):
+        yield "numbers of few values also as categories"
 
 
 def _deviation_lines(schema: Schema, member: EnsembleMember) -> Iterator[str]:
@@ -109,25 +121,23 @@ def _deviation_lines(schema: Schema, member: EnsembleMember) -> Iterator[str]:
 
 
 def _relevances(schema: Schema, preprocessor: Preprocessor) -> Iterator[str]:
-    coordinates = zip(
-        preprocessor.column.tolist(),
-        preprocessor.category.tolist(),
-        preprocessor.relevance.tolist(),
-        strict=True,
-    )
-    for index, category, relevance in coordinates:
-        yield f"{_coordinate_name(schema, index, category)} {relevance:.3g}"
+    """Yield the name of every coordinate, and its relevance."""
+    for coordinate, relevance in enumerate(preprocessor.relevance.tolist()):
+        yield f"{_coordinate_name(schema, preprocessor, coordinate)} {relevance:.3g}"
 
 
-def _coordinate_name(schema: Schema, index: int, category: int) -> str:
-    """Name of a coordinate: its column and, of a category, its level."""
+def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int) -> str:
+    """Name of a coordinate: its column and, of an indicator, the level or the number."""
+    index, value = int(preprocessor.column[coordinate]), preprocessor.category[coordinate]
     if index >= len(schema.features):
         indicated = schema.indicated_features[index - len(schema.features)]
         return f"{schema.features[indicated].name}={MISSING_LEVEL}"
     column = schema.features[index]
-    if category == NO_CATEGORY or column.categories is None:
+    if not preprocessor.is_indicator[coordinate]:
         return column.name
-    return f"{column.name}={column.level_name(category)}"
+    if column.categories is None:
+        return f"{column.name}={value:g}"
+    return f"{column.name}={column.level_name(int(value))}"
 
 
 if __name__ == "__main__":

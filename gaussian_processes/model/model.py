@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gaussian_processes.data.preprocessing import Preprocessor, locate_request_row
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
+from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import average, mixture
 from gaussian_processes.gp.regression import GaussianProcess
 
@@ -87,13 +88,13 @@ class Model:
         What the columns of a row mean.
     members : tuple of EnsembleMember
         Of weights that sum to 1.
-    inverse_temperature : float
-        In classification, the factor of the means before their softmax makes probabilities of them.
+    calibration : Calibration, optional
+        In classification, what makes probabilities of the means.
     """
 
     schema: Schema
     members: tuple[EnsembleMember, ...]
-    inverse_temperature: float = 0.0
+    calibration: Calibration | None = None
 
     @property
     def has_variance(self) -> bool:
@@ -154,8 +155,12 @@ class Model:
         else:
             mean = average(weights, [member.mean(rows, locate_row) for member in self.members])
             total_variance = None
-        probabilities = softmax(self.inverse_temperature * mean) if self.schema.classes else None
-        return Prediction(mean, total_variance, probabilities)
+        return self.with_probabilities(mean, total_variance)
+
+    def with_probabilities(self, mean: Array, variance: Array | None) -> Prediction:
+        """Return the prediction of these moments, with the probabilities of the classes if any."""
+        probabilities = None if self.calibration is None else self.calibration.probabilities(mean)
+        return Prediction(mean, variance, probabilities)
 
     def _mixture(
         self, weights: list[float], rows: Array, locate_row: Callable[[int], str]
@@ -168,10 +173,3 @@ class Model:
         predictions = [member.mean_and_variance(rows, locate_row) for member in self.members]
         means, variances = zip(*predictions, strict=True)
         return mixture(weights, means, variances)
-
-
-def softmax(x: Array) -> Array:
-    """Softmax of every row: positive numbers of sum 1, in the ratios of the exponentials."""
-    exponentials = np.exp(x - x.max(axis=1, keepdims=True))
-    shares: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return shares

@@ -39,6 +39,11 @@ RENAMED = {
 }
 # Leaving one out takes as long as the fit: beyond these rows, more than a few seconds.
 LEAVE_ONE_OUT_ROWS = 5_000
+# Members of a stack: the weights of further ones are small, and each costs a factor.
+MAX_MEMBERS = 4
+# Rows up to which a blend is worth its factors without being asked for: four of them take seconds,
+# and 400 MB.
+STACKED_ROWS = 5_000
 # The factor of 22,000 rows: it is uploaded, downloaded whenever an endpoint starts, and has to fit
 # into its memory.
 FACTOR_BYTES = 2_000_000_000
@@ -105,17 +110,19 @@ class Hyperparameters:
         " beyond the first; auto is 0-3",
     )
     criterion: str = _declared(
-        CategoricalParameter.of_words("evidence", "loo", "validation"),
-        default="evidence",
-        description="criterion of the selection among several q, l or scalings: the log evidence;"
-        " loo, the predictive density of every row given all others; or validation,"
-        " the RMSE (log loss of classes) of the validation channel",
+        CategoricalParameter.of_words("loo", "evidence", "validation"),
+        default="loo",
+        description="criterion of the selection among candidates: loo, the predictive density of"
+        " every row given all others (of classes their log loss); evidence, the log"
+        " evidence; or validation, the RMSE (log loss) of the validation channel",
     )
     ensemble: str = _declared(
-        CategoricalParameter.of_words("none", "mean", "stack"),
-        default="none",
-        description="none keeps the best candidate; mean blends all equally; stack by the weights"
-        " of the highest leave-one-out predictive density",
+        CategoricalParameter.of_words("auto", "none", "mean", "stack"),
+        default="auto",
+        description="none keeps the best candidate; mean blends all equally; stack blends at most"
+        f" {MAX_MEMBERS} by the weights of the highest leave-one-out predictive density; auto"
+        f" stacks up to {STACKED_ROWS:,} rows, where criterion is loo and several q or l are"
+        " compared",
     )
     k_fold: int = _declared(
         IntegerParameter(0, 100),  # each fold is a fit: more than these cost more than they teach
@@ -163,12 +170,20 @@ class Hyperparameters:
         " pixels), none leaves them; auto lets criterion choose between columns and"
         " overall",
     )
-    ard: str = _declared(
-        CategoricalParameter.of_words("none", "auto"),
-        default="none",
-        description="weight of every column (automatic relevance determination), with"
-        " projection=sphere only: none weighs all alike; auto maximises the log"
-        " evidence",
+    ard: bool | None = _declared(
+        CategoricalParameter(AUTO_TRUE_FALSE),
+        default="auto",
+        description="whether every column has a relevance of its own (automatic relevance"
+        " determination), with projection=sphere only; auto compares both, where several"
+        " q or l are compared",
+    )
+    encoding: str = _declared(
+        CategoricalParameter.of_words("auto", "none", "categories", "normal_scores", "both"),
+        default="auto",
+        description="encoding of columns of numbers, with projection=sphere only: none;"
+        " categories one-hot encodes those of 3 to 12 values as well; normal_scores"
+        " replaces each by its normal scores; both; auto compares these, where several q"
+        " or l are compared",
     )
     normalize_y: bool | None = _declared(
         CategoricalParameter(AUTO_TRUE_FALSE),
@@ -279,20 +294,38 @@ class Hyperparameters:
 
     @property
     def learned_parameters(self) -> tuple[str, ...]:
-        """Kernel parameters that maximise the log marginal likelihood, since no value is given."""
-        learned = {
-            "noise_ratio": self.noise is None,
-            "bias": self.bias is None,
-            "relevance": self.ard == "auto",
-        }
+        """Kernel parameters that are learned, beside relevances, since no value is given."""
+        learned = {"noise_ratio": self.noise is None, "bias": self.bias is None}
         return tuple(name for name, is_learned in learned.items() if is_learned)
+
+    @property
+    def compares_kernels(self) -> bool:
+        """Whether there is a choice of kernels: single values of q and l name the kernel."""
+        return len(self.q) > 1 or len(self.l) > 1
+
+    @property
+    def compares_relevances(self) -> bool:
+        """Whether candidates with relevances of their own are compared with those without."""
+        return self.ard is None and self.compares_kernels and self.projection == "sphere"
+
+    @property
+    def compares_encodings(self) -> bool:
+        """Whether encodings of the columns of numbers are compared."""
+        return self.encoding == "auto" and self.compares_kernels and self.projection == "sphere"
+
+    def stacks(self, rows: int) -> bool:
+        """Whether the candidates that were compared for so many rows are blended by stacking."""
+        if self.ensemble != "auto":
+            return self.ensemble == "stack"
+        return self.compares_kernels and self.criterion == "loo" and rows <= STACKED_ROWS
 
 
 def _check_projection(hyperparameters: Hyperparameters) -> None:
     """Refuse what only the projection `sphere` has."""
     given = {
         "bias": bool(hyperparameters.bias),
-        "ard": hyperparameters.ard == "auto",
+        "ard": bool(hyperparameters.ard),
+        "encoding": hyperparameters.encoding not in {"auto", "none"},
         "scaling": hyperparameters.scaling != "columns",
     }
     for name, is_given in given.items():

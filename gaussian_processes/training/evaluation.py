@@ -12,7 +12,7 @@ from gaussian_processes.data.schema import Schema
 from gaussian_processes.files import atomic_write
 from gaussian_processes.gp import scores
 from gaussian_processes.gp.ensembles import mixture
-from gaussian_processes.model.model import Model, Prediction, softmax
+from gaussian_processes.model.model import Model, Prediction
 
 Array = NDArray[np.float64]
 
@@ -39,9 +39,7 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
         means.append(mean * preprocessor.target_scale + preprocessor.target_center)
         variances.append(variance * preprocessor.target_scale**2)
     mean, variance = mixture([member.weight for member in model.members], means, variances)
-    if not model.schema.classes:
-        return Prediction(mean, variance, None)
-    return Prediction(mean, variance, softmax(model.inverse_temperature * mean))
+    return model.with_probabilities(mean, variance)
 
 
 def log_marginal_likelihood(model: Model, rows: int) -> float:

@@ -1,81 +1,100 @@
-"""Model selection among candidates of kernel and scaling, by log evidence, loo or validation.
+"""Model selection among candidates of kernel, relevances and preparation of the columns.
 
-Each candidate has the noise, bias and relevance of its highest log marginal likelihood on a sample
-of the rows, where it is also judged. Everything is pure: a dataset and hyperparameters in, a
-`ModelSelection` out.
+Candidates are fitted and scored on ever more rows of a sample, and only the best go on: successive
+halving [1]_, from 500 rows to 2,000. The best alone, or a blend of the last by stacking, is the
+model. Everything is pure: a dataset and hyperparameters in, a `ModelSelection` out.
+
+References
+----------
+.. [1] K. Jamieson and A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
+   Optimization", AISTATS 2016.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
-from gaussian_processes.gp import marginal_likelihood, scores
+from gaussian_processes.gp import calibration, marginal_likelihood, scores
+from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
-from gaussian_processes.model.model import EnsembleMember, softmax
-from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.model.model import EnsembleMember
+from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
 from gaussian_processes.training.preparation import (
+    Preparation,
     fit_preprocessor,
+    preparations,
     regression_targets,
     with_parameters,
 )
 
 Array = NDArray[np.float64]
+Classes = NDArray[np.intp]
 
-# Candidates that are refined on all rows of the sample, which costs some factorisations of it each:
-# what a subset says of the others suffices to see that they are worse.
-REFINED_CANDIDATES = 3
-# Between probabilities that hardly differ, and those that only the largest mean decides.
-INVERSE_TEMPERATURE_BOUNDS = (0.1, 1000.0)
+# Rows of each further round of halving, and the candidates that go on to it. A fit costs the cube
+# of its rows: the eight of 1,000 rows as much as all of 500, the four of 2,000 rows four times it.
+HALVING = ((1_000, 8), (marginal_likelihood.MAX_ROWS, MAX_MEMBERS))
+# Kernels that are tried with a relevance for each column, and kernels that are tried with the other
+# preparations: the best so far. Each is a search in as many dimensions as there are columns.
+RELEVANCE_KERNELS, PREPARED_KERNELS = 6, 2
+# A member of less weight hardly changes a prediction, and costs a factor as any other.
+MIN_MEMBER_WEIGHT = 0.05
 # The hyperparameter that sets each of the kernel's parameters.
-PARAMETER_NAMES = {"noise_ratio": "noise", "bias": "bias", "relevance": "relevance"}
+PARAMETER_NAMES = {"noise_ratio": "noise", "bias": "bias", "relevance": "ard"}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Scaling and kernel to compare with others.
+    """Kernel, relevances and preparation to compare with others.
 
     Parameters
     ----------
-    scaling : str
     kernel : ArcCosine
+    preparation : Preparation
+    ard : bool
+        Whether every column has a relevance of its own.
     start : KernelParameters, optional
         Parameters of a similar candidate, near which the best are; without it they are searched for
         from several starts.
     """
 
-    scaling: str
     kernel: ArcCosine
+    preparation: Preparation
+    ard: bool = False
     start: KernelParameters | None = None
 
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """Parameters and scores of one candidate on the sample.
+    """Parameters and scores of one candidate.
 
     Parameters
     ----------
-    scaling : str
+    preparation : Preparation
+    ard : bool
     parameters : KernelParameters
+    rows : int
+        Rows that it was fitted and scored on: scores of other numbers of rows do not compare.
     log_marginal_likelihood : float
-        Of the sample's targets in their units.
+        Of these rows' targets in their units.
     loo_nlpd : float
-        Mean negative log predictive density of every row of the sample, given all others.
+        Mean negative log predictive density of every row, given all others; of classes, log loss.
     validation_error : float or None
-        On the validation rows, predicted from the sample: RMSE, or log loss in classification.
+        On the validation rows: RMSE, or log loss in classification.
     """
 
-    scaling: str
+    preparation: Preparation
+    ard: bool
     parameters: KernelParameters
+    rows: int
     log_marginal_likelihood: float
     loo_nlpd: float
     validation_error: float | None
@@ -89,7 +108,7 @@ class CandidateFit:
     ----------
     result : CandidateResult
     loo_log_densities : ndarray of shape (n,)
-        Log predictive density of every row of the sample, given all others.
+        Log predictive density of every row, given all others; of classes, log probability.
     loo_means : ndarray of shape (n, t)
         Mean of every row, likewise.
     """
@@ -101,11 +120,11 @@ class CandidateFit:
 
 @dataclass(frozen=True)
 class ModelSelection:
-    """Candidates, their weights in the model, and the inverse temperature of its probabilities."""
+    """Candidates, their weights in the model, and the calibration of its classes."""
 
     candidates: Sequence[CandidateResult]
     weights: Sequence[float]
-    inverse_temperature: float
+    calibration: Calibration | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the selection as JSON can hold it."""
@@ -117,7 +136,7 @@ class ModelSelection:
         return {
             "candidates": candidates,
             "weights": list(self.weights),
-            "inverse_temperature": self.inverse_temperature,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
         }
 
     @classmethod
@@ -129,8 +148,16 @@ class ModelSelection:
             kernel = ArcCosine(**parameters["kernel"])
             relevance = np.array(parameters["relevance"])
             found = KernelParameters(**{**parameters, "kernel": kernel, "relevance": relevance})
-            candidates.append(CandidateResult(**{**candidate, "parameters": found}))
-        return cls(candidates, content["weights"], content["inverse_temperature"])
+            preparation = Preparation(**candidate["preparation"])
+            candidates.append(
+                CandidateResult(**{**candidate, "parameters": found, "preparation": preparation})
+            )
+        found_calibration = content["calibration"]
+        return cls(
+            candidates,
+            content["weights"],
+            None if found_calibration is None else Calibration.from_json(found_calibration),
+        )
 
 
 class Criterion(Protocol):
@@ -149,7 +176,7 @@ class Evidence:
 
 
 class LeaveOneOut:
-    """Leave-one-out log predictive probability of the sample (GPML section 5.3)."""
+    """Leave-one-out log predictive probability (GPML section 5.3); of classes, less the log loss."""
 
     def score(self, result: CandidateResult) -> float:
         """Score a candidate: the higher, the better."""
@@ -184,24 +211,37 @@ class Sample:
     codes : ndarray of shape (n,), optional
         Positions of the rows' classes; None in regression.
     learned_parameters : sequence of str
-        Parameters of the kernel that maximise the log marginal likelihood.
+        Parameters of the kernel that are learned, beside relevances.
     noise_ratio : float
         Of the kernel, where it is not learned.
-    preprocessors : mapping of str to Preprocessor
-        By scaling.
-    data : mapping of str to TrainingData
-        The rows, standardised, by scaling.
+    preprocessors : mapping of Preparation to Preprocessor
+    data : mapping of Preparation to TrainingData
+        The rows, standardised.
     validation : (ndarray of shape (m, c), ndarray of shape (m, t)), optional
         Features and targets that the criterion needs beside these.
     """
 
     targets: Array
-    codes: Array | None
+    codes: Classes | None
     learned_parameters: Sequence[str]
     noise_ratio: float
-    preprocessors: Mapping[str, Preprocessor]
-    data: Mapping[str, TrainingData]
+    preprocessors: Mapping[Preparation, Preprocessor]
+    data: Mapping[Preparation, TrainingData]
     validation: tuple[Array, Array] | None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.targets)
+
+    def subset(self, max_rows: int) -> "Sample":
+        """Return the same sample with `max_rows` rows at most."""
+        rows = marginal_likelihood.subset_rows(len(self), max_rows)
+        return replace(
+            self,
+            targets=self.targets[rows],
+            codes=None if self.codes is None else self.codes[rows],
+            data={key: data.subset(max_rows) for key, data in self.data.items()},
+        )
 
 
 def select(
@@ -210,7 +250,7 @@ def select(
     hyperparameters: Hyperparameters,
     validation: Dataset | None = None,
 ) -> ModelSelection:
-    """Compare the candidates on a sample, refine the best, and weigh all.
+    """Compare the candidates on a sample, and weigh the best.
 
     Parameters
     ----------
@@ -222,14 +262,28 @@ def select(
         Needed for the criterion `validation` only.
     """
     sample = draw_sample(dataset, schema, hyperparameters, validation)
-    fits = []
-    for path in candidate_paths(hyperparameters):
-        fits += evaluate_path(path, sample)
     criterion = CRITERIA[hyperparameters.criterion]
-    if sample.learned_parameters and len(sample.targets) > marginal_likelihood.SUBSET_ROWS:
-        for index in _ranking(fits, criterion)[:REFINED_CANDIDATES]:
-            fits[index] = refine(fits[index].result, sample)
-    return _weigh(fits, sample, hyperparameters.ensemble, criterion)
+    few = sample.subset(marginal_likelihood.SUBSET_ROWS)
+    fits = [
+        fit for path in kernel_paths(hyperparameters, sample) for fit in evaluate_path(path, few)
+    ]
+    if hyperparameters.ensemble != "mean":
+        fits += evaluate_all(relevance_candidates(fits, hyperparameters, criterion), few)
+        fits += evaluate_all(prepared_candidates(fits, hyperparameters, sample, criterion), few)
+    left_out: list[CandidateFit] = []
+    for rows, count in _rounds(len(fits), hyperparameters.ensemble):
+        if len(sample) > fits[0].result.rows:
+            fits = _ranked(fits, criterion)
+            fits, left_out = fits[:count], [*fits[count:], *left_out]
+            more = sample.subset(rows)
+            fits = [refine(fit.result, more) for fit in fits]
+    return _weigh(_ranked(fits, criterion), left_out, sample, hyperparameters, len(dataset))
+
+
+def _rounds(candidates: int, ensemble: str) -> Sequence[tuple[int, int]]:
+    """Rows and candidates of the rounds of halving; a mean is of all, and one needs no halving."""
+    last_rows, _ = HALVING[-1]
+    return ((last_rows, candidates),) if ensemble == "mean" or candidates == 1 else HALVING
 
 
 def draw_sample(
@@ -250,18 +304,18 @@ def draw_sample(
     drawn = dataset.subset(np.sort(generator.choice(len(dataset), size, replace=False)))
     targets = regression_targets(drawn, schema)
     preprocessors, data = {}, {}
-    for scaling in _scalings(hyperparameters):
-        preprocessor = fit_preprocessor(dataset, schema, hyperparameters, scaling)
-        preprocessors[scaling] = preprocessor
-        data[scaling] = TrainingData(
+    for preparation in preparations(dataset, schema, hyperparameters):
+        preprocessor = fit_preprocessor(dataset, schema, hyperparameters, preparation)
+        preprocessors[preparation] = preprocessor
+        data[preparation] = TrainingData(
             preprocessor.standardized(drawn.X),
             preprocessor.standardized_targets(targets),
             drawn.sample_weight,
         )
-        _check_targets(data[scaling], hyperparameters.learned_parameters)
+        _check_targets(data[preparation], hyperparameters.learned_parameters)
     return Sample(
         targets=targets,
-        codes=drawn.y[:, 0] if schema.classes else None,
+        codes=drawn.y[:, 0].astype(np.intp) if schema.classes else None,
         learned_parameters=hyperparameters.learned_parameters,
         noise_ratio=hyperparameters.noise or 0.0,
         preprocessors=preprocessors,
@@ -278,29 +332,62 @@ def _validation_rows(
     return validation.X, validation.y
 
 
-def _scalings(hyperparameters: Hyperparameters) -> tuple[str, ...]:
-    if hyperparameters.scaling == "auto":
-        return ("columns", "overall")
-    return (hyperparameters.scaling,)
-
-
 def _check_targets(data: TrainingData, learned_parameters: Sequence[str]) -> None:
-    if learned_parameters and not data.subset().y.any():
+    if learned_parameters and not data.subset(marginal_likelihood.SUBSET_ROWS).y.any():
         raise UserError(
             "the targets of the rows that were drawn are all 0; set another seed, or"
             f" {PARAMETER_NAMES[learned_parameters[0]]}"
         )
 
 
-def candidate_paths(hyperparameters: Hyperparameters) -> Iterator[list[Candidate]]:
-    """Candidates of each scaling and degree, by growing depth.
+def kernel_paths(hyperparameters: Hyperparameters, sample: Sample) -> Iterator[list[Candidate]]:
+    """Candidates of each scaling and degree, by growing depth, with the preparation asked for.
 
     The best parameters of one depth are near the best of the next, so that the candidates of a path
     are evaluated one after the other; paths do not depend on each other.
     """
-    for scaling in _scalings(hyperparameters):
+    compares_encodings = hyperparameters.encoding == "auto"
+    for preparation in sample.data:
+        if compares_encodings and preparation.encoding != "none":
+            continue
         for q in hyperparameters.q:
-            yield [Candidate(scaling, ArcCosine(q, depth)) for depth in hyperparameters.l]
+            yield [
+                Candidate(ArcCosine(q, depth), preparation, bool(hyperparameters.ard))
+                for depth in hyperparameters.l
+            ]
+
+
+def relevance_candidates(
+    fits: Sequence[CandidateFit], hyperparameters: Hyperparameters, criterion: Criterion
+) -> list[Candidate]:
+    """The best kernels so far, with a relevance for every column."""
+    if not hyperparameters.compares_relevances:
+        return []
+    best = [fit.result for fit in _ranked(fits, criterion)[:RELEVANCE_KERNELS]]
+    return [
+        Candidate(result.parameters.kernel, result.preparation, True, result.parameters)
+        for result in best
+        if len(result.parameters.relevance) > 1
+    ]
+
+
+def prepared_candidates(
+    fits: Sequence[CandidateFit],
+    hyperparameters: Hyperparameters,
+    sample: Sample,
+    criterion: Criterion,
+) -> list[Candidate]:
+    """The best kernels so far, with every other preparation of the columns."""
+    if hyperparameters.encoding != "auto":
+        return []
+    encodings = [key for key in sample.data if key.encoding != "none"]
+    ard = hyperparameters.compares_relevances or bool(hyperparameters.ard)
+    kernels = list(dict.fromkeys(fit.result.parameters.kernel for fit in _ranked(fits, criterion)))
+    return [
+        Candidate(kernel, preparation, ard)
+        for kernel in kernels[:PREPARED_KERNELS]
+        for preparation in encodings
+    ]
 
 
 def evaluate_path(path: Sequence[Candidate], sample: Sample) -> list[CandidateFit]:
@@ -312,49 +399,70 @@ def evaluate_path(path: Sequence[Candidate], sample: Sample) -> list[CandidateFi
     return fits
 
 
+def evaluate_all(candidates: Iterable[Candidate], sample: Sample) -> list[CandidateFit]:
+    """Evaluate candidates, which do not depend on each other."""
+    return [evaluate(candidate, sample) for candidate in candidates]
+
+
 def evaluate(candidate: Candidate, sample: Sample) -> CandidateFit:
-    """Learn a candidate's parameters from a subset of the sample, and score it on the sample."""
-    preprocessor = sample.preprocessors[candidate.scaling]
-    parameters = marginal_likelihood.maximize_log_marginal_likelihood_on_subset(
+    """Learn a candidate's parameters from all rows of a sample, and score it there."""
+    preprocessor = sample.preprocessors[candidate.preparation]
+    parameters = marginal_likelihood.maximize_posterior(
         KernelParameters(
             candidate.kernel, sample.noise_ratio, preprocessor.bias, preprocessor.relevance
         ),
-        sample.learned_parameters,
-        sample.data[candidate.scaling],
+        _learned_names(candidate.ard, sample),
+        sample.data[candidate.preparation],
         candidate.start,
     )
-    return _evaluate(candidate.scaling, parameters, sample)
+    return _score(candidate.preparation, candidate.ard, parameters, sample)
 
 
 def refine(result: CandidateResult, sample: Sample) -> CandidateFit:
-    """Learn a candidate's parameters from all rows of the sample, and score it anew."""
-    parameters = marginal_likelihood.maximize_log_marginal_likelihood(
-        result.parameters,
-        sample.learned_parameters,
-        sample.data[result.scaling],
-        result.parameters,
-    )
-    return _evaluate(result.scaling, parameters, sample)
+    """Learn a candidate's parameters from more rows, from where fewer have led, and score it."""
+    names = _learned_names(result.ard, sample)
+    start = marginal_likelihood.floor_noise(result.parameters, names)
+    data = sample.data[result.preparation]
+    parameters = marginal_likelihood.maximize_posterior(result.parameters, names, data, start)
+    return _score(result.preparation, result.ard, parameters, sample)
 
 
-def _evaluate(scaling: str, parameters: KernelParameters, sample: Sample) -> CandidateFit:
+def _learned_names(ard: bool, sample: Sample) -> list[str]:
+    return [*sample.learned_parameters, *(["relevance"] if ard else [])]
+
+
+def _score(
+    preparation: Preparation, ard: bool, parameters: KernelParameters, sample: Sample
+) -> CandidateFit:
     """Condition on the sample, and score."""
-    preprocessor, data = sample.preprocessors[scaling], sample.data[scaling]
+    preprocessor, data = sample.preprocessors[preparation], sample.data[preparation]
     process, scale = data.condition(parameters), preprocessor.target_scale
     mean, variance = process.leave_one_out(data.y)
     mean, variance = mean * scale + preprocessor.target_center, variance * scale**2
-    densities = scores.log_densities(
-        sample.targets, mean, np.maximum(variance, np.finfo(float).tiny)
-    )
+    densities = _loo_log_densities(mean, variance, sample)
     member = EnsembleMember(with_parameters(preprocessor, parameters), process)
     result = CandidateResult(
-        scaling,
-        parameters,
-        process.log_marginal_likelihood() - len(data.y) * float(np.log(scale).sum()),
-        -float(densities.mean()),
-        _validation_error(member, mean, sample),
+        preparation=preparation,
+        ard=ard,
+        parameters=parameters,
+        rows=len(sample),
+        log_marginal_likelihood=process.log_marginal_likelihood()
+        - len(data.y) * float(np.log(scale).sum()),
+        loo_nlpd=-float(densities.mean()),
+        validation_error=_validation_error(member, mean, sample),
     )
     return CandidateFit(result, densities, mean)
+
+
+def _loo_log_densities(mean: Array, variance: Array, sample: Sample) -> Array:
+    """Log density of every target, given the others; of a class, its calibrated log probability."""
+    if sample.codes is None:
+        positive = np.maximum(variance, np.finfo(float).tiny)
+        return scores.log_densities(sample.targets, mean, positive)
+    probabilities = calibration.fit(mean, sample.codes).probabilities(mean)
+    own = probabilities[np.arange(len(mean)), sample.codes]
+    densities: Array = np.log(np.maximum(own, np.finfo(float).tiny))
+    return densities
 
 
 def _validation_error(member: EnsembleMember, loo_means: Array, sample: Sample) -> float | None:
@@ -365,55 +473,36 @@ def _validation_error(member: EnsembleMember, loo_means: Array, sample: Sample) 
     mean = member.mean(rows)
     if sample.codes is None:
         return scores.rmse(y, mean)
-    inverse_temperature = fit_inverse_temperature(loo_means, sample.codes)
-    return scores.log_loss(y[:, 0], softmax(inverse_temperature * mean))
+    fitted = calibration.fit(loo_means, sample.codes)
+    return scores.log_loss(y[:, 0], fitted.probabilities(mean))
 
 
-def _ranking(fits: Sequence[CandidateFit], criterion: Criterion) -> list[int]:
-    """Positions of the candidates, the best first."""
-    return sorted(range(len(fits)), key=lambda index: -criterion.score(fits[index].result))
+def _ranked(fits: Sequence[CandidateFit], criterion: Criterion) -> list[CandidateFit]:
+    """Candidates, the best first."""
+    return sorted(fits, key=lambda fit: -criterion.score(fit.result))
 
 
 def _weigh(
-    fits: Sequence[CandidateFit], sample: Sample, ensemble: str, criterion: Criterion
+    ranked: Sequence[CandidateFit],
+    left_out: Sequence[CandidateFit],
+    sample: Sample,
+    hyperparameters: Hyperparameters,
+    rows: int,
 ) -> ModelSelection:
-    weights = _weights(fits, ensemble, criterion)
-    inverse_temperature = 0.0
-    if sample.codes is not None:
-        means = np.tensordot(weights, np.array([fit.loo_means for fit in fits]), axes=1)
-        inverse_temperature = fit_inverse_temperature(means, sample.codes)
-    return ModelSelection([fit.result for fit in fits], weights.tolist(), inverse_temperature)
-
-
-def _weights(fits: Sequence[CandidateFit], ensemble: str, criterion: Criterion) -> Array:
-    """Weight of each candidate in the model, in all 1."""
-    if ensemble == "stack":
-        return stacking_weights(np.column_stack([fit.loo_log_densities for fit in fits]))
-    if ensemble == "mean":
-        return np.full(len(fits), 1 / len(fits))
-    best: Array = np.eye(1, len(fits), _ranking(fits, criterion)[0])[0]
-    return best
-
-
-def fit_inverse_temperature(mean: Array, codes: Array) -> float:
-    """Fit the factor of the classes' means whose softmax has the smallest log loss.
-
-    Parameters
-    ----------
-    mean : ndarray of shape (n, k)
-        Of the indicators, each row predicted from all others: so the probabilities are right for
-        rows that were not seen.
-    codes : ndarray of shape (n,)
-        Positions of the rows' classes.
-
-    Notes
-    -----
-    Temperature scaling: C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
-    section 4.2. The loss is convex in the inverse temperature.
-    """
-    found = minimize_scalar(
-        lambda log: scores.log_loss(codes, softmax(np.exp(log) * mean)),
-        bounds=np.log(INVERSE_TEMPERATURE_BOUNDS),
-        method="bounded",
+    """Weigh the candidates of the last round; those that were left out have no weight."""
+    if hyperparameters.stacks(rows):
+        densities = np.column_stack([fit.loo_log_densities for fit in ranked])
+        weights = stacking_weights(densities, MAX_MEMBERS, MIN_MEMBER_WEIGHT)
+    elif hyperparameters.ensemble == "mean":
+        weights = np.full(len(ranked), 1 / len(ranked))
+    else:
+        weights = np.eye(1, len(ranked))[0]
+    fitted, codes = None, sample.subset(ranked[0].result.rows).codes
+    if codes is not None:
+        means = np.tensordot(weights, np.array([fit.loo_means for fit in ranked]), axes=1)
+        fitted = calibration.fit(means, codes)
+    return ModelSelection(
+        [fit.result for fit in [*ranked, *left_out]],
+        [*weights.tolist(), *[0.0] * len(left_out)],
+        fitted,
     )
-    return float(np.exp(found.x))

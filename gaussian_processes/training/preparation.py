@@ -1,6 +1,6 @@
 """Regression targets and preprocessing of a dataset, as the hyperparameters ask."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,58 @@ def regression_targets(dataset: Dataset, schema: Schema) -> Array:
     return indicators
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """Preparation of the columns, of which there are several to compare.
+
+    Parameters
+    ----------
+    scaling : str
+        As the hyperparameter's.
+    encoding : str
+        `none`; `categories`: numbers of few values also as categories; `normal_scores`: numbers as
+        their normal scores; or `both`.
+    """
+
+    scaling: str = "columns"
+    encoding: str = "none"
+
+
+def preparations(
+    dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters
+) -> list[Preparation]:
+    """Preparations to compare, the plain one first."""
+    scalings = [hyperparameters.scaling]
+    if hyperparameters.scaling == "auto":
+        scalings = ["columns", "overall"]
+    if hyperparameters.encoding != "auto":
+        return [Preparation(scaling, hyperparameters.encoding) for scaling in scalings]
+    plain = [Preparation(scaling) for scaling in scalings]
+    if not hyperparameters.compares_encodings or "columns" not in scalings:
+        return plain
+    encodings = []
+    if preprocessing.few_valued_columns(dataset.X, schema.category_counts):
+        encodings.append("categories")
+    if not all(schema.category_counts):
+        encodings.append("normal_scores")
+    if len(encodings) > 1:
+        encodings.append("both")
+    return plain + [Preparation("columns", encoding) for encoding in encodings]
+
+
 def fit_preprocessor(
-    dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters, scaling: str
+    dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters, preparation: Preparation
 ) -> Preprocessor:
     """Fit centres, scales and the encoding of categories to a dataset."""
     # A bias that is still to be found is positive; so is the 1 that stands for it until then.
     bias = 1.0 if hyperparameters.bias is None else hyperparameters.bias
     options = PreprocessingOptions(
-        hyperparameters.projection, scaling, hyperparameters.normalizes_y, bias
+        projection=hyperparameters.projection,
+        scaling=preparation.scaling,
+        normalize_y=hyperparameters.normalizes_y,
+        bias=bias,
+        few_values_as_categories=preparation.encoding in {"categories", "both"},
+        normal_scores=preparation.encoding in {"normal_scores", "both"},
     )
     targets = regression_targets(dataset, schema)
     return preprocessing.fit(dataset.X, targets, schema.category_counts, options)

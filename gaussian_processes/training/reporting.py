@@ -14,15 +14,13 @@ from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.data.table import Table
 from gaussian_processes.files import atomic_write
-from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.sagemaker.environment import emit_metric
-from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.sagemaker.hyperparameters import STACKED_ROWS, Hyperparameters
 from gaussian_processes.training.model_selection import ModelSelection
 
 LOGGER = logging.getLogger(__name__)
 # Often enough to see that a long fit moves, seldom enough for a log that is kept.
 PROGRESS_SECONDS = 10
-CHOSEN_BY = {"mean": "all alike", "stack": "blended by stacking"}
 
 
 def report_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -110,16 +108,29 @@ def report_selection(
     selection : ModelSelection
     hyperparameters : Hyperparameters
     rows : int
-        Training rows, of which at most `MAX_ROWS` were compared on.
+        Training rows.
     folder : Path
     """
     records = _candidate_records(selection)
     atomic_write(folder / "candidates.csv", lambda path: _write_csv(path, records))
     if len(records) == 1:
         return
-    chosen = CHOSEN_BY.get(hyperparameters.ensemble, f"the best by {hyperparameters.criterion}")
-    rows = min(rows, marginal_likelihood.MAX_ROWS)
-    LOGGER.info(f"{len(records)} candidates, compared on {rows:,} rows; chosen: {chosen}")
+    members = sum(weight > 0 for weight in selection.weights)
+    chosen = f"the best by {hyperparameters.criterion}"
+    if hyperparameters.stacks(rows):
+        chosen = f"{members} blended by stacking"
+    elif hyperparameters.ensemble == "mean":
+        chosen = "all alike"
+    compared = max(candidate.rows for candidate in selection.candidates)
+    LOGGER.info(
+        f"{len(records)} candidates, the last of them compared on {compared:,} rows;"
+        f" chosen: {chosen}"
+    )
+    if hyperparameters.ensemble == "auto" and rows > STACKED_ROWS:
+        LOGGER.info(
+            f"beyond {STACKED_ROWS:,} rows candidates are not blended unless ensemble=stack: each"
+            " of at most 4 members costs a factor, in time, memory and the model's size"
+        )
     _log_row(records[0].keys())
     for record in records:
         _log_row(f"{value:.6g}" if isinstance(value, float) else value for value in record.values())
@@ -129,11 +140,14 @@ def _candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
     records = []
     for candidate, weight in zip(selection.candidates, selection.weights, strict=True):
         record: dict[str, object] = {
-            "scaling": candidate.scaling,
+            "scaling": candidate.preparation.scaling,
+            "encoding": candidate.preparation.encoding,
+            "ard": candidate.ard,
             "q": candidate.parameters.kernel.q,
             "l": candidate.parameters.kernel.l,
             "noise": candidate.parameters.noise_ratio,
             "bias": candidate.parameters.bias,
+            "rows": candidate.rows,
             "log_evidence": candidate.log_marginal_likelihood,
             "LOO_NLPD": candidate.loo_nlpd,
         }

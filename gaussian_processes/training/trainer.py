@@ -25,6 +25,7 @@ from gaussian_processes.training.model_selection import (
     ModelSelection,
 )
 from gaussian_processes.training.preparation import (
+    Preparation,
     fit_preprocessor,
     regression_targets,
     with_parameters,
@@ -68,7 +69,9 @@ class Trainer:
 
     def check(self, *datasets: Dataset) -> None:
         """Refuse, before hours are spent, rows that have no point in the training projection."""
-        preprocessor = fit_preprocessor(datasets[0], self.schema, self.hyperparameters, "columns")
+        preprocessor = fit_preprocessor(
+            datasets[0], self.schema, self.hyperparameters, Preparation()
+        )
         for dataset in datasets:
             preprocessor.points(dataset.X, dataset.locate_row)
 
@@ -88,10 +91,10 @@ class Trainer:
         for index, result in enumerate(selection.candidates):
             weight = selection.weights[index]
             if weight:
-                self._log_candidate(result, weight, len(dataset))
+                self._log_candidate(result, weight)
                 child = checkpoint.child(f"member-{index}")
                 members.append(self._fit_member(result, weight, dataset, child))
-        return Model(self.schema, tuple(members), selection.inverse_temperature)
+        return Model(self.schema, tuple(members), selection.calibration)
 
     def select_and_fit(self, dataset: Dataset, checkpoint: Checkpoint) -> Model:
         """Select the model, and condition it on all rows."""
@@ -101,7 +104,7 @@ class Trainer:
         self, result: CandidateResult, weight: float, dataset: Dataset, checkpoint: Checkpoint
     ) -> EnsembleMember:
         preprocessor = with_parameters(
-            fit_preprocessor(dataset, self.schema, self.hyperparameters, result.scaling),
+            fit_preprocessor(dataset, self.schema, self.hyperparameters, result.preparation),
             result.parameters,
         )
         matrix = GramMatrix(
@@ -148,17 +151,19 @@ class Trainer:
         self._log_precision(process, matrix)
         return process
 
-    def _log_candidate(self, result: CandidateResult, weight: float, rows: int) -> None:
+    def _log_candidate(self, result: CandidateResult, weight: float) -> None:
         """Log what a candidate is, and what in it a person may want to change."""
-        parameters, learned = result.parameters, self.hyperparameters.learned_parameters
+        parameters = result.parameters
+        learned = [*self.hyperparameters.learned_parameters, *(["relevance"] if result.ard else [])]
         sentence = (
             f"kernel q={parameters.kernel.q}, l={parameters.kernel.l};"
             f" noise={parameters.noise_ratio:.6g}, bias={parameters.bias:.6g}"
         )
+        if result.preparation.encoding != "none":
+            sentence += f", encoding={result.preparation.encoding}"
         if learned:
             names = ", ".join(PARAMETER_NAMES[name] for name in learned)
-            rows = min(rows, marginal_likelihood.MAX_ROWS)
-            sentence += f"; {names} of the highest log evidence on {rows:,} rows"
+            sentence += f"; {names} learned from {result.rows:,} rows"
         if weight < 1:
             sentence += f"; {weight:.1%} of the model"
         self.logger.info(sentence)

@@ -1,9 +1,12 @@
 """Calibrated probabilities against laws, and against a slow optimisation of the definition."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from scipy.stats import norm
@@ -69,6 +72,26 @@ def test_probabilities_are_positive_and_sum_to_one(seed):
 
     assert (probabilities >= 0).all()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+@given(
+    hnp.arrays(float, st.tuples(st.integers(1, 4), st.just(3)), elements=st.floats(-1e300, 1e300))
+)
+def test_probabilities_are_scipy_s_softmax_however_large_the_means(means):
+    subject = calibration.Calibration(0.5, np.array([0.1, -0.2, 0.0]))
+
+    expected = np.exp(log_softmax(0.5 * means + subject.offsets, axis=1))
+
+    np.testing.assert_allclose(subject.probabilities(means), expected, rtol=1e-12)
+
+
+def test_a_calibration_survives_json():
+    means, classes = rows(3)
+    fitted = calibration.fit(means, classes)
+
+    again = calibration.Calibration.from_json(json.loads(json.dumps(fitted.to_json())))
+
+    np.testing.assert_array_equal(again.probabilities(means), fitted.probabilities(means))
 
 
 def test_what_classes_are_called_does_not_matter():

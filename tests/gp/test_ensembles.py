@@ -143,3 +143,21 @@ def test_an_ensemble_predicts_the_mixture_of_its_members():
     second = sum(w * (s**2 + m**2) for w, (m, s) in zip(ensemble.weights, parts, strict=True))
     np.testing.assert_allclose(std, np.sqrt(second - mean**2), rtol=1e-9)
     np.testing.assert_array_equal(ensemble.predict(x[100:]), mean)
+
+
+def test_a_member_of_too_little_weight_is_left_out_and_the_rest_is_weighed_anew():
+    rng = np.random.default_rng(12)
+    densities = rng.normal(size=(200, 6))
+
+    weights = stacking_weights(densities, max_members=3, min_weight=0.05)
+
+    kept = np.flatnonzero(weights)
+    assert len(kept) <= 3
+    assert weights[kept].min() >= 0.05
+    np.testing.assert_allclose(weights[kept], stacking_weights(densities[:, kept]), atol=1e-6)
+
+
+def test_one_member_at_most_is_the_best_alone():
+    densities = np.log([[0.5, 0.2, 0.3], [0.6, 0.3, 0.2], [0.4, 0.4, 0.1]])
+
+    np.testing.assert_array_equal(stacking_weights(densities, max_members=1), [1, 0, 0])

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 from oracles import gram
+from scipy.optimize import approx_fprime
+from scipy.stats import norm
 
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import (
@@ -11,7 +13,9 @@ from gaussian_processes.gp.marginal_likelihood import (
     KernelParameters,
     TrainingData,
     log_marginal_likelihood_and_gradient,
-    maximize_log_marginal_likelihood,
+    log_prior_and_gradient,
+    maximize_posterior,
+    subset_rows,
 )
 
 
@@ -89,59 +93,109 @@ def wave(rows=80, noise=0.1, seed=22):
     "names",
     [["noise_ratio"], ["bias"], ["noise_ratio", "bias"], ["noise_ratio", "bias", "relevance"]],
 )
-def test_a_maximum_is_found_in_the_parameters_named_and_the_rest_stays(names):
+def test_what_is_learned_is_a_maximum_of_the_posterior_and_the_rest_stays(names):
     data = wave()
     given = KernelParameters(ArcCosine(1, 1), 0.05, 2.0, np.ones(2))
 
-    learned = maximize_log_marginal_likelihood(given, names, data)
+    learned = maximize_posterior(given, names, data)
 
-    best = log_marginal_likelihood_and_gradient(learned, data)[0]
-    assert best >= log_marginal_likelihood_and_gradient(given, data)[0]
+    def posterior(parameters):
+        likelihood = log_marginal_likelihood_and_gradient(parameters, data)[0]
+        return likelihood + log_prior_and_gradient(parameters, names)[0]
+
+    best = posterior(learned)
+    assert best >= posterior(given)
     for name in ("noise_ratio", "bias"):
         value = getattr(learned, name)
         if name in names:
             for factor in (0.8, 1.25):
                 tried = float(np.clip(value * factor, *BOUNDS[name]))
-                assert (
-                    best
-                    >= log_marginal_likelihood_and_gradient(
-                        replace(learned, **{name: tried}), data
-                    )[0]
-                    - 1e-3
-                )
+                assert best >= posterior(replace(learned, **{name: tried})) - 1e-3
         else:
             assert value == getattr(given, name)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["noise_ratio"], ["noise_ratio", "bias"], ["relevance"], ["noise_ratio", "bias", "relevance"]],
+)
+def test_the_prior_is_normal_in_the_logarithms_of_ratios(names):
+    parameters = KernelParameters(ArcCosine(1, 1), 0.05, 2.0, np.array([0.5, 1.0, 4.0]))
+
+    def density(noise_ratio, bias, relevance):
+        logs = np.log(relevance)
+        value = 0.0
+        if "noise_ratio" in names:
+            value += norm.logpdf(np.log(noise_ratio), np.log(0.1), 2)
+        if "noise_ratio" in names and "bias" in names:
+            value += norm.logpdf(np.log(bias), np.log(4.5) + logs.mean(), 1)
+        if "relevance" in names:
+            value += norm.logpdf(logs, logs.mean(), 0.5).sum()
+        return value
+
+    def at(logs):
+        values = np.exp(logs)
+        return density(values[0], values[1], values[2:])
+
+    logs = np.log(np.concatenate([[0.05, 2.0], parameters.relevance]))
+    slopes = approx_fprime(logs, at, 1e-7)
+
+    value, gradient = log_prior_and_gradient(parameters, names)
+    moved, _ = log_prior_and_gradient(replace(parameters, noise_ratio=0.2, bias=3.0), names)
+
+    expected = {"noise_ratio": slopes[:1], "bias": slopes[1:2], "relevance": slopes[2:]}
+    for name in names:
+        np.testing.assert_allclose(gradient[name], expected[name], atol=1e-5)
+    difference = density(0.2, 3.0, parameters.relevance) - density(0.05, 2.0, parameters.relevance)
+    assert moved - value == pytest.approx(difference, abs=1e-12)
+
+
+def test_with_a_noise_that_is_given_the_likelihood_alone_chooses_the_bias():
+    parameters = KernelParameters(ArcCosine(1, 1), 0.05, 200.0, np.ones(2))
+
+    value, gradient = log_prior_and_gradient(parameters, ["bias"])
+
+    assert value == 0
+    assert gradient["bias"] == 0
+
+
+@pytest.mark.parametrize(("count", "most"), [(3, 10), (10, 10), (1_001, 500), (1_353, 1_000)])
+def test_a_subset_is_spread_evenly_and_has_no_row_twice(count, most):
+    rows = subset_rows(count, most)
+
+    assert len(rows) == min(count, most)
+    assert rows[0] == 0
+    assert rows[-1] == count - 1
+    assert set(np.diff(rows)) <= {count // len(rows), count // len(rows) + 1}
 
 
 def test_a_column_that_does_not_matter_loses_its_relevance():
     data = wave()
 
-    learned = maximize_log_marginal_likelihood(
+    learned = maximize_posterior(
         KernelParameters(ArcCosine(1, 1), 0.05, 2.0, np.ones(2)),
         ["noise_ratio", "bias", "relevance"],
         data,
     )
 
-    assert learned.relevance[1] < learned.relevance[0] / 10
+    assert learned.relevance[1] < learned.relevance[0] / 3
 
 
 def test_without_names_the_parameters_are_returned_as_they_are():
     data = wave(10)
     given = KernelParameters(ArcCosine(), 0.05, 2.0, np.ones(2))
 
-    assert maximize_log_marginal_likelihood(given, [], data) is given
+    assert maximize_posterior(given, [], data) is given
 
 
 def test_a_start_of_another_kernel_leads_to_the_same_maximum():
     data = wave()
     given = KernelParameters(ArcCosine(1, 1), 0.0, 1.0, np.ones(2))
-    near = maximize_log_marginal_likelihood(
-        replace(given, kernel=ArcCosine(1, 0)), ["noise_ratio", "bias"], data
-    )
+    near = maximize_posterior(replace(given, kernel=ArcCosine(1, 0)), ["noise_ratio", "bias"], data)
 
     led, found = (
-        maximize_log_marginal_likelihood(given, ["noise_ratio", "bias"], data, near),
-        maximize_log_marginal_likelihood(given, ["noise_ratio", "bias"], data),
+        maximize_posterior(given, ["noise_ratio", "bias"], data, near),
+        maximize_posterior(given, ["noise_ratio", "bias"], data),
     )
 
     assert log_marginal_likelihood_and_gradient(led, data)[0] == pytest.approx(

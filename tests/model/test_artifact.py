@@ -173,7 +173,12 @@ def exchange_alpha(folder):
         ),
         (lambda folder: edit(folder, sha256=["points-0.npy"]), r"can't be used \(AttributeError"),
         (lambda folder: edit(folder, sha256={}), r"KeyError: 'points-0\.npy'"),
-        (lambda folder: edit(folder, inverse_temperature=10**400), "OverflowError"),
+        (
+            lambda folder: edit(
+                folder, calibration={"inverse_temperature": 10**400, "offsets": []}
+            ),
+            "OverflowError",
+        ),
         (
             lambda folder: change_the_member(folder, "process", kernel={"q": -1, "l": 1}),
             r"q is -1, but it must be a whole number, 0 or more",

@@ -56,7 +56,10 @@ def test_deviations_of_noise_and_function_are_in_every_target_s_units(tmp_path, 
 def test_classes_are_described_with_their_softmax_and_no_deviations(tmp_path, capsys):
     lines = described(fitted(classes=("no", "yes")), tmp_path, capsys)
 
-    assert "classes: no, yes; probabilities: softmax of 3 times the means" in lines
+    assert (
+        "classes: no, yes; probabilities: softmax of 3 times the means, and an offset for each"
+        in lines
+    )
     assert not any("standard deviation of" in line for line in lines)
 
 

@@ -21,7 +21,7 @@ VALUES = {
     "normalize_y": st.booleans(),
     "leave_one_out": st.booleans(),
     "keep_factor": st.booleans(),
-    "ard": st.sampled_from(["none", "auto"]),
+    "ard": st.booleans(),
     "precision": st.sampled_from(["auto", "float64", "mixed"]),
     "seed": st.integers(0),
 }
@@ -171,11 +171,11 @@ def test_a_name_that_resembles_none_is_refused_with_all():
 @pytest.mark.parametrize(
     ("old", "new", "values"),
     [
-        ("relevance", "ard", "none or auto"),
+        ("relevance", "ard", "auto, true or false"),
         ("weights", "sample_weight", "the name or 0-based position of a column"),
         ("unknown_category", "handle_unknown", "ignore or error"),
         ("standardize_targets", "normalize_y", "auto, true or false"),
-        ("select", "criterion", "evidence, loo or validation"),
+        ("select", "criterion", "loo, evidence or validation"),
         ("variance", "keep_factor", "auto, true or false"),
         ("inputs", "projection", "sphere, normalize or unit"),
     ],

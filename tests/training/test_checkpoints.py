@@ -415,9 +415,7 @@ def test_what_was_found_before_the_interruption_is_not_searched_for_again(base, 
     with monkeypatch.context() as interrupted:
         interrupted.setattr(trainer, "fit", lambda *given: 1 / 0)
         assert main.main([]) == 1
-    monkeypatch.setattr(
-        marginal_likelihood, "maximize_log_marginal_likelihood", lambda *given: 1 / 0
-    )
+    monkeypatch.setattr(marginal_likelihood, "maximize_posterior", lambda *given: 1 / 0)
 
     assert main.main([]) == 0
 

@@ -1,5 +1,6 @@
 """Model selection: a dataset and hyperparameters in, a selection out."""
 
+import itertools
 import json
 import pickle
 from dataclasses import replace
@@ -23,10 +24,15 @@ from gaussian_processes.training.model_selection import (
     evaluate_path,
     select,
 )
+from gaussian_processes.training.preparation import Preparation
 
 SCHEMA = Schema(False, 3, (Column("1", 1), Column("2", 2)), (Column("0", 0),))
 FIXED = Hyperparameters(q=(1,), l=(0,), noise=0.1, bias=2.0)
-KERNELS = Hyperparameters(q=(0, 1), l=(0, 1, 2))
+KERNELS = Hyperparameters(
+    q=(0, 1), l=(0, 1, 2), ard=False, encoding="none", criterion="evidence", ensemble="none"
+)
+DEFAULTS = Hyperparameters(q=(0, 1), l=(0, 1, 2))
+PLAIN = Preparation()
 
 
 def dataset(rows=40, seed=81):
@@ -68,20 +74,48 @@ def test_the_leave_one_out_density_is_that_of_leaving_one_out():
     assert result.loo_nlpd == pytest.approx(expected, rel=1e-9)
 
 
-def test_candidates_are_all_scalings_degrees_and_depths_in_order():
+def test_candidates_are_all_scalings_degrees_and_depths_the_best_first():
     found = select(dataset(), SCHEMA, replace(KERNELS, scaling="auto")).candidates
 
-    assert [(r.scaling, r.parameters.kernel.q, r.parameters.kernel.l) for r in found] == [
-        (scaling, q, depth)
-        for scaling in ("columns", "overall")
-        for q in (0, 1)
-        for depth in (0, 1, 2)
-    ]
+    described = {
+        (r.preparation.scaling, r.parameters.kernel.q, r.parameters.kernel.l) for r in found
+    }
+    assert described == set(itertools.product(("columns", "overall"), (0, 1), (0, 1, 2)))
+    scores = [result.log_marginal_likelihood for result in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_by_default_relevances_and_transforms_are_compared_as_well():
+    found = select(dataset(), SCHEMA, DEFAULTS).candidates
+
+    assert len([r for r in found if r.ard and r.preparation == PLAIN]) == 6
+    encodings = {r.preparation.encoding for r in found}
+    assert encodings == {"none", "normal_scores"}
+
+
+def test_columns_of_few_values_are_compared_as_categories_as_well():
+    rows = dataset()
+    rows.X[:, 1] = np.arange(len(rows)) % 5
+
+    found = select(rows, SCHEMA, DEFAULTS).candidates
+
+    encodings = {r.preparation.encoding for r in found}
+    assert encodings == {"none", "categories", "normal_scores", "both"}
+
+
+@pytest.mark.parametrize("asked", [{}, {"ard": True}, {"encoding": "normal_scores"}])
+def test_single_values_of_q_and_l_name_the_kernel_and_nothing_else_is_compared(asked):
+    selection = select(dataset(), SCHEMA, Hyperparameters(q=(1,), l=(2,), **asked))
+
+    (result,) = selection.candidates
+    assert selection.weights == [1.0]
+    assert result.ard == asked.get("ard", False)
+    assert result.preparation.encoding == asked.get("encoding", "none")
 
 
 def test_paths_of_candidates_can_be_evaluated_by_another_process():
     sample = draw_sample(dataset(), SCHEMA, KERNELS, None)
-    paths = list(model_selection.candidate_paths(KERNELS))
+    paths = list(model_selection.kernel_paths(KERNELS, sample))
 
     there = pickle.loads(pickle.dumps((sample, paths)))  # noqa: S301  it is our own
     found = [fit.result for path in reversed(there[1]) for fit in evaluate_path(path, there[0])]
@@ -91,9 +125,9 @@ def test_paths_of_candidates_can_be_evaluated_by_another_process():
 
 
 RESULTS = {
-    "evidence": CandidateResult("columns", None, -1.0, 3.0, 3.0),
-    "loo": CandidateResult("columns", None, -2.0, 1.0, 2.0),
-    "validation": CandidateResult("columns", None, -3.0, 2.0, 1.0),
+    "evidence": CandidateResult(PLAIN, False, None, 40, -1.0, 3.0, 3.0),
+    "loo": CandidateResult(PLAIN, False, None, 40, -2.0, 1.0, 2.0),
+    "validation": CandidateResult(PLAIN, False, None, 40, -3.0, 2.0, 1.0),
 }
 
 
@@ -104,7 +138,7 @@ def test_a_criterion_scores_by_its_own_quantity(name):
 
 def test_candidates_without_a_validation_error_are_not_compared_by_it():
     with pytest.raises(ValueError, match="without validation rows"):
-        CRITERIA["validation"].score(CandidateResult("columns", None, -1.0, 1.0, None))
+        CRITERIA["validation"].score(CandidateResult(PLAIN, False, None, 40, -1.0, 1.0, None))
 
 
 @pytest.mark.parametrize("ensemble", ["none", "mean", "stack"])
@@ -128,23 +162,49 @@ def test_only_the_validation_criterion_looks_at_the_validation_rows():
     assert by_validation.weights[int(np.argmin(errors))] == 1
 
 
-def test_the_best_candidates_are_refined_on_all_rows_of_the_sample(monkeypatch):
-    rows = dataset(90)
+def test_ever_fewer_candidates_are_fitted_to_ever_more_rows(monkeypatch):
     monkeypatch.setattr(marginal_likelihood, "SUBSET_ROWS", 30)
-    refined = select(rows, SCHEMA, KERNELS)
-    monkeypatch.setattr(model_selection, "REFINED_CANDIDATES", 0)
-    rough = select(rows, SCHEMA, KERNELS)
+    monkeypatch.setattr(model_selection, "HALVING", ((60, 3), (90, 2)))
 
-    gains = [
-        after.log_marginal_likelihood - before.log_marginal_likelihood
-        for after, before in zip(refined.candidates, rough.candidates, strict=True)
-    ]
-    assert sum(gain > 0 for gain in gains) == 3
-    assert sum(gain == 0 for gain in gains) == 3
+    selection = select(dataset(120), SCHEMA, replace(KERNELS, ensemble="stack"))
+
+    assert [result.rows for result in selection.candidates] == [90, 90, 60, 30, 30, 30]
+    assert sum(selection.weights[:2]) == pytest.approx(1)
+    assert list(selection.weights[2:]) == [0, 0, 0, 0]
+
+
+def test_a_single_candidate_goes_from_few_rows_to_all_of_the_sample(monkeypatch):
+    monkeypatch.setattr(marginal_likelihood, "SUBSET_ROWS", 30)
+    learning = replace(FIXED, noise=None, bias=None)
+
+    (result,) = select(dataset(120), SCHEMA, learning).candidates
+
+    assert result.rows == 120
+
+
+def test_a_stack_has_few_members_each_of_which_counts():
+    selection = select(dataset(200), SCHEMA, DEFAULTS)
+
+    weights = [weight for weight in selection.weights if weight]
+    assert 1 <= len(weights) <= 4
+    assert min(weights) >= 0.05
+
+
+def test_classes_are_compared_by_the_log_loss_of_rows_that_are_left_out():
+    rows = dataset(60)
+    rows.y[:] = rows.y > 0
+    schema = replace(SCHEMA, classes=("no", "yes"))
+
+    selection = select(rows, schema, DEFAULTS)
+
+    best = min(result.loo_nlpd for result in selection.candidates)
+    assert 0 < best < np.log(2)
+    assert selection.calibration is not None
+    assert len(selection.calibration.offsets) == 2
 
 
 def test_a_selection_survives_json_to_the_last_bit():
-    selection = select(dataset(), SCHEMA, replace(KERNELS, ard="auto", ensemble="stack"))
+    selection = select(dataset(), SCHEMA, DEFAULTS)
 
     again = ModelSelection.from_json(json.loads(json.dumps(selection.to_json())))
 
@@ -157,7 +217,7 @@ def test_a_selection_survives_json_to_the_last_bit():
 
 def test_targets_of_which_nothing_can_be_learned_are_refused(monkeypatch):
     rows = dataset(4)
-    rows.y[:] = [[0.0], [1.0], [0.0], [-1.0]]
+    rows.y[:] = [[0.0], [1.0], [-1.0], [0.0]]
     monkeypatch.setattr(marginal_likelihood, "SUBSET_ROWS", 2)
 
     with pytest.raises(UserError, match="drawn are all 0; set another seed, or noise"):
