@@ -262,7 +262,7 @@ def test_a_gap_names_its_row_and_column():
     frame, price = table()
 
     with pytest.raises(ValueError, match=r"row 4, column 1 \(size\) of X is empty"):
-        GaussianProcessRegressor().fit(frame, price)
+        GaussianProcessRegressor(missing="error").fit(frame, price)
 
 
 def test_a_saved_classifier_is_served_and_opens_again(tmp_path):

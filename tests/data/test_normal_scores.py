@@ -26,7 +26,8 @@ def test_training_values_get_the_normal_quantile_of_their_mean_rank(column):
 def test_scores_keep_the_order_of_any_values(column, others):
     scores = NormalScores.fit(column).transform(np.sort(others))
 
-    assert (np.diff(scores) >= 0).all()
+    # Interpolation rounds: equal scores may differ in the last digit.
+    assert (np.diff(scores) >= -1e-12).all()
 
 
 @given(COLUMNS)
