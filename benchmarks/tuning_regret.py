@@ -56,9 +56,9 @@ SEED = 20261121
 NEGLIGIBLE = 1e-3
 COMMON = (
     NumericRange("bias", 0.01, 100, scaling=LOGARITHMIC),
-    NumericRange("l", 0, 4, whole=True),
+    NumericRange("l", 0, 4, integer=True),
     NumericRange("noise", 1e-8, 1, scaling=LOGARITHMIC),
-    NumericRange("q", 0, 4, whole=True),
+    NumericRange("q", 0, 4, integer=True),
 )
 
 
@@ -188,8 +188,8 @@ def _values(entry: NumericRange | CategoricalRange) -> Sequence[Value]:
     if isinstance(entry, CategoricalRange):
         return entry.categories
     return (
-        range(int(entry.least), int(entry.greatest) + 1)
-        if entry.whole
+        range(int(entry.min_value), int(entry.max_value) + 1)
+        if entry.integer
         else [entry.value(unit) for unit in np.linspace(0, 1, 9)]
     )
 

@@ -103,7 +103,7 @@ def parameter_ranges() -> dict[str, list[dict[str, str]]]:
                 "MinValue": f"{entry.tuning_range.min_value:g}",
                 "MaxValue": f"{entry.tuning_range.max_value:g}",
             }
-            kind = "Integer" if _whole(entry) else "Continuous"
+            kind = "Integer" if _is_integer(entry) else "Continuous"
             ranges[f"{kind}ParameterRanges"].append(
                 {"Name": entry.name, **ends, "ScalingType": entry.tuning_range.scaling_type}
             )
@@ -143,12 +143,14 @@ def _specification(entry: HyperparameterSpecification) -> dict[str, Any]:
     return found
 
 
-def _numbers(entry: HyperparameterSpecification, least: float, greatest: float) -> dict[str, Any]:
-    kind = "Integer" if _whole(entry) else "Continuous"
-    ends = {"MinValue": f"{least:g}", "MaxValue": f"{greatest:g}"}
+def _numbers(
+    entry: HyperparameterSpecification, min_value: float, max_value: float
+) -> dict[str, Any]:
+    kind = "Integer" if _is_integer(entry) else "Continuous"
+    ends = {"MinValue": f"{min_value:g}", "MaxValue": f"{max_value:g}"}
     return {"Type": kind, "Range": {f"{kind}ParameterRangeSpecification": ends}}
 
 
-def _whole(entry: HyperparameterSpecification) -> bool:
+def _is_integer(entry: HyperparameterSpecification) -> bool:
     """Whether a range is one of whole numbers; those of lists are, whose kind is no number."""
     return not isinstance(entry.parameter_type, ContinuousParameter)

@@ -77,7 +77,7 @@ class Charts:
     @property
     def _integers(self) -> list[Range]:
         integers: list[Range] = [
-            entry for entry in self.ranges if isinstance(entry, NumericRange) and entry.whole
+            entry for entry in self.ranges if isinstance(entry, NumericRange) and entry.integer
         ]
         return sorted(integers, key=lambda entry: {"q": 0, "l": 1}.get(entry.name, 2))[:2]
 
@@ -288,7 +288,7 @@ def _value_axis(entry: Range) -> Any:
         scale = alt.Scale(type="log", padding=PADDING, nice=False)
     else:
         scale = alt.Scale(zero=False, padding=PADDING)
-    if entry.whole:
+    if entry.integer:
         axis = alt.Axis(tickMinStep=1)
     else:
         axis = alt.Axis(format="~e" if logarithmic else "~g", labelSeparation=6)

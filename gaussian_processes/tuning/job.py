@@ -173,14 +173,18 @@ def _space(given: Mapping[str, Any]) -> Space:
     ]
     for kind in ("Integer", "Continuous"):
         for one in given.get(f"{kind}ParameterRanges", []):
-            least, greatest = float(one["MinValue"]), float(one["MaxValue"])
+            min_value, max_value = float(one["MinValue"]), float(one["MaxValue"])
             scaling = one.get("ScalingType", "Auto")
-            scaling = _automatic(one["Name"], least, greatest) if scaling == "Auto" else scaling
-            found.append(NumericRange(one["Name"], least, greatest, kind == "Integer", scaling))
+            scaling = (
+                _automatic(one["Name"], min_value, max_value) if scaling == "Auto" else scaling
+            )
+            found.append(
+                NumericRange(one["Name"], min_value, max_value, kind == "Integer", scaling)
+            )
     return Space(tuple(sorted(found, key=lambda entry: entry.name)))
 
 
-def _automatic(name: str, least: float, greatest: float) -> str:
+def _automatic(name: str, min_value: float, max_value: float) -> str:
     """Choose the scale of a range that says Auto.
 
     The declared one, or a logarithmic one for a wide range of positive numbers.
@@ -190,9 +194,9 @@ def _automatic(name: str, least: float, greatest: float) -> str:
         for entry in hyperparameters.HYPERPARAMETERS
         if entry.tuning_range
     }
-    wide = LOGARITHMIC if least > 0 and greatest / least >= LOGARITHMIC_RATIO else LINEAR
+    wide = LOGARITHMIC if min_value > 0 and max_value / min_value >= LOGARITHMIC_RATIO else LINEAR
     scaling = declared.get(name, wide)
-    return LINEAR if scaling == LOGARITHMIC and least <= 0 else scaling
+    return LINEAR if scaling == LOGARITHMIC and min_value <= 0 else scaling
 
 
 def ranges(request: Mapping[str, Any]) -> Mapping[str, Any]:

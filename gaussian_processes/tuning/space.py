@@ -24,7 +24,7 @@ LINEAR, LOGARITHMIC, REVERSE = "Linear", "Logarithmic", "ReverseLogarithmic"
 
 @dataclass(frozen=True)
 class NumericRange:
-    """Numbers from `least` to `greatest`, ends included.
+    """Numbers from `min_value` to `max_value`, ends included.
 
     Parameters
     ----------
@@ -34,15 +34,15 @@ class NumericRange:
     """
 
     name: str
-    least: float
-    greatest: float
-    whole: bool = False
+    min_value: float
+    max_value: float
+    integer: bool = False
     scaling: str = LINEAR
 
     @property
     def size(self) -> float:
         """How many values there are."""
-        return self.greatest - self.least + 1 if self.whole else math.inf
+        return self.max_value - self.min_value + 1 if self.integer else math.inf
 
     @property
     def width(self) -> int:
@@ -59,12 +59,12 @@ class NumericRange:
         low, high = self._ends
         real = self._unscaled(low + unit * (high - low))
         # Rounding may carry the end of a range past it.
-        inside = min(max(round(real) if self.whole else real, self.least), self.greatest)
-        return int(inside) if self.whole else inside
+        inside = min(max(round(real) if self.integer else real, self.min_value), self.max_value)
+        return int(inside) if self.integer else inside
 
     def contains(self, value: Value) -> bool:
         """Whether a value lies within the range."""
-        return self.least <= float(value) <= self.greatest
+        return self.min_value <= float(value) <= self.max_value
 
     def coordinates(self, value: Value) -> list[float]:
         """Point of a quarter circle: all have one length, and only the difference counts."""
@@ -75,12 +75,12 @@ class NumericRange:
     def distribution(self) -> BaseDistribution:
         """Distribution of Optuna's; it has no reverse logarithm, so it gets the distance from 1."""
         if self.scaling == REVERSE:
-            return FloatDistribution(1 - self.greatest, 1 - self.least, log=True)
-        if self.whole:
+            return FloatDistribution(1 - self.max_value, 1 - self.min_value, log=True)
+        if self.integer:
             return IntDistribution(
-                int(self.least), int(self.greatest), log=self.scaling == LOGARITHMIC
+                int(self.min_value), int(self.max_value), log=self.scaling == LOGARITHMIC
             )
-        return FloatDistribution(self.least, self.greatest, log=self.scaling == LOGARITHMIC)
+        return FloatDistribution(self.min_value, self.max_value, log=self.scaling == LOGARITHMIC)
 
     def to_optuna(self, value: Value) -> Value:
         """Return a value as Optuna stores it."""
@@ -89,17 +89,17 @@ class NumericRange:
     def from_optuna(self, stored: Any) -> Value:
         """Return the value that Optuna stores."""
         if self.scaling == REVERSE:
-            return min(max(1 - float(stored), self.least), self.greatest)
-        return int(stored) if self.whole else float(stored)
+            return min(max(1 - float(stored), self.min_value), self.max_value)
+        return int(stored) if self.integer else float(stored)
 
     def parse(self, string: str) -> Value:
         """Return the value that a training job was given as a string."""
-        return int(float(string)) if self.whole else float(string)
+        return int(float(string)) if self.integer else float(string)
 
     @property
     def _ends(self) -> tuple[float, float]:
-        half = 0.5 if self.whole else 0.0
-        return self._scaled(self.least - half), self._scaled(self.greatest + half)
+        half = 0.5 if self.integer else 0.0
+        return self._scaled(self.min_value - half), self._scaled(self.max_value + half)
 
     def _scaled(self, value: float) -> float:
         if self.scaling == LOGARITHMIC:

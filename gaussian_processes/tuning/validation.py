@@ -140,35 +140,37 @@ def name_violations(request: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _numeric_range_violations(entry: Mapping[str, str], whole: bool) -> Iterator[str]:
+def _numeric_range_violations(entry: Mapping[str, str], integer: bool) -> Iterator[str]:
     name, scaling = entry["Name"], entry.get("ScalingType", "Auto")
     try:
-        least, greatest = (float(entry[end]) for end in ("MinValue", "MaxValue"))
-        if not math.isfinite(least - greatest) or (whole and (least % 1 or greatest % 1)):
+        min_value, max_value = (float(entry[end]) for end in ("MinValue", "MaxValue"))
+        if not math.isfinite(min_value - max_value) or (
+            integer and (min_value % 1 or max_value % 1)
+        ):
             raise ValueError
     except ValueError:
-        kind = "whole numbers" if whole else "numbers"
+        kind = "whole numbers" if integer else "numbers"
         yield (
             f"the range of {name} is from {entry['MinValue']!r} to {entry['MaxValue']!r}, but its"
             f" ends must be {kind}"
         )
         return
-    if least == greatest:
+    if min_value == max_value:
         yield (
             f"the range of {name} holds nothing but {entry['MinValue']}; make it a static"
             " hyperparameter"
         )
-    elif least > greatest:
+    elif min_value > max_value:
         yield (
             f"the range of {name} is from {entry['MinValue']} down to {entry['MaxValue']}; swap its"
             " ends"
         )
-    if scaling == LOGARITHMIC and least <= 0:
+    if scaling == LOGARITHMIC and min_value <= 0:
         yield (
             f"the range of {name} is Logarithmic from {entry['MinValue']}, but logarithms need"
             " values above 0; raise MinValue"
         )
-    if scaling == REVERSE and (whole or not 0 <= least <= greatest < 1):
+    if scaling == REVERSE and (integer or not 0 <= min_value <= max_value < 1):
         yield (
             f"the range of {name} is ReverseLogarithmic, which needs real values from 0 to below 1;"
             " take another ScalingType"

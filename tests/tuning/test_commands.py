@@ -253,7 +253,7 @@ def test_the_declared_ranges_are_a_tuning_jobs(tmp_path):
     assert {entry.name for entry in job.space} == declared.keys()
     for entry in job.space:
         expected = declared[entry.name]
-        assert (entry.least, entry.greatest, entry.scaling) == (
+        assert (entry.min_value, entry.max_value, entry.scaling) == (
             expected.min_value,
             expected.max_value,
             expected.scaling_type,

@@ -36,7 +36,9 @@ def changed(path, value):
 def test_the_gp_posts_job_is_what_the_post_says():
     job = jobfile.read(EXAMPLES / "gp_post.json", "process")
 
-    assert {entry.name: (entry.least, entry.greatest, entry.whole) for entry in job.space} == {
+    assert {
+        entry.name: (entry.min_value, entry.max_value, entry.integer) for entry in job.space
+    } == {
         "q": (0, 4, True),
         "l": (1, 4, True),
     }

@@ -109,7 +109,7 @@ def test_the_time_left_is_that_of_the_jobs_which_this_run_has_ended(capsys):
     seconds = iter([100.0, 110.0])
     progress = Progress(6, clock=lambda: next(seconds))
     rows = [Row({"q": q}, f"toy-{q}", "Completed", {"validation:RMSE": 1.0}) for q in range(3)]
-    space = Space((NumericRange("q", 0, 9, whole=True),))
+    space = Space((NumericRange("q", 0, 9, integer=True),))
     objectives = (Objective("validation:RMSE", maximize=False),)
 
     for ended in (2, 3):

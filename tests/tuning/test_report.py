@@ -29,9 +29,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SPACE = Space(
     (
         CategoricalRange("projection", ("sphere", "normalize")),
-        NumericRange("l", 0, 4, whole=True),
+        NumericRange("l", 0, 4, integer=True),
         NumericRange("noise", 1e-8, 1, scaling=LOGARITHMIC),
-        NumericRange("q", 0, 4, whole=True),
+        NumericRange("q", 0, 4, integer=True),
         NumericRange("share", 0, 0.999, scaling=REVERSE),
     )
 )

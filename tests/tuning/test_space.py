@@ -21,8 +21,8 @@ RANGES = [
     NumericRange("a", -3, 5),
     NumericRange("b", 1e-8, 1, scaling=LOGARITHMIC),
     NumericRange("c", 0.0, 0.999, scaling=REVERSE),
-    NumericRange("d", 1, 1000, whole=True, scaling=LOGARITHMIC),
-    NumericRange("e", 0, 4, whole=True),
+    NumericRange("d", 1, 1000, integer=True, scaling=LOGARITHMIC),
+    NumericRange("e", 0, 4, integer=True),
     CategoricalRange("f", ("x", "y", "z")),
 ]
 
@@ -62,7 +62,7 @@ def test_whole_numbers_and_words_share_the_coordinates_alike():
     units = np.linspace(0, 1, 1001)[:-1]
 
     for entry, size in (
-        (NumericRange("a", 0, 4, whole=True), 5),
+        (NumericRange("a", 0, 4, integer=True), 5),
         (CategoricalRange("b", ("x", "y", "z", "w")), 4),
     ):
         counts = np.unique([str(entry.value(unit)) for unit in units], return_counts=True)[1]

@@ -21,7 +21,7 @@ SPACE = Space(
     (
         CategoricalRange("projection", ("a", "b", "c")),
         NumericRange("noise", 1e-6, 1, scaling=LOGARITHMIC),
-        NumericRange("q", 0, 9, whole=True),
+        NumericRange("q", 0, 9, integer=True),
     )
 )
 
