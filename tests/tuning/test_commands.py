@@ -274,6 +274,5 @@ def test_a_wrong_job_is_said_in_a_sentence(tmp_path, capsys):
 
     assert capsys.readouterr().err == (
         "strategy Simplex is unknown; name one of random, grid, bayesian, hyperband, genetic,"
-        " particleswarm, paes,"
-        " or one's own as module:Class\n"
+        " particleswarm, paes, or one's own as module:Class or module:Class(name=value)\n"
     )
