@@ -1,6 +1,7 @@
 """Deployment of the best model: as a process, a container or an endpoint of SageMaker's."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -212,7 +213,8 @@ def _in_s3(model: str, job: TuningJob, best: Row) -> str:
 def _endpoint(job: TuningJob, model: str) -> str:
     """Create an endpoint, or update the search's, and wait until it serves."""
     sagemaker = aws.client("sagemaker")
-    name = f"{job.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    # A second deployment within a second needs another name.
+    name = f"{job.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     instance = job.definition.get("ResourceConfig", {}).get("InstanceType", "ml.m5.large")
     variant = {
         "VariantName": "AllTraffic",

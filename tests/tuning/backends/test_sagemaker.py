@@ -227,8 +227,6 @@ def test_the_best_model_goes_to_an_endpoint(tmp_path, serve, capsys, monkeypatch
 def test_an_endpoint_that_is_there_is_updated(tmp_path, serve, monkeypatch):
     service = serve()
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.1)
-    seconds = iter(["20260101-000000", "20260101-000001"])  # models are named by them
-    monkeypatch.setattr(deployment.time, "strftime", lambda _: next(seconds))
     found = search(tmp_path, request(ResourceLimits=limits(1))).run()
 
     for _ in range(2):
