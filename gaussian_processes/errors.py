@@ -9,6 +9,22 @@ class UserError(Exception):
     """
 
 
+class HostLostError(UserError):
+    """The loss of another host of the job, whose part of the work is lost with it.
+
+    Parameters
+    ----------
+    host : str
+        Its name.
+    """
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"host {host} was lost: its process was ended, or its connection was cut; look into its"
+            " log, and start the job again, which goes on from its checkpoints if it has any"
+        )
+
+
 class BackendBusyError(Exception):
     """A backend that can't take or report anything just now: throttled, out of reach, or full.
 

@@ -99,8 +99,9 @@ def others(exchange: Exchange) -> list[int]:
 def operation(exchange: Exchange) -> Iterator[int]:
     """Begin a collective operation of a new number, and forget its offers at the end.
 
-    They are withdrawn when all hosts have come there. A matrix that is not positive definite ends it on all hosts alike; any other error ends the job,
-    and nobody is waited for. No other collective operation may begin within it.
+    They are withdrawn when all hosts have come there. A matrix that is not positive definite ends
+    it on all hosts alike; any other error ends the job, and nobody is waited for. No other
+    collective operation may begin within it.
     """
     number = exchange.next_operation()
     try:

@@ -1,0 +1,88 @@
+"""Hosts of a job, as the training program sees them: one, or several that run the same program."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeVar
+
+from gaussian_processes.cluster.exchange import Exchange, SingleHost, all_gather
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Hosts of a job; unless it is given another exchange, there is one.
+
+    Parameters
+    ----------
+    exchange : Exchange
+    """
+
+    exchange: Exchange = field(default_factory=SingleHost)
+
+    @property
+    def leads(self) -> bool:
+        """Return whether this host prints the metrics and writes the model."""
+        return self.exchange.rank == 0
+
+    def __len__(self) -> int:
+        """Return the number of hosts."""
+        return self.exchange.size
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Call a function on every item, each on one host, and return all results on every host.
+
+        A collective call. A host that has finished an item takes the next that nobody has begun.
+        The function makes no collective call.
+        """
+        number = self.exchange.next_operation()
+        indices = count()
+        key = (number, "next item")
+        if self.leads:
+            self.exchange.offer(key, lambda: next(indices))
+
+        def take() -> int:
+            if self.leads:
+                return next(indices)
+            index: int = self.exchange.request(0, key).result()
+            return index
+
+        results: dict[int, Result] = {}
+        while (index := take()) < len(items):
+            results[index] = function(items[index])
+        for other in all_gather(self.exchange, results):
+            results |= other
+        return [results[index] for index in range(len(items))]
+
+
+@contextmanager
+def join(
+    hosts: Sequence[str], current_host: str, on_failure: Callable[[str, int], None]
+) -> Iterator[Hosts]:
+    """Join the hosts of a job, which may be one; stay until all have succeeded.
+
+    Parameters
+    ----------
+    hosts : sequence of str
+    current_host : str
+    on_failure : callable
+        Ends the process with a reason and an exit status, when another host has failed.
+
+    Raises
+    ------
+    UserError
+        If not all hosts come.
+    """
+    if len(hosts) == 1:
+        yield Hosts()
+        return
+    # Dask takes half a second to import, which a job of one host is spared.
+    from gaussian_processes.cluster.ending import Outcome  # noqa: PLC0415
+    from gaussian_processes.cluster.membership import Membership  # noqa: PLC0415
+
+    with Membership(hosts, current_host, on_failure) as membership:
+        yield Hosts(membership.exchange)
+        membership.conclude(Outcome())

@@ -1,0 +1,63 @@
+"""One host of a job: `host.py HOSTS CURRENT_HOST PATIENCE TASK`, on loopback addresses."""
+
+import math
+import os
+import sys
+import threading
+
+import numpy as np
+
+from gaussian_processes.cluster.cholesky import factorise
+from gaussian_processes.cluster.ending import Outcome
+from gaussian_processes.cluster.hosts import Hosts
+from gaussian_processes.cluster.membership import Membership
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.regression import GramMatrix
+
+
+def gram_matrix(rows):
+    points = np.random.default_rng(rows).normal(size=(rows, 5))
+    points /= np.linalg.norm(points, axis=1)[:, np.newaxis]
+    return GramMatrix(ArcCosine(1, 1), points, 0.01)
+
+
+def numbers(hosts):
+    factor = factorise(gram_matrix(300), hosts.exchange, width=48)
+    print(repr(factor.log_determinant), repr(math.fsum(factor.inverse_diagonal())))
+    print(hosts.map(lambda item: item**2, range(10)))
+
+
+def wait(hosts):
+    print("waiting", flush=True)
+    threading.Event().wait()
+
+
+def fail(hosts):
+    if not hosts.leads:
+        raise ValueError("a bad row")
+    wait(hosts)
+
+
+def main():
+    names, current_host, patience, task = sys.argv[1:]
+
+    def end(reason, status):
+        print(reason, flush=True)
+        os._exit(status)
+
+    membership = Membership(names.split(","), current_host, end, float(patience))
+    try:
+        with membership:
+            try:
+                globals()[task](Hosts(membership.exchange))
+                outcome = membership.conclude(Outcome())
+            except Exception as error:
+                outcome = membership.conclude(Outcome(str(error), 1))
+    except Exception as error:
+        outcome = Outcome(str(error), 1)
+    print(outcome.reason, flush=True)
+    os._exit(outcome.status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from in_process_hosts import on_all_hosts
+
+from gaussian_processes.cluster.hosts import Hosts
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.regression import GramMatrix
+
+PROGRAM = Path(__file__).with_name("host.py")
+
+
+@pytest.fixture
+def names():
+    """Return loopback addresses of this test's own: ports are fixed."""
+    network = f"127.{os.getpid() % 250 + 1}.{np.random.default_rng().integers(250)}"
+    return [f"{network}.{host}" for host in (1, 2, 3)]
+
+
+@pytest.fixture
+def start():
+    processes = []
+
+    def start(names, current_host, task, patience=60.0):
+        command = [sys.executable, PROGRAM, ",".join(names), current_host, str(patience), task]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def ends(processes, timeout=60):
+    outputs = [process.communicate(timeout=timeout)[0] for process in processes]
+    return [process.returncode for process in processes], outputs
+
+
+def test_hosts_find_each_other_and_work_as_one(names, start):
+    # The leader comes last, and the list has another order on every host.
+    processes = [start(names[::-1], names[2], "numbers"), start(names, names[1], "numbers")]
+    processes.append(start(names, names[0], "numbers"))
+
+    codes, outputs = ends(processes)
+
+    points = np.random.default_rng(300).normal(size=(300, 5))
+    points /= np.linalg.norm(points, axis=1)[:, np.newaxis]
+    square = GramMatrix(ArcCosine(1, 1), points, 0.01).block(slice(0, 300), slice(0, 300))
+    assert codes == [0, 0, 0]
+    assert outputs[0] == outputs[1] == outputs[2]
+    determinant, trace = map(float, outputs[0].splitlines()[0].split())
+    assert determinant == pytest.approx(np.linalg.slogdet(square)[1], rel=1e-9)
+    assert trace == pytest.approx(np.trace(np.linalg.inv(square)), rel=1e-9)
+    assert outputs[0].splitlines()[1] == str([index**2 for index in range(10)])
+
+
+@pytest.mark.parametrize("victim", [0, 2], ids=["the leader", "another host"])
+def test_a_host_that_is_killed_ends_all_others_with_a_failure(names, start, victim):
+    processes = [start(names, name, "wait") for name in names]
+    for process in processes:
+        assert process.stdout.readline() == "waiting\n"
+
+    processes[victim].send_signal(signal.SIGKILL)
+    codes, outputs = ends(processes)
+
+    others = [index for index in range(3) if index != victim]
+    assert [codes[index] for index in others] == [1, 1]
+    for index in others:
+        assert outputs[index].startswith(f"host {names[victim]} was lost: ")
+
+
+def test_an_exception_on_one_host_ends_all_in_the_same_words(names, start):
+    processes = [start(names, name, "fail") for name in names[:2]]
+    processes.append(start(names, names[2], "wait"))
+
+    codes, outputs = ends(processes)
+
+    assert codes == [1, 1, 1]
+    assert {output.splitlines()[-1] for output in outputs} == {"a bad row"}
+
+
+def test_a_host_that_never_comes_ends_all_in_the_same_words(names, start):
+    processes = [start(names, name, "wait", patience=3) for name in names[:2]]
+
+    codes, outputs = ends(processes)
+
+    assert codes == [1, 1]
+    assert outputs[0] == outputs[1]
+    assert outputs[0].startswith(f"host {names[2]} did not come within 3 s: ")
+
+
+def test_another_list_of_hosts_is_refused(names, start):
+    processes = [start(names[:2], names[0], "wait"), start(names, names[1], "wait")]
+
+    codes, outputs = ends(processes)
+
+    assert codes == [1, 1]
+    assert "give all hosts the same list" in outputs[0]
+    assert outputs[0] == outputs[1]
+
+
+def test_each_item_is_computed_once_and_every_host_has_all_results():
+    computed = []
+
+    def square(item):
+        computed.append(item)
+        return item**2
+
+    found, _ = on_all_hosts(3, lambda exchange: Hosts(exchange).map(square, range(20)))
+
+    assert sorted(computed) == list(range(20))
+    assert found == [[item**2 for item in range(20)]] * 3
+    assert Hosts().map(square, [3]) == [9]
