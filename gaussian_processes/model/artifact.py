@@ -1,31 +1,36 @@
 """Artifacts: a model saved in a folder, as `model.json` and ``.npy`` files.
 
-`model.json` holds everything but the arrays, and names their files with their checksums. Its keys
-are the attributes of `Model`.
+`model.json` holds everything but the arrays, and names their files with their checksums; the last
+checksum is its own. Its keys are the attributes of `Model`. Nothing in the folder is believed: what
+is loaded has its checksum and passes `validation`.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes import npy
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
-from gaussian_processes.files import atomic_write, create_memmap
+from gaussian_processes.files import atomic_write, create_memmap, format_bytes, open_regular
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
 from gaussian_processes.model.model import EnsembleMember, Model
+from gaussian_processes.model.validation import validate
+from gaussian_processes.resources import available_memory
 
 Array = NDArray[Any]
 Description = dict[str, Any]
@@ -35,8 +40,12 @@ FORMAT = 3
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
 ARRAY_FILE = re.compile(r"(points|alpha|factor)-\d+\.npy")
-# Bytes that are read at a time for a checksum: enough to keep a disk busy.
-BLOCK_BYTES = 1 << 20
+# The key of the checksum of all others.
+OWN_CHECKSUM = "description_sha256"
+# Bytes of `model.json` at most. A million categories take 20 MB.
+MAX_DESCRIPTION_BYTES = 1 << 28
+# Characters of a reason that a sentence quotes.
+QUOTED_CHARACTERS = 500
 
 
 def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) -> None:
@@ -52,7 +61,13 @@ def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) ->
         Made if it is missing. A model that is there already is replaced.
     record : mapping, optional
         Goes into `model.json` as it is: hyperparameters, scores, whatever JSON can hold.
+
+    Raises
+    ------
+    ValueError
+        If the model is one that `load` would refuse.
     """
+    validate(model)
     (folder / "model.json").unlink(missing_ok=True)
     checksums = {}
     for index, member in enumerate(model.members):
@@ -60,7 +75,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) ->
             path = folder / f"{name}-{index}.npy"
             # Not synced: a checksum tells what a loss of power has spoiled.
             atomic_write(path, partial(_write_array, array=array), sync=False)
-            checksums[path.name] = _checksum(path)
+            checksums[path.name] = npy.checksum(path)
     description = {
         "format": FORMAT,
         **(record or {}),
@@ -72,6 +87,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) ->
         "panel_width": PANEL_WIDTH,
         "sha256": checksums,
     }
+    description[OWN_CHECKSUM] = _own_checksum(description)
     text = json.dumps(description, indent=2, allow_nan=False) + "\n"
     atomic_write(folder / "model.json", lambda path: path.write_text(text))
 
@@ -79,21 +95,44 @@ def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) ->
 def load(folder: Path) -> Model:
     """Load the model that `save` has written into a folder.
 
-    Its arrays are mapped, so that processes share one copy in memory.
+    Its arrays are read into memory, where nothing that happens to the files changes them any more;
+    processes that are forked afterwards share one copy.
 
     Raises
     ------
     UserError
-        If there is no model, or it is not whole, or of another format.
+        If there is no model, it is not what was saved, of another format, or larger than the memory
+        that is free.
     """
-    path = folder / "model.json"
+    with _refusing(folder):
+        description = _read_description(folder)
+        model = _model(folder, description)
+        _check_record(description, len(model.members[0].process.points))
+        return model
+
+
+def load_description(folder: Path) -> Description:
+    """Load what `model.json` in a folder says.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is not what was saved.
+    """
+    with _refusing(folder):
+        return _read_description(folder)
+
+
+@contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    """Turn what a damaged or missing file raises into one sentence."""
     try:
-        return _model(folder, load_description(folder))
+        yield
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing; {folder} must hold what `train` has written there"
         ) from error
-    # What a person, or another version, may have written into model.json.
+    # What a person, a disk or another version may have made of the files.
     except (
         OSError,
         ValueError,
@@ -102,16 +141,50 @@ def load(folder: Path) -> Model:
         AttributeError,
         ArithmeticError,
         RecursionError,
+        MemoryError,
     ) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:QUOTED_CHARACTERS]
         raise UserError(
-            f"{path} can't be used ({type(error).__name__}: {error}); train the model again"
+            f"{folder / 'model.json'} can't be used ({reason}); train the model again"
         ) from error
 
 
-def load_description(folder: Path) -> Description:
-    """Load what `model.json` in a folder says."""
-    description: Description = json.loads((folder / "model.json").read_text())
+def _read_description(folder: Path) -> Description:
+    """Read `model.json`, of this format and with its checksum."""
+    path = folder / "model.json"
+    with open_regular(path) as file:
+        text = file.read(MAX_DESCRIPTION_BYTES + 1)
+    if len(text) > MAX_DESCRIPTION_BYTES:
+        raise ValueError(f"it has more than {format_bytes(MAX_DESCRIPTION_BYTES)}")
+    description: Description = json.loads(text, parse_constant=_refuse_constant)
+    if description["format"] != FORMAT:
+        raise UserError(
+            f"{path} is of format {description['format']!r:.60} and this program reads {FORMAT};"
+            " train again"
+        )
+    if description.get(OWN_CHECKSUM) != _own_checksum(description):
+        raise UserError(f"{path} is not what was saved: its checksum differs; copy the model again")
     return description
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _own_checksum(description: Mapping[str, Any]) -> str:
+    """SHA-256 of a description's canonical text, without this checksum."""
+    content = {name: value for name, value in description.items() if name != OWN_CHECKSUM}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_record(description: Description, rows: int) -> None:
+    """Refuse what is said beside the model, and printed by `describe`, in another form."""
+    if description["training_rows"] != rows:
+        raise ValueError(f"training_rows is not {rows}, the number of its points")
+    for name in ("libraries", "scores", "hyperparameters"):
+        if not isinstance(description.get(name, {}), dict):
+            raise TypeError(f"{name} is no object")
 
 
 def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
@@ -141,11 +214,6 @@ def _describe_member(member: EnsembleMember) -> Description:
 
 
 def _model(folder: Path, description: Description) -> Model:
-    if description["format"] != FORMAT:
-        raise UserError(
-            f"{folder}/model.json is of format {description['format']} and this program reads"
-            f" {FORMAT}; train again"
-        )
     if description["panel_width"] != PANEL_WIDTH:
         raise ValueError(
             f"its factor has panels of {description['panel_width']} columns, and this program's"
@@ -153,36 +221,42 @@ def _model(folder: Path, description: Description) -> Model:
         )
     schema = _schema(description["schema"])
     arrays = _load_arrays(folder, description["sha256"])
-    members = []
-    for index, described in enumerate(description["members"]):
-        member = _member(index, described, arrays)
-        _check_shapes(member, schema)
-        members.append(member)
-    if not members:
-        raise ValueError("it has no members")
+    members = [
+        _member(index, described, arrays) for index, described in enumerate(description["members"])
+    ]
     described = description["calibration"]
     calibration = None if described is None else Calibration.from_json(described)
-    _check_calibration(calibration, schema)
-    return Model(schema, tuple(members), calibration)
-
-
-def _check_calibration(calibration: Calibration | None, schema: Schema) -> None:
-    """Refuse classes without a calibration, or one of other classes."""
-    found = 0 if calibration is None else len(calibration.offsets)
-    if found != len(schema.classes):
-        raise ValueError(f"it calibrates {found} classes, and its target has {len(schema.classes)}")
+    model = Model(schema, tuple(members), calibration)
+    validate(model)
+    return model
 
 
 def _load_arrays(folder: Path, checksums: Mapping[str, str]) -> dict[str, Array]:
+    _check_files(folder, list(checksums))
     arrays = {}
     for name, checksum in checksums.items():
-        if not ARRAY_FILE.fullmatch(name) or _checksum(folder / name) != checksum:
+        array, found = npy.read(folder / name)
+        if found != checksum:
             raise UserError(
                 f"{folder / name} is not what was saved: its checksum differs; copy the model again"
             )
-        mapped = np.load(folder / name, mmap_mode="r", allow_pickle=False)
-        arrays[name] = np.asarray(mapped)
+        array.flags.writeable = False
+        arrays[name] = array
     return arrays
+
+
+def _check_files(folder: Path, names: Sequence[str]) -> None:
+    """Refuse names of other files, and files that memory does not suffice for."""
+    for name in names:
+        if not ARRAY_FILE.fullmatch(name):
+            raise ValueError(f"{name:.60} is no file of a model")
+    size, free = sum((folder / name).stat().st_size for name in names), available_memory()
+    if size > free:
+        raise UserError(
+            f"{', '.join(names)[:QUOTED_CHARACTERS]} take"
+            f" {format_bytes(size)} and {format_bytes(free)} of memory are free; use an instance"
+            " with more memory, or train again with keep_factor=false"
+        )
 
 
 def _member(
@@ -238,27 +312,6 @@ def _column(described: Mapping[str, Any]) -> Column:
     )
 
 
-def _check_shapes(member: EnsembleMember, schema: Schema) -> None:
-    """Refuse arrays that don't belong together, before a prediction fails or is wrong."""
-    preprocessor, process = member.preprocessor, member.process
-    rows, outputs, coordinates = len(process.points), schema.output_count, len(preprocessor.column)
-    shapes = {
-        "points": (process.points, (rows, coordinates + 1)),
-        "alpha": (process.alpha, (rows, outputs)),
-        "signal_variance": (process.signal_variance, (outputs,)),
-        "category": (preprocessor.category, (coordinates,)),
-        "imputation_values": (preprocessor.imputation_values, (len(schema.category_counts),)),
-        "center": (preprocessor.center, (coordinates,)),
-        "scale": (preprocessor.scale, (coordinates,)),
-        "relevance": (preprocessor.relevance, (coordinates,)),
-        "target_center": (preprocessor.target_center, (outputs,)),
-        "target_scale": (preprocessor.target_scale, (outputs,)),
-    }
-    for name, (array, shape) in shapes.items():
-        if array.shape != shape:
-            raise ValueError(f"{name} has shape {array.shape} where {shape} belongs")
-
-
 def _panels(packed: Array, size: int) -> Iterator[Array]:
     """Split a file's array into the panels of a factor of `size` rows."""
     end = 0
@@ -280,11 +333,3 @@ def _write_array(path: Path, array: Array | tuple[Array, ...]) -> None:
     for panel in array:
         start, end = end, end + panel.size
         packed[start:end] = panel.reshape(-1)
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,0 +1,218 @@
+"""Validation of a model: shapes, ranges and finiteness of all that its predictions use.
+
+A model that `train` has written passes. What a disk, a person or another program has made of one
+may not: a variance below 0, a center that is no number, a depth that would take for ever.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussian_processes.data.preprocessing import Preprocessor
+from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.gp.regression import GaussianProcess
+from gaussian_processes.linalg.cholesky import Factor
+from gaussian_processes.model.model import EnsembleMember, Model
+
+Array = NDArray[Any]
+
+PROJECTIONS = ("sphere", "normalize", "unit")
+# The hyperparameters' own limits: kernels beyond them are next to constant, and cost time.
+MAX_DEGREE, MAX_DEPTH = 10, 20
+# What rounding makes of the sum of weights, and of the norm of a point.
+WEIGHT_TOLERANCE, NORM_TOLERANCE = 1e-6, 1e-9
+
+
+def validate(model: Model) -> None:
+    """Refuse a model that no training leaves, before a prediction fails or is not a number.
+
+    Raises
+    ------
+    ValueError
+        With the attribute, its value and the rule.
+    """
+    _validate_schema(model.schema)
+    _validate_weights([member.weight for member in model.members])
+    for member in model.members:
+        _validate_preprocessor(member.preprocessor, model.schema)
+        _validate_process(member, model.schema)
+    _validate_calibration(model)
+
+
+def _require(condition: object, sentence: str) -> None:
+    if not condition:
+        raise ValueError(sentence)
+
+
+def _require_numbers(
+    name: str, array: Array, shape: tuple[int, ...], *, least: float = -math.inf
+) -> None:
+    """Refuse an array of another shape or type, or with numbers that are not finite or too small.
+
+    Parameters
+    ----------
+    name : str
+    array : ndarray
+    shape : tuple of int
+    least : float
+        The least number that is allowed.
+    """
+    _require(array.shape == shape, f"{name} has shape {array.shape} where {shape} belongs")
+    _require(array.dtype == np.float64, f"{name} is of {array.dtype}, and float64 belongs there")
+    _require(np.isfinite(array).all(), f"{name} holds a number that is not finite")
+    _require((array >= least).all(), f"{name} holds {np.min(array, initial=0):g}")
+
+
+def _require_positive(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    _require_numbers(name, array, shape)
+    _require((array > 0).all(), f"{name} holds {np.min(array, initial=0):g}; it must be positive")
+
+
+def _require_number(name: str, value: float, least: float) -> None:
+    _require(math.isfinite(value), f"{name} is {value}; it must be finite")
+    _require(value >= least, f"{name} is {value}; it must be {least:g} or more")
+
+
+def _require_integer(name: str, value: object, least: int, greatest: int) -> None:
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    allowed = is_integer and least <= value <= greatest  # type: ignore[operator]
+    _require(allowed, f"{name} is {value!r:.60}; it must be a whole number, {least} to {greatest}")
+
+
+def _require_texts(name: str, values: Iterable[object]) -> None:
+    found = list(values)
+    _require(all(isinstance(value, str) for value in found), f"{name} holds what is no text")
+    _require(len(set(found)) == len(found), f"{name} holds a text twice")
+
+
+def _validate_schema(schema: Schema) -> None:
+    _require_integer("width", schema.width, 1, 2**31)
+    _require(isinstance(schema.has_header, bool), "has_header is neither true nor false")
+    _require(schema.targets, "there is no target")
+    weights = [schema.sample_weight] if schema.sample_weight else []
+    for column in (*schema.features, *schema.targets, *weights):
+        _validate_column(column, schema.width)
+    _require_texts("ignored", schema.ignored)
+    _require(all(isinstance(text, str) for text in schema.remarks), "remarks holds what is no text")
+    _validate_classes(schema)
+    for name in ("missing", "handle_unknown"):
+        _require(isinstance(getattr(schema, name), str), f"{name} is no text")
+
+
+def _validate_column(column: Column, width: int) -> None:
+    _require(isinstance(column.name, str), f"{column.name!r:.60} is no name of a column")
+    _require_integer(f"position of {column.name:.60}", column.position, 0, width - 1)
+    if column.categories is not None:
+        _require_texts(f"categories of {column.name:.60}", column.categories)
+
+
+def _validate_classes(schema: Schema) -> None:
+    numbers = [label for label in schema.classes if isinstance(label, float)]
+    if len(numbers) == len(schema.classes):
+        _require(all(map(math.isfinite, numbers)), "classes holds what is not finite")
+        _require(len(set(numbers)) == len(numbers), "classes holds a class twice")
+    else:
+        _require_texts("classes", schema.classes)
+
+
+def _validate_weights(weights: list[float]) -> None:
+    _require(weights, "it has no members")
+    for weight in weights:
+        _require_number("weight", weight, 0)
+    total = math.fsum(weights)
+    _require(abs(total - 1) < WEIGHT_TOLERANCE, f"the weights sum to {total:g}; they must to 1")
+
+
+def _validate_preprocessor(preprocessor: Preprocessor, schema: Schema) -> None:
+    projection = preprocessor.projection
+    _require(projection in PROJECTIONS, f"projection is {projection:.60}")
+    _require_number("bias", preprocessor.bias, 0)
+    outputs, coordinates = (schema.output_count,), (len(preprocessor.column),)
+    columns = len(schema.features)
+    _require(preprocessor.column.ndim == 1, "column is no list of whole numbers")
+    within = (preprocessor.column >= 0) & (preprocessor.column < columns)
+    _require(within.all(), f"column names a feature beyond the {columns} that there are")
+    _require_numbers("imputation_values", preprocessor.imputation_values, (columns,))
+    _require_numbers("center", preprocessor.center, coordinates)
+    _require_positive("scale", preprocessor.scale, coordinates)
+    _require_numbers("relevance", preprocessor.relevance, coordinates, least=0)
+    _require_numbers("target_center", preprocessor.target_center, outputs)
+    _require_positive("target_scale", preprocessor.target_scale, outputs)
+    _validate_categories(preprocessor, schema)
+    _validate_normal_scores(preprocessor)
+
+
+def _validate_categories(preprocessor: Preprocessor, schema: Schema) -> None:
+    """Refuse a category that a column of categories does not have."""
+    coordinates = (len(preprocessor.column),)
+    _require_numbers("category", preprocessor.category, coordinates)
+    is_indicator = preprocessor.is_indicator
+    _require(
+        is_indicator.shape == coordinates,
+        f"is_indicator has shape {is_indicator.shape} where {coordinates} belongs",
+    )
+    counts = np.array(schema.category_counts, int)[preprocessor.column]
+    codes = preprocessor.category[is_indicator & (counts > 0)]
+    allowed = (codes >= 0) & (codes < counts[is_indicator & (counts > 0)])
+    _require((allowed & (codes == np.floor(codes))).all(), "category is none of its column's")
+    _require(is_indicator[counts > 0].all(), "is_indicator is false where a column has categories")
+
+
+def _validate_normal_scores(preprocessor: Preprocessor) -> None:
+    for column, scores in preprocessor.normal_scores.items():
+        name = f"normal_scores of column {column}"
+        _require(0 <= column < preprocessor.column_count, f"{name} are of no feature")
+        knots = scores.values.shape
+        _require(len(knots) == 1 and knots[0], f"{name} have no knots")
+        _require_numbers(f"values of {name}", scores.values, knots)
+        _require_numbers(f"scores of {name}", scores.scores, knots)
+        for numbers in (scores.values, scores.scores):
+            _require((numbers[1:] > numbers[:-1]).all(), f"{name} do not increase")
+
+
+def _validate_process(member: EnsembleMember, schema: Schema) -> None:
+    process, coordinates = member.process, len(member.preprocessor.column)
+    _require_integer("q", process.kernel.q, 0, MAX_DEGREE)
+    _require_integer("l", process.kernel.l, 0, MAX_DEPTH)
+    _require_integer("iterations", process.iterations, 0, 2**31)
+    _require_number("noise_ratio", process.noise_ratio, 0)
+    _require_number("jitter", process.jitter, 0)
+    rows, outputs = len(process.points), schema.output_count
+    _require(rows, "it has no training rows")
+    _require_positive("signal_variance", process.signal_variance, (outputs,))
+    _require_numbers("points", process.points, (rows, coordinates + 1))
+    _require_numbers("alpha", process.alpha, (rows, outputs))
+    _validate_points(process)
+    if process.factor is not None:
+        _validate_factor(process.factor)
+
+
+def _validate_points(process: GaussianProcess) -> None:
+    with np.errstate(over="ignore"):
+        norms = np.vecdot(process.points, process.points)
+    _require(
+        (np.abs(norms - 1) < NORM_TOLERANCE).all(), "points holds one that is not on the sphere"
+    )
+
+
+def _validate_factor(factor: Factor) -> None:
+    """Refuse a factor with a diagonal that is not positive, or numbers that are not finite."""
+    for panel in factor.panels:
+        _require((np.diagonal(panel) > 0).all(), "its factor has a diagonal that is not positive")
+        # A sum is finite if all numbers are, unless they are far beyond those of any factor.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = panel.sum()
+        _require(np.isfinite(total), "its factor holds a number that is not finite")
+
+
+def _validate_calibration(model: Model) -> None:
+    """Refuse classes without a calibration, or one of other classes."""
+    calibration, count = model.calibration, len(model.schema.classes)
+    found = 0 if calibration is None else len(calibration.offsets)
+    _require(found == count, f"it calibrates {found} classes, and its target has {count}")
+    if calibration is not None:
+        _require_number("inverse_temperature", calibration.inverse_temperature, 0)
+        _require_numbers("offsets", calibration.offsets, (count,))
