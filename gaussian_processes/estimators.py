@@ -45,6 +45,9 @@ ONLY_OF_JOBS: Mapping[str, str] = MappingProxyType(
         "features": "`fit` is given the columns of X",
         "ignore": "`fit` is given the columns of X",
         "header": "the names of columns are those of a data frame",
+        "delimiter": "`fit` is given the columns of X",
+        "decimal": "`fit` is given the columns of X",
+        "strict": "remarks are of the files of a job",
         "sample_weight": "`fit` is given the weights themselves",
         "task": "the class of the estimator says it",
         "k_fold": "`sklearn.model_selection.cross_validate` scores folds",
@@ -138,7 +141,10 @@ class _GaussianProcess(BaseEstimator):
         table = arrays.table(cells, all_names, "X")
         positions = range(len(columns), len(cells))
         settings = replace(settings, target=tuple(map(table.column_name, positions)))
-        schema = infer_schema(table, SchemaOptions.from_attributes(settings))
+        options = SchemaOptions.from_attributes(settings)
+        # No column of X is left out: whoever gives it asks for it.
+        asked_for = tuple(map(table.column_name, range(len(columns))))
+        schema = infer_schema(table, replace(options, features=asked_for))
         data = replace(dataset.from_table(table, schema), sample_weight=weight[kept])
         _log(data.warnings)
         self._learn(data, schema, settings)

@@ -258,11 +258,35 @@ def test_an_unknown_category_is_answered_as_it_is_served(tmp_path):
         strict.fit(frame, price).predict(new)
 
 
-def test_a_gap_names_its_row_and_column():
+def test_a_gap_that_is_refused_names_its_row_and_column():
     frame, price = table()
 
     with pytest.raises(ValueError, match=r"row 4, column 1 \(size\) of X is empty"):
         GaussianProcessRegressor(missing="error").fit(frame, price)
+
+
+def test_gaps_are_learned_from_and_predicted_as_they_are_served(tmp_path):
+    frame, price = table()
+    process = GaussianProcessRegressor(q=1, l=1).fit(frame, price)
+
+    process.save(tmp_path)
+
+    assert process.model_.schema.indicated_features == [0]
+    answered = served(tmp_path, frame.to_csv(index=False))
+    np.testing.assert_allclose(np.array(answered, float)[:, 0], process.predict(frame), rtol=1e-13)
+    again = load(tmp_path)
+    np.testing.assert_array_equal(again.predict(frame), process.predict(frame))
+
+
+def test_no_column_of_a_data_frame_is_left_out():
+    rng = np.random.default_rng(198)
+    frame = pd.DataFrame({"a": rng.normal(size=40), "id": [f"row {row}" for row in range(40)]})
+    frame.insert(0, "Unnamed: 0", range(40))
+
+    process = GaussianProcessRegressor(q=1, l=1).fit(frame, frame["a"] ** 2)
+
+    assert process.n_features_in_ == 3
+    assert np.isfinite(process.predict(frame)).all()
 
 
 def test_a_saved_classifier_is_served_and_opens_again(tmp_path):

@@ -165,6 +165,10 @@ class Schema:
         name = f" ({self.features[index].name})" if self.has_header else ""
         return f"column {index + 1}{name}"
 
+    def target_label(self, column: Column) -> str:
+        """Label of a target in messages: its name or, without one, its position, from 1."""
+        return column.name if self.has_header else f"column {column.position + 1}"
+
     def column_order(self, names: Sequence[str]) -> list[int]:
         """Position of each feature among the named columns of a request.
 

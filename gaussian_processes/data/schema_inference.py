@@ -117,9 +117,10 @@ def _assign_roles(table: Table, options: SchemaOptions) -> _Roles:
         others |= set(targets)
         features = [position for position in range(table.width) if position not in others]
     if not features:
+        count = max(len(targets), target_count)
         raise UserError(
-            f"{table.source_label} has {table.width} column(s), but {max(len(targets), target_count)}"
-            " are targets and at least one feature is needed: separate columns by commas, and"
+            f"{table.source_label} has {table.width} column(s), but {count} are targets and"
+            " at least one feature is needed: separate columns by commas, and"
             " ignore fewer"
         )
     categories = _find(table, options.categories, "categories")

@@ -1,5 +1,6 @@
 """Tables: columns of cells, with the names of their columns and the files of their rows."""
 
+import reprlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +20,14 @@ class FileTable:
     columns : tuple of ndarray of shape (n,)
     warnings : tuple of str
         One sentence for every guess that the reader has made.
+    note : str
+        How the file was understood.
     """
 
     names: tuple[str, ...] | None
     columns: tuple[Cells, ...]
     warnings: tuple[str, ...] = ()
+    note: str = ""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -43,9 +47,11 @@ class Table:
     sources : sequence of (str, int)
         The files of the rows in their order, each with its number of rows.
     warnings : sequence of str
-        One sentence for each file that was skipped, and for every guess about a header.
+        One sentence for each file that has no rows, and for every guess about a header.
     label_size : int or None
         How many of the first columns are targets, if the content type says so.
+    notes : sequence of str
+        How the files were understood, and which were skipped.
     """
 
     names: tuple[str, ...] | None
@@ -53,6 +59,7 @@ class Table:
     sources: Sequence[tuple[str, int]]
     warnings: Sequence[str] = ()
     label_size: int | None = None
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -78,6 +85,14 @@ class Table:
         name = f" ({self.names[position]})" if self.names else ""
         return f"column {position + 1}{name}"
 
+    def describe_row(self, row: int) -> str:
+        """Describe a row as it was read, for the log."""
+        cells = (
+            f"{self.column_name(position)}={_quoted(column[row])}"
+            for position, column in enumerate(self.columns)
+        )
+        return f"{self.locate_row(row)} is read as {', '.join(cells)}"
+
     def locate_row(self, row: int) -> str:
         """Locate a row in its file, for messages.
 
@@ -100,3 +115,10 @@ class Table:
         """Locate a cell by row, column and file, for messages."""
         row_label, _, file = self.locate_row(row).partition(" of ")
         return f"{row_label}, {self.column_label(position)} of {file}"
+
+
+def _quoted(cell: float | str | None) -> str:
+    """Cell as the log shows it: text in quotes, so that it is no number."""
+    if cell is None or cell != cell:  # noqa: PLR0124  NaN
+        return "missing"
+    return reprlib.repr(cell) if isinstance(cell, str) else f"{cell:.6g}"

@@ -47,6 +47,13 @@ STACKED_ROWS = 5_000
 # The factor of 22,000 rows: it is uploaded, downloaded whenever an endpoint starts, and has to fit
 # into its memory.
 FACTOR_BYTES = 2_000_000_000
+DELIMITERS: Mapping[str, str | None] = {
+    "auto": None,
+    "comma": ",",
+    "semicolon": ";",
+    "tab": "\t",
+    "pipe": "|",
+}
 AUTO_TRUE_FALSE: Mapping[str, bool | None] = {"auto": None, "true": True, "false": False}
 
 
@@ -232,7 +239,24 @@ class Hyperparameters:
         CategoricalParameter(AUTO_TRUE_FALSE),
         default="auto",
         description="whether files of CSV begin with the names of the columns; auto: where a"
-        " column of numbers begins with a word",
+        " column of numbers begins with a word, or a column is asked for by a name in the first"
+        " line",
+    )
+    delimiter: str | None = _declared(
+        CategoricalParameter(DELIMITERS),
+        default="auto",
+        description="what is between the cells of CSV; auto is found from the first lines",
+    )
+    decimal: str | None = _declared(
+        CategoricalParameter({"auto": None, "point": ".", "comma": ","}),
+        default="auto",
+        description="decimal mark of the numbers of CSV; auto is found from the first lines",
+    )
+    strict: bool = _declared(
+        CategoricalParameter({"false": False, "true": True}),
+        default="false",
+        description="whether every remark about the data, which is otherwise a warning in the log,"
+        " is an error",
     )
     missing: str = _declared(
         CategoricalParameter.of_words("auto", "mean", "error"),
@@ -286,6 +310,12 @@ class Hyperparameters:
                 "hyperparameter k_fold is 1, but a fold is predicted from the others: set it to 2"
                 " or more, or to 0"
             )
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns that are asked for, by name or position."""
+        roles = (self.target, self.features, self.ignore, self.categories, self.sample_weight)
+        return tuple(name for names in roles for name in names)
 
     @property
     def normalizes_y(self) -> bool:

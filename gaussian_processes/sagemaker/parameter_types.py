@@ -10,6 +10,17 @@ from typing import Protocol
 # Python's own float() would also take "nan", "infinity" and "1_000".
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
+# Digits and characters that are written for the words of categorical parameters.
+SYNONYMS = {
+    "1": "true",
+    "0": "false",
+    ",": "comma",
+    ";": "semicolon",
+    "|": "pipe",
+    "\\t": "tab",
+    ".": "point",
+}
+
 
 class ParameterType(Protocol):
     """Type of a hyperparameter."""
@@ -80,8 +91,8 @@ class CategoricalParameter:
         return f"{', '.join(words)} or {last}"
 
     def parse(self, text: str) -> object:
-        """Return the value of a text, where 1 and 0 are true and false; ValueError if unknown."""
-        word = {"1": "true", "0": "false"}.get(text, text.lower())
+        """Return the value of a text or of the character it names; ValueError if unknown."""
+        word = SYNONYMS.get(text, text.lower())
         if word not in self.values:
             raise ValueError
         return self.values[word]

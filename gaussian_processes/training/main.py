@@ -107,16 +107,27 @@ def _read_datasets(
 ) -> tuple[Schema, dict[str, Dataset]]:
     """Read the channels: the schema of the training rows, and the rows of all by it."""
     _check_criterion(job, hyperparameters)
-    tables = {
-        name: _read_table(name, channel, hyperparameters) for name, channel in job.channels.items()
-    }
+    tables = _read_tables(job.channels, hyperparameters)
     schema = infer_schema(tables["train"], SchemaOptions.from_attributes(hyperparameters))
     datasets = {name: dataset.from_table(table, schema) for name, table in tables.items()}
-    for rows in datasets.values():
-        reporting.log_warnings(rows.warnings)
     _check_targets(schema, datasets["train"])
-    reporting.log_schema(schema, datasets["train"])
+    reporting.log_schema(schema)
+    remarks = [*schema.remarks, *reporting.remarks(schema, datasets["train"])]
+    for rows in datasets.values():
+        remarks += rows.warnings
+    reporting.log_warnings(remarks)
+    read = [warning for table in tables.values() for warning in table.warnings]
+    _check_strict(hyperparameters, [*read, *remarks])
     return schema, datasets
+
+
+def _check_strict(hyperparameters: Hyperparameters, remarks: Sequence[str]) -> None:
+    """Refuse any remark about the data where the hyperparameters ask for it."""
+    if hyperparameters.strict and remarks:
+        others = f"; and {len(remarks) - 1} more in the log" if len(remarks) > 1 else ""
+        raise UserError(
+            f"hyperparameter strict is true, which makes remarks errors: {remarks[0]}{others}"
+        )
 
 
 def _check_criterion(job: TrainingEnvironment, hyperparameters: Hyperparameters) -> None:
@@ -128,13 +139,27 @@ def _check_criterion(job: TrainingEnvironment, hyperparameters: Hyperparameters)
         )
 
 
-def _read_table(name: str, channel: Channel, hyperparameters: Hyperparameters) -> Table:
-    options = ReadOptions(
-        channel.name, channel.content_type, channel.input_mode, hyperparameters.header
-    )
-    table = readers.read(channel.folder, options)
-    reporting.log_table(name, table)
-    return table
+def _read_tables(
+    channels: Mapping[str, Channel], hyperparameters: Hyperparameters
+) -> dict[str, Table]:
+    """Read the channels, that of the training rows first, whose names are those of the others."""
+    tables: dict[str, Table] = {}
+    names = hyperparameters.column_names
+    for name in sorted(channels, key=lambda name: name != "train"):
+        channel = channels[name]
+        options = ReadOptions(
+            channel.name,
+            channel.content_type,
+            channel.input_mode,
+            hyperparameters.header,
+            hyperparameters.delimiter,
+            hyperparameters.decimal,
+            names,
+        )
+        tables[name] = readers.read(channel.folder, options)
+        names = (*names, *(tables[name].names or ())) if name == "train" else names
+        reporting.log_table(name, tables[name])
+    return {name: tables[name] for name in channels}
 
 
 def _check_targets(schema: Schema, training: Dataset) -> None:

@@ -21,6 +21,8 @@ from gaussian_processes.training.model_selection import ModelSelection
 LOGGER = logging.getLogger(__name__)
 # Often enough to see that a long fit moves, seldom enough for a log that is kept.
 PROGRESS_SECONDS = 10
+# A row of hundreds of columns is recognised by its first.
+MAX_ROW_CHARACTERS = 400
 
 
 def report_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -36,12 +38,16 @@ def format_scores(scores: Mapping[str, float]) -> str:
 
 
 def log_table(channel: str, table: Table) -> None:
-    """Log what was read from the files of a channel."""
+    """Log what was read from the files of a channel, and its first two rows."""
+    for note in table.notes:
+        LOGGER.info(note)
     log_warnings(table.warnings)
     LOGGER.info(
         f"{channel}: {len(table):,} rows of {table.width} columns, from {len(table.sources)}"
         " file(s)"
     )
+    for row in range(min(2, len(table))):
+        LOGGER.info(table.describe_row(row)[:MAX_ROW_CHARACTERS])
 
 
 def log_warnings(warnings: Sequence[str]) -> None:
@@ -50,8 +56,8 @@ def log_warnings(warnings: Sequence[str]) -> None:
         LOGGER.warning(warning)
 
 
-def log_schema(schema: Schema, dataset: Dataset) -> None:
-    """Log how the columns were understood, and what of the training rows may not be meant."""
+def log_schema(schema: Schema) -> None:
+    """Log how the columns were understood."""
     LOGGER.info(_describe_target(schema))
     for index, column in enumerate(schema.features):
         if column.categories is not None:
@@ -60,18 +66,18 @@ def log_schema(schema: Schema, dataset: Dataset) -> None:
                 f"feature {schema.column_label(index)} is a category of {len(levels)}"
                 f" levels: {', '.join(map(column.level_name, levels))[:200]}"
             )
-    for remark in (*schema.remarks, *remarks(schema, dataset)):
-        LOGGER.warning(remark)
 
 
 def _describe_target(schema: Schema) -> str:
+    """Describe the target, and the features by their kinds."""
     kind = "numbers"
     if schema.classes:
         kind = f"{len(schema.classes)} classes ({', '.join(map(str, schema.classes))[:200]})"
-    names = f"{len(schema.targets)} column(s)"
-    if schema.has_header:
-        names = ", ".join(column.name for column in schema.targets)
-    return f"target: {names}, {kind}; features: {len(schema.features)} columns"
+    names = ", ".join(schema.target_label(column) for column in schema.targets)
+    categories = sum(column.categories is not None for column in schema.features)
+    kinds = f"{len(schema.features) - categories} numbers, {categories} categories"
+    ignored = f"; left out: {', '.join(schema.ignored)[:200]}" if schema.ignored else ""
+    return f"target: {names}, {kind}; features: {len(schema.features)} columns ({kinds}){ignored}"
 
 
 def remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:

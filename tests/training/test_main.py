@@ -318,7 +318,7 @@ FAILURES = [
         "row 1 of train/data.csv has norm 0 and so no direction",
     ),
     ({}, "1,2,3\n", "there is one training row"),
-    ({}, "1;2;3\n2;3;4\n", "separate columns by commas"),
+    ({}, "1 2 3\n2 3 4\n", "separate columns by commas"),
     ({}, "1,2,3\n1,4,5\n", "every target is 1, so there is nothing to learn"),
     (
         {},
@@ -894,6 +894,60 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
         "Petal.Width",
         "Species",
     ]
+
+
+def test_the_log_begins_with_what_was_understood(alone, capsys):
+    frame = iris().head(20).assign(name=[f"plant {row}" for row in range(20)])
+    data = alone / "input/data/train/data.csv"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_text(frame.to_csv(index=False, sep=";", decimal=","))
+
+    assert train(alone, target="Sepal.Length", noise="0.1", q="1", l="0") == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[2] for line in lines[:6]] == [
+        "INFO the first line of train/data.csv names its columns (Sepal.Length, Sepal.Width,"
+        " Petal.Length, Petal.Width, Species, name); delimiter semicolon, decimal comma",
+        "INFO train: 20 rows of 6 columns, from 1 file(s)",
+        "INFO row 1 of train/data.csv is read as Sepal.Length=5.1, Sepal.Width=3.5,"
+        " Petal.Length=1.4, Petal.Width=0.2, Species='setosa', name='plant 0'",
+        "INFO row 2 of train/data.csv is read as Sepal.Length=4.9, Sepal.Width=3,"
+        " Petal.Length=1.4, Petal.Width=0.2, Species='setosa', name='plant 1'",
+        "INFO target: Sepal.Length, numbers; features: 4 columns (3 numbers, 1 categories);"
+        " left out: name",
+        "INFO feature column 4 (Species) is a category of 1 levels: setosa",
+    ]
+
+
+def test_remarks_about_data_are_errors_if_that_is_asked_for(alone):
+    frame = iris()
+    frame.loc[3, "Petal.Width"] = None
+    table(alone, frame)
+
+    assert train(alone, target="Sepal.Length", strict="true") == 1
+    assert (
+        "hyperparameter strict is true, which makes remarks errors: "
+        in (alone / "output/failure").read_text()
+    )
+
+    rng = np.random.default_rng(17)
+    write(alone / "input/data/train/data.csv", rng.normal(size=(30, 3)))
+    assert train(alone, strict="true", q="1", l="0") == 0
+
+
+def test_a_target_that_is_asked_for_by_name_makes_a_header_of_words(alone):
+    rows = "".join(
+        f"{kind},{kind[0]}{number % 2}\n" for number in range(9) for kind in ("no", "yes")
+    )
+    data = alone / "input/data/train/data.csv"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_text("answer,reason\n" + rows)
+
+    assert train(alone, target="answer", q="1", l="0") == 0
+
+    schema = artifact.load(alone / "model").schema
+    assert schema.classes == ("no", "yes")
+    assert [column.name for column in schema.features] == ["reason"]
 
 
 def test_missing_cells_are_learned_from_without_a_hyperparameter(alone, capsys):

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from gaussian_processes.data.cells import concatenate
+from gaussian_processes.data.readers.headers import is_shared_header
 from gaussian_processes.data.readers.interface import Reader, ReadOptions, Source
 from gaussian_processes.data.table import FileTable, Table
 from gaussian_processes.errors import UserError
@@ -53,15 +55,58 @@ def read(folder: Path, options: ReadOptions) -> Table:
         rows or files differ in their columns. The sentence names the file and, from 1, the row.
     """
     reader_of, label_size = resolve(options)
-    sources, warnings = _find_sources(folder, options)
+    sources, notes = _find_sources(folder, options)
+    options, remarks = _with_shared_header(sources, reader_of, options)
     tables = {source.name: reader_of(source.name)(source, options) for source in sources}
-    warnings += [f"{name} is skipped: it has no rows" for name in tables if not tables[name]]
+    tables = _without_lone_headers(tables)
+    warnings = [f"{name} is skipped: it has no rows" for name in tables if not tables[name]]
     tables = {name: table for name, table in tables.items() if table}
     if not tables:
         reason = f"channel {options.channel} has no rows: put CSV files into it (here {folder})"
-        raise UserError("; ".join([reason, *warnings]))
+        raise UserError("; ".join([reason, *notes, *warnings]))
     _check_columns(tables)
-    return _join(tables, warnings, label_size)
+    return replace(_join(tables, [*remarks, *warnings], label_size), notes=_notes(tables, notes))
+
+
+def _with_shared_header(
+    sources: Sequence[Source], reader_of: Callable[[str], Reader], options: ReadOptions
+) -> tuple[ReadOptions, list[str]]:
+    """Take the first line for a header where all files share it, and it is of whole numbers."""
+    if options.header is not None or len(sources) < 2 or options.input_mode == "Pipe":
+        return options, []
+    if any(reader_of(source.name) is not _load("csv") for source in sources):
+        return options, []
+    first_cells = import_module(f"{__name__}.csv").first_cells
+    if not is_shared_header(first_cells(source, options) for source in sources):
+        return options, []
+    remark = (
+        f"the first line of all {len(sources)} files of channel {options.channel} is alike, and is"
+        " taken for the names of the columns; header=false makes it a row"
+    )
+    return replace(options, header=True), [remark]
+
+
+def _without_lone_headers(tables: Mapping[str, FileTable]) -> dict[str, FileTable]:
+    """Take a row that is another file's header for a header without rows below it."""
+    headers = {table.names for table in tables.values() if table.names}
+    found = {}
+    for name, table in tables.items():
+        is_lone = len(table) == 1 and tuple(cells[0] for cells in table.columns) in headers
+        found[name] = FileTable(None, ()) if is_lone else table
+    return found
+
+
+def _notes(tables: Mapping[str, FileTable], skipped: Sequence[str]) -> list[str]:
+    """Say how files were understood, once for all that were understood alike."""
+    names_by_note: dict[str, list[str]] = {}
+    for name, table in tables.items():
+        if table.note:
+            names_by_note.setdefault(table.note.replace(name, "{}"), []).append(name)
+    notes = []
+    for note, names in names_by_note.items():
+        others = f" (and {len(names) - 1:,} more)" if len(names) > 1 else ""
+        notes.append(note.replace("{}", names[0] + others, 1))
+    return [*notes, *skipped]
 
 
 def resolve(options: ReadOptions) -> tuple[Callable[[str], Reader], int | None]:

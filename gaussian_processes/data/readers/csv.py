@@ -1,10 +1,11 @@
-"""CSV reader: text in UTF-8 with commas between cells, with or without a header."""
+"""CSV reader: text in UTF-8 of any common dialect, with or without a header."""
 
 import csv
 import io
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ from gaussian_processes.data.cells import (
     MISSING_MARKERS,
     NUMERIC_KINDS,
     Cells,
+    numbers_or_text,
     parse_number,
+    text_cells,
 )
 from gaussian_processes.data.frames import frame_columns
+from gaussian_processes.data.readers.dialect import Dialect, find_dialect
+from gaussian_processes.data.readers.headers import Header, counts_from_zero, find_header, is_text
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
@@ -39,77 +44,61 @@ class FirstRow:
 def read(source: Source, options: ReadOptions) -> FileTable:
     """Read the columns of a CSV file; numbers are the float64 nearest to their decimals.
 
-    Without `options.header`, the first row is a header if it has text above a column of numbers.
+    Without `options.header`, its first row is a header by the rules of `headers.find_header`;
+    without `options.delimiter` and `options.decimal` its first lines tell.
     """
-    first = FirstRow((), 0)
+    first, dialect = FirstRow((), 0), Dialect()
     try:
-        first = _first_row(source)
+        dialect = find_dialect(source, options)
+        first = _first_row(source, dialect)
         if not first.cells:
             return FileTable(None, ())
-        table = _read_below(source, first, options.header)
+        return _read_below(source, dialect, first, options)
     except READ_ERRORS as error:
         header_rows = first.row_number if options.header or is_text(first.cells) else 0
-        raise UserError(_explain(source, error, header_rows)) from error
-    if options.header is None:
-        return FileTable(table.names, table.columns, tuple(_header_warnings(source.name, table)))
-    return table
+        raise UserError(_explain(source, dialect, error, header_rows)) from error
 
 
-def _read_below(source: Source, first: FirstRow, header: bool | None) -> FileTable:
+def _read_below(
+    source: Source, dialect: Dialect, first: FirstRow, options: ReadOptions
+) -> FileTable:
     """Read the columns below the header, if there is one."""
-    all_numbers = all(parse_number(cell) is not None for cell in first.cells)
-    if header is False or (header is None and all_numbers):
-        return FileTable(None, _columns(source, 0))
-    columns = _columns(source, first.row_number)
-    if header or is_header(first.cells, columns):
-        return FileTable(_column_names(source.name, first.cells, columns), columns)
-    return FileTable(None, _columns(source, 0))
+    if options.header is not None:
+        header = Header(options.header)
+    else:
+        may_be = any(parse_number(cell) is None for cell in first.cells)
+        may_be = may_be or counts_from_zero(first.cells)
+        below = _columns(source, dialect, first.row_number) if may_be else ()
+        header = find_header(first.cells, below, options.column_names)
+    columns = _columns(source, dialect, first.row_number if header.is_header else 0)
+    names = _column_names(source.name, first.cells, columns) if header.is_header else None
+    note = f"the first line of {source.name} is a row"
+    if names:
+        note = f"the first line of {source.name} names its columns ({', '.join(names)[:200]})"
+    warnings = (_doubt(note, header),) if header.doubt else ()
+    return FileTable(names, columns, warnings, f"{note}; {dialect}")
 
 
-def is_header(first_row: Sequence[str], columns: Sequence[Cells]) -> bool:
-    """Whether a first row has text above numbers or, with no rows below, has text only."""
-    if not columns:
-        return len(first_row) > 1 and is_text(first_row)
-    return any(
-        parse_number(cell) is None and _has_numbers(column)
-        for cell, column in zip(first_row, columns, strict=False)
-    )
+def _doubt(note: str, header: Header) -> str:
+    """Say why a first row may have been meant otherwise, and how to say so."""
+    remedy = "header=false makes it a row" if header.is_header else "header=true makes it names"
+    return f"{note}, since {header.doubt}; {remedy}"
 
 
-def is_text(cells: Sequence[str]) -> bool:
-    """Whether no cell is a number, as in a header."""
-    return all(parse_number(cell) is None or not cell for cell in cells)
+def first_cells(source: Source, options: ReadOptions) -> Sequence[str]:
+    """Read the cells of the first row, if it can be read."""
+    try:
+        return _first_row(source, find_dialect(source, options)).cells
+    except READ_ERRORS:
+        return ()
 
 
-def is_row_index(cells: Cells) -> bool:
-    """Whether a column is 0, 1, 2, … or 1, 2, 3, …, as the index that pandas writes."""
-    if cells.dtype == object or len(cells) < 2:
-        return False
-    return bool((np.diff(cells) == 1).all()) and cells[0] in {0, 1}
-
-
-def _has_numbers(column: Cells) -> bool:
-    return column.dtype != object and not np.isnan(column).all()
-
-
-def _header_warnings(name: str, table: FileTable) -> Iterator[str]:
-    """Say how the first row was understood where it might have been meant otherwise."""
-    if table.names:
-        names = reprlib.repr(", ".join(table.names))
-        yield f"the first line of {name} names its columns ({names}); header=false makes it a row"
-    elif table.columns and all(column.dtype == object for column in table.columns):
-        yield (
-            f"the first line of {name} is taken for a row, since it has no text above numbers;"
-            " header=true makes it names"
-        )
-
-
-def _first_row(source: Source) -> FirstRow:
+def _first_row(source: Source, dialect: Dialect) -> FirstRow:
     """Read the first row that is not blank; one without cells if there is none."""
     with source.open_text() as text:
-        for row_number, cells in enumerate(csv.reader(text, skipinitialspace=True), 1):
+        for row_number, cells in enumerate(dialect.rows(text), 1):
             if not _is_blank(cells):
-                return FirstRow([cell.strip() for cell in cells], row_number)
+                return FirstRow([dialect.with_point(cell.strip()) for cell in cells], row_number)
     return FirstRow((), 0)
 
 
@@ -123,24 +112,20 @@ def _is_blank(cells: Sequence[str]) -> bool:
 def _column_names(file: str, names: Sequence[str], columns: Sequence[Cells]) -> tuple[str, ...]:
     """Names of the columns from the header; a column without one is called by its position."""
     if columns and len(columns) != len(names):
+        is_r = len(columns) == len(names) + 1
+        remedy = "name every column" + (", in R with row.names=FALSE" if is_r else "")
         raise UserError(
             f"the first line of {file} has {len(names)} names, but row 1 has {len(columns)}"
-            " column(s): name every column"
+            f" column(s): {remedy}"
         )
-    for position, (name, column) in enumerate(zip(names, columns, strict=False)):
-        if not name and is_row_index(column):
-            raise UserError(
-                f"column {position + 1} of {file} has no name and counts the rows, as the index"
-                " does that pandas writes: write the file with index=False, or give the column a"
-                " name"
-            )
     return tuple(name or f"unnamed {position}" for position, name in enumerate(names))
 
 
-def _columns(source: Source, skipped_rows: int) -> tuple[Cells, ...]:
+def _columns(source: Source, dialect: Dialect, skipped_rows: int) -> tuple[Cells, ...]:
     """Read the columns below some rows: as numbers if all cells are, or else by their types."""
+    parse = partial(_parse, source, dialect, skipped_rows)
     try:
-        frame = _parse(source, skipped_rows, np.float64, MISSING_MARKERS | BOOLEANS)
+        frame = parse(np.float64, MISSING_MARKERS | BOOLEANS)
         if not frame.isna().to_numpy().any():
             return tuple(frame.to_numpy().T)
     except pd.errors.EmptyDataError:
@@ -149,36 +134,59 @@ def _columns(source: Source, skipped_rows: int) -> tuple[Cells, ...]:
         raise
     except ValueError:  # some cell is text
         pass
-    found = _parse(source, skipped_rows, None, MISSING_MARKERS).dtypes
+    found = parse(None, MISSING_MARKERS).dtypes
     types = {
         name: np.float64 if type_.kind in NUMERIC_KINDS else str for name, type_ in found.items()
     }
-    columns = frame_columns(_parse(source, skipped_rows, types, MISSING_MARKERS))
+    columns = frame_columns(parse(types, MISSING_MARKERS))
     if columns:
-        _check_rows(source, skipped_rows, columns)
-    return columns
+        _check_rows(source, dialect, skipped_rows, columns)
+    if dialect.decimal == ".":
+        return columns
+    return tuple(_with_points(source.name, column, dialect) for column in columns)
 
 
-def _parse(source: Source, skipped_rows: int, types: Any, missing: frozenset[str]) -> pd.DataFrame:
+def _with_points(name: str, column: Cells, dialect: Dialect) -> Cells:
+    """Write the numbers of a column of text with points, and refuse those that have one."""
+    if column.dtype != object:
+        return column
+    for row, cell in enumerate(column.tolist(), 1):
+        if cell is not None and "." in cell and parse_number(cell) is not None:
+            raise UserError(
+                f"row {row} of {name} has {reprlib.repr(cell)}, but its decimal mark is a comma:"
+                " write its numbers with one mark, or set decimal=point"
+            )
+    return numbers_or_text(
+        text_cells(cell if cell is None else dialect.with_point(cell) for cell in column.tolist())
+    )
+
+
+def _parse(
+    source: Source, dialect: Dialect, skipped_rows: int, types: Any, missing: frozenset[str]
+) -> pd.DataFrame:
     with source.open() as content:
         return pd.read_csv(
             content,
             header=None,
             skiprows=skipped_rows,
             dtype=types,
-            skipinitialspace=True,
+            sep=dialect.delimiter,
+            decimal=dialect.decimal,
+            skipinitialspace=dialect.delimiter != "\t",
             keep_default_na=False,
             na_values=list(missing),
             low_memory=False,
         )
 
 
-def _check_rows(source: Source, header_rows: int, columns: Sequence[Cells]) -> None:
+def _check_rows(
+    source: Source, dialect: Dialect, header_rows: int, columns: Sequence[Cells]
+) -> None:
     """Refuse what pandas accepts: rows that are too short, and control characters."""
     short = columns[-1].dtype == object or np.isnan(columns[-1]).any()
     if short or any(map(_has_control_characters, columns)):
         with source.open_text() as text:
-            fault = _first_fault(source.name, text, header_rows)
+            fault = _first_fault(source.name, dialect, text, header_rows)
         if fault:
             raise UserError(fault)
 
@@ -189,21 +197,23 @@ def _has_control_characters(column: Cells) -> bool:
     )
 
 
-def _explain(source: Source, error: Exception, header_rows: int) -> str:
+def _explain(source: Source, dialect: Dialect, error: Exception, header_rows: int) -> str:
     """Explain the first fault of a file, found row by row, which is slow."""
     try:
         with source.open_text() as text:
-            fault = _first_fault(source.name, text, header_rows)
+            fault = _first_fault(source.name, dialect, text, header_rows)
     except READ_ERRORS as reason:
         return _not_csv(source.name, reason)
     return fault or f"{source.name} can't be read as CSV ({error}): correct it"
 
 
-def _first_fault(file: str, text: io.TextIOBase, header_rows: int) -> str | None:
+def _first_fault(
+    file: str, dialect: Dialect, text: io.TextIOWrapper, header_rows: int
+) -> str | None:
     """Explain the first row of another width than the first; None if there is none."""
     width = row = 0
     try:
-        for row_number, cells in enumerate(csv.reader(text, skipinitialspace=True), 1):
+        for row_number, cells in enumerate(dialect.rows(text), 1):
             if _is_blank(cells):
                 continue
             width = width or len(cells)

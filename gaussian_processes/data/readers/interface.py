@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,10 @@ class ReadOptions:
         In ``Pipe`` mode the rows come through a FIFO, else from a folder.
     header : bool, optional
         Whether CSV files begin with the names of their columns; None: found from the cells.
+    delimiter, decimal : str, optional
+        Of CSV files: what is between cells, and the decimal mark; None: found from the first lines.
+    column_names : collection of str
+        Names of columns that are asked for: a first row that has one of them is a header.
     pipe_timeout_seconds : float
         How long the FIFO may take to appear.
     """
@@ -41,6 +45,9 @@ class ReadOptions:
     content_type: str | None = None
     input_mode: str = "File"
     header: bool | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    column_names: Collection[str] = ()
     pipe_timeout_seconds: float = PIPE_TIMEOUT_SECONDS
 
 

@@ -62,11 +62,13 @@ def test_hidden_underscored_and_empty_files_are_skipped_with_a_warning_each(fold
 
     assert numbers(table).tolist() == [[1, 2]]
     hidden, empty = "its name, or its folder's, begins with . or _", "it has no rows"
-    assert table.warnings == (
+    assert table.notes[1:] == [
         f"train/.a.csv.crc is skipped: {hidden}",
         f"train/.ipynb_checkpoints/a.csv is skipped: {hidden}",
         f"train/_SUCCESS is skipped: {hidden}",
         f"train/_temporary/0/a.csv is skipped: {hidden}",
+    ]
+    assert table.warnings == (
         f"train/blank.csv is skipped: {empty}",
         f"train/empty.csv is skipped: {empty}",
         f"train/empty.csv.gz is skipped: {empty}",

@@ -1,0 +1,161 @@
+"""Header or row: how the first row of a CSV file is understood."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from channel_files import fill, numbers, read
+from example_tables import fitted
+
+from gaussian_processes.data.readers.headers import counts_from_zero, find_header, is_shared_header
+from gaussian_processes.errors import UserError
+
+NUMBERS, TEXT = np.array([1.0, 2.0]), np.array(["a", "b"], object)
+EMPTY = np.array([np.nan, np.nan])
+TWO, FOUR = [NUMBERS] * 2, [NUMBERS] * 4
+
+
+@pytest.mark.parametrize(
+    ("first_row", "columns", "expected"),
+    [
+        (["y", "x"], TWO, True),
+        (["y", "7"], TWO, True),
+        (["y", "x"], [TEXT, NUMBERS], True),
+        (["1", "a"], [NUMBERS, TEXT], False),
+        (["a", "b"], [TEXT, TEXT], False),
+        (["a", "b"], [EMPTY, EMPTY], False),
+        (["", "x"], TWO, True),
+        (["", "2"], TWO, False),
+        (["a", "b"], [], False),
+        (["a", "1"], [], False),
+        (["a"], [], False),
+        (["?", "2"], TWO, False),
+        (["l.5", "2"], TWO, False),
+        (["1,5", "2"], TWO, False),
+        (["n/a", "x"], TWO, True),
+        (["o2", "l1"], TWO, True),
+        (["abc", "1", "2", "3"], FOUR, False),
+        (["y", "0", "1", "2"], FOUR, True),
+        (["0", "1", "2", "y"], FOUR, True),
+        (["y", "a", "2001", "2002"], FOUR, True),
+        (["0", "1", "2", "3"], FOUR, True),
+        (["0", "1"], TWO, False),
+        (["0.0", "1.0", "2.0", "3.0"], FOUR, False),
+        (["1", "2", "3", "4"], FOUR, False),
+        (["2001", "2002", "2003", "2004"], FOUR, False),
+        (["0", "1", "2", "3"], [], False),
+    ],
+)
+def test_a_first_row_is_a_header_by_its_cells_and_those_below(first_row, columns, expected):
+    assert find_header(first_row, columns, ()).is_header == expected
+
+
+@pytest.mark.parametrize(
+    ("first_row", "columns", "doubt"),
+    [
+        (["y", "x"], TWO, ""),
+        (["1.5", "2"], TWO, ""),
+        (["a", "b"], [TEXT, TEXT], "it has no text above numbers"),
+        (["a", "b"], [], "it is the only one, and no column is asked for by a name in it"),
+        (["abc", "1", "2", "3"], FOUR, "most of its cells are numbers"),
+        (["2001", "2002", "2003", "2004"], FOUR, "it is of numbers, though they count the columns"),
+        (
+            ["0", "1", "2", "3"],
+            FOUR,
+            "it counts the columns from 0, as pandas does where they have no names",
+        ),
+    ],
+)
+def test_a_first_row_that_may_be_meant_otherwise_is_doubted(first_row, columns, doubt):
+    assert find_header(first_row, columns, ()).doubt == doubt
+
+
+@pytest.mark.parametrize("columns", [[TEXT, TEXT], TWO, []])
+def test_a_name_that_is_asked_for_makes_a_header(columns):
+    assert find_header(["kind", "b"], columns, ("b", "0")).is_header
+    assert not find_header(["0", "1.5"], columns, ("b", "0")).is_header
+
+
+@pytest.mark.parametrize("cell", ["?", "n/a", "l.5", "#N/A", "-", "1,5", "12%"])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_bad_cell_in_row_1_is_a_mistake_and_loses_no_row(folder, cell, position):
+    row = ["1.5", "2", "3"]
+    row[position] = f'"{cell}"'
+    content = ",".join(row) + "\n" + "".join(f"{i}.5,{i * i},{3 * i}\n" for i in range(30))
+    fill(folder, {"a.csv": content.encode()})
+
+    table = read(folder)
+
+    assert table.names is None
+    assert len(table) == 31
+    location = re.escape(f"row 1, column {position + 1} of train/a.csv is {cell!r}")
+    with pytest.raises(UserError, match=location):
+        fitted(table)
+
+
+def test_the_header_of_an_array_that_pandas_wrote_is_none_of_its_rows(folder):
+    values = np.random.default_rng(12).normal(size=(5, 4))
+    fill(folder, {"a.csv": pd.DataFrame(values).to_csv(index=False).encode()})
+
+    table = read(folder)
+
+    np.testing.assert_array_equal(numbers(table), values)
+    (warning,) = table.warnings
+    assert warning.startswith("the first line of train/a.csv names its columns (0, 1, 2, 3), since")
+    assert warning.endswith("header=false makes it a row")
+    assert len(read(folder, header=False)) == 6
+
+
+@pytest.mark.parametrize("first_line", [b"2001,2002,2003", b"10,30,20"])
+def test_a_line_of_whole_numbers_that_all_files_share_is_their_header(folder, first_line):
+    fill(folder, dict.fromkeys(("a.csv", "b.csv", "c.csv"), first_line + b"\n1.5,2.5,3.5\n"))
+
+    table = read(folder)
+
+    assert table.names == tuple(first_line.decode().split(","))
+    assert table.warnings == (
+        "the first line of all 3 files of channel train is alike, and is taken for the names of"
+        " the columns; header=false makes it a row",
+    )
+    assert read(folder, header=False).names is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([["1", "2", "3"], ["1", "2", "3"]], True),
+        ([["1", "2", "3"], ["1", "2", "4"]], False),
+        ([["1", "0", "1"], ["1", "0", "1"]], False),
+        ([["1", "2"], ["1", "2"]], False),
+        ([["1.5", "2", "3"], ["1.5", "2", "3"]], False),
+    ],
+)
+def test_a_shared_header_is_of_three_different_whole_numbers(rows, expected):
+    assert is_shared_header(rows) == expected
+
+
+def test_a_file_of_one_row_of_words_is_a_row(folder):
+    fill(folder, {"a.csv": b"red,green\n"})
+
+    table = read(folder)
+
+    assert [cells.tolist() for cells in table.columns] == [["red"], ["green"]]
+    (warning,) = table.warnings
+    assert warning.endswith("; header=true makes it names")
+
+
+def test_a_file_with_the_header_of_others_alone_has_no_rows(folder):
+    fill(folder, {"a.csv": b"y,x\n1,2\n", "b.csv": b"y,x\n"})
+
+    table = read(folder)
+
+    assert len(table) == 1
+    assert table.warnings[-1] == "train/b.csv is skipped: it has no rows"
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"), [("0123", True), ("123", False), ("", False), (["0", "1.0"], False)]
+)
+def test_names_count_from_zero_as_whole_numbers(cells, expected):
+    assert counts_from_zero(list(cells)) == expected
