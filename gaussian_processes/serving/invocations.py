@@ -1,5 +1,7 @@
 """Invocations: the WSGI middleware and the handler that answer requests for predictions."""
 
+import itertools
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,14 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from werkzeug.wsgi import get_input_stream
+from werkzeug.wsgi import ClosingIterator, get_input_stream
 
+from gaussian_processes.data.preprocessing import locate_request_row
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema
+from gaussian_processes.errors import UserError
+from gaussian_processes.files import format_bytes
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.serving import outputs
 from gaussian_processes.serving.execution import INLINE_SECONDS, Runner, run_inline
 from gaussian_processes.serving.formats import decoders, negotiation
-from gaussian_processes.serving.formats.encoders import Encoder
+from gaussian_processes.serving.formats.encoders import Encoder, Output
+from gaussian_processes.serving.memory import MemoryBudget, Reservation
 from gaussian_processes.serving.outputs import OutputRequest
 from gaussian_processes.serving.prometheus import Metrics
 from gaussian_processes.serving.registry import ModelRegistry
@@ -34,8 +40,16 @@ CUSTOM_ATTRIBUTES_VARIABLE = f"HTTP_{CUSTOM_ATTRIBUTES.upper().replace('-', '_')
 ROWS, RULE = "gaussian_processes.rows", "gaussian_processes.rule"
 # Paths that the platform polls: neither counted nor logged.
 POLLED_PATHS = frozenset({"/ping", "/metrics"})
-# Rows of a response that is encoded inline; in JSON that takes a millisecond.
-MAX_INLINE_ROWS = 256
+# Rows of a response that is encoded inline; in JSON that takes a millisecond. And numbers of a row
+# that fewer rows may have for it.
+MAX_INLINE_ROWS, MAX_INLINE_NUMBERS = 256, 4 * 256
+# Rows that are predicted and encoded at once, so that what a request takes is what it was decoded
+# to and its answer. The first block is smaller: from it the size of the answer is estimated.
+FIRST_BLOCK_ROWS, BLOCK_ROWS = 512, 8192
+# Copies of the body while it is read, and of the answer while its blocks are joined.
+COPIES = 2
+# Bytes of a body that is refused unread, and read away, at a time.
+DISCARDED_BYTES = 1 << 16
 
 
 def predict_alone(model: Model, rows: Array, variance: bool) -> Prediction:
@@ -62,6 +76,8 @@ class AppConfig:
         Runs what would keep other requests waiting.
     predict : callable
         Predicts the rows of a request of few rows.
+    memory : MemoryBudget, optional
+        What all requests may take together; without it they take what they need.
     """
 
     default_outputs: str = ""
@@ -70,6 +86,7 @@ class AppConfig:
     execution_parameters: Mapping[str, object] = field(default_factory=dict)
     run: Runner = run_inline
     predict: Callable[[Model, Array, bool], Prediction] = predict_alone
+    memory: MemoryBudget = field(default_factory=lambda: MemoryBudget(sys.maxsize))
 
 
 class InvocationRoute(Protocol):
@@ -141,13 +158,14 @@ class InvocationMiddleware:
             name = self.route.name(request_path(environ))
         if name is None:
             return self._pass_on(environ, start_response, started)
+        reservation = self.handler.config.memory.reservation()
         try:
-            response = self.handler.respond(self.route.model(name), environ)
+            response = self.handler.respond(self.route.model(name), environ, reservation)
         except Exception as error:
             response = self.errors.render(error, environ)
         self.metrics.observe_request(self.route.rule, response.status, time.monotonic() - started)
         start_response(response.status_line, response.headers)
-        return [response.body]
+        return ClosingIterator([response.body], reservation.release)
 
     def _pass_on(
         self, environ: "WSGIEnvironment", start_response: "StartResponse", started: float
@@ -175,6 +193,7 @@ class Invocation:
     body: bytes
     content_type: str | None
     encoder: Encoder
+    memory: Reservation
 
     @property
     def needs_variance(self) -> bool:
@@ -185,6 +204,45 @@ class Invocation:
         """Encode the outputs of a prediction."""
         computed = outputs.compute_outputs(self.output_requests, self.model, prediction)
         return self.encoder.encode(computed)
+
+    def is_brief(self, rows: int) -> bool:
+        """Whether the answer to so many rows is encoded within a millisecond."""
+        levels = sum(len(requested.levels) for requested in self.output_requests)
+        return rows <= MAX_INLINE_ROWS and rows * levels <= MAX_INLINE_NUMBERS
+
+    def predict_and_encode(self, rows: Array) -> bytes:
+        """Predict rows and encode their outputs, block by block.
+
+        Raises
+        ------
+        TooLargeError, BusyError
+            If there is no memory for the answer.
+        """
+        first = self._block(rows, 0, FIRST_BLOCK_ROWS)
+        if len(rows) <= FIRST_BLOCK_ROWS:
+            return self.encoder.encode(first)
+        self._reserve_answer(len(self.encoder.encode(first)), len(rows))
+        starts = range(FIRST_BLOCK_ROWS, len(rows), BLOCK_ROWS)
+        rest = (self._block(rows, start, start + BLOCK_ROWS) for start in starts)
+        return self.encoder.encode_blocks(itertools.chain([first], rest))
+
+    def _block(self, rows: Array, start: int, stop: int) -> Mapping[str, Output]:
+        """Compute the outputs of some of the rows."""
+        prediction = self.model.predict(
+            rows[start:stop], self.needs_variance, lambda row: locate_request_row(start + row)
+        )
+        return outputs.compute_outputs(self.output_requests, self.model, prediction, start + 1)
+
+    def _reserve_answer(self, first_bytes: int, rows: int) -> None:
+        """Reserve the memory of an answer whose first block has so many bytes."""
+        row_bytes = COPIES * first_bytes / FIRST_BLOCK_ROWS
+        taken, total = self.memory.size, self.memory.budget.total_bytes
+        possible = max(int((total - taken) / row_bytes), 1)
+        self.memory.grow(
+            int(taken + rows * row_bytes),
+            f"the answer to {rows:,} rows",
+            f"send {possible:,} rows at a time, or ask for fewer numbers a row",
+        )
 
 
 @dataclass
@@ -204,8 +262,10 @@ class InvocationHandler:
     logger: Logger
     _warned: set[tuple[int, int]] = field(default_factory=set)
 
-    def respond(self, model: Model, environ: "WSGIEnvironment") -> Response:
-        """Predict the rows of a request.
+    def respond(
+        self, model: Model, environ: "WSGIEnvironment", memory: Reservation | None = None
+    ) -> Response:
+        """Predict the rows of a request, whose memory the caller releases once it is answered.
 
         Raises
         ------
@@ -214,12 +274,14 @@ class InvocationHandler:
         werkzeug.exceptions.HTTPException
             If its body can't be read.
         """
+        memory = memory or self.config.memory.reservation()
         encoder = negotiation.encoder(environ.get("HTTP_ACCEPT") or self.config.default_accept)
         output_requests = self._output_requests(environ, model)
-        body = self._read_body(environ)
+        body = self._read_body(environ, memory)
         if not body or body.isspace():
             return Response(HTTPStatus.NO_CONTENT)
-        invocation = Invocation(model, output_requests, body, environ.get("CONTENT_TYPE"), encoder)
+        content_type = environ.get("CONTENT_TYPE")
+        invocation = Invocation(model, output_requests, body, content_type, encoder, memory)
         with self.metrics.track_prediction():
             content, rows = self._predict(invocation)
         self.metrics.count_rows(rows)
@@ -233,14 +295,26 @@ class InvocationHandler:
         requested = outputs.parse_custom_attributes(attributes, model)
         return requested or outputs.default_outputs(self.config.default_outputs, model)
 
-    def _read_body(self, environ: "WSGIEnvironment") -> bytes:
+    def _read_body(self, environ: "WSGIEnvironment", memory: Reservation) -> bytes:
         """Read a body to its end; a compressed one is refused, since it could fill the memory."""
         coding = environ.get("HTTP_CONTENT_ENCODING", "")
         if coding.strip().lower() not in {"", "identity"}:
             raise negotiation.UnsupportedMediaTypeError(
                 f"Content-Encoding is {coding[:60]}; send the body as it is, uncompressed"
             )
-        stream = get_input_stream(environ, max_content_length=self.config.max_body_bytes)
+        length = environ.get("CONTENT_LENGTH")
+        max_bytes = self.config.max_body_bytes
+        if not length and not max_bytes:
+            max_bytes = memory.budget.total_bytes // COPIES
+        stream = get_input_stream(environ, max_content_length=max_bytes)
+        try:
+            # A body without a length is as large as it may be.
+            _reserve_body(memory, int(length) if length else max_bytes or 0, COPIES)
+        except UserError:
+            # Closing a connection with a body on its way would cut the answer off.
+            while stream.read(DISCARDED_BYTES):
+                pass
+            raise
         return stream.read()
 
     def _predict(self, invocation: Invocation) -> tuple[bytes, int]:
@@ -249,18 +323,23 @@ class InvocationHandler:
             invocation.body, invocation.content_type, invocation.model.schema
         )
         if seconds > INLINE_SECONDS:
-            return self.config.run(
-                lambda: _predict_without_batching(invocation, self._decode(invocation))
-            )
+            return self.config.run(lambda: self._decode_and_predict(invocation))
         rows = self._decode(invocation)
-        if len(rows) > MAX_INLINE_ROWS:
-            return self.config.run(lambda: _predict_without_batching(invocation, rows))
+        if not invocation.is_brief(len(rows)):
+            return self.config.run(lambda: (invocation.predict_and_encode(rows), len(rows)))
         prediction = self.config.predict(invocation.model, rows, invocation.needs_variance)
         return invocation.encode(prediction), len(rows)
 
+    def _decode_and_predict(self, invocation: Invocation) -> tuple[bytes, int]:
+        rows = self._decode(invocation)
+        return invocation.predict_and_encode(rows), len(rows)
+
     def _decode(self, invocation: Invocation) -> Array:
         schema = invocation.model.schema
-        rows = decoders.decode(invocation.body, invocation.content_type, schema)
+        body, content_type = invocation.body, invocation.content_type
+        size = decoders.estimated_bytes(body, content_type)
+        _reserve_body(invocation.memory, len(body), size / len(body))
+        rows = decoders.decode(body, content_type, schema)
         if any(schema.category_counts):
             self._warn_of_unknown_categories(schema, rows)
         return rows
@@ -282,6 +361,10 @@ class InvocationHandler:
                 )
 
 
-def _predict_without_batching(invocation: Invocation, rows: Array) -> tuple[bytes, int]:
-    prediction = invocation.model.predict(rows, invocation.needs_variance)
-    return invocation.encode(prediction), len(rows)
+def _reserve_body(memory: Reservation, body_bytes: int, byte_cost: float) -> None:
+    """Reserve the memory of a body, each byte of which takes `byte_cost` bytes."""
+    memory.grow(
+        int(body_bytes * byte_cost),
+        f"a body of {format_bytes(body_bytes)}",
+        f"send {format_bytes(memory.budget.total_bytes / byte_cost)} at a time",
+    )

@@ -21,6 +21,8 @@ Levels = tuple[float, ...]
 # Default levels: nine in ten observations, and their ends with the median between them.
 INTERVAL_LEVEL: Levels = (0.9,)
 QUANTILE_LEVELS: Levels = (0.05, 0.5, 0.95)
+# Levels of one output: a request of 100 numbers a row is large enough for any use that is known.
+MAX_LEVELS = 100
 # Characters of custom attributes that SageMaker takes.
 MAX_ATTRIBUTES_CHARACTERS = 1024
 # Attributes whose values are levels; and what a level looks like.
@@ -241,18 +243,21 @@ def needs_variance(output_requests: Sequence[OutputRequest], model: Model) -> bo
 
 
 def compute_outputs(
-    output_requests: Sequence[OutputRequest], model: Model, prediction: Prediction
+    output_requests: Sequence[OutputRequest],
+    model: Model,
+    prediction: Prediction,
+    first_row: int = 1,
 ) -> dict[str, Output]:
     """Compute every requested output, by name, from a prediction that has what they need.
 
     Raises
     ------
     UserError
-        If the prediction is not finite.
+        If the prediction is not finite; `first_row` is the number of its first row.
     """
-    _check_finite("mean", prediction.mean)
+    _check_finite("mean", prediction.mean, first_row)
     if prediction.variance is not None:
-        _check_finite("variance", prediction.variance)
+        _check_finite("variance", prediction.variance, first_row)
     available = available_outputs(model)
     return {
         requested.name: available[requested.name].compute(model, prediction, requested.levels)
@@ -260,11 +265,11 @@ def compute_outputs(
     }
 
 
-def _check_finite(name: str, values: Array) -> None:
+def _check_finite(name: str, values: Array, first_row: int) -> None:
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise UserError(
-            f"the {name} of row {row + 1} is {values[row, column]};"
+            f"the {name} of row {first_row + row} is {values[row, column]};"
             " its numbers are too large to compute with"
         )
 
@@ -274,6 +279,8 @@ def _parse_levels(name: str, text: str) -> Levels:
         levels = tuple(float(part) for part in text.split(","))
     except ValueError:
         levels = ()
+    if len(levels) > MAX_LEVELS:
+        raise UserError(f"{name} has {len(levels):,} levels; send {MAX_LEVELS} at most")
     if (
         not levels
         or not all(level > 0 and (1 + level) / 2 < 1 for level in levels)

@@ -1,7 +1,6 @@
 """HTTP responses, and the one place that renders an error as one of them."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +14,7 @@ from gaussian_processes.serving.formats.negotiation import (
     NotAcceptableError,
     UnsupportedMediaTypeError,
 )
+from gaussian_processes.serving.memory import BusyError, TooLargeError
 from gaussian_processes.serving.registry import (
     AlreadyLoadedError,
     InsufficientMemoryError,
@@ -29,9 +29,13 @@ STATUSES: Mapping[type[UserError], HTTPStatus] = {
     NotLoadedError: HTTPStatus.NOT_FOUND,
     NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
     AlreadyLoadedError: HTTPStatus.CONFLICT,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     InsufficientMemoryError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
+# Seconds after which a client may send again what found no memory: most requests take less.
+RETRY_AFTER = ("Retry-After", "1")
 # Characters of an error's body: SageMaker's client shows 2,048 of them.
 MAX_ERROR_CHARACTERS = 2_000
 # Characters of a path and a method that an error's sentence quotes.
@@ -79,7 +83,9 @@ class ErrorRenderer:
     def render(self, error: Exception, environ: "WSGIEnvironment") -> Response:
         """Render the error that a request has met."""
         if isinstance(error, UserError):
-            return _sentence(str(error), STATUSES.get(type(error), HTTPStatus.BAD_REQUEST))
+            headers = (RETRY_AFTER,) if isinstance(error, BusyError) else ()
+            status = STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
+            return _sentence(str(error), status, headers)
         path, method = request_path(environ), environ["REQUEST_METHOD"]
         if not isinstance(error, HTTPException):
             self.logger.error("Exception on %s [%s]", path, method, exc_info=error)
@@ -92,11 +98,11 @@ class ErrorRenderer:
     def _reason(self, status: int, path: str, method: str) -> str:
         """Sentence on a status of HTTP; "" where the error has its own."""
         path, method = path[:QUOTED_CHARACTERS], method[:QUOTED_CHARACTERS]
-        megabytes = (self.max_body_bytes or math.inf) / 2**20
+        limit = f"{self.max_body_bytes / 2**20:g} MB" if self.max_body_bytes else "memory allows"
         return {
             404: f"there is no {path}; GET /openapi.json lists what there is",
             405: f"{path} does not take {method}; GET /openapi.json lists what it takes",
-            413: f"the body is larger than {megabytes:g} MB; send fewer rows at a time",
+            413: f"the body is larger than {limit}; send fewer rows at a time",
             500: "the prediction failed for a reason that is not in the request;"
             " the log of `serve` has it",
         }.get(status, "")

@@ -24,6 +24,7 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.parallel import single_threaded_blas
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model
+from gaussian_processes.resources import available_memory
 from gaussian_processes.serving import outputs
 from gaussian_processes.serving.app import create_app
 from gaussian_processes.serving.batching import DynamicBatcher, LoadMonitor
@@ -31,6 +32,7 @@ from gaussian_processes.serving.config import ServerConfig
 from gaussian_processes.serving.execution import run_in_threadpool
 from gaussian_processes.serving.formats import negotiation
 from gaussian_processes.serving.invocations import POLLED_PATHS, ROWS, AppConfig
+from gaussian_processes.serving.memory import BUDGET_SHARE, MemoryBudget
 from gaussian_processes.serving.registry import ModelRegistry
 from gaussian_processes.serving.responses import MAX_ERROR_CHARACTERS
 
@@ -185,6 +187,7 @@ def application(cores: int) -> "WSGIApplication":
     """
     config = ServerConfig.from_environment(os.environ, cores)
     app_config = AppConfig(
+        memory=MemoryBudget(int(available_memory() * BUDGET_SHARE)),
         default_outputs=config.default_outputs,
         default_accept=config.default_accept,
         max_body_bytes=config.max_body_bytes,

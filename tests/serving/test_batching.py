@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-import gevent
+import gevent.socket
 import numpy as np
 import pytest
 from trained import COLUMNS, train

@@ -36,6 +36,10 @@ Array = NDArray[np.float64]
 BLOCK_CHARACTERS = 1 << 16
 # Seconds that a core of 2020 takes to decode a byte: with NumPy, and cell by cell with Python.
 NUMPY_SECONDS_PER_BYTE, PYTHON_SECONDS_PER_BYTE = 2e-8, 1e-6
+# Bytes that a cell of text takes: three copies of its number; in JSON also the objects of a row, in
+# which all cells may be. And the copies of the bytes of other types, of which four are eight.
+CELL_BYTES = {"text/csv": 32, "application/json": 64, "application/jsonlines": 64}
+BINARY_COPIES = 8
 # The control characters that NumPy takes for white space; training refuses them too.
 CONTROL_SEPARATORS = (b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 # The delimiters of JSON, and the white space around them.
@@ -101,6 +105,17 @@ def estimated_decode_seconds(body: bytes, content_type: str | None, schema: Sche
         return math.inf
     vectorized = schema.finite_numbers_only and media_type in {"text/csv", "application/x-npy"}
     return len(body) * (NUMPY_SECONDS_PER_BYTE if vectorized else PYTHON_SECONDS_PER_BYTE)
+
+
+def estimated_bytes(body: bytes, content_type: str | None) -> int:
+    """Estimate how much memory `decode` takes at most, that of the body included."""
+    media_type, _ = parse_content_type(content_type)
+    if media_type not in TEXT_MEDIA_TYPES:
+        return BINARY_COPIES * len(body)
+    # Text outside of ASCII takes up to four bytes a character.
+    text = len(body) * (1 if body.isascii() else 4)
+    cells = body.count(b",") + body.count(b"\n") + 1
+    return len(body) + text + cells * CELL_BYTES[media_type]
 
 
 def _transcode(body: bytes, charset: str) -> bytes:

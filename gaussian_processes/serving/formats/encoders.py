@@ -7,9 +7,10 @@ the global interpreter lock for half a second, and with it every other request o
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from gaussian_processes.data.cells import Label
 Array = NDArray[np.float64]
 # One output of every row: a number, several numbers, a class, or a list of classes or numbers.
 Output = Array | Sequence[Label] | Sequence[tuple[Label, ...]]
+
+# Outputs of a block of rows, by name, each of as many rows.
+Block = Mapping[str, Output]
 
 # Rows that are written at once, which holds the interpreter's lock for 2 ms. More gain nothing.
 BLOCK_ROWS = 1_000
@@ -32,45 +36,55 @@ class Encoder:
     ----------
     media_type : str
         `Content-Type` of the response.
-    encode : callable
-        Takes the outputs by name, each of m rows, and returns the body.
+    encode_blocks : callable
+        Takes the outputs of successive blocks of rows, and returns the body.
     """
 
     media_type: str
-    encode: Callable[[Mapping[str, Output]], bytes]
+    encode_blocks: Callable[[Iterable[Block]], bytes]
+
+    def encode(self, outputs: Block) -> bytes:
+        """Encode the outputs of all rows at once."""
+        return self.encode_blocks([outputs])
 
 
-def _encode_csv(outputs: Mapping[str, Output]) -> bytes:
+def _encode_csv(blocks: Iterable[Block]) -> bytes:
     """Encode a line a row: a cell for each number, and one of JSON for a list."""
-    return "".join(f"{','.join(cells)}\n" for cells in _rows(outputs, _csv_cells)).encode()
+    return b"".join(
+        "".join(f"{','.join(cells)}\n" for cells in _rows(block, _csv_cells)).encode()
+        for block in blocks
+    )
 
 
-def _encode_json(outputs: Mapping[str, Output]) -> bytes:
-    return b'{"predictions": [' + b", ".join(_json_objects(outputs)) + b"]}"
+def _encode_json(blocks: Iterable[Block]) -> bytes:
+    objects = b", ".join(b", ".join(_json_objects(block)) for block in blocks)
+    return b'{"predictions": [' + objects + b"]}"
 
 
-def _encode_json_lines(outputs: Mapping[str, Output]) -> bytes:
-    return b"".join(line + b"\n" for line in _json_objects(outputs))
+def _encode_json_lines(blocks: Iterable[Block]) -> bytes:
+    return b"".join(b"".join(line + b"\n" for line in _json_objects(block)) for block in blocks)
 
 
-def _encode_npy(outputs: Mapping[str, Output]) -> bytes:
+def _encode_npy(blocks: Iterable[Block]) -> bytes:
     """Encode an array of shape (m, outputs), of text where an output is a class."""
-    columns = [np.asarray(values).reshape(len(values), -1) for values in outputs.values()]
     body = io.BytesIO()
-    np.save(body, np.hstack(columns), allow_pickle=False)
+    np.save(body, np.concatenate([_npy_block(block) for block in blocks]), allow_pickle=False)
     return body.getvalue()
 
 
-def _json_objects(outputs: Mapping[str, Output]) -> Iterator[bytes]:
+def _npy_block(block: Block) -> Any:
+    columns = [np.asarray(values).reshape(len(values), -1) for values in block.values()]
+    return np.hstack(columns)
+
+
+def _json_objects(outputs: Block) -> Iterator[bytes]:
     # SageMaker's own algorithms name a prediction "score".
     pattern = ", ".join(f'"{"score" if name == "mean" else name}": %s' for name in outputs)
     for values in _rows(outputs, partial(json.dumps, ensure_ascii=False)):
         yield ("{" + pattern % values + "}").encode()
 
 
-def _rows(
-    outputs: Mapping[str, Output], write: Callable[[object], str]
-) -> Iterator[tuple[str, ...]]:
+def _rows(outputs: Block, write: Callable[[object], str]) -> Iterator[tuple[str, ...]]:
     """Yield the outputs of each row as text; `repr` of a float reads back as the same float."""
     size = len(next(iter(outputs.values())))
     for start in range(0, size, BLOCK_ROWS):
@@ -97,7 +111,7 @@ ALIASES: Mapping[str, str] = {
     "application/jsonl": "application/jsonlines",
 }
 # In the order of preference.
-ENCODERS: Mapping[str, Callable[[Mapping[str, Output]], bytes]] = {
+ENCODERS: Mapping[str, Callable[[Iterable[Block]], bytes]] = {
     "text/csv": _encode_csv,
     "application/json": _encode_json,
     "application/jsonlines": _encode_json_lines,

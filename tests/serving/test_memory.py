@@ -1,0 +1,206 @@
+"""Memory of requests: what they may take together, and what is refused for it."""
+
+import json
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+from trained import plain, train
+
+from gaussian_processes.model import artifact
+from gaussian_processes.serving.app import create_app
+from gaussian_processes.serving.formats.decoders import decode, estimated_bytes
+from gaussian_processes.serving.invocations import AppConfig
+from gaussian_processes.serving.memory import SMALL_BYTES, BusyError, MemoryBudget, TooLargeError
+
+MB = 10**6
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return artifact.load(train(tmp_path_factory.mktemp("base"), rows=30) / "model")
+
+
+def invoke(client, body, **headers):
+    headers = {"Content-Type": "text/csv", **headers}
+    return client.post("/invocations", data=body, headers=headers, buffered=True)
+
+
+def test_reservations_are_within_the_budget_and_given_back():
+    budget = MemoryBudget(100 * MB)
+    first, second, third = budget.reservation(), budget.reservation(), budget.reservation()
+
+    first.grow(30 * MB, "it", "stop")
+    first.grow(60 * MB, "it", "stop")
+    with pytest.raises(BusyError, match=r"it takes about 50.0 MB of memory, which other requests"):
+        second.grow(50 * MB, "it", "stop")
+    with pytest.raises(TooLargeError, match=r"about 101.0 MB .* 100.0 MB are there for it; stop"):
+        second.grow(101 * MB, "it", "stop")
+    second.grow(SMALL_BYTES, "it", "stop")
+    assert budget.reserved_bytes == 60 * MB
+    first.release()
+    first.release()
+    third.grow(100 * MB, "it", "stop")
+    second.grow(SMALL_BYTES, "it", "stop")
+
+    assert budget.reserved_bytes == 100 * MB
+
+
+def fork_and_reserve(budget, size, end):
+    """Reserve in a forked process, which then reads until a pipe's end and ends as if killed."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        budget.reservation().grow(size, "it", "stop")
+        os.write(write, b"x")
+        os.close(write)
+        os.read(end, 1)
+        os._exit(9)
+    os.close(write)
+    assert os.read(read, 1) == b"x"
+    os.close(read)
+    return child
+
+
+def test_processes_share_the_budget_and_a_dead_one_holds_nothing():
+    budget = MemoryBudget(100 * MB)
+    end, release = os.pipe()
+    child = fork_and_reserve(budget, 70 * MB, end)
+
+    with pytest.raises(BusyError):
+        budget.reservation().grow(40 * MB, "it", "stop")
+    os.close(release)
+    os.write(os.open(f"/proc/self/fd/{end}", os.O_WRONLY), b"x")
+    os.waitpid(child, 0)
+    budget.reservation().grow(100 * MB, "it", "stop")
+
+    assert budget.reserved_bytes == 100 * MB
+    os.close(end)
+
+
+def test_threads_never_reserve_more_than_there_is():
+    budget = MemoryBudget(10 * MB)
+    most = []
+
+    def reserve():
+        for _ in range(200):
+            reservation = budget.reservation()
+            try:
+                reservation.grow(4 * MB, "it", "stop")
+            except BusyError:
+                continue
+            most.append(budget.reserved_bytes)
+            reservation.release()
+
+    threads = [threading.Thread(target=reserve) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert max(most) <= 10 * MB
+    assert budget.reserved_bytes == 0
+
+
+def test_a_request_that_others_leave_no_memory_is_asked_to_come_again(model):
+    budget = MemoryBudget(100 * MB)
+    client = create_app(model, AppConfig(memory=budget)).test_client()
+    held = budget.reservation()
+    held.grow(99 * MB, "it", "stop")
+    body = b"0.5,1,2\n" * 100_000
+
+    refused = invoke(client, body)
+    small = invoke(client, b"0.5,1,2\n")
+    held.release()
+    served = invoke(client, body)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.text.endswith("which other requests hold; send it again in a second\n")
+    assert (small.status_code, served.status_code) == (200, 200)
+    assert budget.reserved_bytes == 0
+
+
+def test_what_memory_can_never_hold_is_refused_with_the_rows_that_would_do(model):
+    budget = MemoryBudget(50 * MB)
+    client = create_app(model, AppConfig(memory=budget)).test_client()
+    levels = ",".join(f"0.{level:02d}" for level in range(1, 100))
+    header = {"X-Amzn-SageMaker-Custom-Attributes": f"quantiles={levels}"}
+
+    refused = invoke(client, b"1,2,3\n" * 30_000, **header)
+    words = refused.text.split("send ")[1].split()
+    served = invoke(client, b"1,2,3\n" * int(words[0].replace(",", "")), **header)
+
+    assert refused.status_code == 413
+    assert refused.text.startswith("the answer to 30,000 rows takes about ")
+    assert words[1:4] == ["rows", "at", "a"]
+    assert served.status_code == 200
+    assert budget.reserved_bytes == 0
+
+
+def test_a_body_that_memory_can_never_hold_is_refused_unread(model):
+    client = create_app(model, AppConfig(memory=MemoryBudget(5 * MB))).test_client()
+
+    refused = invoke(client, b"1,2,3\n" * 500_000)
+
+    assert refused.status_code == 413
+    assert refused.text.startswith("a body of 3.0 MB takes about 6.0 MB of memory, and 5.0 MB are")
+    assert refused.text.endswith("there for it; send 2.5 MB at a time\n")
+
+
+READ = {
+    "text/csv": lambda text: list(map(float, text.split())),
+    "application/json": lambda text: [row["score"] for row in json.loads(text)["predictions"]],
+    "application/jsonlines": lambda text: [json.loads(row)["score"] for row in text.splitlines()],
+}
+
+
+@pytest.mark.parametrize("media_type", READ)
+def test_an_answer_of_many_blocks_is_that_of_its_rows(model, media_type):
+    rows = np.random.default_rng(3).normal(size=(20_000, 3))
+    body = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
+
+    whole = invoke(create_app(model).test_client(), body, Accept=media_type)
+
+    means = model.predict(rows).mean[:, 0]
+    # Blocks of other sizes sum in another order.
+    np.testing.assert_allclose(READ[media_type](whole.text), means, rtol=1e-9)
+
+
+def test_a_fault_behind_many_blocks_is_named_by_its_row(model):
+    body = b"1,2,3\n" * 10_000 + b"1e300,1e300,1e300\n" + b"1,2,3\n" * 10_000
+
+    refused = invoke(create_app(model).test_client(), body)
+
+    assert refused.status_code == 400
+    assert "row 10001" in refused.text
+
+
+def test_the_estimate_covers_what_decoding_takes():
+    import tracemalloc  # noqa: PLC0415  slows nothing else down
+
+    bodies = {
+        "text/csv": b"1,2\n" * 200_000,
+        "application/json": b'{"instances": [' + b"[1,2]," * 200_000 + b"[1,2]]}",
+        "application/jsonlines": b"[1,2]\n" * 200_000,
+    }
+    for content_type, body in bodies.items():
+        tracemalloc.start()
+        decode(body, content_type, plain(2))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak + len(body) <= estimated_bytes(body, content_type), content_type
+        assert sys.getsizeof(body) <= estimated_bytes(body, content_type)
+
+
+def test_more_than_a_hundred_levels_are_refused(model):
+    levels = ",".join(["0.5"] * 101)
+    header = {"X-Amzn-SageMaker-Custom-Attributes": f"quantiles={levels}"}
+
+    refused = invoke(create_app(model).test_client(), b"1,2,3\n", **header)
+
+    assert (refused.status_code, refused.text) == (
+        400,
+        "quantiles has 101 levels; send 100 at most\n",
+    )
