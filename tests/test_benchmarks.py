@@ -20,7 +20,7 @@ COMMANDS = [
 ]
 # Minutes at any size: twenty jobs, five folds of three methods, and a load generator.
 LONG = {"selection", "quality", "serving"}
-SUPPORT = {"measuring", "reporting"}
+SUPPORT = {"datasets", "measuring", "methods", "reporting"}
 
 
 def run(words: list[str]) -> str:

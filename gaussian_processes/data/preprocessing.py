@@ -296,7 +296,7 @@ def _fit_targets(y: Array, normalize_y: bool) -> tuple[Array, Array]:
 
 
 def few_valued_columns(rows: Array, category_counts: Sequence[int]) -> list[int]:
-    """Columns of numbers that have so `FEW_VALUES` that they can also be categories."""
+    """Return the columns of numbers that have so few values that they can be categories too."""
     return [
         column
         for column, count in enumerate(category_counts)
@@ -328,7 +328,7 @@ def _coordinates(
 
 
 def _fit_normal_scores(rows: Array, category_counts: Sequence[int]) -> dict[int, NormalScores]:
-    """Normal scores of every column of numbers that is not constant."""
+    """Fit normal scores of every column of numbers that is not constant."""
     return {
         column: NormalScores.fit(rows[:, column])
         for column, count in enumerate(category_counts)

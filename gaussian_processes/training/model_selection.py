@@ -360,7 +360,7 @@ def kernel_paths(hyperparameters: Hyperparameters, sample: Sample) -> Iterator[l
 def relevance_candidates(
     fits: Sequence[CandidateFit], hyperparameters: Hyperparameters, criterion: Criterion
 ) -> list[Candidate]:
-    """The best kernels so far, with a relevance for every column."""
+    """Pair the best kernels so far with a relevance for every column."""
     if not hyperparameters.compares_relevances:
         return []
     best = [fit.result for fit in _ranked(fits, criterion)[:RELEVANCE_KERNELS]]
@@ -377,7 +377,7 @@ def prepared_candidates(
     sample: Sample,
     criterion: Criterion,
 ) -> list[Candidate]:
-    """The best kernels so far, with every other preparation of the columns."""
+    """Pair the best kernels so far with every other preparation of the columns."""
     if hyperparameters.encoding != "auto":
         return []
     encodings = [key for key in sample.data if key.encoding != "none"]

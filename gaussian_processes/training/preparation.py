@@ -43,7 +43,7 @@ class Preparation:
 def preparations(
     dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters
 ) -> list[Preparation]:
-    """Preparations to compare, the plain one first."""
+    """Return the preparations to compare, the plain one first."""
     scalings = [hyperparameters.scaling]
     if hyperparameters.scaling == "auto":
         scalings = ["columns", "overall"]
