@@ -78,6 +78,8 @@ class Ending(WorkerPlugin):
 
         A failure is reported, and what the leader makes of it waited for, but not for long.
         """
+        if self._loop.is_closed():  # a signal after the end
+            return outcome
         asyncio.run_coroutine_threadsafe(self._report(outcome), self._loop)
         try:
             return self.outcome.result(FAREWELL_SECONDS + 1 if outcome.status else None)
@@ -127,9 +129,9 @@ class Ending(WorkerPlugin):
         """Let the others know, if this is the leader, and end."""
         if self._rank == 0:
             await self.tell_others(outcome)
-        self.outcome.set_result(outcome)
         if outcome.status:
             self._on_failure(outcome.reason, outcome.status)
+        self.outcome.set_result(outcome)
 
     async def _settle_soon(self, outcome: Outcome) -> None:
         """Settle the outcome when the answer to the leader has gone out."""

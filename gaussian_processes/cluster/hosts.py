@@ -1,6 +1,6 @@
 """Hosts of a job, as the training program sees them: one, or several that run the same program."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -10,6 +10,7 @@ from gaussian_processes.cluster.exchange import Exchange, SingleHost, all_gather
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Agreement = Callable[[str, int], tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,18 @@ class Hosts:
         """Return the number of hosts."""
         return self.exchange.size
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    def gather(self, value: Item) -> list[Item]:
+        """Gather a value of every host on all of them; a collective call."""
+        return all_gather(self.exchange, value)
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Call a function on every item, each on one host, and return all results on every host.
 
         A collective call. A host that has finished an item takes the next that nobody has begun.
         The function makes no collective call.
         """
-        number = self.exchange.next_operation()
-        indices = count()
+        tasks = list(items)
+        number, indices = self.exchange.next_operation(), count()
         key = (number, "next item")
         if self.leads:
             self.exchange.offer(key, lambda: next(indices))
@@ -51,16 +56,19 @@ class Hosts:
             return index
 
         results: dict[int, Result] = {}
-        while (index := take()) < len(items):
-            results[index] = function(items[index])
+        while (index := take()) < len(tasks):
+            results[index] = function(tasks[index])
         for other in all_gather(self.exchange, results):
             results |= other
-        return [results[index] for index in range(len(items))]
+        return iter([results[index] for index in range(len(tasks))])
 
 
 @contextmanager
 def join(
-    hosts: Sequence[str], current_host: str, on_failure: Callable[[str, int], None]
+    hosts: Sequence[str],
+    current_host: str,
+    on_failure: Callable[[str, int], None],
+    set_agreement: Callable[[Agreement], None],
 ) -> Iterator[Hosts]:
     """Join the hosts of a job, which may be one; stay until all have succeeded.
 
@@ -70,6 +78,8 @@ def join(
     current_host : str
     on_failure : callable
         Ends the process with a reason and an exit status, when another host has failed.
+    set_agreement : callable
+        Takes what tells the other hosts of a failure of this one, and returns that of all.
 
     Raises
     ------
@@ -84,5 +94,11 @@ def join(
     from gaussian_processes.cluster.membership import Membership  # noqa: PLC0415
 
     with Membership(hosts, current_host, on_failure) as membership:
+
+        def agree(reason: str, status: int) -> tuple[str, int]:
+            outcome = membership.conclude(Outcome(reason, status))
+            return outcome.reason, outcome.status
+
+        set_agreement(agree)
         yield Hosts(membership.exchange)
         membership.conclude(Outcome())

@@ -75,8 +75,10 @@ class Membership:
         self._joined.result()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Leave the cluster."""
+    def __exit__(self, error_type: object, *_: object) -> None:
+        """Leave the cluster; not after an error, which the others have still to be told of."""
+        if error_type:
+            return
         self._loop.call_soon_threadsafe(self._leaving.set)
         self._thread.join(FAREWELL_SECONDS)
 

@@ -42,12 +42,15 @@ class Channel:
     content_type : str, optional
     input_mode : str
         File, FastFile or Pipe.
+    sharded : bool
+        Whether every host has other files (ShardedByS3Key), not all of them (FullyReplicated).
     """
 
     name: str
     folder: Path
     content_type: str | None = None
     input_mode: str = "File"
+    sharded: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ def read(base: Path) -> TrainingEnvironment:
     Raises
     ------
     UserError
-        If a configuration file is not a JSON object, there is no train channel, or there are
-        several hosts.
+        If a configuration file is not a JSON object, there is no train channel, this host is not
+        one of the job's, or several hosts have a channel in Pipe mode.
     """
     configuration = base / "input/config"
     resources = _read_object(configuration / "resourceconfig.json")
@@ -94,8 +97,7 @@ def read(base: Path) -> TrainingEnvironment:
     channels = _read_object(configuration / "inputdataconfig.json")
     current_host = str(resources.get("current_host", "algo-1"))
     hosts = tuple(map(str, resources.get("hosts") or [current_host]))
-    _check_hosts(hosts)
-    return TrainingEnvironment(
+    job = TrainingEnvironment(
         hyperparameters=_strings(_read_object(configuration / "hyperparameters.json")),
         channels=_channels(channels, base / "input/data"),
         hosts=hosts,
@@ -105,6 +107,8 @@ def read(base: Path) -> TrainingEnvironment:
         failure=failure_file(base),
         checkpoints=Path(checkpoints) if checkpoints else None,
     )
+    _check_hosts(job)
+    return job
 
 
 def metric_regex(name: str) -> str:
@@ -171,8 +175,18 @@ class CriticalSection:
             self._changed.wait_for(lambda: not self._entered, CRITICAL_SECTION_TIMEOUT_SECONDS)
 
 
+class JobEnd:
+    """Agreement on how the job ends: this process by itself, until it has joined other hosts."""
+
+    def __init__(self) -> None:
+        self.agree: Callable[[str, int], tuple[str, int]] = lambda reason, status: (reason, status)
+
+
 def run_entry_point(
-    job: Callable[[], None], failure: Path, critical_section: CriticalSection | None = None
+    job: Callable[[], None],
+    failure: Path,
+    critical_section: CriticalSection | None = None,
+    end: JobEnd | None = None,
 ) -> int:
     """Run `job`; return its exit status, and leave the reason of a failure.
 
@@ -185,6 +199,9 @@ def run_entry_point(
         What an earlier run left there is removed.
     critical_section : CriticalSection, optional
         What a signal waits for before it ends the process.
+    end : JobEnd, optional
+        Tells the job's other hosts of a failure or a signal, and may give a reason and a status
+        that are those of all.
 
     Returns
     -------
@@ -196,21 +213,22 @@ def run_entry_point(
     """
     with suppress(OSError):
         failure.unlink(missing_ok=True)
-    section = critical_section or CriticalSection()
+    section, end = critical_section or CriticalSection(), end or JobEnd()
     try:
-        with _stopped_by(failure, section, signal.SIGTERM, signal.SIGINT):
-            return _run(job, failure)
+        with _stopped_by(failure, section, end, signal.SIGTERM, signal.SIGINT):
+            return _run(job, failure, end)
     except (OSError, RuntimeError) as error:  # not even the thread that waits for signals started
         write_failure(failure_reason(error), failure)
         return 1
 
 
-def _run(job: Callable[[], None], failure: Path) -> int:
+def _run(job: Callable[[], None], failure: Path, end: JobEnd) -> int:
     try:
         job()
     except Exception as error:
-        write_failure(failure_reason(error), failure)
-        return 1
+        reason, status = end.agree(failure_reason(error), 1)
+        write_failure(reason, failure)
+        return status
     return 0
 
 
@@ -228,7 +246,7 @@ def write_failure(reason: str, failure: Path) -> None:
 
 @contextmanager
 def _stopped_by(
-    failure: Path, critical_section: CriticalSection, *signals: signal.Signals
+    failure: Path, critical_section: CriticalSection, end: JobEnd, *signals: signal.Signals
 ) -> Iterator[None]:
     """Let any of `signals` end the process at once, whatever it is doing, with a reason.
 
@@ -240,7 +258,7 @@ def _stopped_by(
     os.set_blocking(woken, False)
     before = {number: signal.signal(number, _do_nothing) for number in signals}
     previous = signal.set_wakeup_fd(woken)
-    arguments = (wake, failure, critical_section, signals)
+    arguments = (wake, failure, critical_section, end, signals)
     watcher = threading.Thread(target=_watch, args=arguments, name="signals", daemon=True)
     try:
         watcher.start()
@@ -263,26 +281,33 @@ def _watch(
     wake: int,
     failure: Path,
     critical_section: CriticalSection,
+    end: JobEnd,
     signals: tuple[signal.Signals, ...],
 ) -> None:
     while byte := os.read(wake, 1):
         if byte[0] in signals:
             critical_section.close()
-            _exit_after(signal.Signals(byte[0]), failure)
+            reason, status = _reason_of(signal.Signals(byte[0]))
+            exit_process(*end.agree(reason, status), failure)
 
 
-def _exit_after(number: signal.Signals, failure: Path) -> None:
-    """End the process: with its buffers written, but without waiting for its threads.
-
-    An exit in good order joins the threads of `concurrent.futures`, which would first finish their
-    share of a factorisation.
-    """
+def _reason_of(number: signal.Signals) -> tuple[str, int]:
+    """Reason and exit status after a signal."""
     status = 128 + number
     reason = (
         f"stopped by {number.name} before the end, with exit code {status}: the job was stopped, or"
         " its time or its spot instance ran out, and no model that could be loaded by mistake is"
         " left; start the job again"
     )
+    return reason, status
+
+
+def exit_process(reason: str, status: int, failure: Path) -> None:
+    """End the process: with its buffers written, but without waiting for its threads.
+
+    An exit in good order joins the threads of `concurrent.futures`, which would first finish their
+    share of a factorisation.
+    """
     try:
         write_failure(reason, failure)
         sys.stdout.flush()
@@ -314,11 +339,17 @@ def _strings(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _check_hosts(hosts: tuple[str, ...]) -> None:
-    if len(hosts) > 1:
+def _check_hosts(job: TrainingEnvironment) -> None:
+    if job.current_host not in job.hosts:
         raise UserError(
-            f"the job has {len(hosts)} hosts ({', '.join(hosts)}), but one is supported for now:"
-            " set InstanceCount (instance_count in the SDK) to 1"
+            f"this host is {job.current_host}, but resourceconfig.json lists"
+            f" {', '.join(job.hosts)}: list all hosts of the job"
+        )
+    pipes = [channel.name for channel in job.channels.values() if channel.input_mode == "Pipe"]
+    if len(job.hosts) > 1 and pipes:
+        raise UserError(
+            f"channel {', '.join(pipes)} is in Pipe mode, but the job has {len(job.hosts)} hosts:"
+            " set its TrainingInputMode to File or FastFile"
         )
 
 
@@ -350,4 +381,5 @@ def _channel(name: str, configuration: Mapping[str, str], data: Path) -> Channel
         data / name,
         configuration.get("ContentType"),
         configuration.get("TrainingInputMode", "File"),
+        configuration.get("S3DistributionType") == "ShardedByS3Key",
     )

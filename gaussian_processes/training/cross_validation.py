@@ -49,10 +49,14 @@ def cross_validate(trainer: Trainer, dataset: Dataset, checkpoint: Checkpoint) -
     count = trainer.hyperparameters.k_fold
     indices = k_fold_indices(len(dataset), count, trainer.hyperparameters.seed)
     folds = np.empty(len(dataset), np.intp)
-    predictions = []
-    for number, left_out in enumerate(indices, 1):
+
+    def predict(number: int) -> Prediction:
         child = checkpoint.child(f"fold-{number}")
-        prediction = predict_fold(trainer.quiet(), dataset, left_out, child)
+        return predict_fold(trainer.quiet().alone(), dataset, indices[number - 1], child)
+
+    predictions = []
+    for number, prediction in enumerate(trainer.hosts.map(predict, range(1, count + 1)), 1):
+        left_out = indices[number - 1]
         scores = format_scores(evaluation.score(dataset.y[left_out], prediction))
         LOGGER.info(f"fold {number} of {count}: {len(left_out)} rows, {scores}")
         folds[left_out] = number

@@ -5,11 +5,13 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from gaussian_processes import __version__
+from gaussian_processes.cluster.hosts import Agreement, Hosts, join
 from gaussian_processes.data import dataset, readers
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.readers import ReadOptions
@@ -23,6 +25,7 @@ from gaussian_processes.sagemaker import environment
 from gaussian_processes.sagemaker.environment import (
     Channel,
     CriticalSection,
+    JobEnd,
     TrainingEnvironment,
 )
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse, usage
@@ -30,6 +33,7 @@ from gaussian_processes.sagemaker.logs import log_to_stdout
 from gaussian_processes.training import reporting, scoring
 from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, locked
 from gaussian_processes.training.export import export
+from gaussian_processes.training.sharding import gather_channels
 from gaussian_processes.training.stages import train_stages
 from gaussian_processes.training.trainer import Trainer
 
@@ -53,26 +57,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.parse_args(arguments)
-    base, critical_section = environment.base_folder(os.environ), CriticalSection()
+    base, critical_section, end = environment.base_folder(os.environ), CriticalSection(), JobEnd()
+    failure = environment.failure_file(base)
 
     def job() -> None:
         with log_to_stdout(os.environ):
-            train(environment.read(base), critical_section)
+            train(environment.read(base), critical_section, end)
 
-    return environment.run_entry_point(job, environment.failure_file(base), critical_section)
+    return environment.run_entry_point(job, failure, critical_section, end)
 
 
-def train(job: TrainingEnvironment, critical_section: CriticalSection) -> None:
-    """Train, score and save one model; a signal to stop waits for the panel that is under way."""
-    began = time.monotonic()
+def train(job: TrainingEnvironment, critical_section: CriticalSection, end: JobEnd) -> None:
+    """Train, score and save one model, on all hosts of the job.
+
+    Parameters
+    ----------
+    job : TrainingEnvironment
+    critical_section : CriticalSection
+        Entered for each panel, which a signal to stop waits for.
+    end : JobEnd
+        Takes the agreement of the hosts, as soon as they have come together.
+    """
     hyperparameters = parse(job.hyperparameters)
+
+    def on_failure(reason: str, status: int) -> None:
+        environment.exit_process(reason, status, job.failure)
+
+    def set_agreement(agree: Agreement) -> None:
+        end.agree = agree
+
+    with (
+        join(job.hosts, job.current_host, on_failure, set_agreement) as hosts,
+        TemporaryDirectory(prefix="shards-") as shards,
+    ):
+        channels = gather_channels(job.channels, hosts, Path(shards))
+        _train(replace(job, channels=channels), hyperparameters, critical_section, hosts)
+
+
+def _train(
+    job: TrainingEnvironment,
+    hyperparameters: Hyperparameters,
+    critical_section: CriticalSection,
+    hosts: Hosts,
+) -> None:
+    """Train on all hosts alike; the leader alone conditions, scores and saves the model."""
+    began = time.monotonic()
     for folder in (job.model, job.output_data):
         _check_writable(folder)
     schema, datasets = _read_datasets(job, hyperparameters)
     _check_datasets(hyperparameters, datasets)
     training, validation = datasets["train"], datasets.get("validation")
     progress = reporting.FactorizationProgress
-    trainer = Trainer(hyperparameters, schema, validation, progress=progress)
+    trainer = Trainer(hyperparameters, schema, validation, progress=progress, hosts=hosts)
     trainer.check(*datasets.values())
     with TemporaryDirectory(prefix="panels-") as scratch, _locked_checkpoint(job):
         checkpoint = _checkpoint(job, Path(scratch), critical_section, trainer, datasets)
@@ -81,6 +117,9 @@ def train(job: TrainingEnvironment, critical_section: CriticalSection) -> None:
         selecting = time.monotonic()
         selection = trainer.select(training, checkpoint)
         selected = time.monotonic()
+        if not hosts.leads:
+            checkpoint.remove()
+            return
         reporting.report_selection(selection, hyperparameters, len(training), job.output_data)
         model = trainer.fit(selection, training, checkpoint)
         scores = scoring.score_model(trainer, model, datasets, job.output_data)

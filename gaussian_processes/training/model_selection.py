@@ -10,7 +10,7 @@ References
    Optimization", AISTATS 2016.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
+from gaussian_processes.linalg.parallel import ParallelMap
 from gaussian_processes.model.model import EnsembleMember
 from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
 from gaussian_processes.training.preparation import (
@@ -249,6 +250,7 @@ def select(
     schema: Schema,
     hyperparameters: Hyperparameters,
     validation: Dataset | None = None,
+    parallel_map: ParallelMap = map,
 ) -> ModelSelection:
     """Compare the candidates on a sample, and weigh the best.
 
@@ -260,23 +262,27 @@ def select(
     hyperparameters : Hyperparameters
     validation : Dataset, optional
         Needed for the criterion `validation` only.
+    parallel_map : ParallelMap
+        Shares candidates that do not depend on each other among hosts.
     """
     sample = draw_sample(dataset, schema, hyperparameters, validation)
     criterion = CRITERIA[hyperparameters.criterion]
     few = sample.subset(marginal_likelihood.SUBSET_ROWS)
-    fits = [
-        fit for path in kernel_paths(hyperparameters, sample) for fit in evaluate_path(path, few)
-    ]
+    paths = parallel_map(
+        lambda path: evaluate_path(path, few), kernel_paths(hyperparameters, sample)
+    )
+    fits = [fit for path in paths for fit in path]
     if hyperparameters.ensemble != "mean":
-        fits += evaluate_all(relevance_candidates(fits, hyperparameters, criterion), few)
-        fits += evaluate_all(prepared_candidates(fits, hyperparameters, sample, criterion), few)
+        with_relevance = relevance_candidates(fits, hyperparameters, criterion)
+        fits += parallel_map(lambda candidate: evaluate(candidate, few), with_relevance)
+        prepared = prepared_candidates(fits, hyperparameters, sample, criterion)
+        fits += parallel_map(lambda candidate: evaluate(candidate, few), prepared)
     left_out: list[CandidateFit] = []
     for rows, count in _rounds(len(fits), hyperparameters.ensemble):
         if len(sample) > fits[0].result.rows:
             fits = _ranked(fits, criterion)
             fits, left_out = fits[:count], [*fits[count:], *left_out]
-            more = sample.subset(rows)
-            fits = [refine(fit.result, more) for fit in fits]
+            fits = _refine_all(fits, sample.subset(rows), parallel_map)
     return _weigh(_ranked(fits, criterion), left_out, sample, hyperparameters, len(dataset))
 
 
@@ -399,11 +405,6 @@ def evaluate_path(path: Sequence[Candidate], sample: Sample) -> list[CandidateFi
     return fits
 
 
-def evaluate_all(candidates: Iterable[Candidate], sample: Sample) -> list[CandidateFit]:
-    """Evaluate candidates, which do not depend on each other."""
-    return [evaluate(candidate, sample) for candidate in candidates]
-
-
 def evaluate(candidate: Candidate, sample: Sample) -> CandidateFit:
     """Learn a candidate's parameters from all rows of a sample, and score it there."""
     preprocessor = sample.preprocessors[candidate.preparation]
@@ -425,6 +426,12 @@ def refine(result: CandidateResult, sample: Sample) -> CandidateFit:
     data = sample.data[result.preparation]
     parameters = marginal_likelihood.maximize_posterior(result.parameters, names, data, start)
     return _score(result.preparation, result.ard, parameters, sample)
+
+
+def _refine_all(
+    fits: Sequence[CandidateFit], sample: Sample, parallel_map: ParallelMap
+) -> list[CandidateFit]:
+    return list(parallel_map(lambda fit: refine(fit.result, sample), fits))
 
 
 def _learned_names(ard: bool, sample: Sample) -> list[str]:

@@ -25,6 +25,8 @@ def score_out_of_fold(
         return {}
     training = datasets["train"]
     found = cross_validate(trainer, training, checkpoint)
+    if not trainer.hosts.leads:
+        return {}
     path, folds = folder / "out_of_fold.csv", {"fold": found.folds.tolist()}
     evaluation.write_predictions(path, trainer.schema, training.y, found.prediction, folds)
     # The regular expression of validation:… finds cross_validation:… as well: where both are

@@ -23,5 +23,7 @@ def train_stages(trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: 
         size = max(len(training) >> (stages - stage), min(MIN_STAGE_ROWS, len(training)))
         part = training.subset(np.sort(order[:size]))
         model = trainer.quiet().select_and_fit(part, checkpoint.child(f"stage-{stage}"))
+        if not trainer.hosts.leads:
+            continue
         LOGGER.info(f"stage {stage} of {stages}: {size:,} rows")
         report_scores(["validation"], score_dataset(model, datasets["validation"]))

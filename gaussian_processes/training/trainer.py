@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
@@ -55,6 +56,8 @@ class Trainer:
         For what a person may want to know.
     progress : callable
         Makes the report of one factorisation's progress.
+    hosts : Hosts
+        Hosts of the job, all of which train alike.
     """
 
     hyperparameters: Hyperparameters
@@ -62,10 +65,15 @@ class Trainer:
     validation: Dataset | None = None
     logger: logging.Logger = LOGGER
     progress: Callable[[], Progress | None] = no_progress
+    hosts: Hosts = field(default_factory=Hosts)
 
     def quiet(self) -> "Trainer":
         """Return the same trainer with a silenced logger, for models on the way to the job's."""
         return replace(self, logger=SILENT)
+
+    def alone(self) -> "Trainer":
+        """Return the same trainer on this host only, for what others do not train."""
+        return replace(self, hosts=Hosts())
 
     def check(self, *datasets: Dataset) -> None:
         """Refuse, before hours are spent, rows that have no point in the training projection."""
@@ -77,10 +85,11 @@ class Trainer:
 
     def select(self, dataset: Dataset, checkpoint: Checkpoint) -> ModelSelection:
         """Select the model, or load what an earlier run has selected."""
-        content = checkpoint.load("selection")
+        loaded = self.hosts.gather(checkpoint.load("selection"))
+        content = next((selection for selection in loaded if selection is not None), None)
         if content is None:
             content = model_selection.select(
-                dataset, self.schema, self.hyperparameters, self.validation
+                dataset, self.schema, self.hyperparameters, self.validation, self.hosts.map
             ).to_json()
             checkpoint.save("selection", content)
         return ModelSelection.from_json(content)

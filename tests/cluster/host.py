@@ -24,7 +24,7 @@ def gram_matrix(rows):
 def numbers(hosts):
     factor = factorise(gram_matrix(300), hosts.exchange, width=48)
     print(repr(factor.log_determinant), repr(math.fsum(factor.inverse_diagonal())))
-    print(hosts.map(lambda item: item**2, range(10)))
+    print(*hosts.map(lambda item: item**2, range(10)))
 
 
 def wait(hosts):

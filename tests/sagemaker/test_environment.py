@@ -169,13 +169,50 @@ def test_a_broken_configuration_is_refused_by_its_name(base, name, content):
         environment.read(base)
 
 
-def test_several_hosts_are_refused_with_what_to_set(base):
-    configure(base, resourceconfig=RESOURCES | {"hosts": ["algo-1", "algo-2"]})
+def test_several_hosts_are_read_as_the_sdk_lists_them(base):
+    resources = {
+        "current_host": "algo-2",
+        "current_instance_type": "ml.m5.xlarge",
+        "current_group_name": "large",
+        "hosts": ["algo-1", "algo-2", "algo-3"],
+        "instance_groups": [
+            {
+                "instance_group_name": "large",
+                "instance_type": "ml.m5.xlarge",
+                "hosts": ["algo-2", "algo-3"],
+            },
+            {"instance_group_name": "small", "instance_type": "ml.m5.large", "hosts": ["algo-1"]},
+        ],
+        "network_interface_name": "eth0",
+    }
+    channels = {
+        "train": {"TrainingInputMode": "File", "S3DistributionType": "ShardedByS3Key"},
+        "validation": {"TrainingInputMode": "FastFile", "S3DistributionType": "FullyReplicated"},
+    }
+    configure(base, resourceconfig=resources, inputdataconfig=channels)
 
-    with pytest.raises(
-        UserError,
-        match=r"2 hosts \(algo-1, algo-2\), but one is supported for now: set InstanceCount",
-    ):
+    job = environment.read(base)
+
+    assert (job.current_host, job.hosts) == ("algo-2", ("algo-1", "algo-2", "algo-3"))
+    assert job.channels["train"].sharded
+    assert not job.channels["validation"].sharded
+
+
+def test_a_host_that_is_not_listed_is_refused(base):
+    configure(base, resourceconfig=RESOURCES | {"current_host": "algo-7"})
+
+    with pytest.raises(UserError, match=r"this host is algo-7, but .+ lists algo-1: list all"):
+        environment.read(base)
+
+
+def test_pipe_mode_with_several_hosts_is_refused_with_the_remedy(base):
+    configure(
+        base,
+        resourceconfig=RESOURCES | {"hosts": ["algo-1", "algo-2"]},
+        inputdataconfig={"train": {"TrainingInputMode": "Pipe"}},
+    )
+
+    with pytest.raises(UserError, match=r"channel train is in Pipe mode, but .+ set its Training"):
         environment.read(base)
 
 

@@ -1,0 +1,153 @@
+"""The program `train` on several hosts, which are processes on loopback addresses."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+TRAIN = [
+    sys.executable,
+    "-c",
+    "import sys; from gaussian_processes.training import main; sys.exit(main.main())",
+]
+HYPERPARAMETERS = {"q": "0,1", "l": "1,2", "k_fold": "3", "ensemble": "none"}
+
+
+def rows(count, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 2))
+    return np.column_stack([x @ [1.5, 5.2] + rng.normal(size=count), x])
+
+
+class Job:
+    """A job of several hosts, each with a base folder of its own."""
+
+    def __init__(self, folder, count):
+        network = f"127.{os.getpid() % 250 + 1}.{np.random.default_rng().integers(250)}"
+        self.hosts = [f"{network}.{host}" for host in range(1, count + 1)]
+        self.bases = {host: folder / host for host in self.hosts}
+        self.processes = {}
+
+    def write(self, host, name, values):
+        path = self.bases[host] / "input/data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, values, delimiter=",", fmt="%.17g")
+
+    def start(self, hyperparameters, sharded=False):
+        kind = "ShardedByS3Key" if sharded else "FullyReplicated"
+        channels = {"train": {"S3DistributionType": kind}, "validation": {}}
+        for host in self.hosts:
+            folder = self.bases[host] / "input/config"
+            folder.mkdir(parents=True)
+            resources = {"current_host": host, "hosts": self.hosts}
+            (folder / "resourceconfig.json").write_text(json.dumps(resources))
+            (folder / "inputdataconfig.json").write_text(json.dumps(channels))
+            (folder / "hyperparameters.json").write_text(json.dumps(hyperparameters))
+            self.processes[host] = subprocess.Popen(
+                TRAIN,
+                env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.bases[host])},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def end(self):
+        outputs = [process.communicate(timeout=120)[0] for process in self.processes.values()]
+        return [process.returncode for process in self.processes.values()], outputs
+
+    def failures(self):
+        return [(base / "output/failure").read_text() for base in self.bases.values()]
+
+
+@pytest.fixture
+def make_job(tmp_path):
+    jobs = []
+
+    def make(count):
+        jobs.append(Job(tmp_path / f"job-{len(jobs)}", count))
+        return jobs[-1]
+
+    yield make
+    for job in jobs:
+        for process in job.processes.values():
+            process.kill()
+            process.communicate()
+
+
+def metrics(text):
+    return re.findall(r"^\S+:\S+=.*;$", text, re.MULTILINE)
+
+
+def model(base):
+    return {path.name: path.read_bytes() for path in sorted((base / "model").iterdir())}
+
+
+def scores(base):
+    return json.loads((base / "output/data/metrics.json").read_text())
+
+
+def test_several_hosts_make_the_model_of_one_from_whole_and_from_sharded_data(make_job):
+    training, validation = rows(90, 1), rows(30, 2)
+    one, whole, sharded = make_job(1), make_job(2), make_job(3)
+    for job in (one, whole, sharded):
+        for index, host in enumerate(job.hosts):
+            job.write(host, "validation/rows.csv", validation)
+            for part in range(3):
+                # Of the three hosts with shards the second has none.
+                if job is not sharded or index == (0, 2, 0)[part]:
+                    job.write(host, f"train/{part}.csv", training[30 * part : 30 * part + 30])
+    for job in (one, whole, sharded):
+        job.start(HYPERPARAMETERS, sharded=job is sharded)
+
+    results = [job.end() for job in (one, whole, sharded)]
+
+    for job, (codes, outputs) in zip((one, whole, sharded), results, strict=True):
+        assert codes == [0] * len(job.hosts), outputs
+        assert [bool(metrics(output)) for output in outputs] == [True] + [False] * (
+            len(job.hosts) - 1
+        )
+        assert metrics(outputs[0]) == metrics(results[0][1][0])
+        leader, *others = job.bases.values()
+        assert scores(leader) == scores(one.bases[one.hosts[0]])
+        for name, content in model(one.bases[one.hosts[0]]).items():
+            if name.endswith(".npy"):
+                assert model(leader)[name] == content
+        assert not any(model(base) for base in others)
+
+
+def test_a_bad_file_on_one_host_fails_all_in_the_same_words(make_job):
+    job = make_job(2)
+    for host in job.hosts:
+        job.write(host, "train/rows.csv", rows(20, 1))
+        job.write(host, "validation/rows.csv", rows(20, 2))
+    (job.bases[job.hosts[1]] / "input/data/train/rows.csv").write_text("1,2\n1\n")
+    job.start({"q": "1", "l": "1"})
+
+    codes, outputs = job.end()
+
+    assert codes == [1, 1], outputs
+    assert len(set(job.failures())) == 1
+    assert "rows.csv" in job.failures()[0]
+
+
+def test_a_signal_to_one_host_stops_all_with_its_status(make_job):
+    job = make_job(2)
+    for host in job.hosts:
+        job.write(host, "train/rows.csv", rows(2000, 1))
+        job.write(host, "validation/rows.csv", rows(20, 2))
+    job.start({"ensemble": "mean", "q": "0,1,2,3", "l": "1,2,3,4", "k_fold": "20"})
+    second = job.processes[job.hosts[1]]
+    while "target: " not in second.stdout.readline():
+        assert second.poll() is None
+
+    second.send_signal(signal.SIGTERM)
+    codes, outputs = job.end()
+
+    assert codes == [143, 143], outputs
+    assert len(set(job.failures())) == 1
+    assert job.failures()[0].startswith("stopped by SIGTERM")
