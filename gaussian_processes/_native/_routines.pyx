@@ -14,13 +14,14 @@ from cpython.number cimport PyNumber_AsSsize_t
 from libc.limits cimport INT_MAX
 from libc.stdlib cimport free, malloc
 from scipy.linalg.cython_blas cimport dgemm, dgemv, dtrsm, dtrsv, sgemm, sgemv, strsm, strsv
-from scipy.linalg.cython_lapack cimport dpotrf, spotrf
+from scipy.linalg.cython_lapack cimport dpotrf, dpotri, spotrf, spotri
 
 from gaussian_processes._native import checks
 
 cdef extern from "routines.h" nogil:
     void gp_arc_cosine(double *, size_t, int, int)
     void gp_arc_cosine_derivative(double *, size_t, int, int)
+    void gp_arc_cosine_and_derivative(double *, double *, size_t, int, int)
     void gp_half_sqdist(
         double *, const double *, const double *, const double *, const double *,
         size_t, size_t, size_t, double, double,
@@ -67,6 +68,20 @@ def arc_cosine_derivative(cosine_distance, q, l):
     if pairs.size:
         with nogil:
             gp_arc_cosine_derivative(&pairs[0, 0], pairs.shape[0] * pairs.shape[1], degree, depth)
+
+
+def arc_cosine_and_derivative(cosine_distance, derivative, q, l):
+    """Make cosine distances into kernels k_{q,l}, in place, and write their derivatives."""
+    cdef int degree = _count("q", q), depth = _count("l", l)
+    cdef double[:, ::1] pairs = _writable("cosine_distance", cosine_distance)
+    cdef double[:, ::1] slopes = _writable("derivative", derivative)
+    if pairs.shape[0] != slopes.shape[0] or pairs.shape[1] != slopes.shape[1]:
+        checks.refuse_derivative(cosine_distance, derivative)
+    if pairs.size:
+        with nogil:
+            gp_arc_cosine_and_derivative(
+                &pairs[0, 0], &slopes[0, 0], pairs.shape[0] * pairs.shape[1], degree, depth
+            )
 
 
 def half_sqdist(
@@ -202,6 +217,13 @@ def potrf(block):
     return _potrf[float](block)
 
 
+def potri(block):
+    """Make the lower half of a block from a Cholesky factor into the inverse, by LAPACK."""
+    if checks.common_dtype(block=block) == b"d":
+        return _potri[double](block)
+    return _potri[float](block)
+
+
 cdef struct Layout:
     # N: rows are contiguous, T: columns are; and the numbers from one run to the next.
     char letter
@@ -334,6 +356,24 @@ cdef _potrf(real[:, :] block):
         else:
             spotrf(&upper, &size, &block[0, 0], &layout.leading, &failed_minor)
     return failed_minor
+
+
+cdef _potri(real[:, :] block):
+    cdef blas_int size = _dimension(block.shape[0]), zero_pivot = 0
+    if block.shape[1] != size:
+        checks.refuse_square("block", block.base)
+    if not size:
+        return 0
+    cdef Layout layout = _layout("block", block.shape, block.strides, sizeof(real))
+    if layout.letter != b"N":
+        checks.refuse_strides("block", block.base)
+    cdef char upper = b"U"
+    with nogil:
+        if real is double:
+            dpotri(&upper, &size, &block[0, 0], &layout.leading, &zero_pivot)
+        else:
+            spotri(&upper, &size, &block[0, 0], &layout.leading, &zero_pivot)
+    return zero_pivot
 
 
 cdef Layout _layout(str name, Py_ssize_t *shape, Py_ssize_t *strides, Py_ssize_t itemsize) except *:

@@ -141,6 +141,23 @@ EACH_PROCESSOR static void arc_cosine_derivative(double *cosine_distance, size_t
     }
 }
 
+/* Make cosine distances into kernels, in place, and write their derivatives in t: both of one pass. */
+EACH_PROCESSOR static void arc_cosine_and_derivative(double *cosine_distance, double *derivative, size_t size, int q, int l)
+{
+    double block[BLOCK] = {0}, previous[BLOCK], slope[BLOCK];
+    for (size_t start = 0; start < size; start += BLOCK) {
+        size_t count = size - start < BLOCK ? size - start : BLOCK;
+        memcpy(block, cosine_distance + start, count * sizeof *block);
+        for (int i = 0; i < BLOCK; i++)
+            slope[i] = 1;
+        for (int i = 0; i <= l; i++)
+            derivative_and_layer(q, block, previous, slope);
+        for (size_t i = 0; i < count; i++)
+            cosine_distance[start + i] = 1 - block[i];
+        memcpy(derivative + start, slope, count * sizeof *slope);
+    }
+}
+
 /* Half the squared distance of two rows of `width` numbers. */
 static inline double exact_half_sqdist(const double *a, const double *b, size_t width)
 {
@@ -189,6 +206,11 @@ void gp_arc_cosine(double *cosine_distance, size_t size, int q, int l)
 void gp_arc_cosine_derivative(double *cosine_distance, size_t size, int q, int l)
 {
     arc_cosine_derivative(cosine_distance, size, q, l);
+}
+
+void gp_arc_cosine_and_derivative(double *cosine_distance, double *derivative, size_t size, int q, int l)
+{
+    arc_cosine_and_derivative(cosine_distance, derivative, size, q, l);
 }
 
 void gp_half_sqdist(double *products, const double *half_sqnorms_a, const double *half_sqnorms_b, const double *a,

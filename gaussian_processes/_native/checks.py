@@ -153,6 +153,14 @@ def refuse_count(name: str, value: object) -> NoReturn:
     raise ValueError(f"{name} is {value!r}; give a whole number from 0 to {MAX_COUNT}")
 
 
+def refuse_derivative(cosine_distance: Array, derivative: Array) -> NoReturn:
+    """Refuse a matrix of derivatives that has another shape than that of the distances."""
+    raise ValueError(
+        f"cosine_distance and derivative have shapes {cosine_distance.shape} and"
+        f" {derivative.shape}; give two of one shape"
+    )
+
+
 def refuse_columns(columns: int, width: int, widest: int) -> NoReturn:
     """Refuse columns that do not fill registers, or a width that no register has."""
     if width not in SIMD_WIDTHS or width > widest:

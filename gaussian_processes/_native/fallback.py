@@ -59,6 +59,24 @@ def arc_cosine_derivative(
         flat[start : start + BLOCK] = derivative
 
 
+def arc_cosine_and_derivative(
+    cosine_distance: Array,
+    derivative: Array,
+    q: int,
+    l: int,  # noqa: E741  the literature's
+) -> None:
+    """Make cosine distances into kernels k_{q,l}, in place, and write their derivatives."""
+    checks.count("q", q)
+    checks.count("l", l)
+    checks.matrix("cosine_distance", cosine_distance, writable=True)
+    checks.matrix("derivative", derivative, writable=True)
+    if cosine_distance.shape != derivative.shape:
+        checks.refuse_derivative(cosine_distance, derivative)
+    derivative[...] = cosine_distance
+    arc_cosine(cosine_distance, q, l)
+    arc_cosine_derivative(derivative, q, l)
+
+
 def _layer(degree: int, distance: Array) -> tuple[Array, Array]:
     """Return the derivative of one layer in the cosine, and 1 - k_q: Cho & Saul, eq. 4."""
     angle = 2 * np.arcsin(np.sqrt(distance / 2))
@@ -208,6 +226,21 @@ def potrf(block: Array) -> int:
     factor, failed_minor = routine(block, lower=1, clean=0)
     block[...] = factor
     return int(failed_minor)
+
+
+def potri(block: Array) -> int:
+    """Make the lower half of a block from a Cholesky factor into the inverse, in place."""
+    checks.common_dtype(block=block)
+    if block.shape[0] != block.shape[1]:
+        checks.refuse_square("block", block)
+    if not block.size:
+        return 0
+    _check_rows("block", block)
+    routine = lapack.dpotri if block.dtype == np.float64 else lapack.spotri
+    inverse, zero_pivot = routine(block, lower=1)
+    lower = np.tri(len(block), dtype=bool)
+    block[lower] = inverse[lower]
+    return int(zero_pivot)
 
 
 def _check_product(c: Array, a: Array, b: Array) -> None:

@@ -12,6 +12,7 @@
 /* Of arc_cosine.c. */
 void gp_arc_cosine(double *cosine_distance, size_t size, int q, int l);
 void gp_arc_cosine_derivative(double *cosine_distance, size_t size, int q, int l);
+void gp_arc_cosine_and_derivative(double *cosine_distance, double *derivative, size_t size, int q, int l);
 void gp_half_sqdist(double *products, const double *half_sqnorms_a, const double *half_sqnorms_b, const double *a,
     const double *b, size_t rows, size_t columns, size_t width, double cancellation_threshold, double duplicate_tolerance);
 

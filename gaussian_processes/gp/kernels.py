@@ -95,3 +95,19 @@ class ArcCosine:
         """
         routines.arc_cosine_derivative(cosine_distance, self.q, self.l)
         return cosine_distance
+
+    def value_and_derivative(self, cosine_distance: Array) -> tuple[Array, Array]:
+        """Make cosine distances into kernels, in place, and return these and `derivative`.
+
+        Parameters
+        ----------
+        cosine_distance : ndarray of float64 of shape (n, m), contiguous
+            In [0, 2]; holds the kernels afterwards.
+
+        Returns
+        -------
+        value, derivative : ndarray of shape (n, m)
+        """
+        derivative = np.empty_like(cosine_distance)
+        routines.arc_cosine_and_derivative(cosine_distance, derivative, self.q, self.l)
+        return cosine_distance, derivative

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from gaussian_processes.gp import dense
 from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.gp.pairwise import cosine_distances
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.gp.sphere import project_to_sphere, project_to_sphere_vjp
-from gaussian_processes.linalg.cholesky import TILE_ROWS, slices
 from gaussian_processes.linalg.parallel import WorkerPool
 
 Array = NDArray[np.float64]
@@ -212,19 +211,15 @@ def log_marginal_likelihood_and_gradient(
     GPML eq. 5.9: ½ tr((α αᵀ/σ²_f - M⁻¹) ∂M/∂θ), summed over the targets. One inverse serves every
     parameter: the gradient is first taken in the points, then in what was projected to them.
     """
-    process = replace(data, y=data.y[:, data.y.any(axis=0)]).condition(parameters)
-    points, in_matrix = process.points, _gradient_in_matrix(process)
-
-    def gradient_in_points(rows: slice) -> Array:
-        derivative = parameters.kernel.derivative(cosine_distances(points[rows], points))
-        return 2 * (in_matrix[rows] * derivative) @ points
-
-    with WorkerPool() as pool:
-        in_points = np.concatenate(list(pool(gradient_in_points, slices(len(points), TILE_ROWS))))
-    # A point's term with itself is along its radius, which the projection's Jacobian takes away.
+    value, in_diagonal, in_points = dense.log_marginal_likelihood_gradients(
+        parameters.kernel,
+        parameters.points(data.z),
+        lambda jitter: (parameters.noise_ratio + jitter) / data.sample_weight,
+        np.ascontiguousarray(data.y[:, data.y.any(axis=0)]),
+    )
     in_columns = project_to_sphere_vjp(data.z * parameters.relevance, parameters.bias, in_points)
-    in_noise_ratio = (in_matrix.diagonal() / data.sample_weight).sum()
-    return process.log_marginal_likelihood(), {
+    in_noise_ratio = (in_diagonal / data.sample_weight).sum()
+    return value, {
         "noise_ratio": np.array([parameters.noise_ratio * in_noise_ratio]),
         "bias": np.array([parameters.bias * in_columns[:, -1].sum()]),
         "relevance": parameters.relevance * (in_columns[:, :-1] * data.z).sum(axis=0),
@@ -273,13 +268,6 @@ def log_prior_and_gradient(
         if "relevance" in names:
             gradient["relevance"] = gradient["relevance"] + offset / deviation / len(logs)
     return value, gradient
-
-
-def _gradient_in_matrix(process: GaussianProcess) -> Array:
-    """∂/∂M of the log marginal likelihood: ½ (α αᵀ/σ²_f - M⁻¹), summed over the targets."""
-    scaled = process.alpha / np.sqrt(process.signal_variance)
-    gradient: Array = (scaled @ scaled.T - scaled.shape[1] * process.inverse()) / 2
-    return gradient
 
 
 def _optimize(

@@ -63,17 +63,36 @@ class CenteredPoints:
         """
         # On the unit sphere 1 - cos θ = ‖a - b‖²/2.
         others = others - self.center
-        half_sqdist: Array = others @ self.offsets.T
-        routines.half_sqdist(
-            half_sqdist,
-            np.vecdot(others, others) / 2,
-            self.half_sqnorms,
-            others,
-            self.offsets,
-            CANCELLATION_THRESHOLD,
-            DUPLICATE_TOLERANCE,
-        )
-        return half_sqdist
+        return _half_sqdist(others, np.vecdot(others, others) / 2, self.offsets, self.half_sqnorms)
+
+    def up_to(self, rows: slice) -> Array:
+        """Return the cosine distances of some of the points and all points up to their last.
+
+        Parameters
+        ----------
+        rows : slice
+
+        Returns
+        -------
+        ndarray of shape (rows.stop - rows.start, rows.stop)
+        """
+        offsets, half_sqnorms = self.offsets[: rows.stop], self.half_sqnorms[: rows.stop]
+        return _half_sqdist(offsets[rows], half_sqnorms[rows], offsets, half_sqnorms)
+
+
+def _half_sqdist(a: Array, half_sqnorms_a: Array, b: Array, half_sqnorms_b: Array) -> Array:
+    """Half the squared distance of every row of `a` and every row of `b`."""
+    products: Array = a @ b.T
+    routines.half_sqdist(
+        products,
+        half_sqnorms_a,
+        half_sqnorms_b,
+        a,
+        b,
+        CANCELLATION_THRESHOLD,
+        DUPLICATE_TOLERANCE,
+    )
+    return products
 
 
 def cosine_distances(a: Array, b: Array) -> Array:

@@ -1,4 +1,4 @@
-"""BLAS and LAPACK on tiles in place, without Python's global lock: gemm, trsm and potrf.
+"""BLAS and LAPACK on tiles in place, without Python's global lock: gemm, trsm, potrf, potri.
 
 A row-major matrix is handed over as the transpose of a column-major one, so nothing is copied.
 """
@@ -68,3 +68,21 @@ def potrf(block: Array) -> int:
     """
     failed_minor: int = routines.potrf(block)
     return failed_minor
+
+
+def potri(factor: Array) -> None:
+    """Make the lower half of `factor` from L into the inverse of L Lᵀ; leave the upper half.
+
+    Parameters
+    ----------
+    factor : ndarray of shape (n, n), rows contiguous
+        Whose lower half is a Cholesky factor, as `potrf` leaves it.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or there is a zero on its diagonal.
+    """
+    zero_pivot = routines.potri(factor)
+    if zero_pivot:
+        raise ValueError(f"number {zero_pivot} of the factor's diagonal is 0; give that of potrf")

@@ -41,11 +41,15 @@ static void require(double value, double expected, double tolerance, const char 
 static void kernels(size_t size, int q, int l)
 {
     double *distance = numbers(size), *value = numbers(size), *slope = numbers(size);
+    double *both = numbers(size), *of_both = numbers(size);
     for (size_t i = 0; i < size; i++)
-        distance[i] = value[i] = slope[i] = i % 5 ? 1 + distance[i] : (double)(i % 3);
+        distance[i] = value[i] = slope[i] = both[i] = i % 5 ? 1 + distance[i] : (double)(i % 3);
     gp_arc_cosine(value, size, q, l);
     gp_arc_cosine_derivative(slope, size, q, l);
+    gp_arc_cosine_and_derivative(both, of_both, size, q, l);
     for (size_t i = 0; i < size; i++) {
+        require(both[i], value[i], 1e-14, "arc_cosine_and_derivative");
+        require(of_both[i], slope[i], 1e-14 * fabs(slope[i]), "arc_cosine_and_derivative");
         double angle = 2 * asin(sqrt(distance[i] / 2)), pi = acos(-1.0);
         if (l == 0 && q < 2)
             require(value[i], 1 - angle / pi - q * (distance[i] * (1 - angle / pi) - sin(angle) / pi), 1e-14,
@@ -56,6 +60,8 @@ static void kernels(size_t size, int q, int l)
     free(distance);
     free(value);
     free(slope);
+    free(both);
+    free(of_both);
 }
 
 static double half_square(const double *a, const double *b, size_t width)

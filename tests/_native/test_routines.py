@@ -82,6 +82,21 @@ def test_both_implementations_agree_on_kernels_of_any_size(entry, size, q, l):  
 
 
 @both
+@pytest.mark.parametrize("size", AWKWARD)
+@given(q=st.integers(0, 4), l=st.integers(0, 3))
+def test_one_pass_gives_the_kernels_and_derivatives_of_two(native, size, q, l):  # noqa: E741
+    kernels, derivatives, expected = (cosine_distances(size).reshape(1, -1) for _ in range(3))
+    slopes = np.full((1, size), np.nan)
+    native.arc_cosine(expected, q, l)
+    native.arc_cosine_derivative(derivatives, q, l)
+
+    native.arc_cosine_and_derivative(kernels, slopes, q, l)
+
+    np.testing.assert_allclose(kernels, expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(slopes, derivatives, rtol=1e-14)
+
+
+@both
 @pytest.mark.parametrize("shape", [(0, 3, 2), (3, 0, 2), (3, 4, 0), (1, 1, 1), (7, 130, 5)])
 def test_half_squared_distances_are_those_of_the_differences(native, shape):
     rng, (rows, columns, width) = np.random.default_rng(1), shape
@@ -130,6 +145,24 @@ def test_potrf_leaves_the_upper_half_and_names_the_minor(native):
 
     assert native.potrf(block) == 3
     np.testing.assert_array_equal(block[:2], [[2.0, np.nan, np.nan], [1.0, 1.0, np.nan]])
+
+
+@both
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_potri_leaves_the_upper_half_and_names_a_pivot_of_zero(native, dtype):
+    block = np.array([[2.0, np.nan], [1.0, 0.5]], dtype)
+
+    assert native.potri(block) == 0
+    np.testing.assert_array_equal(block, np.array([[1.25, np.nan], [-2, 4]], dtype))
+    assert native.potri(np.array([[1.0, 0.0], [1.0, 0.0]], dtype)) == 2
+    assert native.potri(np.ones((0, 0), dtype)) == 0
+
+
+@both
+@pytest.mark.parametrize("derivative", [np.ones((3, 4)), np.ones((4, 3)), np.ones(4), None])
+def test_derivatives_of_another_shape_than_the_distances_are_refused(native, derivative):
+    with pytest.raises(ValueError, match=r"give two of one shape|copy it"):
+        native.arc_cosine_and_derivative(np.ones((4, 4)), derivative, 1, 1)
 
 
 FLOATS = np.ones((4, 4))
@@ -250,6 +283,10 @@ def test_blocks_that_have_no_factor_are_refused(native):
         native.potrf(np.ones((3, 4)))
     with pytest.raises(ValueError, match="rows are not contiguous; copy it"):
         native.potrf(np.ones((5, 4)).T[:, :4])
+    with pytest.raises(ValueError, match="give a square block"):
+        native.potri(np.ones((3, 4)))
+    with pytest.raises(ValueError, match="rows are not contiguous; copy it"):
+        native.potri(np.ones((5, 4)).T[:, :4])
 
 
 @both

@@ -73,6 +73,26 @@ def test_the_first_minor_that_is_not_positive_is_named():
     assert blas.potrf(block) == 3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_factor_becomes_the_lower_half_of_the_inverse(dtype):
+    root = np.random.default_rng(6).normal(size=(20, 20))
+    matrix = (root @ root.T / 20 + np.eye(20)).astype(dtype)
+    block = matrix.copy()
+    blas.potrf(block)
+
+    blas.potri(block)
+
+    inverse = np.tril(block) + np.tril(block, -1).T
+    np.testing.assert_allclose(
+        inverse.astype(float) @ matrix, np.eye(20), rtol=0, atol=300 * np.finfo(dtype).eps
+    )
+
+
+def test_a_factor_with_a_zero_on_its_diagonal_has_no_inverse():
+    with pytest.raises(ValueError, match="number 2 of the factor's diagonal is 0"):
+        blas.potri(np.diag([1.0, 0.0]))
+
+
 def test_types_that_differ_are_refused():
     with pytest.raises(ValueError, match="convert them to one type"):
         blas.gemm_update(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2), np.float32))

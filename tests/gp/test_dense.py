@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from gaussian_processes.gp import dense
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.regression import GramMatrix, fit
+from gaussian_processes.gp.sphere import project_to_sphere
+
+
+def observations(rows, targets=2, seed=31):
+    rng = np.random.default_rng(seed)
+    return project_to_sphere(rng.normal(size=(rows, 3)), 1.5), rng.normal(size=(rows, targets))
+
+
+def noise(rows):
+    scale = np.linspace(0.5, 2, rows)
+    return lambda jitter: (0.2 + jitter) * scale
+
+
+# Above `ONE_CORE_ROWS` tiles are shared among the cores.
+@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 200, dense.ONE_CORE_ROWS + 1])
+def test_the_posterior_is_that_of_linear_algebra_on_whole_matrices(rows):
+    points, targets = observations(rows)
+    kernel = ArcCosine(1, 1)
+    matrix = kernel(points, points) + np.diag(noise(rows)(0))
+    alpha = np.linalg.solve(matrix, targets)
+
+    posterior = dense.condition(kernel, points, noise(rows), targets)
+
+    inverse = np.tril(np.linalg.inv(matrix))
+    np.testing.assert_allclose(np.tril(posterior.inverse), inverse, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(posterior.alpha, alpha, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(posterior.signal_variance, (targets * alpha).mean(axis=0))
+    assert posterior.log_determinant == pytest.approx(np.linalg.slogdet(matrix)[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [3, 130])
+@pytest.mark.parametrize("q", [0, 1, 2])
+def test_gradients_in_the_points_are_those_of_whole_matrices(rows, q):
+    points, targets = observations(rows)
+    kernel = ArcCosine(q, 1)
+    inverse = np.linalg.inv(kernel(points, points) + np.diag(noise(rows)(0)))
+    alpha = inverse @ targets
+    scaled = alpha / np.sqrt((targets * alpha).mean(axis=0))
+    in_matrix = (scaled @ scaled.T - 2 * inverse) / 2
+    distances = ((points[:, np.newaxis] - points) ** 2).sum(axis=2) / 2
+    derivatives = kernel.derivative(distances) * (1 - np.eye(rows))
+
+    _, in_diagonal, in_points = dense.log_marginal_likelihood_gradients(
+        kernel, points, noise(rows), targets
+    )
+
+    np.testing.assert_allclose(in_diagonal, in_matrix.diagonal(), rtol=1e-9)
+    expected = 2 * (in_matrix * derivatives) @ points
+    np.testing.assert_allclose(in_points, expected, rtol=0, atol=1e-9 * abs(expected).max())
+
+
+def test_a_matrix_that_rounding_made_indefinite_gets_the_least_jitter():
+    points, targets = observations(40)
+    points[20:] = points[:20]
+
+    posterior = dense.condition(
+        ArcCosine(1, 3), points, lambda jitter: np.full(40, jitter), targets
+    )
+
+    process = fit(GramMatrix(ArcCosine(1, 3), points, 0.0), targets)
+    assert process.jitter > 0
+    assert posterior.log_determinant == pytest.approx(process.factor.log_determinant, rel=1e-2)
+
+
+def test_a_matrix_that_no_jitter_mends_is_refused():
+    points, targets = observations(5)
+
+    with pytest.raises(ValueError, match=r"stays indefinite with 0\.1 on"):
+        dense.condition(ArcCosine(), points, lambda jitter: np.full(5, jitter - 2), targets)
