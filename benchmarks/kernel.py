@@ -12,6 +12,14 @@ from gaussian_processes.resources import available_cpus
 DEGREES_AND_DEPTHS = ((0, 0), (0, 2), (1, 0), (1, 1), (1, 3), (2, 0), (2, 2), (3, 2), (4, 5))
 # Bytes to copy: far more than a cache holds.
 COPIED = 1 << 30
+HEAD = (
+    "of 17 columns",
+    "seconds",
+    "million values/s",
+    "ns/value/core",
+    "of arccos",
+    "written, of the copy's bandwidth",
+)
 
 
 def main() -> None:
@@ -27,39 +35,29 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
-    copy, arccos, *kernels = measure(
-        [
-            Subject("copy", "elementary:copy", {"size": COPIED}),
-            Subject("NumPy's arccos", "elementary:arccos", {"values": arguments.rows**2}),
-            *[
-                Subject(
-                    f"kernel q={degree}, l={depth}",
-                    "ours:kernel",
-                    {"q": degree, "l": depth, "rows": arguments.rows},
-                )
-                for degree, depth in DEGREES_AND_DEPTHS
-            ],
-        ],
-        arguments.repetitions,
-    )
+    copy, arccos, *kernels = measure(_subjects(arguments.rows), arguments.repetitions)
     bandwidth = copy.found["bytes"] / copy.seconds
     print(
         f"\nA copy of {COPIED / 2**30:.0f} GiB on all cores reads and writes"
         f" {bandwidth / 1e9:.1f} GB/s.\n"
     )
-    head = [
-        "of 17 columns",
-        "seconds",
-        "million values/s",
-        "ns/value/core",
-        "of arccos",
-        "written, of the copy's bandwidth",
-    ]
-    print(
-        reporting.markdown(
-            head, [_row(measurement, arccos, bandwidth) for measurement in [arccos, *kernels]]
+    table = [_row(measurement, arccos, bandwidth) for measurement in [arccos, *kernels]]
+    print(reporting.markdown(HEAD, table))
+
+
+def _subjects(rows: int) -> list[Subject]:
+    """Return a copy, NumPy's arccos, and the kernels, in this order."""
+    kernels = [
+        Subject(
+            f"kernel q={degree}, l={depth}", "ours:kernel", {"q": degree, "l": depth, "rows": rows}
         )
-    )
+        for degree, depth in DEGREES_AND_DEPTHS
+    ]
+    return [
+        Subject("copy", "elementary:copy", {"size": COPIED}),
+        Subject("NumPy's arccos", "elementary:arccos", {"values": rows**2}),
+        *kernels,
+    ]
 
 
 def _row(measurement: Measurement, arccos: Measurement, bandwidth: float) -> list[str]:

@@ -1,5 +1,6 @@
 """A training program that takes a moment, and job files for it."""
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -42,15 +43,17 @@ print(f"validation:RMSE={loss!r};")
 HANGING = PROGRAM + "print(f'validation:RMSE={loss!r};', flush=True); time.sleep(60)"
 
 
+RANGES = {
+    "IntegerParameterRanges": [{"Name": "q", "MinValue": "0", "MaxValue": "4"}],
+    "ContinuousParameterRanges": [
+        {"Name": "bias", "MinValue": "0.01", "MaxValue": "100"},
+        {"Name": "noise", "MinValue": "1e-8", "MaxValue": "1", "ScalingType": "Logarithmic"},
+    ],
+}
+
+
 def request(**config) -> dict:
     """A job file; `config` goes into its HyperParameterTuningJobConfig."""
-    ranges = {
-        "IntegerParameterRanges": [{"Name": "q", "MinValue": "0", "MaxValue": "4"}],
-        "ContinuousParameterRanges": [
-            {"Name": "bias", "MinValue": "0.01", "MaxValue": "100"},
-            {"Name": "noise", "MinValue": "1e-8", "MaxValue": "1", "ScalingType": "Logarithmic"},
-        ],
-    }
     return {
         "HyperParameterTuningJobName": "toy",
         "HyperParameterTuningJobConfig": {
@@ -60,7 +63,7 @@ def request(**config) -> dict:
                 "MetricName": "validation:RMSE",
             },
             "ResourceLimits": {"MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 1},
-            "ParameterRanges": ranges,
+            "ParameterRanges": copy.deepcopy(RANGES),
             "RandomSeed": 7,
             **config,
         },

@@ -48,43 +48,30 @@ class DockerContainers:
         """Start a container with its share of the cores."""
         base = self._folder / name
         folders.lay_out(base, hyperparameters, self._job)
-        options = [
-            "--detach",
-            "--name",
-            name,
-            "--label",
-            f"{LABEL}={self._folder}",
-            "--user",
-            folders.owner(),
-        ]
-        options += [
-            "--cpus",
-            f"{available_cpus() / self._job.limits.parallel:g}",
-            "--volume",
-            f"{base}:/opt/ml",
-        ]
-        for channel, source in self._channels.items():
+        for channel in self._channels:
             # Or the engine makes it, as root's.
             (base / "input/data" / channel).mkdir(exist_ok=True)
-            options += [
-                "--mount",
-                f"type=bind,source={source},target=/opt/ml/input/data/{channel},readonly",
-            ]
+        remedy = f"build the image as {self._image}, or correct TrainingImage"
+        try:
+            docker("run", *self._options(name, base), self._image, "train", remedy=remedy)
+        except UserError:
+            _remove(name)  # one that could not be started is there nevertheless
+            raise
+
+    def _options(self, name: str, base: Path) -> list[str]:
+        """Options of ``docker run`` for a training job."""
+        cpus = available_cpus() / self._job.limits.parallel
+        options = ["--detach", "--name", name, "--label", f"{LABEL}={self._folder}"]
+        options += ["--user", folders.owner(), "--cpus", f"{cpus:g}"]
+        options += ["--volume", f"{base}:/opt/ml"]
+        for channel, source in self._channels.items():
+            target = f"/opt/ml/input/data/{channel}"
+            options += ["--mount", f"type=bind,source={source},target={target},readonly"]
         for key, value in self._job.definition.get("Environment", {}).items():
             options += ["--env", f"{key}={value}"]
         if self._job.definition.get("EnableNetworkIsolation"):
             options += ["--network", "none"]
-        try:
-            docker(
-                "run",
-                *options,
-                self._image,
-                "train",
-                remedy=f"build the image as {self._image}, or correct TrainingImage",
-            )
-        except UserError:
-            _remove(name)  # one that could not be started is there nevertheless
-            raise
+        return options
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
         """Inspect all containers in one call; remove those that have ended."""

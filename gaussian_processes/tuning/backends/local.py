@@ -95,7 +95,7 @@ class LocalProcesses:
             "OPENBLAS_NUM_THREADS": threads,
         }
         with (base / folders.LOG).open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603  the program is ours, or whoever tests names it
+            process = subprocess.Popen(  # noqa: S603  the program is ours, or a test's
                 [*GUARD, *self._command],
                 env=environment,
                 stdin=subprocess.PIPE,

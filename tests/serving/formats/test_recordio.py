@@ -26,6 +26,15 @@ def described():
     file = descriptor_pb2.FileDescriptorProto(
         name="record.proto", package="aialgs.data", syntax="proto2"
     )
+    add_tensors(file)
+    add_record(file)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("aialgs.data.Record"))
+
+
+def add_tensors(file):
+    """Add the three kinds of tensors, and Value, which is one of them."""
     value = descriptor_pb2.DescriptorProto(name="Value")
     for name, (kind, number) in TENSORS.items():
         tensor = file.message_type.add(name=name)
@@ -46,6 +55,10 @@ def described():
             label=KIND.LABEL_OPTIONAL,
         )
     file.message_type.append(value)
+
+
+def add_record(file):
+    """Add Record: features and labels by name, and an identifier."""
     record = file.message_type.add(name="Record")
     for field, number in {"features": 1, "label": 2}.items():
         entry = record.nested_type.add(name=f"{field.title()}Entry")
@@ -66,9 +79,6 @@ def described():
             label=KIND.LABEL_REPEATED,
         )
     record.field.add(name="uid", number=3, type=KIND.TYPE_STRING, label=KIND.LABEL_OPTIONAL)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("aialgs.data.Record"))
 
 
 Record = described()
