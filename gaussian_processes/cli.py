@@ -2,6 +2,8 @@
 
 import sys
 
+from gaussian_processes import __version__
+
 INSTALL = "install the package with its extra: pip install '.[tuning]' in a checkout"
 
 
@@ -22,6 +24,9 @@ def tune() -> int:
             raise
         else:
             reason = f"tune needs {missing.partition('.')[0]}, which is not installed"
+        if sys.argv[1:] == ["--version"]:  # which a report of an error begins with
+            print(f"tune {__version__}")
+            return 0
         print(f"{reason}; {INSTALL}", file=sys.stderr)
         return 1
     return main()

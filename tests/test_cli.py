@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,17 @@ def test_tune_says_in_a_sentence_what_the_installation_lacks(missing, sentence):
     assert answer.stderr.startswith(sentence)
     assert "pip install '.[tuning]'" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
+
+
+def test_tune_says_its_version_even_where_the_installation_lacks_its_libraries():
+    program = "import sys; sys.modules['boto3'] = None; sys.argv = ['tune', '--version']; "
+    program += "from gaussian_processes import cli; sys.exit(cli.tune())"
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert (answer.returncode, answer.stdout) == (0, f"tune {version('gaussian-processes')}\n")
 
 
 @pytest.mark.parametrize(
