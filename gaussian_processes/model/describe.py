@@ -127,7 +127,7 @@ def _relevances(schema: Schema, preprocessor: Preprocessor) -> Iterator[str]:
 
 
 def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int) -> str:
-    """Name of a coordinate: its column and, of an indicator, the level or the number."""
+    """Name of a coordinate: its column and, of an indicator, the category or the number."""
     index, value = int(preprocessor.column[coordinate]), preprocessor.category[coordinate]
     if index >= len(schema.features):
         indicated = schema.indicated_features[index - len(schema.features)]

@@ -262,8 +262,8 @@ class Hyperparameters:
         CategoricalParameter.of_words("auto", "mean", "error"),
         default="auto",
         description="missing values of features: auto imputes the column's mean beside an"
-        " indicator column (of a category: a level of its own); mean imputes the column's"
-        " mean (of a category: none of its values); error refuses them",
+        " indicator column (of words: a category of its own); mean imputes the column's"
+        " mean (of words: none of the categories); error refuses them",
     )
     handle_unknown: str = _declared(
         CategoricalParameter.of_words("ignore", "error"),

@@ -61,10 +61,10 @@ def log_schema(schema: Schema) -> None:
     LOGGER.info(_describe_target(schema))
     for index, column in enumerate(schema.features):
         if column.categories is not None:
-            levels = range(column.level_count)
+            codes = range(column.level_count)
             LOGGER.info(
-                f"feature {schema.column_label(index)} is a category of {len(levels)}"
-                f" levels: {', '.join(map(column.level_name, levels))[:200]}"
+                f"feature {schema.column_label(index)} has {len(codes)} categories:"
+                f" {', '.join(map(column.level_name, codes))[:200]}"
             )
 
 
@@ -89,8 +89,8 @@ def remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
     for index, column in enumerate(schema.features):
         if column.categories and len(column.categories) > len(dataset) / 2 and len(dataset) > 2:
             yield (
-                f"{schema.column_label(index)} has hardly a row a level: if it is a name or a date,"
-                " put it into ignore, or make numbers of it"
+                f"{schema.column_label(index)} has hardly a row a category: if it is a name or a"
+                " date, put it into ignore, or make numbers of it"
             )
     constant = (dataset.X[0] == dataset.X).all(axis=0)
     for index in np.flatnonzero(constant).tolist():

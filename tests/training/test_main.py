@@ -901,10 +901,7 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
     assert train(alone, target="Sepal.Length", missing="mean", ignore="Petal.Length") == 0
     output = capsys.readouterr().out
     assert "the first line of train/data.csv names its columns" in output
-    assert (
-        "feature column 3 (Species) is a category of 3 levels: setosa, versicolor, virginica"
-        in output
-    )
+    assert "feature column 3 (Species) has 3 categories: setosa, versicolor, virginica" in output
     assert "missing cells of train/data.csv are imputed, numbers by the mean" in output
     assert [column.name for column in artifact.load(alone / "model").schema.features] == [
         "Sepal.Width",
@@ -978,7 +975,7 @@ def test_missing_cells_are_learned_from_without_a_hyperparameter(alone, capsys):
     output = capsys.readouterr().out
     assert "are imputed by the mean, beside an indicator column: 30 of column 3 (Petal.W" in output
     assert "are a level of their own: 22 of column 4 (Species)" in output
-    assert "a category of 4 levels: setosa, versicolor, virginica, (missing)" in output
+    assert "has 4 categories: setosa, versicolor, virginica, (missing)" in output
     model = artifact.load(alone / "model")
     body = b"3,1.5,,setosa\n3,1.5,0.2,\n"
     rows = decoders.decode(body, "text/csv", model.schema)

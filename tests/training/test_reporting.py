@@ -39,7 +39,7 @@ def remarks(rows, y=None, features=FEATURES, classes=()):
                 "features": (Column("a", 1, ("p", "q", "r")), Column("b", 2)),
             },
             [
-                "column 1 (a) has hardly a row a level: if it is a name or a date, put it into"
+                "column 1 (a) has hardly a row a category: if it is a name or a date, put it into"
                 " ignore, or make numbers of it"
             ],
         ),

@@ -144,8 +144,8 @@ def test_a_failed_trial_is_not_tried_nearby():
     assert with_failure.predict(z)[0] > without.predict(z)[0]
 
 
-def badness(losses):
-    """How bad trials look to the surrogate."""
+def transformed_losses(losses):
+    """Losses of trials as the surrogate sees them."""
     units = np.random.default_rng(3).random((len(losses), 3)).tolist()
     seen = [PastTrial(i, SPACE.at(u), (losses[i],), {}) for i, u in enumerate(units)]
     return fit_surrogate(SPACE, History(seen, [], [])).y[:, 0]
@@ -160,18 +160,19 @@ def test_a_search_sees_losses_in_order_whatever_their_unit(whole, unit):
     losses = np.array(whole, float)
     assume(len(set(whole)) > 1)
 
-    seen = badness(losses)
+    seen = transformed_losses(losses)
 
     assert [seen.mean(), seen.std()] == pytest.approx([0, 1], abs=1e-9)
     assert (np.diff(seen[np.argsort(losses, kind="stable")]) > -1e-9).all()
-    np.testing.assert_allclose(badness(losses * unit - 3 * unit), seen, atol=1e-6)
+    np.testing.assert_allclose(transformed_losses(losses * unit - 3 * unit), seen, atol=1e-6)
 
 
 def test_what_differs_by_rounding_looks_alike_and_what_differs_by_little_does_not():
     far = [1.0, 2.0, 3.0, 4.0]
 
     rounded, little = (
-        badness(np.array([*(0.1 + step * i for i in range(4)), *far])) for step in (1e-12, 1e-3)
+        transformed_losses(np.array([*(0.1 + step * i for i in range(4)), *far]))
+        for step in (1e-12, 1e-3)
     )
 
     assert np.ptp(rounded[:4]) < 1e-6
