@@ -25,16 +25,6 @@ from benchmarks import reporting
 from benchmarks.subjects import problem
 from gaussian_processes.linalg.cholesky import slices
 
-# Nothing is left to learn, so that the fit is what takes the time; with the factor, all of the
-# fit is in the model.
-HYPERPARAMETERS = {
-    "q": "1",
-    "l": "1",
-    "noise": "0.01",
-    "bias": "1",
-    "leave_one_out": "false",
-    "keep_factor": "true",
-}
 # How often it is looked whether a panel is there, and the process: rarely enough to leave the
 # processor to the job.
 LOOK_SECONDS = 0.01
@@ -96,7 +86,7 @@ def _prepare(base: Path, rows: int, checkpoints: bool) -> None:
     x = rng.normal(size=(rows, problem.COLUMNS))
     y = np.sin(x).sum(axis=1) + rng.normal(size=rows) / 2
     np.savetxt(data / "data.csv", np.column_stack([y, x]), delimiter=",")
-    (config / "hyperparameters.json").write_text(json.dumps(HYPERPARAMETERS))
+    (config / "hyperparameters.json").write_text(json.dumps(problem.HYPERPARAMETERS))
     if checkpoints:
         (config / "checkpointconfig.json").write_text(
             json.dumps({"LocalPath": str(base / "checkpoints")})

@@ -37,14 +37,6 @@ from gaussian_processes.linalg.parallel import WorkerPool
 from gaussian_processes.resources import available_cpus
 
 OURS, SAMPLE, HELLO = "ours", "sample", "hello"
-HYPERPARAMETERS = {
-    "q": "1",
-    "l": "1",
-    "noise": "0.01",
-    "bias": "1",
-    "leave_one_out": "false",
-    "keep_factor": "true",
-}
 # The latency of 64 connections to two synchronous workers that take a second each.
 WRK_TIMEOUT_SECONDS = 60
 # How often a ping is sent while the load runs: two hundred of them in the 4 s of a point are
@@ -165,7 +157,7 @@ def _prepare(base: Path, rows: int) -> None:
     data.mkdir(parents=True)
     config.mkdir(parents=True)
     np.savetxt(data / "data.csv", np.column_stack([y, x]), delimiter=",")
-    (config / "hyperparameters.json").write_text(json.dumps(HYPERPARAMETERS))
+    (config / "hyperparameters.json").write_text(json.dumps(problem.HYPERPARAMETERS))
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
     subprocess.run(
         [f"{sysconfig.get_path('scripts')}/train"],

@@ -22,6 +22,16 @@ Array = NDArray[np.float64]
 COLUMNS = 16
 KERNEL = ArcCosine(q=1, l=1)
 NOISE = 0.01
+# The same as strings, for `train`. Nothing is left to learn, so that the fit takes the time; and
+# with the factor all of the fit is in the model.
+HYPERPARAMETERS = {
+    "q": f"{KERNEL.q}",
+    "l": f"{KERNEL.l}",
+    "noise": f"{NOISE}",
+    "bias": "1",
+    "leave_one_out": "false",
+    "keep_factor": "true",
+}
 
 
 @dataclass(frozen=True)
