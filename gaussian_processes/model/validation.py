@@ -131,7 +131,7 @@ def _validate_preprocessor(preprocessor: Preprocessor, schema: Schema) -> None:
     _require(projection in PROJECTIONS, f"projection is {projection:.60}")
     _require_number("bias", preprocessor.bias, 0)
     outputs, coordinates = (schema.output_count,), (len(preprocessor.column),)
-    columns = len(schema.features)
+    columns = len(schema.category_counts)  # features, and indicators of their missing numbers
     _require(preprocessor.column.ndim == 1, "column is no list of whole numbers")
     within = (preprocessor.column >= 0) & (preprocessor.column < columns)
     _require(within.all(), f"column names a feature beyond the {columns} that there are")
