@@ -177,7 +177,7 @@ class Evidence:
 
 
 class LeaveOneOut:
-    """Leave-one-out log predictive probability (GPML section 5.3); of classes, less the log loss."""
+    """Leave-one-out log predictive probability (GPML section 5.3); of classes, minus log loss."""
 
     def score(self, result: CandidateResult) -> float:
         """Score a candidate: the higher, the better."""
