@@ -34,8 +34,8 @@ def _gather(channel: Channel, hosts: Hosts, folder: Path) -> Channel:
         _make_parent(folder / name).symlink_to(path.absolute())
     with operation(exchange) as number:
         exchange.offer((number, "file"), lambda index: own[index].read_bytes())
-        for rank, there in enumerate(names):
-            for index, name in enumerate(there) if rank != exchange.rank else ():
+        for rank, offered in enumerate(names):
+            for index, name in enumerate(offered) if rank != exchange.rank else ():
                 content = exchange.request(rank, (number, "file"), index).result()
                 with suppress(FileExistsError), _make_parent(folder / name).open("xb") as file:
                     file.write(content)
