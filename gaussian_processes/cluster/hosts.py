@@ -1,12 +1,15 @@
 """Hosts of a job, as the training program sees them: one, or several that run the same program."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Event, Lock
 from typing import TypeVar
 
 from gaussian_processes.cluster.exchange import Exchange, SingleHost, all_gather
+from gaussian_processes.linalg.parallel import WorkerPool
+from gaussian_processes.resources import available_cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,21 +46,45 @@ class Hosts:
         A collective call. A host that has finished an item takes the next that nobody has begun.
         The function makes no collective call.
         """
-        tasks = list(items)
-        number, indices = self.exchange.next_operation(), count()
+        return self._map(function, list(items), cores=1)
+
+    def map_on_cores(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """Call a function on every item, each on one core of one host: see `map`.
+
+        A single item has all cores of its host.
+        """
+        return self._map(function, list(items), available_cpus())
+
+    def _map(
+        self, function: Callable[[Item], Result], tasks: Sequence[Item], cores: int
+    ) -> Iterator[Result]:
+        number, indices, lock, ended = self.exchange.next_operation(), count(), Lock(), Event()
         key = (number, "next item")
         if self.leads:
             self.exchange.offer(key, lambda: next(indices))
 
         def take() -> int:
-            if self.leads:
-                return next(indices)
-            index: int = self.exchange.request(0, key).result()
-            return index
+            with lock:
+                if self.leads:
+                    return next(indices)
+                index: int = self.exchange.request(0, key).result()
+                return index
 
         results: dict[int, Result] = {}
-        while (index := take()) < len(tasks):
-            results[index] = function(tasks[index])
+
+        def run(_: int) -> None:
+            while not ended.is_set() and (index := take()) < len(tasks):
+                results[index] = function(tasks[index])
+
+        with ExitStack() as stack:
+            workers = min(cores, len(tasks))
+            parallel_map = stack.enter_context(WorkerPool()) if workers > 1 else map
+            # Who is interrupted waits for what has been begun, and for nothing else.
+            stack.callback(ended.set)
+            for _ in parallel_map(run, range(max(1, workers))):
+                pass
         for other in all_gather(self.exchange, results):
             results |= other
         return iter([results[index] for index in range(len(tasks))])

@@ -263,7 +263,8 @@ def select(
     validation : Dataset, optional
         Needed for the criterion `validation` only.
     parallel_map : ParallelMap
-        Shares candidates that do not depend on each other among hosts.
+        Shares candidates that do not depend on each other among hosts and their cores; what they
+        come to does not depend on it.
     """
     sample = draw_sample(dataset, schema, hyperparameters, validation)
     criterion = CRITERIA[hyperparameters.criterion]

@@ -89,7 +89,11 @@ class Trainer:
         content = next((selection for selection in loaded if selection is not None), None)
         if content is None:
             content = model_selection.select(
-                dataset, self.schema, self.hyperparameters, self.validation, self.hosts.map
+                dataset,
+                self.schema,
+                self.hyperparameters,
+                self.validation,
+                self.hosts.map_on_cores,
             ).to_json()
             checkpoint.save("selection", content)
         return ModelSelection.from_json(content)

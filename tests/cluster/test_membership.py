@@ -11,6 +11,7 @@ from in_process_hosts import on_all_hosts
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
+from gaussian_processes.resources import available_cpus
 
 PROGRAM = Path(__file__).with_name("host.py")
 
@@ -105,15 +106,30 @@ def test_another_list_of_hosts_is_refused(names, start):
     assert outputs[0] == outputs[1]
 
 
-def test_each_item_is_computed_once_and_every_host_has_all_results():
+@pytest.mark.parametrize("shared", [Hosts.map, Hosts.map_on_cores])
+def test_each_item_is_computed_once_and_every_host_has_all_results(shared):
     computed = []
 
     def square(item):
         computed.append(item)
         return item**2
 
-    found, _ = on_all_hosts(3, lambda exchange: list(Hosts(exchange).map(square, range(20))))
+    found, _ = on_all_hosts(3, lambda exchange: list(shared(Hosts(exchange), square, range(20))))
 
     assert sorted(computed) == list(range(20))
     assert found == [[item**2 for item in range(20)]] * 3
-    assert list(Hosts().map(square, [3])) == [9]
+    assert list(shared(Hosts(), square, [3])) == [9]
+    assert list(shared(Hosts(), square, [])) == []
+
+
+def test_who_fails_on_one_item_begins_no_other():
+    begun = []
+
+    def refuse(item):
+        begun.append(item)
+        raise ValueError(f"item {item} is refused")
+
+    with pytest.raises(ValueError, match="is refused"):
+        list(Hosts().map_on_cores(refuse, range(20)))
+
+    assert len(begun) <= available_cpus()

@@ -14,6 +14,7 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import KernelParameters
+from gaussian_processes.linalg.parallel import WorkerPool
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import model_selection
 from gaussian_processes.training.model_selection import (
@@ -122,6 +123,17 @@ def test_paths_of_candidates_can_be_evaluated_by_another_process():
 
     expected = select(dataset(), SCHEMA, KERNELS).candidates
     assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+def test_the_selection_does_not_depend_on_the_number_of_cores():
+    rows = dataset(510)
+    hyperparameters = replace(DEFAULTS, l=(1,), encoding="none")
+
+    with WorkerPool() as pool:
+        together = select(rows, SCHEMA, hyperparameters, None, pool)
+
+    alone = select(rows, SCHEMA, hyperparameters)
+    assert together.to_json() == alone.to_json()
 
 
 RESULTS = {
