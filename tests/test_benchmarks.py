@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 300
 COMMANDS = [
+    "learning --rows 100 --job-rows 30 --repetitions 1",
     "fit --rows 200 --prediction-rows 200 --repetitions 1",
     "scaling --most 1000 --repetitions 1",
     "mixed 300 --repetitions 1",

@@ -129,3 +129,23 @@ def _by_cholesky(rows: int) -> Iterator[None]:
     )
     with torch.no_grad(), exactly, gpytorch.settings.max_cholesky_size(rows + 1):
         yield
+
+
+def evaluation(rows: int, evaluations: int) -> Work:
+    """Log marginal likelihood of an ARD Matérn-5/2, with its gradient."""
+    z, y = (torch.from_numpy(array) for array in problem.standardized(rows))
+    likelihood = GaussianLikelihood().double()
+    model = Exact(z, y[:, 0], likelihood).double()
+    matern = gpytorch.kernels.MaternKernel(nu=2.5, ard_num_dims=z.shape[1])
+    model.kernel = gpytorch.kernels.ScaleKernel(matern).double()
+    log_likelihood = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model.train())
+
+    def work() -> Findings:
+        with _by_cholesky(rows):
+            for _ in range(evaluations):
+                model.zero_grad()
+                value = log_likelihood(model(z), y[:, 0])
+                value.backward()
+        return lambda: {"log_marginal_likelihood": rows * value.item()}
+
+    return work

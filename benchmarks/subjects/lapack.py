@@ -29,6 +29,18 @@ def potrf(rows: int) -> Work:
     return work
 
 
+def potrf_repeated(rows: int, evaluations: int) -> Work:
+    """Cholesky factors of ready matrices, as many as other subjects evaluate."""
+    k = problem.square(problem.make(rows).matrix).T
+
+    def work() -> Findings:
+        for _ in range(evaluations):
+            lapack.dpotrf(k, lower=1, clean=0)
+        return dict
+
+    return work
+
+
 def trsm(rows: int, new: int) -> Work:
     """Triangular solve of variances: L⁻¹ k(x*) for a ready L and ready k(x*)."""
     task = problem.make(rows, new)

@@ -4,10 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.datasets import load_diabetes
 
 from benchmarks.subjects import problem
+from gaussian_processes.estimators import GaussianProcessRegressor
 from gaussian_processes.gp import regression
 from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.marginal_likelihood import (
+    KernelParameters,
+    TrainingData,
+    log_marginal_likelihood_and_gradient,
+)
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, TILE_ROWS, InMemoryPanels, slices
 from gaussian_processes.linalg.parallel import WorkerPool
 
@@ -63,5 +70,31 @@ def kernel(q: int, l: int, rows: int) -> Work:  # noqa: E741  the literature's l
         with WorkerPool() as over:
             values = sum(over(fill, tiles))
         return lambda: {"values": values}
+
+    return work
+
+
+def evaluation(rows: int, evaluations: int) -> Work:
+    """Log marginal likelihood, with its gradient in relevances, noise and bias."""
+    z, y = problem.standardized(rows)
+    data = TrainingData(z, y, np.ones(rows))
+    parameters = KernelParameters(problem.KERNEL, 0.1, 2.0, np.ones(z.shape[1]))
+
+    def work() -> Findings:
+        with WorkerPool():  # as in a search
+            for _ in range(evaluations):
+                value, _ = log_marginal_likelihood_and_gradient(parameters, data)
+        return lambda: {"log_marginal_likelihood": value}
+
+    return work
+
+
+def default_job(rows: int) -> Work:
+    """Fit the default model to rows of diabetes."""
+    x, y = load_diabetes(return_X_y=True)
+
+    def work() -> Findings:
+        GaussianProcessRegressor().fit(x[:rows], y[:rows])
+        return dict
 
     return work

@@ -20,6 +20,7 @@ from gaussian_processes.linalg.parallel import WorkerPool
 Array = NDArray[np.float64]
 
 COLUMNS = 16
+LEARNING_COLUMNS = 8
 KERNEL = ArcCosine(q=1, l=1)
 NOISE = 0.01
 # The same as strings, for `train`. Nothing is left to learn, so that the fit takes the time; and
@@ -63,6 +64,15 @@ def make(rows: int, new: int = 1000) -> Problem:
     y = np.sin(z).sum(axis=1, keepdims=True) + rng.normal(size=(rows + new, 1)) / 2
     points, y = project_to_sphere(z, bias=1.0), y[:rows]
     return Problem(points[:rows], (y - y.mean()) / y.std(), points[rows:])
+
+
+def standardized(rows: int) -> tuple[Array, Array]:
+    """Rows of `LEARNING_COLUMNS` standard normal columns, and targets of which half matter."""
+    rng = np.random.default_rng(20261127)
+    z = rng.normal(size=(rows, LEARNING_COLUMNS))
+    y = np.sin(z[:, : LEARNING_COLUMNS // 2]).sum(axis=1, keepdims=True)
+    y += rng.normal(size=(rows, 1)) / 2
+    return z, (y - y.mean()) / y.std()
 
 
 def closed_form(xp: ModuleType, t: Any) -> Any:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.datasets import load_diabetes
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import Kernel
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 from benchmarks.subjects import problem
 
@@ -64,3 +65,36 @@ def _process() -> GaussianProcessRegressor:
     return GaussianProcessRegressor(
         ArcCosine(), alpha=problem.NOISE, optimizer=None, copy_X_train=False
     )
+
+
+def evaluation(rows: int, evaluations: int) -> Work:
+    """Log marginal likelihood of an ARD Matérn-5/2, with its gradient."""
+    z, y = problem.standardized(rows)
+    process = GaussianProcessRegressor(_matern(z.shape[1]), optimizer=None).fit(z, y[:, 0])
+    theta = process.kernel_.theta
+
+    def work() -> Findings:
+        for _ in range(evaluations):
+            value, _ = process.log_marginal_likelihood(
+                theta, eval_gradient=True, clone_kernel=False
+            )
+        return lambda: {"log_marginal_likelihood": float(value)}
+
+    return work
+
+
+def default_job(rows: int) -> Work:
+    """Fit one ARD Matérn-5/2 to rows of diabetes, by its own optimizer."""
+    x, y = load_diabetes(return_X_y=True)
+    x = (x[:rows] - x[:rows].mean(axis=0)) / x[:rows].std(axis=0)
+    process = GaussianProcessRegressor(_matern(x.shape[1]), normalize_y=True)
+
+    def work() -> Findings:
+        process.fit(x, y[:rows])
+        return dict
+
+    return work
+
+
+def _matern(columns: int) -> Kernel:
+    return ConstantKernel(1.0) * Matern(np.ones(columns), nu=2.5) + WhiteKernel(0.1)
