@@ -52,7 +52,7 @@ def create_app(served: Model | ModelRegistry, config: AppConfig | None = None) -
 
     route: InvocationRoute
     if isinstance(served, ModelRegistry):
-        route = MultiModelRoute(served)
+        route = MultiModelRoute(served, config.run)
         _add_model_routes(app, served, config.run)
     else:
         route = SingleModelRoute(served)
@@ -100,10 +100,7 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
     def list_models() -> FlaskResponse:
         token = request.args.get("next_page_token", "0")
         start = int(token) if token.isdecimal() else 0
-        models = [
-            {"modelName": name, "modelUrl": registered.url}
-            for name, registered in registry.all().items()
-        ]
+        models = [{"modelName": name, "modelUrl": url} for name, url in registry.urls().items()]
         end = start + PAGE_SIZE
         page: dict[str, object] = {"models": models[start:end]}
         if end < len(models):
@@ -112,7 +109,7 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
 
     @app.get("/models/<path:name>")
     def show(name: str) -> FlaskResponse:
-        return _model_entry(name, registry.get(name).url)
+        return _model_entry(name, registry.url(name))
 
     @app.delete("/models/<path:name>")
     def unload(name: str) -> FlaskResponse:

@@ -12,6 +12,8 @@ from gaussian_processes.sagemaker.environment import base_folder
 
 # Megabytes that batch transform allows all its concurrent requests together.
 TRANSFORM_MEGABYTES = 100
+# Variable by which `serve` tells gunicorn's workers where the names of their models are recorded.
+MODELS_RECORD = "SERVING_MODELS_RECORD"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class ServerConfig:
         ``SAGEMAKER_BATCH``, which batch transform sets.
     model_folders : tuple of Path
         Folders that hold the models of a multi-model endpoint.
+    models_record : Path or None
+        File of the names and urls of a multi-model endpoint's models, for the next worker.
     bind_address : str
         IPv4 address to listen on; 0.0.0.0 is every one.
     warnings : tuple of str
@@ -61,6 +65,7 @@ class ServerConfig:
     default_accept: str | None = None
     batch: str = ""
     model_folders: tuple[Path, ...] = (Path("/opt/ml/models"),)
+    models_record: Path | None = None
     bind_address: str = "0.0.0.0"  # noqa: S104  the platform asks from outside of the container
     warnings: tuple[str, ...] = ()
 
@@ -100,6 +105,7 @@ class ServerConfig:
             default_accept=variables.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
             batch=variables.get("SAGEMAKER_BATCH", ""),
             model_folders=_model_folders(variables),
+            models_record=Path(record) if (record := variables.get(MODELS_RECORD)) else None,
             bind_address=_ipv4_address(variables, "SERVING_BIND_ADDRESS"),
             warnings=_warnings(requested_workers, cores),
         )

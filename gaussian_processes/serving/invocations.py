@@ -122,6 +122,7 @@ class MultiModelRoute:
     """Route of a multi-model endpoint."""
 
     registry: ModelRegistry
+    run: Runner
     rule = "/models/<path:name>/invoke"
 
     def name(self, path: str) -> str | None:
@@ -132,7 +133,8 @@ class MultiModelRoute:
 
     def model(self, name: str) -> Model:
         """Return the loaded model of a name."""
-        return self.registry.get(name).model
+        run = self.run if self.registry.needs_restoring(name) else run_inline
+        return run(lambda: self.registry.get(name)).model
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from gaussian_processes import __version__
 from gaussian_processes.errors import UserError
 from gaussian_processes.resources import available_cpus
-from gaussian_processes.serving.config import ServerConfig
+from gaussian_processes.serving.config import MODELS_RECORD, ServerConfig
 
 DESCRIPTION = """\
 Serve the model in /opt/ml/model: GET /ping, POST /invocations.
@@ -164,6 +164,7 @@ def _gunicorn_environment(config: ServerConfig, folder: Path) -> Mapping[str, st
         # The package's own threads divide the work into tiles; BLAS has one inside a tile.
         "OMP_NUM_THREADS": str(config.threads),
         "OPENBLAS_NUM_THREADS": "1",
+        MODELS_RECORD: str(folder / "models.json"),
         # Where the workers share their metrics.
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         # Every thread that predicts would keep freed memory in an arena of its own: a worker of

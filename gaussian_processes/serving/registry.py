@@ -1,13 +1,19 @@
-"""Registry of the models of a multi-model endpoint: loaded, listed and unloaded by name."""
+"""Registry of the models of a multi-model endpoint: loaded, listed and unloaded by name.
+
+Names and urls are recorded in a file as well, so that they outlive the worker: the one that takes
+its place loads a model again as soon as a request asks for it.
+"""
 
 import gc
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.files import format_bytes
+from gaussian_processes.files import atomic_write, format_bytes
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model
 from gaussian_processes.resources import available_memory
@@ -32,12 +38,15 @@ class NotLoadedError(UserError):
     """No model of that name is loaded: HTTP 404."""
 
 
+class LostModelError(UserError):
+    """A model was in the memory of a worker that has ended, and can't be loaded again: HTTP 503."""
+
+
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A model, the folder that it was loaded from, and the bytes of its memory-mapped files."""
+    """A model, and the bytes of memory that it takes."""
 
     model: Model
-    url: str
     size: int
 
 
@@ -50,19 +59,37 @@ class ModelRegistry:
         Limit on the size of all models together.
     folders : sequence of Path
         Folders that hold the models which may be loaded.
+    record : Path, optional
+        File of the names and urls. It is read when a registry is first used, which is after the
+        fork of the worker.
     """
 
-    def __init__(self, max_bytes: int, folders: Sequence[Path] = (Path("/"),)) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        folders: Sequence[Path] = (Path("/"),),
+        record: Path | None = None,
+    ) -> None:
         self._max_bytes = max_bytes
         self._folders = [folder.resolve() for folder in folders]
+        self._record = record
         self._models: dict[str, RegisteredModel] = {}
         self._loading: dict[str, int] = {}  # sizes of the models that are being loaded
         self._lock = threading.Lock()
+        self._restoring = threading.Lock()
 
     @classmethod
-    def of_free_memory(cls, folders: Sequence[Path]) -> "ModelRegistry":
+    def of_free_memory(cls, folders: Sequence[Path], record: Path | None = None) -> "ModelRegistry":
         """Make an empty registry whose models may take most of the memory that is free now."""
-        return cls(int(available_memory() * MODELS_SHARE), folders)
+        return cls(int(available_memory() * MODELS_SHARE), folders, record)
+
+    @cached_property
+    def _urls(self) -> dict[str, str]:
+        """Urls of the models by name, in the order in which they were loaded."""
+        if self._record is None or not self._record.exists():
+            return {}
+        urls: dict[str, str] = json.loads(self._record.read_text())
+        return urls
 
     def load(self, name: str, url: str) -> None:
         """Load the model in the folder `url` under a name.
@@ -78,12 +105,24 @@ class ModelRegistry:
         folder = self._confined(url)
         size = _size(folder)
         with self._lock:
+            self._check_unknown(name)
             self._reserve(name, size)
-        # Without the lock: loading takes as long as reading every byte of the model.
+        self._load_reserved(name, folder)
+        with self._lock:
+            self._urls[name] = url
+            self._write_record()
+
+    def _load_reserved(self, name: str, folder: Path) -> None:
+        """Load a model without the lock: that takes as long as reading every byte of it."""
         try:
-            self._models[name] = RegisteredModel(artifact.load(folder), url, size)
+            self._models[name] = RegisteredModel(artifact.load(folder), self._loading[name])
         finally:
             del self._loading[name]
+
+    def _write_record(self) -> None:
+        if self._record is not None:
+            text = json.dumps(self._urls)
+            atomic_write(self._record, lambda path: path.write_text(text), sync=False)
 
     def _confined(self, url: str) -> Path:
         """Folder of a url, whose links lead to no place outside of the folders of models."""
@@ -102,19 +141,23 @@ class ModelRegistry:
             )
         return folder
 
-    def _reserve(self, name: str, size: int) -> None:
-        """Reserve a name and memory for a model that is about to be loaded."""
-        shown = name[:QUOTED_CHARACTERS]
-        if name in self._models or name in self._loading:
+    def _check_unknown(self, name: str) -> None:
+        """Refuse a name that another model has, or is about to have."""
+        if name in self._urls or name in self._loading:
             raise AlreadyLoadedError(
-                f"model {shown} is loaded already; unload it first, or use another name"
+                f"model {name[:QUOTED_CHARACTERS]} is loaded already; unload it first, or use"
+                " another name"
             )
+
+    def _reserve(self, name: str, size: int) -> None:
+        """Reserve memory for a model that is about to be loaded."""
         used = sum(registered.size for registered in self._models.values())
         used += sum(self._loading.values())
         if used + size > self._max_bytes:
             free = format_bytes(max(self._max_bytes - used, 0))
             raise InsufficientMemoryError(
-                f"model {shown} takes {format_bytes(size)} and {free} are free; unload others first"
+                f"model {name[:QUOTED_CHARACTERS]} takes {format_bytes(size)} and {free} are free;"
+                " unload others first"
             )
         self._loading[name] = size
 
@@ -125,27 +168,58 @@ class ModelRegistry:
         ------
         NotLoadedError
         """
-        if self._models.pop(name, None) is None:
-            self.get(name)
-        gc.collect()  # reference cycles would keep its files mapped until a later collection
+        self.url(name)
+        self._models.pop(name, None)
+        with self._lock:
+            self._urls.pop(name, None)
+            self._write_record()
+        gc.collect()  # reference cycles would keep its arrays until a later collection
 
     def get(self, name: str) -> RegisteredModel:
-        """Return the model of a name.
+        """Return the model of a name; load it again if the worker that had it has ended.
+
+        Raises
+        ------
+        NotLoadedError, LostModelError
+        """
+        registered = self._models.get(name)
+        return registered or self._restore(name, self.url(name))
+
+    def needs_restoring(self, name: str) -> bool:
+        """Whether `get` will take as long as loading the model."""
+        return name in self._urls and name not in self._models
+
+    def _restore(self, name: str, url: str) -> RegisteredModel:
+        """Load a model again that is recorded and not in memory; others wait meanwhile."""
+        with self._restoring:
+            if name not in self._models:
+                try:
+                    folder = self._confined(url)
+                    with self._lock:
+                        self._reserve(name, _size(folder))
+                    self._load_reserved(name, folder)
+                except UserError as error:
+                    raise LostModelError(
+                        f"model {name[:QUOTED_CHARACTERS]} can't be loaded again: {error}"
+                    ) from error
+            return self._models[name]
+
+    def url(self, name: str) -> str:
+        """Return the url that a model was loaded from.
 
         Raises
         ------
         NotLoadedError
         """
-        registered = self._models.get(name)
-        if registered is None:
+        if name not in self._urls:
             raise NotLoadedError(
                 f"there is no model {name[:QUOTED_CHARACTERS]}; load it with POST /models"
             )
-        return registered
+        return self._urls[name]
 
-    def all(self) -> Mapping[str, RegisteredModel]:
-        """Return the models by name, in the order in which they were loaded."""
-        return dict(self._models)
+    def urls(self) -> Mapping[str, str]:
+        """Return the urls by name, in the order in which the models were loaded."""
+        return dict(self._urls)
 
 
 def _check_name(name: str) -> None:

@@ -18,6 +18,7 @@ from gaussian_processes.serving.memory import BusyError, TooLargeError
 from gaussian_processes.serving.registry import (
     AlreadyLoadedError,
     InsufficientMemoryError,
+    LostModelError,
     NotLoadedError,
 )
 
@@ -33,6 +34,7 @@ STATUSES: Mapping[type[UserError], HTTPStatus] = {
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     InsufficientMemoryError: HTTPStatus.INSUFFICIENT_STORAGE,
+    LostModelError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 # Seconds after which a client may send again what found no memory: most requests take less.
 RETRY_AFTER = ("Retry-After", "1")

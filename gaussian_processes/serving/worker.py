@@ -198,7 +198,7 @@ def application(cores: int) -> "WSGIApplication":
     single_threaded_blas().__enter__()  # for good: entering takes as long as a small prediction
     try:
         served = (
-            ModelRegistry.of_free_memory(config.model_folders)
+            ModelRegistry.of_free_memory(config.model_folders, config.models_record)
             if config.multi_model
             else _load_model(config)
         )

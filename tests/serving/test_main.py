@@ -294,6 +294,60 @@ def test_workers_that_die_are_replaced_and_connections_to_them_forgotten(small, 
         assert not {*before} & {*workers(server)}
 
 
+def test_a_server_whose_workers_keep_dying_ends_with_the_reason(small):
+    with serve(small, nginx=False, MODEL_SERVER_WORKERS="1") as server:
+        deadline = time.monotonic() + 50
+        while server.process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(StopIteration, ValueError, ProcessLookupError, OSError):
+                os.kill(next(iter(workers(server))), signal.SIGKILL)
+            time.sleep(0.05)
+        code = server.process.wait(10)
+
+    assert code == 1
+    said = server.err.read_text()
+    assert "6 workers have died within 60 seconds, for the reasons above; the server ends" in said
+    assert said.endswith("gunicorn ended with exit code 1, and serving ends with it\n")
+
+
+@pytest.mark.parametrize("nginx", FRONTS)
+def test_files_that_change_under_a_server_change_no_answer(small, tmp_path, nginx):
+    shutil.copytree(small / "model", tmp_path / "model")
+    with serve(tmp_path, nginx) as server:
+        expected = post(server, **BOTH).content
+        for path in (tmp_path / "model").glob("*.npy"):
+            with path.open("r+b") as file:
+                file.seek(-64, os.SEEK_END)
+                file.write(bytes(64))
+        overwritten = post(server, **BOTH)
+        for path in (tmp_path / "model").iterdir():
+            os.truncate(path, 0)
+        cut_off = post(server, **BOTH)
+        shutil.rmtree(tmp_path / "model")
+        removed = post(server, **BOTH)
+
+    for answer in (overwritten, cut_off, removed):
+        assert (answer.status_code, answer.content) == (200, expected)
+
+
+def test_a_multi_model_endpoint_keeps_its_models_when_its_worker_dies(small):
+    variables = {"SAGEMAKER_MULTI_MODEL": "true", "SERVING_MODEL_FOLDERS": str(small)}
+    with serve(small, nginx=False, **variables) as server:
+        url = f"{server.url}/models"
+        body = {"model_name": "a", "url": str(small / "model")}
+        assert requests.post(url, json=body, timeout=60).status_code == 200
+        expected = requests.post(f"{url}/a/invoke", ROW, headers=CSV, timeout=60).content
+        (before,) = workers(server)
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: workers(server) not in ([], [before]))
+
+        answer = requests.post(f"{url}/a/invoke", ROW, headers=CSV, timeout=60)
+
+        assert (answer.status_code, answer.content) == (200, expected)
+        assert requests.get(url, timeout=60).json()["models"] == [
+            {"modelName": "a", "modelUrl": str(small / "model")}
+        ]
+
+
 @pytest.mark.parametrize("nginx", FRONTS)
 def test_a_connection_that_a_client_keeps_does_not_keep_serving_from_its_end(small, nginx):
     with serve(small, nginx) as server, requests.Session() as session:

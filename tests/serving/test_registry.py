@@ -1,11 +1,15 @@
 """Models by name: which urls and names may be loaded."""
 
+import shutil
+
 import pytest
 from trained import train
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.serving.app import create_app
 from gaussian_processes.serving.registry import ModelRegistry
+
+ROW = "0.5,-1.5,2.5\n"
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,53 @@ def test_a_body_that_is_no_request_to_load_is_refused(client, body):
 
     assert response.status_code == 400
     assert response.text.startswith("the request does not read as ")
+
+
+@pytest.fixture
+def restarted(base, tmp_path):
+    """Make the client of a worker of the same endpoint, such as one that takes another's place."""
+
+    def start():
+        registry = ModelRegistry(10_000_000, [base], tmp_path / "models.json")
+        return create_app(registry).test_client()
+
+    return start
+
+
+def test_names_and_models_outlive_a_worker(restarted, base):
+    before = restarted()
+    load(before, "b", base / "model")
+    load(before, "a", base / "model")
+    load(before, "c", base / "model")
+    before.delete("/models/c")
+
+    after = restarted()
+
+    assert [model["modelName"] for model in after.get("/models").json["models"]] == ["b", "a"]
+    assert after.get("/models/a").json["modelUrl"] == str(base / "model")
+    for name in "ab":
+        expected = before.post(f"/models/{name}/invoke", data=ROW, content_type="text/csv")
+        answer = after.post(f"/models/{name}/invoke", data=ROW, content_type="text/csv")
+        assert (answer.status_code, answer.data) == (200, expected.data)
+    assert load(after, "a", base / "model").status_code == 409
+    assert after.delete("/models/a").status_code == 200
+    assert after.delete("/models/a").status_code == 404
+    assert after.post("/models/c/invoke", data=ROW, content_type="text/csv").status_code == 404
+
+
+def test_a_model_that_is_gone_when_a_worker_takes_another_s_place_is_said_to_be(
+    restarted, base, tmp_path
+):
+    folder = base / "passing"
+    shutil.copytree(base / "model", folder)
+    load(restarted(), "a", folder)
+    shutil.rmtree(folder)
+
+    answer = restarted().post("/models/a/invoke", data=ROW, content_type="text/csv")
+
+    assert answer.status_code == 503
+    assert answer.text.startswith("model a can't be loaded again: ")
+    assert answer.text.count("\n") == 1
 
 
 @pytest.mark.parametrize("url", ["/" + "a/" * 100_000, "/" + "a" * 300], ids=["deep", "long"])
