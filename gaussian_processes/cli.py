@@ -1,10 +1,37 @@
-"""Entry points of console scripts whose libraries an installation may lack."""
+"""Entry points of console scripts: they say in a sentence what keeps a program from starting.
 
+Nothing is imported beside the standard library, so that even NumPy's import may fail.
+"""
+
+import importlib
+import os
+import resource
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from gaussian_processes import __version__
 
 INSTALL = "install the package with its extra: pip install '.[tuning]' in a checkout"
+# Addresses that libraries reserve as they are imported: in all, and for the threads of BLAS that
+# every core has. With fewer OpenBLAS hangs or aborts.
+BASE_ADDRESSES, CORE_ADDRESSES = 256 << 20, 64 << 20
+
+
+def train() -> int:
+    """Run `train`; the reason that keeps it from starting goes into the failure file as well."""
+    failure = Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml") / "output/failure"
+    return _run("gaussian_processes.training.main", lambda reason: _write(failure, reason))
+
+
+def serve() -> int:
+    """Run `serve`."""
+    return _run("gaussian_processes.serving.main")
+
+
+def describe() -> int:
+    """Run `describe`."""
+    return _run("gaussian_processes.model.describe")
 
 
 def tune() -> int:
@@ -30,3 +57,39 @@ def tune() -> int:
         print(f"{reason}; {INSTALL}", file=sys.stderr)
         return 1
     return main()
+
+
+def _run(module: str, leave: Callable[[str], object] = lambda _: None) -> int:
+    """Import a module and run its `main`; print why that can't be, and leave the reason."""
+    try:
+        _check_addresses()
+        main: Callable[[], int] = importlib.import_module(module).main
+    except (ImportError, MemoryError, OSError) as error:
+        reason = (
+            f"the libraries can't be loaded ({type(error).__name__}: {error}); give the process"
+            " more memory, or install the package again"
+        )
+        reason = " ".join(reason.split())
+        print(reason, file=sys.stderr)
+        leave(reason)
+        return 1
+    return main()
+
+
+def _check_addresses() -> None:
+    """Refuse a limit of addresses under which libraries hang as they are imported."""
+    limit, needed = resource.getrlimit(resource.RLIMIT_AS)[0], BASE_ADDRESSES
+    needed += CORE_ADDRESSES * (os.cpu_count() or 1)
+    if limit not in {resource.RLIM_INFINITY, -1} and limit < needed:
+        raise MemoryError(
+            f"{limit / 1e6:,.0f} MB of addresses are allowed and {needed / 1e6:,.0f} MB are needed:"
+            " ulimit -v"
+        )
+
+
+def _write(failure: Path, reason: str) -> None:
+    try:
+        failure.parent.mkdir(parents=True, exist_ok=True)
+        failure.write_text(reason)
+    except OSError as error:
+        print(f"this reason could not be left in {failure}: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Console scripts where their libraries are missing."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -50,3 +51,42 @@ def test_tune_runs_by_its_name_and_as_a_module(command):
     answer = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
 
     assert answer.stdout.startswith("usage: tune ")
+
+
+def run_with_addresses(name, megabytes, base):
+    """Run a console script under a limit of addresses."""
+    limit = f"ulimit -v {megabytes * 1024}; exec {Path(sys.executable).with_name(name)}"
+    return subprocess.run(
+        ["/bin/bash", "-c", limit],
+        env=os.environ | {"SAGEMAKER_BASE_DIR": str(base)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["train", "serve", "describe"])
+@pytest.mark.parametrize("megabytes", [150, 200, 250])
+def test_too_few_addresses_to_load_the_libraries_are_refused_at_once(tmp_path, name, megabytes):
+    answer = run_with_addresses(name, megabytes, tmp_path)
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("the libraries can't be loaded (MemoryError: ")
+    assert "ulimit -v" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    if name == "train":
+        assert (tmp_path / "output/failure").read_text() == answer.stderr.rstrip()
+
+
+def test_a_library_that_is_missing_is_said_in_a_sentence():
+    program = "import sys; sys.modules['numpy'] = None; "
+    program += "from gaussian_processes import cli; sys.exit(cli.describe())"
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("the libraries can't be loaded (ModuleNotFoundError: ")
+    assert answer.stderr.count("\n") == 1

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -48,7 +48,12 @@ MAX_DESCRIPTION_BYTES = 1 << 28
 QUOTED_CHARACTERS = 500
 
 
-def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) -> None:
+def save(
+    model: Model,
+    folder: Path,
+    record: Mapping[str, Any] | None = None,
+    critical_section: AbstractContextManager[object] | None = None,
+) -> None:
     """Save a model into a folder.
 
     Every file is written under a temporary name and then renamed, `model.json` last: a folder
@@ -61,6 +66,8 @@ def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) ->
         Made if it is missing. A model that is there already is replaced.
     record : mapping, optional
         Goes into `model.json` as it is: hyperparameters, scores, whatever JSON can hold.
+    critical_section : context manager, optional
+        Entered for the moment in which the folder comes to hold a whole model.
 
     Raises
     ------
@@ -89,7 +96,22 @@ def save(model: Model, folder: Path, record: Mapping[str, Any] | None = None) ->
     }
     description[OWN_CHECKSUM] = _own_checksum(description)
     text = json.dumps(description, indent=2, allow_nan=False) + "\n"
-    atomic_write(folder / "model.json", lambda path: path.write_text(text))
+    with critical_section or nullcontext():
+        atomic_write(folder / "model.json", lambda path: path.write_text(text))
+
+
+def outcome(folder: Path, began: float) -> str:
+    """Say whether a job that began at a time (in seconds since 1970) has left its model, or none.
+
+    A folder with `model.json` holds a whole model, because `save` writes it last.
+    """
+    try:
+        written = (folder / "model.json").stat().st_mtime
+    except OSError:
+        return "no model is left; start the job again"
+    if written < began:
+        return f"the model in {folder} is not of this job but of one before; start the job again"
+    return f"the model in {folder} is whole all the same, and can be used"
 
 
 def load(folder: Path) -> Model:

@@ -77,6 +77,11 @@ def failure_file(base: Path) -> Path:
     return base / "output/failure"
 
 
+def model_folder(base: Path) -> Path:
+    """Folder that the model is left in."""
+    return base / "model"
+
+
 def read(base: Path) -> TrainingEnvironment:
     """Read the training environment from the files under `base`; log the channels that are ignored.
 
@@ -102,7 +107,7 @@ def read(base: Path) -> TrainingEnvironment:
         channels=_channels(channels, base / "input/data"),
         hosts=hosts,
         current_host=current_host,
-        model=base / "model",
+        model=model_folder(base),
         output_data=base / "output/data",
         failure=failure_file(base),
         checkpoints=Path(checkpoints) if checkpoints else None,
@@ -176,9 +181,17 @@ class CriticalSection:
 
 
 class JobEnd:
-    """Agreement on how the job ends: this process by itself, until it has joined other hosts."""
+    """Agreement on how the job ends: this process by itself, until it has joined other hosts.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    outcome : callable
+        Says, after a signal, what a job that is stopped has left, and what to do. It is asked once
+        nobody can enter the critical section any more.
+    """
+
+    def __init__(self, outcome: Callable[[], str] = lambda: "start the job again") -> None:
+        self.outcome = outcome
         self.agree: Callable[[str, int], tuple[str, int]] = lambda reason, status: (reason, status)
 
 
@@ -287,17 +300,16 @@ def _watch(
     while byte := os.read(wake, 1):
         if byte[0] in signals:
             critical_section.close()
-            reason, status = _reason_of(signal.Signals(byte[0]))
+            reason, status = _reason_of(signal.Signals(byte[0]), end.outcome())
             exit_process(*end.agree(reason, status), failure)
 
 
-def _reason_of(number: signal.Signals) -> tuple[str, int]:
+def _reason_of(number: signal.Signals, outcome: str) -> tuple[str, int]:
     """Reason and exit status after a signal."""
     status = 128 + number
     reason = (
         f"stopped by {number.name} before the end, with exit code {status}: the job was stopped, or"
-        " its time or its spot instance ran out, and no model that could be loaded by mistake is"
-        " left; start the job again"
+        f" its time or its spot instance ran out; {outcome}"
     )
     return reason, status
 

@@ -128,6 +128,13 @@ def _out_of_memory(error: Exception) -> str:
     )
 
 
+def _no_such_kind(error: OSError) -> str:
+    return (
+        f"{_path(error)} can't be used ({error.strerror}): a file is where a folder belongs, a"
+        " folder where a file does, or a link leads nowhere; correct the path, or mount another"
+    )
+
+
 def _device_error(error: OSError) -> str:
     return (
         f"{_path(error)} can't be read or written ({error.strerror}): the volume is damaged or"
@@ -150,6 +157,11 @@ EXPLANATIONS: Mapping[int, Callable[[OSError], str]] = {
     errno.ENFILE: _too_many_files,
     errno.EAGAIN: _no_process,
     errno.ENOMEM: _out_of_memory,
+    errno.ENOTDIR: _no_such_kind,
+    errno.EISDIR: _no_such_kind,
+    errno.EEXIST: _no_such_kind,
+    errno.ELOOP: _no_such_kind,
+    errno.ENAMETOOLONG: _no_such_kind,
     errno.EIO: _device_error,
     errno.ESTALE: _device_error,
     errno.EPIPE: _output_closed,

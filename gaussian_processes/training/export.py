@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,9 +15,16 @@ LOGGER = logging.getLogger(__name__)
 
 
 def export(
-    model: Model, hyperparameters: Hyperparameters, scores: Mapping[str, object], folder: Path
+    model: Model,
+    hyperparameters: Hyperparameters,
+    scores: Mapping[str, object],
+    folder: Path,
+    critical_section: AbstractContextManager[object],
 ) -> None:
-    """Write the artifact of a model, without its factors if `keep_factor` does not ask for them."""
+    """Write the artifact of a model, without its factors if `keep_factor` does not ask for them.
+
+    The critical section is entered for the moment in which the artifact becomes whole.
+    """
     size = model.factor_bytes
     if keeps_factor(model, hyperparameters.keep_factor):
         LOGGER.info(
@@ -30,7 +38,7 @@ def export(
             " keep_factor=true keeps it"
         )
     record = {"hyperparameters": requested(hyperparameters), "scores": scores}
-    artifact.save(model, folder, record)
+    artifact.save(model, folder, record, critical_section)
     LOGGER.info(f"the model is in {folder}")
 
 

@@ -57,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.parse_args(arguments)
-    base, critical_section, end = environment.base_folder(os.environ), CriticalSection(), JobEnd()
+    base, critical_section, began = (
+        environment.base_folder(os.environ),
+        CriticalSection(),
+        time.time(),
+    )
+    end = JobEnd(outcome=lambda: artifact.outcome(environment.model_folder(base), began))
     failure = environment.failure_file(base)
 
     def job() -> None:
@@ -123,7 +128,7 @@ def _train(
         reporting.report_selection(selection, hyperparameters, len(training), job.output_data)
         model = trainer.fit(selection, training, checkpoint)
         scores = scoring.score_model(trainer, model, datasets, job.output_data)
-        export(model, hyperparameters, {**out_of_fold, **scores}, job.model)
+        export(model, hyperparameters, {**out_of_fold, **scores}, job.model, critical_section)
         reporting.write_metrics({**out_of_fold, **scores}, job.output_data)
         checkpoint.remove()
     step = "comparing candidates" if len(selection.candidates) > 1 else "learning"

@@ -1,6 +1,7 @@
 import hashlib
 import json
-from dataclasses import fields
+import time
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,53 @@ def test_saving_replaces_a_model_and_an_interrupted_saving_leaves_none(tmp_path,
 
     with pytest.raises(UserError, match=r"model\.json is missing"):
         artifact.load(tmp_path)
+
+
+def test_what_a_stopped_job_has_left_is_said_as_it_is(tmp_path):
+    began = time.time() - 1
+
+    before = artifact.outcome(tmp_path, began)
+    artifact.save(fitted(), tmp_path)
+
+    assert before == "no model is left; start the job again"
+    assert artifact.outcome(tmp_path, began) == (
+        f"the model in {tmp_path} is whole all the same, and can be used"
+    )
+    assert "is not of this job" in artifact.outcome(tmp_path, began + 1000)
+
+
+def test_the_folder_comes_to_hold_a_model_within_the_critical_section(tmp_path):
+    seen = []
+
+    class Recorded:
+        def __enter__(self):
+            seen.append((tmp_path / "model.json").exists())
+
+        def __exit__(self, *_):
+            seen.append((tmp_path / "model.json").exists())
+
+    artifact.save(fitted(), tmp_path, critical_section=Recorded())
+
+    assert seen == [False, True]
+
+
+def test_a_model_larger_than_the_memory_that_is_free_is_refused(tmp_path, monkeypatch):
+    artifact.save(fitted(), tmp_path)
+    monkeypatch.setattr(artifact, "available_memory", lambda: 1_000)
+
+    with pytest.raises(UserError, match=r"take .* and 0\.0 MB of memory are free; use an instance"):
+        artifact.load(tmp_path)
+
+
+def test_a_model_that_would_not_be_loaded_is_not_saved(tmp_path):
+    model = fitted()
+    (member,) = model.members
+    process = replace(member.process, signal_variance=np.array([-1.0]))
+
+    with pytest.raises(ValueError, match="signal_variance holds -1; it must be positive"):
+        artifact.save(replace(model, members=(replace(member, process=process),)), tmp_path)
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_strangers_in_the_folder_do_not_matter(tmp_path):

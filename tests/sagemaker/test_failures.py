@@ -42,6 +42,10 @@ PLATFORM = [
     (os_error(errno.ENOMEM), r"memory ran out \(.*Cannot allocate.* are free.*\); use an instance"),
     (MemoryError(), r"memory ran out \(MemoryError; [\d.]+ [MG]B are free.*\); use an instance"),
     (os_error(errno.EIO, "/x"), r"/x can't be read or written \(.*\): the volume is damaged"),
+    (os_error(errno.ENOTDIR, "/x/y"), r"/x/y can't be used \(Not a directory\): a file is where"),
+    (os_error(errno.EISDIR, "/x"), r"/x can't be used \(Is a directory\): .*; correct the path"),
+    (os_error(errno.EEXIST, "/x"), r"/x can't be used \(File exists\): .*; correct the path"),
+    (os_error(errno.ELOOP, "/x"), r"/x can't be used \(.*\): .*leads nowhere; correct the path"),
     (os_error(errno.EPIPE), r"the log can't be written \(Broken pipe\): nobody reads it; keep"),
 ]
 

@@ -19,6 +19,7 @@ from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, InMemoryPanels, factorise
+from gaussian_processes.model import artifact
 from gaussian_processes.training import main, storage, trainer
 from gaussian_processes.training.checkpoints import (
     Checkpoint,
@@ -480,3 +481,33 @@ def test_a_job_whose_checkpoint_was_spoiled_ends_with_the_same_model(base):
     assert output.count("is not as it was left") == 2
     assert "2 of its 7 panels are there already" in output
     assert model(base) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "is_left"),
+    [
+        ("export", "no model is left; start the job again", False),
+        ("reporting.write_metrics", "is whole all the same, and can be used", True),
+    ],
+)
+def test_a_job_stopped_in_its_last_instants_says_what_is_true_of_the_model(
+    base, step, said, is_left
+):
+    code = (
+        "import os, signal, sys, time\n"
+        "from gaussian_processes.training import main\n"
+        "stop = lambda *_: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(60))\n"
+        f"main.{step} = stop\n"
+        "sys.exit(main.main([]))\n"
+    )
+    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(base)}
+
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, timeout=120, check=False
+    )
+
+    assert run.returncode == 143, run.stderr
+    assert (base / "output/failure").read_text().endswith(said)
+    assert (base / "model/model.json").exists() == is_left
+    if is_left:
+        assert artifact.load(base / "model").has_variance
