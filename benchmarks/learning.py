@@ -4,6 +4,7 @@ python -m benchmarks.learning [--rows 500 1000 2000 4000] [--repetitions 3]
 """
 
 import argparse
+
 from benchmarks import reporting
 from benchmarks.measuring import Measurement, Subject, measure
 
