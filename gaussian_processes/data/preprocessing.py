@@ -18,7 +18,7 @@ Indices = NDArray[np.intp]
 # How far from 1 a norm may be that should be 1: under projection=unit, what is lost where
 # coordinates are written with 6 digits.
 UNIT_TOLERANCE = 1e-5
-# The code of what is none of a column's categories.
+# The code of what is none of a column's categories, and the category of its indicator.
 NO_CATEGORY = -1
 # Distinct values up to which a column of numbers can also be categories: months are 12. Two values
 # are categories already.
@@ -76,7 +76,8 @@ class Preprocessor:
         Whether the coordinate is 1 where the column has one value and 0 elsewhere, rather than the
         number itself.
     category : ndarray of shape (d,)
-        That value of an indicator: the code of a category, or a number; 0 elsewhere.
+        That value of an indicator: the code of a category, or a number; 0 elsewhere. Of a column of
+        categories the indicator of `NO_CATEGORY` is 1 where all others are 0.
     imputation_values : ndarray of shape (c,)
         Value of every column in place of a missing one: its mean; for a category, no category.
     center, scale : ndarray of shape (d,)
@@ -137,7 +138,14 @@ class Preprocessor:
         return len(self.imputation_values)
 
     def one_hot(self, rows: Array) -> Array:
-        """Impute and one-hot encode rows of shape (n, c) as coordinates of shape (n, d)."""
+        """Impute and one-hot encode rows of shape (n, c) as coordinates of shape (n, d).
+
+        Levels that training did not have, and missing ones of which it learned nothing, are a level
+        of their own. The levels of a factor are exchangeable (a random effect, A. Gelman and
+        J. Hill, "Data Analysis Using Regression and Multilevel/Hierarchical Models", 2007, section
+        12.2), so that a new one is as far from every other as they are from each other; without a
+        coordinate it would be nearer to each, and be predicted too surely.
+        """
         coordinates: Array = rows.take(self.column, axis=1)
         np.copyto(coordinates, self._imputed, where=np.isnan(coordinates))
         for coordinate, scores in self._scored:
@@ -145,6 +153,8 @@ class Preprocessor:
         indicators = self._indicators
         if indicators.size:
             coordinates[:, indicators] = coordinates[:, indicators] == self.category[indicators]
+        for coordinate, levels in self.unknown_levels:
+            coordinates[:, coordinate] = ~coordinates[:, levels].any(axis=1)
         return coordinates
 
     @cached_property
@@ -156,6 +166,19 @@ class Preprocessor:
     def _indicators(self) -> Indices:
         """Indices of the coordinates that indicate a category."""
         return np.flatnonzero(self.is_indicator)
+
+    @cached_property
+    def unknown_levels(self) -> list[tuple[int, Indices]]:
+        """Coordinates of unknown levels, and those of the known levels of the same column."""
+        numbers = set(self.column[~self.is_indicator].tolist())
+        found = []
+        for coordinate in np.flatnonzero(self.is_indicator & (self.category == NO_CATEGORY)):
+            column = self.column[coordinate]
+            # -1 may also be one of the few values of a column of numbers.
+            if column not in numbers:
+                levels = np.flatnonzero(self.column == column)
+                found.append((int(coordinate), levels[levels != coordinate]))
+        return found
 
     @cached_property
     def _scored(self) -> list[tuple[int, NormalScores]]:
@@ -318,6 +341,9 @@ def _coordinates(
     indicated: list[float | None] = []
     for column, count in enumerate(category_counts):
         own: list[float | None] = [None] if not count else [*map(float, range(count))]
+        # A category of one level is an indicator already.
+        if count > 1:
+            own.append(float(NO_CATEGORY))
         if column in few:
             own += _distinct(rows[:, column]).tolist()
         columns += [column] * len(own)
@@ -346,13 +372,20 @@ def _imputation_values(rows: Array, category_counts: Sequence[int]) -> Array:
 
 
 def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Preprocessor:
-    """Fit center and scale of the coordinates that are not constant, and drop the others."""
+    """Fit center and scale of the coordinates that are not constant, and drop the others.
+
+    The coordinate of unknown levels stays as long as a level does.
+    """
     center, scale = _standardization(coordinates)
-    kept = np.flatnonzero((coordinates != coordinates[0]).any(axis=0))
+    varies = (coordinates != coordinates[0]).any(axis=0)
+    overall_scale = np.sqrt(np.square(scale[varies]).mean()) if varies.any() else 1.0
+    for coordinate, levels in unscaled.unknown_levels:
+        varies[coordinate] = varies[levels].any()
+    kept = np.flatnonzero(varies)
     is_indicator = unscaled.is_indicator[kept]
     center, scale = center[kept], scale[kept]
     if scaling == "overall":
-        scale = np.full(len(kept), np.sqrt(np.square(scale).mean()) if len(kept) else 1.0)
+        scale = np.full(len(kept), overall_scale)
     elif scaling == "none":
         center, scale = np.zeros(len(kept)), np.ones(len(kept))
     else:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussian_processes import __version__
 from gaussian_processes.data.preprocessing import Preprocessor
-from gaussian_processes.data.schema import MISSING_LEVEL, Schema
+from gaussian_processes.data.schema import MISSING_LEVEL, UNKNOWN_CATEGORY, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -137,6 +137,8 @@ def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int
         return column.name
     if column.categories is None:
         return f"{column.name}={value:g}"
+    if value == UNKNOWN_CATEGORY:
+        return f"{column.name}=(unknown)"
     return f"{column.name}={column.level_name(int(value))}"
 
 

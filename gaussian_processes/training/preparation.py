@@ -81,5 +81,12 @@ def fit_preprocessor(
 
 
 def with_parameters(preprocessor: Preprocessor, parameters: KernelParameters) -> Preprocessor:
-    """Give a preprocessor the bias and the relevance of the kernel's parameters."""
-    return replace(preprocessor, bias=parameters.bias, relevance=parameters.relevance)
+    """Give a preprocessor the bias and the relevance of the kernel's parameters.
+
+    Training says nothing of the relevance of unknown levels: it is the root mean square of that of
+    the column's known levels, at which their mean squared distances are alike.
+    """
+    relevance = parameters.relevance.copy()
+    for coordinate, levels in preprocessor.unknown_levels:
+        relevance[coordinate] = np.sqrt(np.square(relevance[levels]).mean())
+    return replace(preprocessor, bias=parameters.bias, relevance=relevance)

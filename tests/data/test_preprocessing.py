@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 
@@ -74,20 +75,21 @@ def test_without_scaling_rows_stay_as_they_are():
     np.testing.assert_array_equal(features.standardized(ROWS), ROWS)
 
 
-def test_categories_become_centred_indicators_and_unknown_levels_none_of_them():
+def test_categories_become_centred_indicators_and_unknown_levels_one_of_their_own():
     rows = np.column_stack([ROWS[:, 0], np.arange(50) % 3])
     features = fit_preprocessor(rows, TARGETS, [0, 3], PreprocessingOptions())
 
     encoded = features.one_hot(np.array([[1.5, 2.0], [2.5, -1.0]]))
 
-    np.testing.assert_array_equal(encoded, [[1.5, 0, 0, 1], [2.5, 0, 0, 0]])
+    np.testing.assert_array_equal(encoded, [[1.5, 0, 0, 1, 0], [2.5, 0, 0, 0, 1]])
     expected = OneHotEncoder(sparse_output=False).fit_transform(rows[:, 1:])
     np.testing.assert_allclose(
-        features.standardized(rows)[:, 1:], expected - expected.mean(axis=0), rtol=0, atol=1e-15
+        features.standardized(rows)[:, 1:4], expected - expected.mean(axis=0), rtol=0, atol=1e-15
     )
+    assert not features.standardized(rows)[:, 4].any()
 
 
-def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
+def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_unknown():
     rows = np.column_stack([ROWS[:, 0], np.arange(50) % 3])
     rows[:10, 0] = np.nan
     features = fit_preprocessor(rows, TARGETS, [0, 3], PreprocessingOptions())
@@ -95,8 +97,41 @@ def test_missing_numbers_are_the_mean_of_the_others_and_missing_levels_none():
     encoded = features.one_hot(np.array([[np.nan, np.nan]]))
 
     np.testing.assert_allclose(
-        encoded, [[SimpleImputer().fit(rows[:, :1]).statistics_[0], 0, 0, 0]], rtol=1e-15
+        encoded, [[SimpleImputer().fit(rows[:, :1]).statistics_[0], 0, 0, 0, 1]], rtol=1e-15
     )
+
+
+@pytest.mark.parametrize("scaling", ["columns", "overall"])
+def test_an_unknown_level_is_as_far_from_every_level_as_they_are_from_each_other(scaling):
+    rows = np.column_stack([ROWS[:, 0], np.arange(50) % 5])
+    options = PreprocessingOptions(scaling=scaling)
+    features = fit_preprocessor(rows, TARGETS, [0, 5], options)
+    levels = np.column_stack([np.ones(7), [0, 1, 2, 3, 4, -1, np.nan]])
+
+    distances = pdist(features.standardized(levels))
+
+    unknown_and_missing = distances[-1]
+    assert unknown_and_missing == 0
+    np.testing.assert_allclose(distances[:-1], distances[0], rtol=1e-14)
+
+
+def test_a_level_that_a_fold_does_not_have_is_unknown_in_it():
+    rows = np.column_stack([ROWS[:, 0], np.arange(50) % 2])
+    features = fit_preprocessor(rows, TARGETS, [0, 3], PreprocessingOptions())
+
+    encoded = features.one_hot(np.array([[1.5, 0.0], [1.5, 1.0], [1.5, 2.0]]))
+
+    np.testing.assert_array_equal(encoded[:, 1:], np.eye(3))
+
+
+def test_minus_one_among_few_numbers_is_a_value_as_any_other():
+    rows = np.arange(50)[:, np.newaxis] % 3 - 1.0
+    options = PreprocessingOptions(few_values_as_categories=True)
+    features = fit_preprocessor(rows, TARGETS, [0], options)
+
+    encoded = features.one_hot(np.array([[-1.0], [7.0]]))
+
+    np.testing.assert_array_equal(encoded, [[-1, 1, 0, 0], [7, 0, 0, 0]])
 
 
 @pytest.mark.parametrize(
