@@ -23,6 +23,13 @@ NO_CATEGORY = -1
 # Distinct values up to which a column of numbers can also be categories: months are 12. Two values
 # are categories already.
 FEW_VALUES = range(3, 13)
+# Cells of a column that may be far from the rest at most: a twentieth. Of them are those farther
+# than ten deviations of the other cells; 20 million normal cells have none, and of 60 columns of
+# public tables one does, whose two cells are a mistake.
+FAR_SHARE, FAR_DEVIATIONS = 0.05, 10.0
+# How many times greater a deviation with the far cells is than one without, where they drive it:
+# nine tenths of the variance are theirs. Of those columns' deviations no other is twice as great.
+DRIVEN_RATIO = 3.0
 
 
 def locate_request_row(row: int) -> str:
@@ -40,7 +47,8 @@ class PreprocessingOptions:
         `sphere` scales the coordinates, `normalize` and `unit` leave them as they are.
     scaling : str
         `columns` centers every coordinate and divides numbers by their standard deviation (an
-        indicator is between 0 and 1 already, and that of a rare category would be blown up);
+        indicator is between 0 and 1 already, and that of a rare category would be blown up), both
+        without cells that are far from all others and drive them;
         `overall` centers them and divides all by one number, the root mean square of the centered
         coordinates; `none` leaves them.
     normalize_y : bool
@@ -363,8 +371,11 @@ def _fit_normal_scores(rows: Array, category_counts: Sequence[int]) -> dict[int,
 
 
 def _imputation_values(rows: Array, category_counts: Sequence[int]) -> Array:
-    """Mean of every column's values that are not missing; for a category, no category."""
+    """Mean of every column's values, neither missing nor far; for a category, no category."""
     present = ~np.isnan(rows)
+    for column in np.flatnonzero(np.array(category_counts) == 0):
+        values = rows[:, column]
+        present[present[:, column], column] = ~_far_cells(values[present[:, column]])
     # A sum that overflows is refused where the numbers are squared.
     with np.errstate(over="ignore"):
         mean = np.where(present, rows, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
@@ -377,6 +388,10 @@ def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Pr
     The coordinate of unknown levels stays as long as a level does.
     """
     center, scale = _standardization(coordinates)
+    for column in np.flatnonzero(~unscaled.is_indicator):
+        values = coordinates[:, column]
+        if (far := _far_cells(values)).any():
+            center[column], scale[column] = values[~far].mean(), values[~far].std()
     varies = (coordinates != coordinates[0]).any(axis=0)
     overall_scale = np.sqrt(np.square(scale[varies]).mean()) if varies.any() else 1.0
     for coordinate, levels in unscaled.unknown_levels:
@@ -418,3 +433,32 @@ def _standardization(columns: Array) -> tuple[Array, Array]:
         )
     scale[constant] = 1.0
     return center, scale
+
+
+def _far_cells(column: Array) -> NDArray[np.bool_]:
+    """Whether each cell is one of a few that drive the standard deviation of a column.
+
+    The deviation of the cells nearest to the median, all but a twentieth, is one of bounded
+    influence: no cell that is far takes it along (P. J. Huber and E. M. Ronchetti, "Robust
+    Statistics", 2009, section 1.2). Cells farther than `FAR_DEVIATIONS` of it are far, if without
+    them the standard deviation is less by `DRIVEN_RATIO`; a column without such cells keeps its
+    own, which is the more efficient.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        Without missing values.
+    """
+    none = np.zeros(len(column), np.bool_)
+    trimmed_count = int(FAR_SHARE * len(column))
+    # Numbers whose squares are out of range are refused where the column is standardised.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not trimmed_count or not np.isfinite(deviation := column.std()):
+            return none
+        distances = np.abs(column - np.median(column))
+        near_deviation = np.sqrt(np.square(np.sort(distances)[:-trimmed_count]).mean())
+        far: NDArray[np.bool_] = distances > FAR_DEVIATIONS * near_deviation
+    # Where most cells are equal, the others are what the column has to say.
+    if not near_deviation or not far.any() or deviation < DRIVEN_RATIO * column[~far].std():
+        return none
+    return far

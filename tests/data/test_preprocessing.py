@@ -174,3 +174,42 @@ def test_rows_are_called_what_the_caller_calls_them():
 def test_targets_that_are_all_alike_are_refused(value, standardize):
     with pytest.raises(UserError, match=f"every target is {value:g}, so there is nothing to learn"):
         learn(ROWS, np.full((50, 1), value), "sphere", standardize)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("value", [-9999.0, 1e12])
+def test_a_few_far_cells_take_neither_centre_nor_scale_of_a_column(count, value):
+    generator = np.random.default_rng(5)
+    rows = generator.normal(3, 2, size=(200, 2))
+    rows[:count, 0] = value
+    rows[-1, 0] = np.nan
+
+    features = learn(rows, np.arange(200.0)[:, np.newaxis], "sphere", normalize_y=True)
+
+    present = rows[count:-1, 0]
+    np.testing.assert_allclose(features.imputation_values[0], present.mean(), rtol=1e-14)
+    np.testing.assert_allclose(features.center[0], present.mean(), rtol=1e-14)
+    np.testing.assert_allclose(features.scale[0], present.std(), rtol=0.01)
+    np.testing.assert_allclose(features.scale[1], rows[:, 1].std(), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.random.default_rng(1).exponential(size=200),
+        np.random.default_rng(1).lognormal(size=200),
+        np.random.default_rng(2).standard_t(3, size=200),
+        np.arange(200) == 7,
+        np.arange(200) % 50 == 0,
+        np.r_[1.0, 1.01, 1.02, 900.0],
+    ],
+    ids=["exponential", "lognormal", "t", "one indicator", "rare indicator", "few rows"],
+)
+def test_a_column_that_no_few_cells_drive_has_its_standard_deviation(column):
+    rows = np.asarray(column, float)[:, np.newaxis]
+    y = np.arange(float(len(rows)))[:, np.newaxis]
+
+    features = learn(rows, y, "sphere", normalize_y=True)
+
+    np.testing.assert_allclose(features.scale, rows.std(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(features.center, rows.mean(axis=0), rtol=1e-14)
