@@ -294,9 +294,9 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
         x, targets = self._validated(X, y, multi_output=True, y_numeric=True)
         self._y_is_flat = targets.ndim == 1
         columns = targets.reshape(len(targets), -1).astype(np.float64).T
-        for constant in (column[0] for column in columns if (column == column[0]).all()):
+        if len(targets) > 1 and (columns == columns[:, :1]).all():
             raise ValueError(
-                f"every target is {constant:.6g}, so there is nothing to learn: check y"
+                f"every target is {columns[0, 0]:.6g}, so there is nothing to learn: check y"
             )
         names = _target_names(y, len(columns), getattr(self, "feature_names_in_", ()))
         weight = _weights(sample_weight, x)

@@ -285,7 +285,7 @@ def fit(
     Raises
     ------
     UserError
-        If the targets are all alike, or numbers are too large or too small to be squared.
+        If there is one row to standardise, or numbers are too large or too small to be squared.
     """
     target_center, target_scale = _fit_targets(y, options.normalize_y)
     column, is_indicator, category = _coordinates(rows, category_counts, options)
@@ -310,7 +310,11 @@ def fit(
 
 
 def _fit_targets(y: Array, normalize_y: bool) -> tuple[Array, Array]:
-    """Center and scale of every target; refuse targets that are all alike."""
+    """Return center and scale of every target; the scale of a constant one is its magnitude.
+
+    Of the deviation of a constant target its rows say only that it is small against the number, or
+    against 1 where that is 0; `regression.fit` has the variance.
+    """
     if len(y) == 1 and normalize_y:
         raise UserError(
             "there is one training row, and nothing to learn from less than two; give more rows"
@@ -318,11 +322,8 @@ def _fit_targets(y: Array, normalize_y: bool) -> tuple[Array, Array]:
     center, scale = np.zeros(y.shape[1]), np.ones(y.shape[1])
     if normalize_y:
         center, scale = _standardization(y)
-    if not ((y - center) / scale).any():
-        raise UserError(
-            f"every target is {y[0, 0]:.6g}, so there is nothing to learn; check that the target is"
-            " column 1"
-        )
+        magnitude = np.abs(y[0])
+        scale = np.where((y == y[0]).all(axis=0) & (magnitude > 0), magnitude, scale)
     return center, scale
 
 

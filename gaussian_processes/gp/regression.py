@@ -148,7 +148,7 @@ class GaussianProcess:
     alpha : ndarray of shape (n, t)
         α = M⁻¹ y.
     signal_variance : ndarray of shape (t,)
-        σ²_f of each target.
+        σ²_f of each target; of one that is zero everywhere the prior's, see `fit`.
     factor : Factor or None
         L of M. Without it there are means, but no variances.
     iterations : int
@@ -227,7 +227,7 @@ class GaussianProcess:
 
         Targets that are zero everywhere, which any process without signal explains, are left out.
         """
-        size, signal = len(self.points), self.signal_variance[self.signal_variance > 0]
+        size, signal = len(self.points), self.signal_variance[self.alpha.any(axis=0)]
         # yᵀ M⁻¹ y / σ²_f = n, and log |σ²_f M| = n log σ²_f + log |M|.
         terms = size * np.log(2 * np.pi * signal) + self._kept_factor.log_determinant + size
         return float(-terms.sum() / 2)
@@ -305,7 +305,10 @@ def fit(
     -------
     GaussianProcess
         If M is not positive definite in float64, its `jitter` is the smallest power of ten that
-        makes it so.
+        makes it so. Of a target that is zero everywhere the likelihood has its maximum, which is
+        infinite, at a signal variance of 0. Instead its mean leave-one-out variance is 1/(n + 1):
+        that of one prior observation of squared deviation 1 and n of 0, as a conjugate prior of the
+        variance weighs them (A. Gelman et al., "Bayesian Data Analysis", 2013, section 2.6).
 
     Raises
     ------
@@ -328,6 +331,10 @@ def fit(
         alpha, iterations = factor.solve(targets), 0
     # -½ (yᵀ M⁻¹ y/σ²_f + n log σ²_f + …) of GPML eq. 2.30 has no slope in σ²_f there.
     signal_variance = (targets * alpha).sum(axis=0) / len(targets)
+    zero = ~targets.any(axis=0)
+    if zero.any():
+        leave_one_out_ratio = (1 / factor.inverse_diagonal()).mean()
+        signal_variance[zero] = 1 / (len(targets) + 1) / leave_one_out_ratio
     return GaussianProcess(
         kernel=matrix.kernel,
         noise_ratio=matrix.noise_ratio,

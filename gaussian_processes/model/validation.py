@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.preprocessing import Preprocessor
+from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.linalg.cholesky import Factor
@@ -156,7 +156,7 @@ def _validate_categories(preprocessor: Preprocessor, schema: Schema) -> None:
     )
     counts = np.array(schema.category_counts, int)[preprocessor.column]
     codes = preprocessor.category[is_indicator & (counts > 0)]
-    allowed = (codes >= 0) & (codes < counts[is_indicator & (counts > 0)])
+    allowed = (codes >= NO_CATEGORY) & (codes < counts[is_indicator & (counts > 0)])
     _require((allowed & (codes == np.floor(codes))).all(), "category is none of its column's")
     _require(is_indicator[counts > 0].all(), "is_indicator is false where a column has categories")
 

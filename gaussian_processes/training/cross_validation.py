@@ -12,7 +12,11 @@ from gaussian_processes.gp.ensembles import k_fold_indices
 from gaussian_processes.model.model import Prediction
 from gaussian_processes.training import evaluation
 from gaussian_processes.training.checkpoints import Checkpoint
-from gaussian_processes.training.reporting import format_scores
+from gaussian_processes.training.reporting import (
+    describe_constant_targets,
+    format_scores,
+    log_warnings,
+)
 from gaussian_processes.training.trainer import Trainer
 
 LOGGER = logging.getLogger(__name__)
@@ -57,6 +61,9 @@ def cross_validate(trainer: Trainer, dataset: Dataset, checkpoint: Checkpoint) -
     predictions = []
     for number, prediction in enumerate(trainer.hosts.map(predict, range(1, count + 1)), 1):
         left_out = indices[number - 1]
+        kept = dataset.subset(np.setdiff1d(np.arange(len(dataset)), left_out))
+        rest = f"the other folds than {number}"
+        log_warnings(describe_constant_targets(trainer.schema, kept, rest))
         scores = format_scores(evaluation.score(dataset.y[left_out], prediction))
         LOGGER.info(f"fold {number} of {count}: {len(left_out)} rows, {scores}")
         folds[left_out] = number

@@ -45,29 +45,36 @@ def leave_one_out(model: Model, targets: Array) -> Prediction:
 def log_marginal_likelihood(model: Model, rows: int) -> float:
     """Log marginal likelihood of the `rows` training rows, in the units of the target.
 
-    That of an ensemble is the weighted mean of its members'.
+    That of an ensemble is the weighted mean of its members'. Constant targets have none.
     """
     total = 0.0
     for member in model.members:
-        units = rows * float(np.log(member.preprocessor.target_scale).sum())
+        varies = member.process.alpha.any(axis=0)
+        units = rows * float(np.log(member.preprocessor.target_scale[varies]).sum())
         total += member.weight * (member.process.log_marginal_likelihood() - units)
     return total
 
 
 def score(targets: Array, prediction: Prediction) -> dict[str, float]:
-    """Score predictions over all targets, in their units; the scores by their names."""
+    """Score predictions over all targets, in their units; the scores by their names.
+
+    Targets that are all constant have no coefficient of determination, which divides by their
+    variance: it is left out.
+    """
     if prediction.probabilities is not None:
         codes = targets[:, 0]
         return {
             "accuracy": scores.accuracy(codes, prediction.probabilities),
             "log_loss": scores.log_loss(codes, prediction.probabilities),
         }
-    return {
+    found = {
         "RMSE": scores.rmse(targets, prediction.mean),
         "MAE": scores.mae(targets, prediction.mean),
-        "R2": scores.r2(targets, prediction.mean),
-        "NLPD": scores.nlpd(targets, prediction.mean, _variance(prediction)),
     }
+    if (targets != targets[:1]).any():
+        found["R2"] = scores.r2(targets, prediction.mean)
+    found["NLPD"] = scores.nlpd(targets, prediction.mean, _variance(prediction))
+    return found
 
 
 def score_by_target(

@@ -157,6 +157,7 @@ def _read_datasets(
     _check_targets(schema, datasets["train"])
     reporting.log_schema(schema)
     remarks = [*schema.remarks, *reporting.remarks(schema, datasets["train"])]
+    remarks += reporting.describe_constant_targets(schema, datasets["train"], "training")
     for rows in datasets.values():
         remarks += rows.warnings
     reporting.log_warnings(remarks)
@@ -207,13 +208,13 @@ def _read_tables(
 
 
 def _check_targets(schema: Schema, training: Dataset) -> None:
-    """Refuse a target that is the same in all rows."""
-    for column, values in zip(schema.targets, training.y.T, strict=True):
-        if len(values) > 1 and (values == values[0]).all():
-            raise UserError(
-                f"every target is {values[0]:.6g}, so there is nothing to learn; check that the"
-                f" target is column {column.position + 1}"
-            )
+    """Refuse targets that are all the same in all rows."""
+    constant = reporting.constant_targets(schema, training)
+    if len(training) > 1 and len(constant) == len(schema.targets):
+        raise UserError(
+            f"every target is {training.y[0, 0]:.6g}, so there is nothing to learn; check that the"
+            f" target is column {constant[0].position + 1}"
+        )
 
 
 def _check_datasets(hyperparameters: Hyperparameters, datasets: Mapping[str, Dataset]) -> None:

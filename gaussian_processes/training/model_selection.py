@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
-from gaussian_processes.errors import UserError
 from gaussian_processes.gp import calibration, marginal_likelihood, scores
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import stacking_weights
@@ -301,10 +300,7 @@ def draw_sample(
 ) -> Sample:
     """Draw the rows to compare on, `MAX_ROWS` at most, standardised by all rows.
 
-    Raises
-    ------
-    UserError
-        If the drawn targets are all 0, of which no parameter can be learned.
+    Of drawn targets that are all 0 no parameter can be learned: then the priors decide.
     """
     size = min(len(dataset), marginal_likelihood.MAX_ROWS)
     generator = np.random.default_rng(hyperparameters.seed)
@@ -319,7 +315,6 @@ def draw_sample(
             preprocessor.standardized_targets(targets),
             drawn.sample_weight,
         )
-        _check_targets(data[preparation], hyperparameters.learned_parameters)
     return Sample(
         targets=targets,
         codes=drawn.y[:, 0].astype(np.intp) if schema.classes else None,
@@ -337,14 +332,6 @@ def _validation_rows(
     if validation is None or hyperparameters.criterion != "validation":
         return None
     return validation.X, validation.y
-
-
-def _check_targets(data: TrainingData, learned_parameters: Sequence[str]) -> None:
-    if learned_parameters and not data.subset(marginal_likelihood.SUBSET_ROWS).y.any():
-        raise UserError(
-            "the targets of the rows that were drawn are all 0; set another seed, or"
-            f" {PARAMETER_NAMES[learned_parameters[0]]}"
-        )
 
 
 def kernel_paths(hyperparameters: Hyperparameters, sample: Sample) -> Iterator[list[Candidate]]:
@@ -463,10 +450,14 @@ def _score(
 
 
 def _loo_log_densities(mean: Array, variance: Array, sample: Sample) -> Array:
-    """Log density of every target, given the others; of a class, its calibrated log probability."""
+    """Log density of every row, given the others; of a class, its calibrated log probability.
+
+    Targets that are constant in the sample have no say.
+    """
     if sample.codes is None:
-        positive = np.maximum(variance, np.finfo(float).tiny)
-        return scores.log_densities(sample.targets, mean, positive)
+        varies = (sample.targets != sample.targets[0]).any(axis=0)
+        positive = np.maximum(variance, np.finfo(float).tiny)[:, varies]
+        return scores.log_densities(sample.targets[:, varies], mean[:, varies], positive)
     probabilities = calibration.fit(mean, sample.codes).probabilities(mean)
     own = probabilities[np.arange(len(mean)), sample.codes]
     densities: Array = np.log(np.maximum(own, np.finfo(float).tiny))

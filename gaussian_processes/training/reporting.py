@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussian_processes.data.dataset import Dataset
-from gaussian_processes.data.schema import Schema
+from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.data.table import Table
 from gaussian_processes.files import atomic_write
 from gaussian_processes.sagemaker.environment import emit_metric
@@ -54,6 +54,29 @@ def log_warnings(warnings: Sequence[str]) -> None:
     """Log what was put in the place of something else, a line for each."""
     for warning in warnings:
         LOGGER.warning(warning)
+
+
+def constant_targets(schema: Schema, dataset: Dataset) -> list[Column]:
+    """Return the targets that are the same in all rows."""
+    if schema.classes:
+        return []
+    constant = (dataset.y == dataset.y[0]).all(axis=0)
+    return [schema.targets[index] for index in np.flatnonzero(constant).tolist()]
+
+
+def describe_constant_targets(schema: Schema, dataset: Dataset, part: str) -> list[str]:
+    """Describe the targets that are predicted as the constant that they are in a part of the rows.
+
+    Each is one sentence.
+    """
+    sentences = []
+    for target in constant_targets(schema, dataset):
+        value = dataset.y[0, schema.targets.index(target)]
+        sentences.append(
+            f"target {target.name} is {value:.6g} in all {len(dataset):,} rows of {part}: this is"
+            " predicted, with a variance that rests on no deviation but the number's own magnitude"
+        )
+    return sentences
 
 
 def log_schema(schema: Schema) -> None:

@@ -118,6 +118,8 @@ def score_dataset(model: Model, rows: Dataset) -> dict[str, float]:
 def report_scores(prefixes: Sequence[str], scores: Mapping[str, float]) -> dict[str, float]:
     """Print scores under each of some prefixes."""
     metrics = {}
+    if "RMSE" in scores and "R2" not in scores:
+        LOGGER.info(f"{prefixes[0]}: all targets are alike, so there is no R2")
     for prefix in prefixes:
         for name, value in scores.items():
             metrics[f"{prefix}:{name}"] = value

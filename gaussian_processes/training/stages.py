@@ -7,6 +7,7 @@ import numpy as np
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.training.checkpoints import Checkpoint
+from gaussian_processes.training.reporting import describe_constant_targets, log_warnings
 from gaussian_processes.training.scoring import report_scores, score_dataset
 from gaussian_processes.training.trainer import Trainer
 
@@ -22,6 +23,7 @@ def train_stages(trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: 
     for stage in range(1, stages):
         size = max(len(training) >> (stages - stage), min(MIN_STAGE_ROWS, len(training)))
         part = training.subset(np.sort(order[:size]))
+        log_warnings(describe_constant_targets(trainer.schema, part, f"stage {stage}"))
         model = trainer.quiet().select_and_fit(part, checkpoint.child(f"stage-{stage}"))
         if not trainer.hosts.leads:
             continue

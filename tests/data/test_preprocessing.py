@@ -170,10 +170,14 @@ def test_rows_are_called_what_the_caller_calls_them():
         features.points(np.zeros((1, 2)), lambda row: f"row {row + 8} of train/b.csv")
 
 
-@pytest.mark.parametrize(("value", "standardize"), [(3.1, True), (0.0, False)])
-def test_targets_that_are_all_alike_are_refused(value, standardize):
-    with pytest.raises(UserError, match=f"every target is {value:g}, so there is nothing to learn"):
-        learn(ROWS, np.full((50, 1), value), "sphere", standardize)
+@pytest.mark.parametrize(("value", "scale"), [(3.1, 3.1), (-250.0, 250.0), (0.0, 1.0)])
+def test_a_constant_target_is_zero_in_units_of_its_own_magnitude(value, scale):
+    targets = np.column_stack([TARGETS, np.full(50, value)])
+
+    features = learn(ROWS, targets, "sphere", normalize_y=True)
+
+    assert not features.standardized_targets(targets)[:, 1].any()
+    np.testing.assert_allclose(features.target_scale, [TARGETS.std(), scale], rtol=1e-14)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

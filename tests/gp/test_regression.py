@@ -325,3 +325,30 @@ def test_a_target_of_zeros_among_others_has_an_alpha_of_zero_in_mixed_precision(
 
     assert (process.alpha[:, 1] == 0).all()
     assert np.isfinite(process.alpha).all()
+
+
+def test_a_target_of_zeros_has_the_variance_of_one_prior_observation_among_n_of_zero():
+    generator = np.random.default_rng(8)
+    points = generator.normal(size=(9, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    y = np.column_stack([np.sin(points[:, 0]), np.zeros(9)])
+    kernel = ArcCosine(1, 1)
+
+    both = fit(GramMatrix(kernel, points, 0.1), y)
+    alone = fit(GramMatrix(kernel, points, 0.1), y[:, :1])
+
+    squared_deviations = [1.0] + [0.0] * 9
+    refitted = [
+        fit(GramMatrix(kernel, np.delete(points, row, 0), 0.1), np.delete(y[:, :1], row, 0))
+        for row in range(9)
+    ]
+    ratios = [
+        (process.variance(points[[row]]) / process.signal_variance).item()
+        for row, process in enumerate(refitted)
+    ]
+    np.testing.assert_allclose(
+        both.signal_variance[1] * np.mean(ratios), np.mean(squared_deviations), rtol=1e-9
+    )
+    assert both.log_marginal_likelihood() == alone.log_marginal_likelihood()
+    assert not both.mean(points)[:, 1].any()
+    assert (both.variance(points)[:, 1] > 0).all()

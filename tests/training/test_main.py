@@ -1123,3 +1123,38 @@ def test_stages_without_a_validation_channel_are_refused(alone):
         "stages is 2, but there is no validation channel to print the metrics of"
         in (alone / "output/failure").read_text()
     )
+
+
+def test_a_target_that_is_constant_in_folds_and_stages_is_predicted_as_the_constant(base, capsys):
+    rng = np.random.default_rng(3)
+    rows = np.column_stack([np.full(40, 5.0), rng.normal(size=(40, 2))])
+    rows[0, 0] = 6.0
+    write(base / "input/data/train/data.csv", rows)
+    write(base / "input/data/validation/data.csv", rows[1:9])
+
+    status = train(base, k_fold="4", stages="2", **ALONE)
+
+    output = capsys.readouterr()
+    assert status == 0
+    assert "nan" not in output.out
+    assert "is 5 in all 30 rows of the other folds than" in output.err + output.out
+    assert "all targets are alike, so there is no R2" in output.err + output.out
+    assert "validation:R2=" not in output.out.replace("cross_validation:", "")
+
+
+def test_a_constant_target_among_several_is_predicted_with_a_variance(base, capsys):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(60, 2))
+    rows = np.column_stack([x[:, 0] + rng.normal(0, 0.1, 60), np.full(60, 7.0), x])
+    write(base / "input/data/train/data.csv", rows[:40])
+    write(base / "input/data/validation/data.csv", rows[40:])
+
+    status = train(base, label_size="2", **ALONE)
+
+    output = capsys.readouterr()
+    found = predictions(base)
+    assert status == 0
+    assert "nan" not in output.out
+    means, deviations = [[float(row[name]) for row in found] for name in list(found[0])[-2:]]
+    np.testing.assert_allclose(means, 7.0, rtol=1e-14)
+    assert 0 < min(deviations) <= max(deviations) < 7

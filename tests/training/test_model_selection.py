@@ -10,7 +10,6 @@ import pytest
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Column, Schema
-from gaussian_processes.errors import UserError
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import KernelParameters
@@ -227,10 +226,25 @@ def test_a_selection_survives_json_to_the_last_bit():
         assert isinstance(one.parameters.kernel, ArcCosine)
 
 
-def test_targets_of_which_nothing_can_be_learned_are_refused(monkeypatch):
+def test_where_the_first_rows_are_all_alike_the_others_are_learned_from(monkeypatch):
     rows = dataset(4)
     rows.y[:] = [[0.0], [1.0], [-1.0], [0.0]]
     monkeypatch.setattr(marginal_likelihood, "SUBSET_ROWS", 2)
 
-    with pytest.raises(UserError, match="drawn are all 0; set another seed, or noise"):
-        select(rows, SCHEMA, KERNELS)
+    selection = select(rows, SCHEMA, KERNELS)
+
+    assert all(np.isfinite(candidate.loo_nlpd) for candidate in selection.candidates)
+
+
+def test_a_constant_target_has_no_say_in_the_selection():
+    rows = dataset(40)
+    both = replace(rows, y=np.column_stack([rows.y, np.full(40, 7.0)]))
+    schema = replace(SCHEMA, targets=(SCHEMA.targets[0], replace(SCHEMA.targets[0], name="b")))
+
+    alone, beside = select(rows, SCHEMA, KERNELS), select(both, schema, KERNELS)
+
+    np.testing.assert_allclose(
+        [candidate.loo_nlpd for candidate in beside.candidates],
+        [candidate.loo_nlpd for candidate in alone.candidates],
+        rtol=1e-9,
+    )
