@@ -67,11 +67,20 @@ class EnsembleMember:
         return self._in_units(self.process.mean(self.preprocessor.points(rows, locate_row)))
 
     def mean_and_variance(
-        self, rows: Array, locate_row: Callable[[int], str] = locate_request_row
+        self,
+        rows: Array,
+        locate_row: Callable[[int], str] = locate_request_row,
+        sample_weight: Array | None = None,
     ) -> tuple[Array, Array]:
-        """Predictive mean and variance, each of shape (m, t), at rows of shape (m, c)."""
+        """Predictive mean and variance, each of shape (m, t), at rows of shape (m, c).
+
+        The noise of a row of weight w is σ²ₙ/w, in prediction as in training.
+        """
         points = self.preprocessor.points(rows, locate_row)
         mean, variance = self.process.mean_and_variance(points)
+        if sample_weight is not None:
+            noise = (self.process.noise_ratio + self.process.jitter) * self.process.signal_variance
+            variance += np.outer(1 / sample_weight - 1, noise)
         return self._in_units(mean), variance * self.preprocessor.target_scale**2
 
     def _in_units(self, standardized: Array) -> Array:
@@ -130,6 +139,7 @@ class Model:
         rows: Array,
         variance: bool = False,
         locate_row: Callable[[int], str] = locate_request_row,
+        sample_weight: Array | None = None,
     ) -> Prediction:
         """Predict the targets of some rows.
 
@@ -142,6 +152,8 @@ class Model:
             training data had.
         locate_row : callable
             Names row i in messages.
+        sample_weight : ndarray of shape (m,), optional
+            Of the observations to predict; 1 unless it is given.
 
         Raises
         ------
@@ -151,7 +163,7 @@ class Model:
         """
         weights = [member.weight for member in self.members]
         if variance:
-            mean, total_variance = self._mixture(weights, rows, locate_row)
+            mean, total_variance = self._mixture(weights, rows, locate_row, sample_weight)
         else:
             mean = average(weights, [member.mean(rows, locate_row) for member in self.members])
             total_variance = None
@@ -163,13 +175,19 @@ class Model:
         return Prediction(mean, variance, probabilities)
 
     def _mixture(
-        self, weights: list[float], rows: Array, locate_row: Callable[[int], str]
+        self,
+        weights: list[float],
+        rows: Array,
+        locate_row: Callable[[int], str],
+        sample_weight: Array | None,
     ) -> tuple[Array, Array]:
         if not self.has_variance:
             raise UserError(
                 "this model was trained without its factor; train again with keep_factor=true to"
                 " get std or variance"
             )
-        predictions = [member.mean_and_variance(rows, locate_row) for member in self.members]
+        predictions = [
+            member.mean_and_variance(rows, locate_row, sample_weight) for member in self.members
+        ]
         means, variances = zip(*predictions, strict=True)
         return mixture(weights, means, variances)

@@ -64,7 +64,7 @@ def cross_validate(trainer: Trainer, dataset: Dataset, checkpoint: Checkpoint) -
         kept = dataset.subset(np.setdiff1d(np.arange(len(dataset)), left_out))
         rest = f"the other folds than {number}"
         log_warnings(describe_constant_targets(trainer.schema, kept, rest))
-        scores = format_scores(evaluation.score(dataset.y[left_out], prediction))
+        scores = format_scores(evaluation.score(dataset.subset(left_out), prediction))
         LOGGER.info(f"fold {number} of {count}: {len(left_out)} rows, {scores}")
         folds[left_out] = number
         predictions.append(prediction)

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ Array = NDArray[np.float64]
 
 
 def predict(model: Model, dataset: Dataset) -> Prediction:
-    """Predict the rows of a dataset, with variances."""
-    return model.predict(dataset.X, variance=True, locate_row=dataset.locate_row)
+    """Predict the rows of a dataset, with the variances that their weights make of the noise."""
+    return model.predict(dataset.X, True, dataset.locate_row, dataset.sample_weight)
 
 
 def leave_one_out(model: Model, targets: Array) -> Prediction:
@@ -55,30 +56,34 @@ def log_marginal_likelihood(model: Model, rows: int) -> float:
     return total
 
 
-def score(targets: Array, prediction: Prediction) -> dict[str, float]:
-    """Score predictions over all targets, in their units; the scores by their names.
+def score(dataset: Dataset, prediction: Prediction) -> dict[str, float]:
+    """Score predictions of a dataset over all targets, in their units; the scores by their names.
+
+    Errors count by the weight of their row. Densities do so already, by their variances: their mean
+    is over the rows.
 
     Targets that are all constant have no coefficient of determination, which divides by their
     variance: it is left out.
     """
+    targets, weight = dataset.y, dataset.sample_weight
     if prediction.probabilities is not None:
         codes = targets[:, 0]
         return {
-            "accuracy": scores.accuracy(codes, prediction.probabilities),
-            "log_loss": scores.log_loss(codes, prediction.probabilities),
+            "accuracy": scores.accuracy(codes, prediction.probabilities, weight),
+            "log_loss": scores.log_loss(codes, prediction.probabilities, weight),
         }
     found = {
-        "RMSE": scores.rmse(targets, prediction.mean),
-        "MAE": scores.mae(targets, prediction.mean),
+        "RMSE": scores.rmse(targets, prediction.mean, weight),
+        "MAE": scores.mae(targets, prediction.mean, weight),
     }
     if (targets != targets[:1]).any():
-        found["R2"] = scores.r2(targets, prediction.mean)
+        found["R2"] = scores.r2(targets, prediction.mean, weight)
     found["NLPD"] = scores.nlpd(targets, prediction.mean, _variance(prediction))
     return found
 
 
 def score_by_target(
-    schema: Schema, targets: Array, prediction: Prediction
+    schema: Schema, dataset: Dataset, prediction: Prediction
 ) -> dict[str, dict[str, float]]:
     """Score every target by itself, where there are several."""
     if len(schema.targets) == 1:
@@ -87,7 +92,7 @@ def score_by_target(
     found = {}
     for index, column in enumerate(schema.targets):
         alone = Prediction(prediction.mean[:, [index]], variance[:, [index]])
-        found[column.name] = score(targets[:, [index]], alone)
+        found[column.name] = score(replace(dataset, y=dataset.y[:, [index]]), alone)
     return found
 
 

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.gp.marginal_likelihood import subset_rows
 from gaussian_processes.model.model import Model
 from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS, Hyperparameters
 from gaussian_processes.training import evaluation, reporting
@@ -15,6 +18,10 @@ from gaussian_processes.training.preparation import regression_targets
 from gaussian_processes.training.trainer import Trainer
 
 LOGGER = logging.getLogger(__name__)
+# Rows at which the deviation is taken: its root mean square is within a tenth of that of all.
+COMPARED_ROWS = 200
+# A deviation at training rows of less than a fifth of the leave-one-out RMSE is logged.
+DEVIATIONS_RATIO = 5.0
 
 
 def score_out_of_fold(
@@ -34,7 +41,7 @@ def score_out_of_fold(
     prefixes = ["cross_validation"]
     if "validation" not in datasets:
         prefixes.append("validation")
-    return report_scores(prefixes, evaluation.score(training.y, found.prediction))
+    return report_scores(prefixes, evaluation.score(training, found.prediction))
 
 
 def score_model(
@@ -61,11 +68,30 @@ def score_training(trainer: Trainer, model: Model, training: Dataset) -> dict[st
         )
     elif wanted is not False:
         targets = regression_targets(training, trainer.schema)
-        scores = evaluation.score(training.y, evaluation.leave_one_out(model, targets))
+        scores = evaluation.score(training, evaluation.leave_one_out(model, targets))
+        if "RMSE" in scores:
+            compare_deviations(model, training, scores["RMSE"])
         for name, value in scores.items():
             if name not in {"MAE", "R2"}:
                 metrics[f"train:LOO_{name}"] = value
     return reporting.report_metrics(metrics)
+
+
+def compare_deviations(model: Model, training: Dataset, error: float) -> None:
+    """Log the deviation at training rows where it is unlike the leave-one-out RMSE.
+
+    A new observation of a training row differs by the noise; one between them by the function as
+    well. Where that is much more, either the rows are far apart or the noise was found too small.
+    """
+    rows = training.subset(subset_rows(len(training), COMPARED_ROWS))
+    variance = evaluation.predict(model, rows).variance
+    deviation = 0.0 if variance is None else float(np.sqrt(variance.mean()))
+    if not deviation * DEVIATIONS_RATIO > error:
+        LOGGER.info(
+            f"at training rows the standard deviation is {deviation:.6g}, and the leave-one-out"
+            f" RMSE {error:.6g}: a second observation of the same features is thought much surer"
+            " than one between them; set noise if it is not"
+        )
 
 
 def score_channels(
@@ -88,10 +114,10 @@ def _score_channel(name: str, model: Model, rows: Dataset, folder: Path) -> dict
     prediction = evaluation.predict(model, rows)
     path = folder / f"{name}_predictions.csv"
     evaluation.write_predictions(path, model.schema, rows.y, prediction)
-    by_target = evaluation.score_by_target(model.schema, rows.y, prediction)
+    by_target = evaluation.score_by_target(model.schema, rows, prediction)
     for target, scores in by_target.items():
         LOGGER.info(f"{name} of {target}: {reporting.format_scores(scores)}")
-    return report_scores([name], evaluation.score(rows.y, prediction))
+    return report_scores([name], evaluation.score(rows, prediction))
 
 
 def score_members(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, object]:
@@ -112,7 +138,7 @@ def score_members(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, ob
 
 def score_dataset(model: Model, rows: Dataset) -> dict[str, float]:
     """Score a model on the rows of a dataset."""
-    return evaluation.score(rows.y, evaluation.predict(model, rows))
+    return evaluation.score(rows, evaluation.predict(model, rows))
 
 
 def report_scores(prefixes: Sequence[str], scores: Mapping[str, float]) -> dict[str, float]:

@@ -59,3 +59,27 @@ def test_accuracy_and_log_loss_agree_with_scikit_learn():
 
 def test_a_probability_that_underflows_leaves_the_log_loss_finite():
     assert np.isfinite(scores.log_loss(np.array([0.0]), np.array([[0.0, 1.0]])))
+
+
+def test_weighted_scores_are_scikit_learns():
+    generator = np.random.default_rng(12)
+    y, mean = generator.normal(size=(2, 9, 1))
+    weight = generator.uniform(0.1, 5, 9)
+    codes, shares = generator.integers(0, 3, 9), generator.dirichlet(np.ones(3), 9)
+
+    found = [
+        scores.rmse(y, mean, weight),
+        scores.mae(y, mean, weight),
+        scores.r2(y, mean, weight),
+        scores.accuracy(codes, shares, weight),
+        scores.log_loss(codes, shares, weight),
+    ]
+
+    expected = [
+        metrics.root_mean_squared_error(y, mean, sample_weight=weight),
+        metrics.mean_absolute_error(y, mean, sample_weight=weight),
+        metrics.r2_score(y, mean, sample_weight=weight),
+        metrics.accuracy_score(codes, shares.argmax(axis=1), sample_weight=weight),
+        metrics.log_loss(codes, shares, sample_weight=weight, labels=[0, 1, 2]),
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

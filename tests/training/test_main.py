@@ -1158,3 +1158,35 @@ def test_a_constant_target_among_several_is_predicted_with_a_variance(base, caps
     means, deviations = [[float(row[name]) for row in found] for name in list(found[0])[-2:]]
     np.testing.assert_allclose(means, 7.0, rtol=1e-14)
     assert 0 < min(deviations) <= max(deviations) < 7
+
+
+def test_rows_are_scored_with_the_noise_of_their_own_weight(base, capsys):
+    rng = np.random.default_rng(7)
+    x, weight = rng.uniform(-2, 2, size=(300, 1)), np.where(np.arange(300) % 2, 100.0, 1.0)
+    y = np.sin(2 * x[:, 0]) + rng.normal(0, 0.5, 300) / np.sqrt(weight)
+    rows = np.column_stack([y, x, weight])
+    write(base / "input/data/train/data.csv", rows[:200])
+    write(base / "input/data/validation/data.csv", rows[200:])
+
+    assert train(base, sample_weight="2", **ALONE) == 0
+
+    # The entropy of the noise itself, which no prediction can go below but by chance.
+    entropy = np.mean(np.log(0.5 / np.sqrt(weight[200:])) + 0.5 * np.log(2 * np.pi * np.e))
+    assert metrics(capsys.readouterr().out)["validation:NLPD"] < entropy + 0.15
+    deviations = np.array([float(row["std"]) for row in predictions(base)])
+    assert deviations[1::2].max() < deviations[::2].min() / 3
+
+
+def test_a_deviation_far_below_the_leave_one_out_error_is_said(base, capsys):
+    rng = np.random.default_rng(7)
+    rows = np.column_stack([rng.normal(size=30), rng.normal(size=(30, 2))])
+    write(base / "input/data/train/data.csv", rows)
+
+    assert train(base, noise="1e-6", bias="1") == 0
+    surer = capsys.readouterr()
+    assert train(base) == 0
+    learned = capsys.readouterr()
+
+    sentence = "at training rows the standard deviation is"
+    assert sentence in surer.out + surer.err
+    assert sentence not in learned.out + learned.err
