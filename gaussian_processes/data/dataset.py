@@ -55,6 +55,17 @@ class Dataset:
         )
 
 
+def canonical_order(dataset: Dataset) -> NDArray[np.intp]:
+    """Order of the rows that does not depend on the order in which they came, of shape (n,).
+
+    Rows are sorted by their features, targets and weights, so that what is drawn by a seed is the
+    same whatever the order of the files and their rows.
+    """
+    columns = [*dataset.X.T, *dataset.y.T, dataset.sample_weight]
+    order: NDArray[np.intp] = np.lexsort(columns[::-1])
+    return order
+
+
 def from_table(table: Table, schema: Schema) -> Dataset:
     """Make a dataset of a table by the schema of the training table.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.dataset import Dataset, canonical_order
 from gaussian_processes.gp.ensembles import k_fold_indices
 from gaussian_processes.model.model import Prediction
 from gaussian_processes.training import evaluation
@@ -51,7 +51,9 @@ def cross_validate(trainer: Trainer, dataset: Dataset, checkpoint: Checkpoint) -
     checkpoint : Checkpoint
     """
     count = trainer.hyperparameters.k_fold
-    indices = k_fold_indices(len(dataset), count, trainer.hyperparameters.seed)
+    order = canonical_order(dataset)
+    drawn = k_fold_indices(len(dataset), count, trainer.hyperparameters.seed)
+    indices = [np.sort(order[fold]) for fold in drawn]
     folds = np.empty(len(dataset), np.intp)
 
     def predict(number: int) -> Prediction:

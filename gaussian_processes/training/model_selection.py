@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.dataset import Dataset, canonical_order
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.gp import calibration, marginal_likelihood, scores
@@ -253,6 +253,8 @@ def select(
 ) -> ModelSelection:
     """Compare the candidates on a sample, and weigh the best.
 
+    The order of the training rows does not matter.
+
     Parameters
     ----------
     dataset : Dataset
@@ -300,11 +302,13 @@ def draw_sample(
 ) -> Sample:
     """Draw the rows to compare on, `MAX_ROWS` at most, standardised by all rows.
 
+    They are in random order, so that evenly spaced subsets of them are as random.
     Of drawn targets that are all 0 no parameter can be learned: then the priors decide.
     """
+    dataset = dataset.subset(canonical_order(dataset))
     size = min(len(dataset), marginal_likelihood.MAX_ROWS)
     generator = np.random.default_rng(hyperparameters.seed)
-    drawn = dataset.subset(np.sort(generator.choice(len(dataset), size, replace=False)))
+    drawn = dataset.subset(generator.choice(len(dataset), size, replace=False))
     targets = regression_targets(drawn, schema)
     preprocessors, data = {}, {}
     for preparation in preparations(dataset, schema, hyperparameters):

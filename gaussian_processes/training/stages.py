@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.dataset import Dataset, canonical_order
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.reporting import describe_constant_targets, log_warnings
 from gaussian_processes.training.scoring import report_scores, score_dataset
@@ -19,7 +19,8 @@ MIN_STAGE_ROWS = 20
 def train_stages(trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: Checkpoint) -> None:
     """Print the validation metrics of models of growing parts of the rows, but for the last."""
     training, stages = datasets["train"], trainer.hyperparameters.stages
-    order = np.random.default_rng(trainer.hyperparameters.seed).permutation(len(training))
+    generator = np.random.default_rng(trainer.hyperparameters.seed)
+    order = generator.permutation(canonical_order(training))
     for stage in range(1, stages):
         size = max(len(training) >> (stages - stage), min(MIN_STAGE_ROWS, len(training)))
         part = training.subset(np.sort(order[:size]))

@@ -248,3 +248,14 @@ def test_a_constant_target_has_no_say_in_the_selection():
         [candidate.loo_nlpd for candidate in alone.candidates],
         rtol=1e-9,
     )
+
+
+@pytest.mark.parametrize("most", [2_000, 30])
+def test_the_order_of_the_rows_does_not_change_the_selection(most, monkeypatch):
+    monkeypatch.setattr(marginal_likelihood, "MAX_ROWS", most)
+    rows = dataset(60)
+    shuffled = rows.subset(np.random.default_rng(4).permutation(60))
+
+    first, second = select(rows, SCHEMA, KERNELS), select(shuffled, SCHEMA, KERNELS)
+
+    assert first.to_json() == second.to_json()
