@@ -80,6 +80,10 @@ def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_
 
 def test_ctrl_c_stops_the_containers(job_file, tmp_path):
     out = tmp_path / "out"
+    asked = json.loads(job_file.read_text())
+    # A fit a row: a job that does not end before it is stopped.
+    asked["TrainingJobDefinition"]["StaticHyperParameters"]["k_fold"] = "100"
+    job_file.write_text(json.dumps(asked))
     command = [
         TUNE,
         "run",
