@@ -1,10 +1,13 @@
-"""Strict reading of ``.npy`` files: arrays of floats in C order, as `numpy.save` writes them.
+"""Strict reading of ``.npy`` files and bodies, whose headers are checked before they are believed.
 
 `numpy.load` believes the header: it allocates what the header says, evaluates it as Python, and
-maps whatever it finds. This reads only a regular file whose header has the one form that NumPy
-writes and whose length is what the header says (format 1.0 of `numpy.lib.format`).
+maps whatever it finds. `read` and `open_mapped` take a regular file whose header has the one form
+that NumPy writes for floats and whose length is what the header says (format 1.0 of
+`numpy.lib.format`). `parse` takes the arrays of others from bytes: of all formats, and of every
+type but Python's objects.
 """
 
+import ast
 import hashlib
 import math
 import os
@@ -27,6 +30,12 @@ HEADER = re.compile(
 )
 # Dimensions of a header at most: NumPy takes up to 64.
 MAX_DIMENSIONS = 8
+# Magic string of all formats, and the bytes of the length of a header by the format's version.
+ANY_MAGIC, LENGTH_BYTES = b"\x93NUMPY", {1: 2, 2: 4, 3: 4}
+# Characters of a header at most, as NumPy has it: parsing a longer one may take long.
+MAX_HEADER_CHARACTERS = 10_000
+# A type in a header: byte order, kind and size. Python's objects, which run code, are none of them.
+PLAIN_TYPE = re.compile(r"[<>|=]?[?biufcSUmMV]\d{0,9}(\[[0-9a-zA-Z]{1,9}\])?")
 # Bytes that are read at a time: enough to keep a disk busy.
 BLOCK_BYTES = 1 << 20
 
@@ -83,6 +92,81 @@ def open_mapped(path: Path) -> Array:
             return np.empty(header.shape, header.dtype)
         mapped = np.memmap(file, header.dtype, "r", header.offset, header.shape)
     return np.asarray(mapped)
+
+
+class _ObjectsError(ValueError):
+    """An array of Python's objects, which reading would run as a program."""
+
+
+def parse(content: bytes) -> Array:
+    """Parse what `numpy.save` has written; the array is read-only, in the memory of the bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is no such array, holds objects of Python, or is longer or shorter than its header
+        says.
+    """
+    text, offset = _header_text(content)
+    dtype, fortran_order, shape = _parse_header(text)
+    size = dtype.itemsize * math.prod(shape)
+    if offset + size != len(content):
+        raise ValueError(
+            f"its header says {_shown(size)} bytes of numbers, and {len(content) - offset:,} follow"
+        )
+    if not size:
+        return np.empty(shape, dtype)
+    array = np.frombuffer(content, dtype, offset=offset)
+    return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _header_text(content: bytes) -> tuple[str, int]:
+    """Text of a header of any format, and the bytes before the first number."""
+    start = len(ANY_MAGIC) + 2
+    version = content[start - 2] if len(content) >= start else 0
+    if not content.startswith(ANY_MAGIC) or version not in LENGTH_BYTES:
+        raise ValueError("it does not begin as numpy.save begins")
+    end = start + LENGTH_BYTES[version]
+    length = int.from_bytes(content[start:end], "little")
+    if length > MAX_HEADER_CHARACTERS or len(content) < end + length:
+        raise ValueError(f"its header has {length:,} characters")
+    encoding = "utf-8" if version == 3 else "latin-1"
+    return content[end : end + length].decode(encoding), end + length
+
+
+def _parse_header(text: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+    """Type, whether columns come first, and shape."""
+    try:
+        header = ast.literal_eval(text.strip())
+        descr, fortran_order, shape = (header[key] for key in ("descr", "fortran_order", "shape"))
+        _check_type(descr)
+        dtype = np.dtype(descr)
+    except _ObjectsError:
+        raise
+    # Python's parser and NumPy's raise whatever they please.
+    except Exception as error:
+        raise ValueError("its header is damaged") from error
+    sizes_are_valid = isinstance(shape, tuple) and all(
+        type(size) is int and size >= 0 for size in shape
+    )
+    if not sizes_are_valid or len(shape) > MAX_DIMENSIONS or not isinstance(fortran_order, bool):
+        raise ValueError("its header is damaged")
+    return dtype, fortran_order, shape
+
+
+def _check_type(descr: object) -> None:
+    """Refuse a type that is neither plain nor a record of plain ones."""
+    fields = descr if isinstance(descr, list) else [("", descr)]
+    for name, plain in fields:
+        if plain in {"O", "|O"}:
+            raise _ObjectsError("it holds objects of Python")
+        if not (isinstance(name, str) and isinstance(plain, str) and PLAIN_TYPE.fullmatch(plain)):
+            raise ValueError(f"{name!a} has the type {plain!a}")
+
+
+def _shown(size: int) -> str:
+    """Text of a number, which may have thousands of digits."""
+    return f"{size:,}" if size < 10**18 else "more than 10^18"
 
 
 def checksum(path: Path) -> str:

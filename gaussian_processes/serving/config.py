@@ -86,7 +86,8 @@ class ServerConfig:
         multi_model = _is_true(variables.get("SAGEMAKER_MULTI_MODEL", ""))
         # About as many workers as threads of each: small requests need workers, large ones threads.
         default_workers = math.isqrt(cores - 1) + 1
-        requested_workers = _integer(variables, "MODEL_SERVER_WORKERS", default_workers, 1)
+        workers_name = _preferred(variables, "MODEL_SERVER_WORKERS")
+        requested_workers = _integer(variables, workers_name, default_workers, 1)
         # A model that is loaded over HTTP is in the memory of one process.
         workers = 1 if multi_model else min(requested_workers, cores)
         return cls(
@@ -97,7 +98,9 @@ class ServerConfig:
             # Each its share; but two of two or more cores, or a large request that comes alone
             # would leave one idle.
             threads=max(cores // workers, min(cores, 2)),
-            request_seconds=_integer(variables, "MODEL_SERVER_TIMEOUT", 3600, 1),
+            request_seconds=_integer(
+                variables, _preferred(variables, "MODEL_SERVER_TIMEOUT"), 3600, 1
+            ),
             body_megabytes=_integer(variables, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, 0),
             log_level=_integer(variables, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, 0, 50),
             multi_model=multi_model,
@@ -107,7 +110,7 @@ class ServerConfig:
             model_folders=_model_folders(variables),
             models_record=Path(record) if (record := variables.get(MODELS_RECORD)) else None,
             bind_address=_ipv4_address(variables, "SERVING_BIND_ADDRESS"),
-            warnings=_warnings(requested_workers, cores),
+            warnings=_warnings(workers_name, requested_workers, cores),
         )
 
     @property
@@ -136,11 +139,17 @@ class ServerConfig:
         }
 
 
-def _warnings(requested_workers: int, cores: int) -> tuple[str, ...]:
+def _preferred(variables: Mapping[str, str], name: str) -> str:
+    """Name of a variable as AWS's toolkits have it, with SAGEMAKER_ before it, where it is set."""
+    prefixed = f"SAGEMAKER_{name}"
+    return prefixed if variables.get(prefixed, "").strip() else name
+
+
+def _warnings(name: str, requested_workers: int, cores: int) -> tuple[str, ...]:
     if requested_workers <= cores:
         return ()
     return (
-        f"MODEL_SERVER_WORKERS is {requested_workers}, more than the {cores} cores that may be"
+        f"{name} is {requested_workers}, more than the {cores} cores that may be"
         f" used; {cores} are started",
     )
 

@@ -48,6 +48,9 @@ Environment variables:
   OMP_NUM_THREADS               cores to use, where that is fewer than are allowed
   SAGEMAKER_BASE_DIR            what to use in place of /opt/ml
 
+The toolkits of AWS name two of them SAGEMAKER_MODEL_SERVER_WORKERS and
+SAGEMAKER_MODEL_SERVER_TIMEOUT, which count where both are set.
+
 SIGTERM answers the requests in flight and ends with exit code 0. A request asks for
 other outputs with the header X-Amzn-SageMaker-Custom-Attributes: output=mean,std
 """

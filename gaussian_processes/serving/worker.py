@@ -33,6 +33,7 @@ from gaussian_processes.serving.execution import run_in_threadpool
 from gaussian_processes.serving.formats import negotiation
 from gaussian_processes.serving.invocations import POLLED_PATHS, ROWS, AppConfig
 from gaussian_processes.serving.memory import BUDGET_SHARE, MemoryBudget
+from gaussian_processes.serving.misplaced import misplaced_model
 from gaussian_processes.serving.registry import ModelRegistry
 from gaussian_processes.serving.responses import MAX_ERROR_CHARACTERS
 
@@ -216,7 +217,10 @@ def _load_model(config: ServerConfig) -> Model:
         negotiation.encoder(config.default_accept)
     except UserError as error:
         raise UserError(f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: {error}") from error
-    model = artifact.load(config.base / "model")
+    folder = config.base / "model"
+    if hint := misplaced_model(folder):
+        raise UserError(hint)
+    model = artifact.load(folder)
     try:
         outputs.default_outputs(config.default_outputs, model)
     except UserError as error:

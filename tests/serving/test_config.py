@@ -145,3 +145,31 @@ def test_no_limit_on_the_body_is_none():
 
     assert ServerConfig.from_environment(variables, cores=2).max_body_bytes is None
     assert ServerConfig.from_environment({}, cores=2).max_body_bytes == 25 * 2**20
+
+
+@pytest.mark.parametrize("prefix", ["", "SAGEMAKER_"])
+def test_workers_and_timeout_have_the_names_of_the_toolkits_too(prefix):
+    variables = {f"{prefix}MODEL_SERVER_WORKERS": "3", f"{prefix}MODEL_SERVER_TIMEOUT": "60"}
+
+    config = ServerConfig.from_environment(variables, cores=8)
+
+    assert (config.workers, config.request_seconds) == (3, 60)
+
+
+def test_the_toolkits_names_count_where_both_are_set():
+    variables = {
+        "MODEL_SERVER_WORKERS": "3",
+        "SAGEMAKER_MODEL_SERVER_WORKERS": "9",
+        "MODEL_SERVER_TIMEOUT": "60",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT": "",
+    }
+
+    config = ServerConfig.from_environment(variables, cores=8)
+
+    assert (config.workers, config.request_seconds) == (8, 60)
+    assert config.warnings[0].startswith("SAGEMAKER_MODEL_SERVER_WORKERS is 9, more than the 8")
+
+
+def test_a_refused_variable_is_named_as_it_was_set():
+    with pytest.raises(UserError, match='^SAGEMAKER_MODEL_SERVER_TIMEOUT is "soon"'):
+        ServerConfig.from_environment({"SAGEMAKER_MODEL_SERVER_TIMEOUT": "soon"}, cores=2)

@@ -7,17 +7,19 @@ the global interpreter lock for half a second, and with it every other request o
 import array
 import codecs
 import csv
+import importlib.util
 import io
 import json
 import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
+from gaussian_processes import npy
 from gaussian_processes.data.cells import parse_number
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema
 from gaussian_processes.errors import UserError
@@ -25,6 +27,7 @@ from gaussian_processes.serving.formats import recordio
 from gaussian_processes.serving.formats.negotiation import (
     UnsupportedMediaTypeError,
     alternatives,
+    csv_header,
     parse_content_type,
     quoted,
 )
@@ -40,6 +43,10 @@ NUMPY_SECONDS_PER_BYTE, PYTHON_SECONDS_PER_BYTE = 2e-8, 1e-6
 # which all cells may be. And the copies of the bytes of other types, of which four are eight.
 CELL_BYTES = {"text/csv": 32, "application/json": 64, "application/jsonlines": 64}
 BINARY_COPIES = 8
+# Orders of names that are kept while a body is decoded: writers have one, or leave out a few.
+MAX_MAPPINGS = 1_000
+# Commas of a long line, in widths of a row, beyond which they are not all within quotes.
+MAX_WIDTHS = 100
 # The control characters that NumPy takes for white space; training refuses them too.
 CONTROL_SEPARATORS = (b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 # The delimiters of JSON, and the white space around them.
@@ -57,7 +64,8 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
         order of the training columns; where these had names, also objects, or CSV below a header,
         in any order.
     content_type : str or None
-        One of `DECODERS`, perhaps with a charset; other parameters (``label_size=0``) are ignored.
+        One of `DECODERS`, perhaps with a charset and, of CSV, ``header=present`` or ``absent``;
+        other parameters (``label_size=0``) are ignored.
     schema : Schema
         Columns of the training data.
 
@@ -82,7 +90,11 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
         raise UnsupportedMediaTypeError(f"{given}; send {alternatives(DECODERS)}")
     if charset and media_type in TEXT_MEDIA_TYPES:
         body = _transcode(body, charset)
-    rows = DECODERS[media_type](body.removeprefix(codecs.BOM_UTF8), schema)
+    body = body.removeprefix(codecs.BOM_UTF8)
+    if media_type == "text/csv":
+        rows = _decode_csv(body, schema, csv_header(content_type))
+    else:
+        rows = DECODERS[media_type](body, schema)
     _check_finite(rows, schema)
     return schema.with_indicators(rows)
 
@@ -104,6 +116,8 @@ def estimated_decode_seconds(body: bytes, content_type: str | None, schema: Sche
     if media_type == "application/x-parquet":
         return math.inf
     vectorized = schema.finite_numbers_only and media_type in {"text/csv", "application/x-npy"}
+    if media_type == "text/csv" and b'"' in body:
+        vectorized = False  # a cell may go over the end of a line
     return len(body) * (NUMPY_SECONDS_PER_BYTE if vectorized else PYTHON_SECONDS_PER_BYTE)
 
 
@@ -188,21 +202,66 @@ def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
     raise _invalid_cell_error(schema, row, index, quoted(cell))
 
 
-def _decode_csv(body: bytes, schema: Schema) -> Array:
+def _decode_csv(body: bytes, schema: Schema, has_header: bool | None = None) -> Array:
+    if not body.strip():
+        return _decode_csv_body(body, schema, has_header)
+    lines = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in body else body
+    if _has_quoted_line_break(lines):
+        return _decode_quoted_csv(body, schema, has_header)
+    return _decode_csv_body(lines, schema, has_header)
+
+
+def _has_quoted_line_break(body: bytes) -> bool:
+    """Whether a cell in quotes, all of which are closed, goes over the end of a line."""
+    if body.count(b'"') % 2 or b'"' not in body:
+        return False
+    return any(line.count(b'"') % 2 for line in io.BytesIO(body))
+
+
+def _decode_quoted_csv(body: bytes, schema: Schema, has_header: bool | None) -> Array:
+    """Decode CSV row by row, whose cells may hold ends of lines."""
+    _check_no_separators(body, 1)
+    text = io.TextIOWrapper(io.BytesIO(body.rstrip()), "utf-8", "replace", newline="")
+    rows = csv.reader(text, skipinitialspace=True)
+    mapping = _ColumnMapping.identity(schema)
+    encoded: list[list[float]] = []
+    try:
+        for index, cells in enumerate(rows):
+            if index == 0 and (header := _header(cells, schema, has_header)):
+                mapping = _ColumnMapping.by_name(schema, header)
+            elif index > 0 or not has_header:
+                row = len(encoded) + 1
+                if mapping.width > 1 and not any(map(str.strip, cells)) and len(cells) < 2:
+                    raise _empty_row_error(row, mapping.width)
+                encoded.append(mapping.encode(cells or [""], row))
+    except csv.Error as error:
+        raise _csv_syntax_error(error) from error
+    return np.array(encoded) if encoded else _refuse_header_alone()
+
+
+def _decode_csv_body(body: bytes, schema: Schema, has_header: bool | None) -> Array:
+    """Decode CSV whose rows are lines."""
     blocks: list[Array] = []
     row_count, mapping = 0, _ColumnMapping.identity(schema)
     for index, block in enumerate(_split_blocks(body.rstrip())):
         # A byte that is not UTF-8 is no number either: the error quotes it with row and column.
         _check_no_separators(block, row_count + 1)
-        lines = block.decode(errors="replace").replace("\r\n", "\n").split("\n")
-        if index == 0 and (header := _header(lines[0], schema)):
+        lines = block.decode(errors="replace").split("\n")
+        if index == 0 and (header := _first_line_header(lines[0], schema, has_header)):
             mapping, lines = _ColumnMapping.by_name(schema, header), lines[1:]
+        elif index == 0 and has_header:
+            lines = lines[1:]
         if lines:
             blocks.append(_decode_csv_lines(lines, mapping, row_count + 1))
         row_count += len(lines)
-    if not row_count:
-        raise UserError("the request has a header and no rows; send at least one row")
-    return np.concatenate(blocks)
+    return np.concatenate(blocks) if row_count else _refuse_header_alone()
+
+
+def _refuse_header_alone() -> Array:
+    raise UserError(
+        "the request has a header and no rows; send at least one row, or header=absent in"
+        " Content-Type if its first line is one"
+    )
 
 
 def _split_blocks(body: bytes) -> Iterator[bytes]:
@@ -226,20 +285,54 @@ def _check_no_separators(block: bytes, first_row: int) -> None:
             )
 
 
-def _header(line: str, schema: Schema) -> list[str]:
-    """Column names in the first line, if it holds the name of any feature; else none."""
-    if not schema.has_header:
+def _first_line_header(line: str, schema: Schema, has_header: bool | None) -> list[str]:
+    """Column names in a first line; none if it is a row."""
+    if not schema.has_header or has_header is False:
         return []
-    cells = [cell.strip() for cell in _split_cells(line)]
-    # Names in another case make a header too, which is then refused for them.
+    return _header(_split_cells(line), schema, has_header)
+
+
+def _header(cells: Sequence[str], schema: Schema, has_header: bool | None) -> list[str]:
+    """Column names in the cells of a first line; none if they are a row.
+
+    They are the names where they are the features in any order; they are a row where they could be
+    one, or hold none of the names. What is left is a header with a mistake, such as names in
+    another case, which is then refused for it.
+    """
+    if not schema.has_header or has_header is False:
+        return []
+    cells = [cell.strip() for cell in cells]
+    features = {feature.name for feature in schema.features}
+    if has_header or features <= set(cells) <= {*features, *schema.ignored}:
+        return cells
     names = {feature.name.lower() for feature in schema.features}
-    if names.isdisjoint(map(str.lower, cells)):
+    if names.isdisjoint(map(str.lower, cells)) or _could_be_row(cells, schema):
         return []
-    return [] if all(parse_number(cell) is not None for cell in cells) else cells
+    return cells
+
+
+def _could_be_row(cells: Sequence[str], schema: Schema) -> bool:
+    """Whether every cell is a number, or one is and all have the number of the features."""
+    numbers = [parse_number(cell) is not None for cell in cells]
+    if all(numbers):
+        return True
+    if len(cells) != len(schema.features):
+        return False
+    if any(numbers):
+        return True
+    # A row of words: each would be one of the categories of its column.
+    return all(
+        feature.categories is not None and feature.encode(cell) != UNKNOWN_CATEGORY
+        for feature, cell in zip(schema.features, cells, strict=True)
+    )
 
 
 def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int) -> Array:
     """Decode lines of CSV, the first of which is row `first_row`."""
+    for row, line in enumerate(lines, first_row):
+        # Its cells would take a hundred times the memory of its text.
+        if len(line) > BLOCK_CHARACTERS and line.count(",") >= MAX_WIDTHS * mapping.width:
+            raise _width_error(row, line.count(",") + 1, mapping.width)
     if not mapping.schema.has_categories:
         rows = _parse_numbers(lines, mapping.width)
         if rows is not None:
@@ -266,10 +359,13 @@ def _split_cells(line: str) -> list[str]:
     """Cells of a line of CSV."""
     try:
         return next(csv.reader([line], skipinitialspace=True), None) or [""]
-    except csv.Error as error:  # a cell of more characters than the module takes
-        raise UserError(
-            f"a line of the request is not CSV ({error}); send cells of a few characters"
-        ) from error
+    except csv.Error as error:
+        raise _csv_syntax_error(error) from error
+
+
+def _csv_syntax_error(error: csv.Error) -> UserError:
+    """Explain a cell of more characters than the module takes."""
+    return UserError(f"a line of the request is not CSV ({error}); send cells of a few characters")
 
 
 def _parse_numbers(lines: list[str], columns: int) -> Array | None:
@@ -316,7 +412,7 @@ def _csv_line_error(line: str, schema: Schema, row: int) -> UserError:
 
 def _decode_json(body: bytes, schema: Schema) -> Array:
     try:
-        rows = _encode_instances(_iterate_instances(body.decode()), schema)
+        rows = _encode_instances(_gather_flat_row(_iterate_instances(body.decode())), schema)
     except (ValueError, RecursionError) as error:
         raise UserError(f"the request does not read as {JSON_EXAMPLE}: {error}") from error
     if not len(rows):
@@ -342,21 +438,53 @@ def _iterate_json_lines(body: bytes) -> Iterator[object]:
 
 def _decode_npy(body: bytes, schema: Schema) -> Array:
     try:
-        rows = read_array(io.BytesIO(body), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
+        rows = npy.parse(body)
+    except ValueError as error:
         raise UserError(
             f"the request is no array ({error}); write it with numpy.save, without objects"
         ) from error
-    if rows.ndim != 2 or rows.dtype.kind not in "iufb" or not len(rows):
+    if rows.ndim == 1 and rows.dtype.names is None:
+        rows = rows.reshape(1, -1)
+    if rows.ndim == 1 and len(rows):
+        return _decode_records(rows, schema)
+    if rows.ndim != 2 or rows.dtype.kind not in "iufbUS" or not len(rows):
         raise UserError(
             f"the request is an array of {rows.dtype} and shape {rows.shape};"
             " send numbers, a row for every row to predict"
         )
     if rows.shape[1] != len(schema.features):
         raise _width_error(1, rows.shape[1], len(schema.features))
+    if rows.dtype.kind in "US":
+        return _encode_instances(_text(rows).tolist(), schema)
     if schema.finite_numbers_only or rows.dtype.kind != "b":
-        rows = rows.astype(np.float64)
+        with np.errstate(over="ignore"):  # `decode` refuses what is not finite
+            rows = rows.astype(np.float64)
     return rows if schema.finite_numbers_only else _encode_instances(rows.tolist(), schema)
+
+
+def _decode_records(records: NDArray[Any], schema: Schema) -> Array:
+    """Decode an array of records, whose fields are columns."""
+    names = records.dtype.names or ()
+    columns = [_text(records[name]).tolist() for name in names]
+    if any(isinstance(column[0], list) for column in columns):
+        raise UserError("the request is an array of arrays in records; send a number a field")
+    mapping = _ColumnMapping.identity(schema)
+    if schema.has_header:
+        mapping = _ColumnMapping.by_name(schema, names)
+    cells = (map(_number_or_text, row) for row in zip(*columns, strict=True))
+    return np.array([mapping.encode(list(row), index) for index, row in enumerate(cells, 1)])
+
+
+def _number_or_text(value: object) -> object:
+    """Value as JSON has it: integers are floats."""
+    return float(value) if type(value) is int else value
+
+
+def _text(array: NDArray[Any]) -> NDArray[Any]:
+    """Text of bytes; any other array as it is."""
+    if array.dtype.kind != "S":
+        return array
+    return np.char.decode(array, "utf-8", "replace")
 
 
 def _decode_recordio(body: bytes, schema: Schema) -> Array:
@@ -369,6 +497,11 @@ def _decode_recordio(body: bytes, schema: Schema) -> Array:
 
 
 def _decode_parquet(body: bytes, schema: Schema) -> Array:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UserError(
+            "the request is Parquet, which this image can't read: send CSV, or build the image with"
+            " --build-arg PARQUET=true (pip install 'gaussian-processes[parquet]')"
+        )
     from gaussian_processes.data.readers import parquet  # noqa: PLC0415  it imports pandas
 
     table = parquet.parse(body, "the request")
@@ -388,24 +521,68 @@ def _decode_parquet(body: bytes, schema: Schema) -> Array:
 def _encode_instances(instances: Iterator[object] | Sequence[object], schema: Schema) -> Array:
     """Encode instances, each a list or an object, as rows."""
     numbers = array.array("d")
-    identity = _ColumnMapping.identity(schema)
-    mappings: dict[tuple[str, ...], _ColumnMapping] = {}
+    encoder = _InstanceEncoder(schema)
     for row, instance in enumerate(instances, 1):
-        mapping, cells = identity, instance
-        if isinstance(instance, dict):
-            cells = instance.get("features")
-            if not isinstance(cells, list) and schema.has_header:
-                names = tuple(instance)
-                if names not in mappings:
-                    mappings[names] = _ColumnMapping.by_name(schema, names)
-                mapping, cells = mappings[names], list(instance.values())
-        if not isinstance(cells, list):
+        numbers.extend(encoder.encode(instance, row))
+    return np.frombuffer(numbers).reshape(-1, len(schema.features))
+
+
+def _gather_flat_row(instances: Iterator[object]) -> Iterator[object]:
+    """Make one row of values that are neither lists nor objects, as a line of CSV is one."""
+    for first in instances:
+        if isinstance(first, list | dict):
+            yield first
+            yield from instances
+        else:
+            yield [first, *instances]
+
+
+class _InstanceEncoder:
+    """Encoder of instances of JSON: lists, objects of lists, and objects of named features."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._identity = _ColumnMapping.identity(schema)
+        self._mappings: dict[tuple[str, ...], tuple[_ColumnMapping, list[None]]] = {}
+
+    def encode(self, instance: object, row: int) -> list[float]:
+        """Encode one instance as the numbers of its features."""
+        cells = _listed_cells(instance) if isinstance(instance, dict) else instance
+        if isinstance(cells, list):
+            return self._identity.encode(cells, row)
+        if not isinstance(instance, dict) or not self._schema.has_header:
             raise UserError(
                 f"row {row} of the request is {quoted(instance)};"
                 ' send [1.5, 2.0] or {"features": [1.5, 2.0]}'
             )
-        numbers.extend(mapping.encode(cells, row))
-    return np.frombuffer(numbers).reshape(-1, len(schema.features))
+        mapping, left_out = self._by_name(tuple(instance))
+        return mapping.encode([*instance.values(), *left_out], row)
+
+    def _by_name(self, names: tuple[str, ...]) -> tuple[_ColumnMapping, list[None]]:
+        """Map some names, with a missing value for every feature that may be left out."""
+        if names not in self._mappings:
+            if len(self._mappings) >= MAX_MAPPINGS:
+                self._mappings.clear()
+            left_out = [
+                feature.name
+                for feature, accepted in zip(
+                    self._schema.features, self._schema.accepts_missing, strict=True
+                )
+                if accepted and feature.name not in names
+            ]
+            mapping = _ColumnMapping.by_name(self._schema, [*names, *left_out])
+            self._mappings[names] = mapping, [None] * len(left_out)
+        return self._mappings[names]
+
+
+def _listed_cells(instance: dict[str, object]) -> object:
+    """List in an object: of ``features``, or where SageMaker's dense form has it."""
+    features = instance.get("features")
+    if isinstance(features, list):
+        return features
+    data = instance.get("data")
+    features = data.get("features") if isinstance(data, dict) else None
+    return features.get("values") if isinstance(features, dict) else None
 
 
 def _iterate_instances(text: str) -> Iterator[object]:

@@ -78,6 +78,23 @@ def parse_content_type(content_type: str | None) -> tuple[str, str]:
     return ALIASES.get(media_type, media_type), parameters.get("charset", "").strip("' ").lower()
 
 
+@lru_cache
+def csv_header(content_type: str | None) -> bool | None:
+    """Whether the body begins with a header (RFC 4180, section 3); None if that is not said.
+
+    Raises
+    ------
+    UserError
+        If the parameter is neither of its two words.
+    """
+    word = parse_options_header(content_type)[1].get("header")
+    if word is None:
+        return None
+    if word.strip().lower() not in {"present", "absent"}:
+        raise UserError(f"Content-Type has the header {quoted(word)}; send present or absent")
+    return word.strip().lower() == "present"
+
+
 def quoted(value: object) -> str:
     """JSON text of a value, cut to what a sentence can hold."""
     text = json.dumps(value, ensure_ascii=False)
