@@ -171,5 +171,5 @@ def test_the_toolkits_names_count_where_both_are_set():
 
 
 def test_a_refused_variable_is_named_as_it_was_set():
-    with pytest.raises(UserError, match='^SAGEMAKER_MODEL_SERVER_TIMEOUT is "soon"'):
+    with pytest.raises(UserError, match=r'^SAGEMAKER_MODEL_SERVER_TIMEOUT is "soon"'):
         ServerConfig.from_environment({"SAGEMAKER_MODEL_SERVER_TIMEOUT": "soon"}, cores=2)
