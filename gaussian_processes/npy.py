@@ -12,6 +12,7 @@ import hashlib
 import math
 import os
 import re
+import sys
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -117,6 +118,9 @@ def parse(content: bytes) -> Array:
     if not size:
         return np.empty(shape, dtype)
     array = np.frombuffer(content, dtype, offset=offset)
+    for name in dtype.names or ():
+        _check_characters(array[name])
+    _check_characters(array)
     return array.reshape(shape, order="F" if fortran_order else "C")
 
 
@@ -162,6 +166,14 @@ def _check_type(descr: object) -> None:
             raise _ObjectsError("it holds objects of Python")
         if not (isinstance(name, str) and isinstance(plain, str) and PLAIN_TYPE.fullmatch(plain)):
             raise ValueError(f"{name!a} has the type {plain!a}")
+
+
+def _check_characters(array: Array) -> None:
+    """Refuse text whose numbers are no characters, at which Python fails."""
+    if array.dtype.kind == "U" and array.dtype.itemsize:
+        native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        if (native.view(np.uint32) > sys.maxunicode).any():
+            raise ValueError("its text has numbers that are no characters")
 
 
 def _shown(size: int) -> str:

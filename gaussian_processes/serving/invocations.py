@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from logging import Logger
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,8 @@ MAX_INLINE_ROWS, MAX_INLINE_NUMBERS = 256, 4 * 256
 FIRST_BLOCK_ROWS, BLOCK_ROWS = 512, 8192
 # Copies of the body while it is read, and of the answer while its blocks are joined.
 COPIES = 2
-# Bytes of a body that is refused unread, and read away, at a time.
-DISCARDED_BYTES = 1 << 16
+# Bytes of a body of unknown length, or of one that is discarded, that are read at a time.
+PIECE_BYTES = 1 << 16
 
 
 def predict_alone(model: Model, rows: Array, variance: bool) -> Prediction:
@@ -306,18 +306,17 @@ class InvocationHandler:
             )
         length = environ.get("CONTENT_LENGTH")
         max_bytes = self.config.max_body_bytes
-        if not length and not max_bytes:
-            max_bytes = memory.budget.total_bytes // COPIES
         stream = get_input_stream(environ, max_content_length=max_bytes)
         try:
-            # A body without a length is as large as it may be.
-            _reserve_body(memory, int(length) if length else max_bytes or 0, COPIES)
+            if length:
+                _reserve_body(memory, int(length), COPIES)
+                return stream.read()
+            return _read_reserving(stream, memory)
         except UserError:
             # Closing a connection with a body on its way would cut the answer off.
-            while stream.read(DISCARDED_BYTES):
+            while (length or max_bytes) and stream.read(PIECE_BYTES):
                 pass
             raise
-        return stream.read()
 
     def _predict(self, invocation: Invocation) -> tuple[bytes, int]:
         """Body of the response, and its number of rows."""
@@ -361,6 +360,16 @@ class InvocationHandler:
                     " of the categories",
                     schema.column_label(index),
                 )
+
+
+def _read_reserving(stream: IO[bytes], memory: Reservation) -> bytes:
+    """Read a body of unknown length, whose memory is reserved as it grows."""
+    body = bytearray()
+    while piece := stream.read(PIECE_BYTES):
+        body += piece
+        # It grows by an eighth at a time, and is copied in the end.
+        _reserve_body(memory, len(body), COPIES + 1)
+    return bytes(body)
 
 
 def _reserve_body(memory: Reservation, body_bytes: int, byte_cost: float) -> None:

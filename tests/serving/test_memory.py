@@ -1,13 +1,16 @@
 """Memory of requests: what they may take together, and what is refused for it."""
 
+import io
 import json
 import os
 import sys
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 from trained import plain, train
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from gaussian_processes.model import artifact
 from gaussian_processes.serving.app import create_app
@@ -204,3 +207,35 @@ def test_more_than_a_hundred_levels_are_refused(model):
         400,
         "quantiles has 101 levels; send 100 at most\n",
     )
+
+
+def test_a_body_of_unknown_length_is_reserved_as_it_grows(model):
+    budget = MemoryBudget(5 * MB)
+    application = create_app(model, AppConfig(memory=budget)).test_client().application
+
+    def post(body):
+        # A body in chunks, as gunicorn hands it over.
+        stream = {"wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True}
+        environ = EnvironBuilder("/invocations", method="POST", content_type="text/csv")
+        variables = {**environ.get_environ(), **stream}
+        variables.pop("CONTENT_LENGTH", None)
+        return run_wsgi_app(application, variables, buffered=True)
+
+    small, large = post(b"1,2,3\n"), post(b"1,2,3\n" * 500_000)
+
+    assert small[1] == "200 OK"
+    assert large[1].startswith("413 ")
+    assert budget.reserved_bytes == 0
+
+
+def test_parquet_of_few_bytes_and_many_rows_is_refused_before_it_is_read(model):
+    file = io.BytesIO()
+    pd.DataFrame(dict.fromkeys("abc", np.zeros(2_000_000))).to_parquet(file)
+    client = create_app(model, AppConfig(memory=MemoryBudget(100 * MB))).test_client()
+
+    refused = client.post(
+        "/invocations", data=file.getvalue(), content_type="application/x-parquet", buffered=True
+    )
+
+    assert len(file.getvalue()) < MB
+    assert refused.status_code == 413

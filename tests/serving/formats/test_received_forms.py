@@ -248,6 +248,14 @@ def test_every_damaged_header_is_refused_in_a_sentence(header, version):
     assert len(sentence) < 300
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_of_an_array_that_is_no_characters_is_refused(order):
+    codes = np.full(3, 0x110000, f"{order}u4")
+
+    for array in (codes.view(f"{order}U1"), codes.view([("a", f"{order}U1")])):
+        assert "its text has numbers that are no characters" in refusal(npy(array), NPY, NAMED)
+
+
 def test_no_mutation_of_an_array_is_anything_but_rows_or_a_refusal():
     rng = np.random.default_rng(9)
     body = damaged(HEADER)
