@@ -18,6 +18,7 @@ ERROR_RESPONSES = {
     "406": "no accepted media type can be encoded",
     "413": "the body is too large",
     "415": "the content type can't be decoded",
+    "503": "other requests hold the memory; send it again",
     "500": "a bug of the program",
 }
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -312,6 +313,37 @@ def test_a_hostile_body_is_refused_in_a_sentence(endpoint, body, headers, status
     assert len(answer.text) <= 2_048
     assert time.monotonic() - begin < 5
     assert post(endpoint).status_code == 200
+
+
+@needs_two_cores
+def test_large_bodies_in_little_memory_end_no_worker(model, serve):
+    container = serve(
+        model, "--memory", "1g", "--memory-swap", "1g", "--env", "MODEL_SERVER_WORKERS=2"
+    )
+    before, url = workers(container), container.url()
+    body = ROW * (25 * 10**6 // len(ROW))
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        large = [clients.submit(post, url, body) for _ in range(2 * CLIENTS)]
+        small = [post(url).status_code for _ in range(50)]
+        answers = [answer.result() for answer in large]
+
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) <= {200, 503}, statuses
+    assert statuses[200]
+    assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
+    assert set(small) == {200}
+    assert workers(container) == before
+
+
+def test_many_numbers_a_row_are_refused_with_the_rows_that_would_do(model, serve):
+    url = serve(model, "--memory", "1g", "--memory-swap", "1g").url()
+    attributes = "quantiles=" + ",".join(["0.25"] * 100)
+
+    answer = post(url, ROW * 300_000, **{"X-Amzn-SageMaker-Custom-Attributes": attributes})
+
+    assert answer.status_code == 413
+    assert answer.text.startswith("the answer to 300,000 rows takes about ")
 
 
 def memory(container: Container) -> int:
