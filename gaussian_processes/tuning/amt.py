@@ -58,7 +58,11 @@ def _results(
 ) -> Results:
     job = _job(details)
     return results.of_job(
-        job, [_row(job, one, finals.get(one["TrainingJobName"], {})) for one in _summaries(name)]
+        job,
+        [
+            _row(job, summary, finals.get(summary["TrainingJobName"], {}))
+            for summary in _summaries(name)
+        ],
     )
 
 
@@ -78,9 +82,9 @@ def _summaries(name: str) -> list[Any]:
 def _finals(name: str) -> dict[str, Mapping[str, Any]]:
     """Describe the jobs that have ended: a listing lacks their other metrics and their models."""
     found = {}
-    for one in _summaries(name):
-        if one["TrainingJobStatus"] != "InProgress":
-            found[one["TrainingJobName"]] = _patiently(one["TrainingJobName"])
+    for summary in _summaries(name):
+        if summary["TrainingJobStatus"] != "InProgress":
+            found[summary["TrainingJobName"]] = _patiently(summary["TrainingJobName"])
     return found
 
 
@@ -106,7 +110,10 @@ def _row(job: TuningJob, summary: Mapping[str, Any], details: Mapping[str, Any])
         name=summary["TrainingJobName"],
         status=summary["TrainingJobStatus"],
         metrics={
-            **{one["MetricName"]: one["Value"] for one in details.get("FinalMetricDataList", [])},
+            **{
+                metric["MetricName"]: metric["Value"]
+                for metric in details.get("FinalMetricDataList", [])
+            },
             **({final["MetricName"]: final["Value"]} if final else {}),
         },
         started=summary.get("TrainingStartTime"),

@@ -116,8 +116,8 @@ def download(uri: str, folder: Path) -> Path:
     if done.exists():
         return folder
     objects = [
-        one["Key"]
-        for one in pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)
+        entry["Key"]
+        for entry in pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)
     ]
     keys = [key for key in objects if not key.endswith("/")]
     if not keys:

@@ -106,7 +106,7 @@ def _text(value: Any) -> str:
 
 def _objectives(search: Results, row: Row) -> dict[str, float | None]:
     """Objectives of a job; None for one that does not count."""
-    counts = row.name in {one.name for one, _ in search.evaluated}
+    counts = row.name in {other.name for other, _ in search.evaluated}
     return {
         field(objective.metric): row.metrics.get(objective.metric) if counts else None
         for objective in search.objectives

@@ -51,7 +51,7 @@ class Charts:
 
     def __init__(self, searches: Sequence[Results]) -> None:
         self.objectives = searches[0].objectives
-        shared = set.intersection(*({entry.name for entry in one.space} for one in searches))
+        shared = set.intersection(*({entry.name for entry in search.space} for search in searches))
         self.ranges = [entry for entry in searches[0].space if entry.name in shared]
         self.labels = chart_data.labels(searches)
         self.records = [
@@ -269,7 +269,10 @@ class Charts:
         return alt.condition(self._brush & self._legend, alt.value(0.85), alt.value(0.08))
 
     def _tooltip(self, more: Sequence[str]) -> list[Any]:
-        numbers = [*(entry.name for entry in self.ranges), *(one.metric for one in self.objectives)]
+        numbers = [
+            *(entry.name for entry in self.ranges),
+            *(objective.metric for objective in self.objectives),
+        ]
         return [
             *(alt.Tooltip(name, type="nominal") for name in (NAME, STATUS, *more)),
             *(alt.Tooltip(text_field(name), type="nominal", title=name) for name in numbers),

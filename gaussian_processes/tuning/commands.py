@@ -73,7 +73,8 @@ def _best_sentence(found: Results) -> str:
     """Objectives of the best training job, its values, and its name."""
     values = " ".join(f"{name}={value}" for name, value in found.best.values.items())
     objectives = " ".join(
-        f"{one.metric}={found.best.metrics[one.metric]:.6g}" for one in found.objectives
+        f"{objective.metric}={found.best.metrics[objective.metric]:.6g}"
+        for objective in found.objectives
     )
     return f"best {objectives} with {values} ({found.best.name})"
 

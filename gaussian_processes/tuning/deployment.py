@@ -229,10 +229,10 @@ def _endpoint(job: TuningJob, model: str) -> str:
             ExecutionRoleArn=job.definition["RoleArn"],
         )
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
-        known = aws.pages("sagemaker", "list_endpoints", "Endpoints", NameContains=job.name)
+        endpoints = aws.pages("sagemaker", "list_endpoints", "Endpoints", NameContains=job.name)
         change = (
             sagemaker.update_endpoint
-            if any(one["EndpointName"] == job.name for one in known)
+            if any(endpoint["EndpointName"] == job.name for endpoint in endpoints)
             else sagemaker.create_endpoint
         )
         change(EndpointName=job.name, EndpointConfigName=name)

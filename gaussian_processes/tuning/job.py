@@ -122,14 +122,14 @@ def of_request(request: Mapping[str, Any], folder: Path) -> TuningJob:
         name=request["HyperParameterTuningJobName"],
         strategy=_as_amt_writes_it(config["Strategy"]),
         objectives=tuple(
-            Objective(one["MetricName"], one["Type"] == "Maximize")
-            for one in (objectives if isinstance(objectives, list) else [objectives])
+            Objective(objective["MetricName"], objective["Type"] == "Maximize")
+            for objective in (objectives if isinstance(objectives, list) else [objectives])
         ),
         space=_space(ranges(request)),
         static=definition.get("StaticHyperParameters", {}),
         metrics={
-            one["Name"]: one["Regex"]
-            for one in definition["AlgorithmSpecification"].get("MetricDefinitions", [])
+            metric["Name"]: metric["Regex"]
+            for metric in definition["AlgorithmSpecification"].get("MetricDefinitions", [])
         },
         limits=_limits(config, definition),
         early_stopping=config.get("TrainingJobEarlyStoppingType", "Off") == "Auto",
@@ -138,8 +138,8 @@ def of_request(request: Mapping[str, Any], folder: Path) -> TuningJob:
         else None,
         seed=config.get("RandomSeed"),
         parents=tuple(
-            one["HyperParameterTuningJobName"]
-            for one in warm.get("ParentHyperParameterTuningJobs", [])
+            parent["HyperParameterTuningJobName"]
+            for parent in warm.get("ParentHyperParameterTuningJobs", [])
         ),
         transfer=warm.get("WarmStartType") == "TransferLearning",
     )
@@ -168,18 +168,18 @@ def _limits(config: Mapping[str, Any], definition: Mapping[str, Any]) -> Limits:
 
 def _space(given: Mapping[str, Any]) -> Space:
     found: list[Range] = [
-        CategoricalRange(one["Name"], tuple(one["Values"]))
-        for one in given.get("CategoricalParameterRanges", [])
+        CategoricalRange(entry["Name"], tuple(entry["Values"]))
+        for entry in given.get("CategoricalParameterRanges", [])
     ]
     for kind in ("Integer", "Continuous"):
-        for one in given.get(f"{kind}ParameterRanges", []):
-            min_value, max_value = float(one["MinValue"]), float(one["MaxValue"])
-            scaling = one.get("ScalingType", "Auto")
+        for entry in given.get(f"{kind}ParameterRanges", []):
+            min_value, max_value = float(entry["MinValue"]), float(entry["MaxValue"])
+            scaling = entry.get("ScalingType", "Auto")
             scaling = (
-                _automatic(one["Name"], min_value, max_value) if scaling == "Auto" else scaling
+                _automatic(entry["Name"], min_value, max_value) if scaling == "Auto" else scaling
             )
             found.append(
-                NumericRange(one["Name"], min_value, max_value, kind == "Integer", scaling)
+                NumericRange(entry["Name"], min_value, max_value, kind == "Integer", scaling)
             )
     return Space(tuple(sorted(found, key=lambda entry: entry.name)))
 

@@ -105,7 +105,9 @@ class Ledger:
     def _numbers_by_values(self) -> dict[Key, int]:
         """Numbers of the trials that have, or had, a training job, by their values."""
         frozen = self.study.get_trials(deepcopy=False)
-        return {self._key(one.params): one.number for one in frozen if ROW in one.user_attrs}
+        return {
+            self._key(trial.params): trial.number for trial in frozen if ROW in trial.user_attrs
+        }
 
     def _first_attempt(self, trial: Trial) -> RunningTrial:
         """Give a trial's job the next number; duplicates have none, so there are no gaps."""
@@ -166,7 +168,7 @@ class Ledger:
         """
         running.row = self._ended_row(running, report)
         self.record(running)
-        losses = [running.row.metrics.get(one.metric) for one in self.job.objectives]
+        losses = [running.row.metrics.get(objective.metric) for objective in self.job.objectives]
         if running.row.status == FAILED or None in losses:
             self.study.tell(running.trial, state=TrialState.FAIL)
         else:
@@ -188,7 +190,9 @@ class Ledger:
 
     def _ended_row(self, running: RunningTrial, report: Report) -> Row:
         metrics = {**report.metrics, **log_metrics.last(report.log, self.job.metrics)}
-        missing = [one.metric for one in self.job.objectives if one.metric not in metrics]
+        missing = [
+            objective.metric for objective in self.job.objectives if objective.metric not in metrics
+        ]
         status = report.state
         failure = running.stop_requested if status == STOPPED else report.failure
         if status == COMPLETED and missing:
@@ -234,14 +238,14 @@ class Ledger:
     def losses(self) -> list[list[float]]:
         """Signed objectives of the trials that gave them, in the order in which they ended."""
         ended = [
-            one
-            for one in self.study.get_trials(deepcopy=False)
-            if one.state.is_finished() and one.values and ROW in one.user_attrs
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state.is_finished() and trial.values and ROW in trial.user_attrs
         ]
-        signs = [one.sign for one in self.job.objectives]
+        signs = [objective.sign for objective in self.job.objectives]
         return [
-            [sign * value for sign, value in zip(signs, one.values, strict=True)]
-            for one in sorted(ended, key=_completion)
+            [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+            for trial in sorted(ended, key=_completion)
         ]
 
     def results(self) -> Results:

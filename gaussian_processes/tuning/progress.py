@@ -78,9 +78,9 @@ def line(results: Results, row: Row) -> str:
     """Describe a training job that has ended, in one line."""
     values = " ".join(f"{name}={_short(value)}" for name, value in row.values.items())
     found = " ".join(
-        f"{one.metric}={row.metrics[one.metric]:.6g}"
-        for one in results.objectives
-        if one.metric in row.metrics
+        f"{objective.metric}={row.metrics[objective.metric]:.6g}"
+        for objective in results.objectives
+        if objective.metric in row.metrics
     )
     reason = f" ({row.failure.splitlines()[0]})" if row.failure else ""
     return f"{row.name} {row.status}: {values} → {found or 'no objective'}{reason}"
@@ -95,4 +95,4 @@ def _best(results: Results) -> str:
         best = results.best
     except UserError:
         return "none yet"
-    return " ".join(f"{best.metrics[one.metric]:.6g}" for one in results.objectives)
+    return " ".join(f"{best.metrics[objective.metric]:.6g}" for objective in results.objectives)

@@ -166,7 +166,7 @@ class Scheduler:
         running = [trial for trial in self.running.values() if not trial.stop_requested]
         if self._abort_reason or self.ending:
             reason = self._abort_reason or f"the search ended: {self.ending}"
-            return [Stop(tuple(one.row.name for one in running), reason)] if running else []
+            return [Stop(tuple(trial.row.name for trial in running), reason)] if running else []
         reasons = {trial.row.name: self._reason_to_stop(trial, now) for trial in running}
         return [Stop((name,), reason) for name, reason in reasons.items() if reason]
 

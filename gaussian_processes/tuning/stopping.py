@@ -32,15 +32,19 @@ class Median(BasePruner):
         if step is None:
             return False
         others = [
-            one
-            for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if step in one.intermediate_values
+            other
+            for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if step in other.intermediate_values
         ]
-        if len(others) < MIN_OTHERS or not any((one.last_step or 0) > step for one in others):
+        if len(others) < MIN_OTHERS or not any((other.last_step or 0) > step for other in others):
             return False
-        middle = median(_average(one, step) for one in others)
+        others_median = median(_average(other, step) for other in others)
         value = trial.intermediate_values[step]
-        return value > middle if study.direction == StudyDirection.MINIMIZE else value < middle
+        return (
+            value > others_median
+            if study.direction == StudyDirection.MINIMIZE
+            else value < others_median
+        )
 
 
 def _average(trial: FrozenTrial, step: int) -> float:
@@ -69,7 +73,7 @@ def reason_to_end(
         Improvement still expected after each, in standard deviations.
     """
     limits = job.limits
-    firsts = [one[0] for one in losses]
+    firsts = [values[0] for values in losses]
     if (
         limits.target is not None
         and firsts

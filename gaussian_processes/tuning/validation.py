@@ -78,8 +78,8 @@ def shape_violations(request: dict[str, Any], runner: Runner) -> Iterator[str]:
         member = shape.members["HyperParameterTuningJobConfig"].members[
             "HyperParameterTuningJobObjective"
         ]
-        for position, one in enumerate(several):
-            for path, complaint in shapes.violations(member, one, f"{objective}[{position}]"):
+        for position, entry in enumerate(several):
+            for path, complaint in shapes.violations(member, entry, f"{objective}[{position}]"):
                 yield f"{path} {complaint}"
         if not several:
             yield f"{objective} is empty; name an objective"
@@ -206,10 +206,10 @@ def metric_violations(job: TuningJob) -> Iterator[str]:
 def hyperparameter_violations(job: TuningJob) -> Iterator[str]:
     """Yield what the program refuses of the static values and of the ends of the ranges."""
     ends = {
-        one.name: one.categories
-        if isinstance(one, CategoricalRange)
-        else [text(one.value(end)) for end in (0, 1)]
-        for one in job.space
+        entry.name: entry.categories
+        if isinstance(entry, CategoricalRange)
+        else [text(entry.value(end)) for end in (0, 1)]
+        for entry in job.space
     }
     first = {**job.static, **{name: values[0] for name, values in ends.items()}}
     wrong = list(_program_violations(first))

@@ -75,21 +75,23 @@ class DockerContainers:
 
     def poll(self, names: Collection[str]) -> Mapping[str, Report]:
         """Inspect all containers in one call; remove those that have ended."""
-        found = {one["Names"] for one in self._listed()} & set(names)
+        found = {container["Names"] for container in self._listed()} & set(names)
         if not found:
             return {}
         details = json.loads(docker("inspect", *sorted(found)))
         return {
-            one["Name"].lstrip("/"): self._report(one["Name"].lstrip("/"), one["State"])
-            for one in details
+            container["Name"].lstrip("/"): self._report(
+                container["Name"].lstrip("/"), container["State"]
+            )
+            for container in details
         }
 
     def stop(self, names: Collection[str]) -> None:
         """Send SIGTERM, and after the grace that SageMaker gives, SIGKILL."""
-        for one in self._listed():
-            if one["Names"] in names and one["State"] == "running":
-                self._stop_requested.setdefault(one["Names"], time.monotonic())
-                _kill(one["Names"], "TERM")
+        for container in self._listed():
+            if container["Names"] in names and container["State"] == "running":
+                self._stop_requested.setdefault(container["Names"], time.monotonic())
+                _kill(container["Names"], "TERM")
 
     def _listed(self) -> list[Any]:
         """List the containers of this search, also those that an earlier run of it started."""

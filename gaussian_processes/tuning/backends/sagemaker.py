@@ -80,7 +80,7 @@ class SageMakerJobs:
         # Also those that an earlier run has started: their lines come only once.
         for name in names:
             self._tracked.setdefault(name, TrackedJob())
-        listed = {one["TrainingJobName"]: one for one in self._listed(prefix)}
+        listed = {summary["TrainingJobName"]: summary for summary in self._listed(prefix)}
         self._read_logs(prefix)
         reports = {}
         for name in names:
@@ -114,7 +114,7 @@ class SageMakerJobs:
 
     def _read_logs(self, prefix: str) -> None:
         """Read all jobs' new events in one listing: a stream's name begins with its job's."""
-        since = min((one.latest for one in self._tracked.values()), default=0)
+        since = min((tracked.latest for tracked in self._tracked.values()), default=0)
         arguments = {
             "logGroupName": LOG_GROUP,
             "logStreamNamePrefix": prefix,
@@ -154,7 +154,10 @@ class SageMakerJobs:
             details.get("TrainingEndTime"),
             details.get("FailureReason", "") if state == FAILED else "",
             details.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
-            {one["MetricName"]: one["Value"] for one in details.get("FinalMetricDataList", [])},
+            {
+                metric["MetricName"]: metric["Value"]
+                for metric in details.get("FinalMetricDataList", [])
+            },
         )
 
 

@@ -101,7 +101,7 @@ def _keyword_arguments(strategy: str, call: str) -> dict[str, Any]:
         parsed = ast.parse(f"f{call}", mode="eval").body
         if not isinstance(parsed, ast.Call) or parsed.args:
             raise ValueError("arguments need names")
-        return {str(one.arg): ast.literal_eval(one.value) for one in parsed.keywords}
+        return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in parsed.keywords}
     except (SyntaxError, ValueError) as error:
         raise UserError(
             f"strategy {strategy} has arguments that can't be read ({error}); write"

@@ -71,7 +71,7 @@ class Genetic(Evolution):
         if len(history.seen) < 2 or len(history.seen) + len(history.running) < POPULATION_SIZE:
             return self._proposal(self._random_genes(prng))
         arguments = _arguments(inspyred.ec.GA(prng), self.space)
-        everyone = [self._individual(one, -one.losses[0]) for one in history.seen]
+        everyone = [self._individual(trial, -trial.losses[0]) for trial in history.seen]
         # μ + λ: replacing over and over leaves the best of all there have been.
         population = inspyred.ec.replacers.plus_replacement(
             prng, everyone[:POPULATION_SIZE], [], everyone[POPULATION_SIZE:], arguments
@@ -93,7 +93,7 @@ class ParticleSwarm(Evolution):
         """Return the next position of the particle that waits longest, or a new particle."""
         prng = self.python_random(number)
         paths = self._paths(history)
-        flying = {one.note.get(PARTICLE) for one in history.running}
+        flying = {trial.note.get(PARTICLE) for trial in history.running}
         waiting = [particle for particle in paths if particle not in flying]
         if not waiting or len(paths.keys() | flying) < POPULATION_SIZE:
             return self._proposal(self._random_genes(prng), **{PARTICLE: number})
@@ -103,7 +103,7 @@ class ParticleSwarm(Evolution):
         path = paths[particle]
         best = [
             self._individual(min(seen, key=_loss), 0.0)
-            for seen in ([one for one in path if one.losses] or path, history.seen or path)
+            for seen in ([trial for trial in path if trial.losses] or path, history.seen or path)
         ]
         swarm.population = [self._individual(path[-1], 0.0)]
         swarm._previous_population = [self._individual(path[-2:][0], 0.0)]
@@ -117,15 +117,15 @@ class ParticleSwarm(Evolution):
     def _paths(history: History) -> dict[Any, list[PastTrial]]:
         """Trials of every particle; the particle whose last one ended first comes first."""
         paths: dict[Any, list[PastTrial]] = {}
-        for one in sorted((*history.seen, *history.failed), key=lambda one: one.number):
+        for trial in sorted((*history.seen, *history.failed), key=lambda trial: trial.number):
             # A trial of an earlier search begins a path.
-            particle = one.note.get(PARTICLE, -1 - one.number)
-            paths.setdefault(particle, []).append(one)
+            particle = trial.note.get(PARTICLE, -1 - trial.number)
+            paths.setdefault(particle, []).append(trial)
         return dict(sorted(paths.items(), key=lambda item: item[1][-1].number))
 
 
-def _loss(one: PastTrial) -> float:
-    return one.losses[0] if one.losses else float("inf")
+def _loss(trial: PastTrial) -> float:
+    return trial.losses[0] if trial.losses else float("inf")
 
 
 class PAES(Evolution):
@@ -142,7 +142,7 @@ class PAES(Evolution):
         computation = inspyred.ec.emo.PAES(prng)
         arguments = _arguments(computation, self.space)
         computation.archiver = Archive()
-        first, *others = (self._individual(one, _pareto(one)) for one in history.seen)
+        first, *others = (self._individual(trial, _pareto(trial)) for trial in history.seen)
         computation.archive, parent = [first], first
         for other in others:
             parent = inspyred.ec.replacers.paes_replacement(
@@ -158,8 +158,8 @@ class PAES(Evolution):
         return self._proposal(mutant)
 
 
-def _pareto(one: PastTrial) -> Any:
-    return inspyred.ec.emo.Pareto([-loss for loss in one.losses])
+def _pareto(trial: PastTrial) -> Any:
+    return inspyred.ec.emo.Pareto([-loss for loss in trial.losses])
 
 
 class Archive:
@@ -191,29 +191,35 @@ class Archive:
     ) -> list[Any]:
         """Let newcomers in, in place, as inspyred's replacement expects."""
         for newcomer in population:
-            if not any(one.fitness == newcomer.fitness or one > newcomer for one in archive):
-                archive[:] = [one for one in archive if not newcomer > one]
+            if not any(
+                individual.fitness == newcomer.fitness or individual > newcomer
+                for individual in archive
+            ):
+                archive[:] = [individual for individual in archive if not newcomer > individual]
                 archive.append(newcomer)
             self._locate([*archive, newcomer])
             if len(archive) > self.max_size:
                 archive.remove(
-                    max(archive, key=lambda one: self.grid_population[one.grid_location])
+                    max(
+                        archive,
+                        key=lambda individual: self.grid_population[individual.grid_location],
+                    )
                 )
         return archive
 
     def _locate(self, individuals: Sequence[Any]) -> None:
         """Find every individual's cell, and count those in a cell."""
-        columns = list(zip(*(one.fitness for one in individuals), strict=True))
+        columns = list(zip(*(individual.fitness for individual in individuals), strict=True))
         cells = 2**self.divisions
         self.grid_population = {}
-        for one in individuals:
-            one.grid_location = tuple(
+        for individual in individuals:
+            individual.grid_location = tuple(
                 min(
                     int(cells * (value - min(column)) / ((max(column) - min(column)) or 1)),
                     cells - 1,
                 )
-                for value, column in zip(one.fitness, columns, strict=True)
+                for value, column in zip(individual.fitness, columns, strict=True)
             )
-            self.grid_population[one.grid_location] = (
-                self.grid_population.get(one.grid_location, 0) + 1
+            self.grid_population[individual.grid_location] = (
+                self.grid_population.get(individual.grid_location, 0) + 1
             )

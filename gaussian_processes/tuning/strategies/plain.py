@@ -22,7 +22,7 @@ class Grid(Strategy):
         positions = (position % size for position in range(number, number + size))
         found = (self._combination(position) for position in positions)
         values = next(
-            (one for one in found if tuple(one.values()) not in tried),
+            (values for values in found if tuple(values.values()) not in tried),
             self._combination(number % size),
         )
         return values, {}
