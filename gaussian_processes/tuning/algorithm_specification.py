@@ -73,7 +73,7 @@ def _training_specification(image: str) -> dict[str, Any]:
         "TrainingImage": image,
         "SupportedHyperParameters": [_specification(entry) for entry in HYPERPARAMETERS],
         "SupportedTrainingInstanceTypes": INSTANCE_TYPES,
-        "SupportsDistributedTraining": False,
+        "SupportsDistributedTraining": True,
         "MetricDefinitions": [{"Name": name, "Regex": metric_regex(name)} for name in OBJECTIVES],
         "TrainingChannels": [
             {
