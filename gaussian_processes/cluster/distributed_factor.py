@@ -115,6 +115,16 @@ class DistributedFactor:
                 norms.append(squared_norms(x))
         return self._sum(np.concatenate(norms))
 
+    def inverse(self) -> Array:
+        """Refuse: no host has memory for all of M⁻¹.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        raise ValueError(f"the inverse of {len(self):,} distributed rows fits on no host")
+
     def _own_rows(self, y: Array) -> Array:
         return np.ascontiguousarray(y[self.partition.rows], self.dtype)
 

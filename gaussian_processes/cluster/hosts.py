@@ -7,7 +7,9 @@ from itertools import count
 from threading import Event, Lock
 from typing import TypeVar
 
+from gaussian_processes.cluster import cholesky
 from gaussian_processes.cluster.exchange import Exchange, SingleHost, all_gather
+from gaussian_processes.linalg.cholesky import CholeskyFactor, Matrix, PanelStorage, Progress
 from gaussian_processes.linalg.parallel import WorkerPool
 from gaussian_processes.resources import available_cpus
 
@@ -35,6 +37,12 @@ class Hosts:
     def __len__(self) -> int:
         """Return the number of hosts."""
         return self.exchange.size
+
+    def factorise(
+        self, matrix: Matrix, storage: PanelStorage, progress: Progress | None
+    ) -> CholeskyFactor:
+        """Factorise a matrix over all hosts; a collective call."""
+        return cholesky.factorise(matrix, self.exchange, storage, progress)
 
     def gather(self, value: Item) -> list[Item]:
         """Gather a value of every host on all of them; a collective call."""

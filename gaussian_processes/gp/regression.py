@@ -36,13 +36,14 @@ from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.linalg.cg import preconditioned_cg
 from gaussian_processes.linalg.cholesky import (
     TILE_ROWS,
-    Factor,
+    CholeskyFactor,
+    Factorise,
     InMemoryPanels,
     PanelStorage,
     Progress,
+    factorise,
     factorise_with_jitter,
     slices,
-    squared_norms,
 )
 from gaussian_processes.linalg.parallel import WorkerPool
 from gaussian_processes.resources import available_cpus
@@ -149,7 +150,7 @@ class GaussianProcess:
         α = M⁻¹ y.
     signal_variance : ndarray of shape (t,)
         σ²_f of each target; of one that is zero everywhere the prior's, see `fit`.
-    factor : Factor or None
+    factor : CholeskyFactor or None
         L of M. Without it there are means, but no variances.
     iterations : int
         Iterations of conjugate gradients that α took: 0 in float64.
@@ -161,7 +162,7 @@ class GaussianProcess:
     points: Array
     alpha: Array
     signal_variance: Array
-    factor: Factor | None
+    factor: CholeskyFactor | None
     iterations: int = 0
 
     def mean(self, points: Array) -> Array:
@@ -208,11 +209,12 @@ class GaussianProcess:
             covariance = self._cross_covariance(points[rows])
             np.matmul(covariance, self.alpha, out=mean[rows])
             # GPML, algorithm 2.1, line 5.
-            explained[rows] = squared_norms(factor.solve_lower(covariance.T, inner))
+            explained[rows] = factor.quadratic_form(covariance.T, inner)
 
         with WorkerPool() as pool:
             # Every core takes chunks of its own, if there are enough; else all cores share each.
-            one_core_each = len(chunks) > 1 and len(chunks) >= available_cpus()
+            several = len(chunks) > 1 and len(chunks) >= available_cpus()
+            one_core_each = several and factor.concurrent
             outer, inner = (pool, map) if one_core_each else (map, pool)
             for _ in outer(predict, chunks):
                 pass
@@ -261,7 +263,7 @@ class GaussianProcess:
         return CenteredPoints.of(self.points)
 
     @property
-    def _kept_factor(self) -> Factor:
+    def _kept_factor(self) -> CholeskyFactor:
         if self.factor is None:
             raise ValueError("this needs the factor, which was not kept")
         return self.factor
@@ -284,6 +286,7 @@ def fit(
     targets: Array,
     storage: Callable[[float], PanelStorage] = in_memory,
     progress: Progress | None = None,
+    factorise: Factorise = factorise,
 ) -> GaussianProcess:
     """Condition a Gaussian process on observations: GPML algorithm 2.1.
 
@@ -300,6 +303,8 @@ def fit(
         likewise.
     progress : callable, optional
         See `cholesky.factorise`.
+    factorise : callable
+        The factorisation: `cholesky.factorise`, or one that is shared among hosts.
 
     Returns
     -------
@@ -324,7 +329,7 @@ def fit(
     def storage_of(jitter: float) -> PanelStorage:
         return storage(matrix.noise_ratio + jitter)
 
-    factor, jitter = factorise_with_jitter(jittered, storage_of, progress)
+    factor, jitter = factorise_with_jitter(jittered, storage_of, progress, factorise)
     if factor.dtype == np.float32:
         alpha, iterations = preconditioned_cg(jittered(jitter), factor, targets)
     else:

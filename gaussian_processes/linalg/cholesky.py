@@ -70,6 +70,46 @@ class PanelStorage(Protocol):
         """Forget the panels of a factorisation that has failed."""
 
 
+class CholeskyFactor(Protocol):
+    """Cholesky factor L of M = L Lᵀ: on one host, or this host's part of one that hosts share."""
+
+    @property
+    def panels(self) -> tuple[Array, ...]:
+        """Return the panels that this host has."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of its numbers."""
+
+    @property
+    def block_columns(self) -> int:
+        """Return the columns that `quadratic_form` takes the least time for, where many are."""
+
+    @property
+    def concurrent(self) -> bool:
+        """Return whether several threads may solve with it at once."""
+
+    @property
+    def log_determinant(self) -> float:
+        """Return log |M|."""
+
+    def solve(self, y: Array) -> Array:
+        """Return M⁻¹ y, for y of shape (n, m)."""
+
+    def quadratic_form(self, y: Array, parallel_map: ParallelMap = map) -> Array:
+        """Return yᵀ M⁻¹ y of every column of y, for y of shape (n, m)."""
+
+    def inverse_diagonal(self) -> Array:
+        """Return the diagonal of M⁻¹, of shape (n,)."""
+
+    def inverse(self) -> Array:
+        """Return M⁻¹, of shape (n, n)."""
+
+
+# A factorisation of a matrix: `factorise`, or one that is shared among hosts.
+Factorise = Callable[[Matrix, PanelStorage, Progress | None], CholeskyFactor]
+
+
 @dataclass(frozen=True)
 class InMemoryPanels:
     """Storage of panels in memory."""
@@ -162,7 +202,8 @@ def factorise_with_jitter(
     jittered: Callable[[float], Matrix],
     storage: Callable[[float], PanelStorage] = lambda _: InMemoryPanels(),
     progress: Progress | None = None,
-) -> tuple["Factor", float]:
+    factorise: Factorise = factorise,
+) -> tuple[CholeskyFactor, float]:
     """Return the Cholesky factor of M + εI for the smallest ε that makes it positive definite.
 
     ε is 0 or one of `JITTERS`.
@@ -176,10 +217,12 @@ def factorise_with_jitter(
         then takes so much that float64 is the remedy.
     progress : callable, optional
         See `factorise`.
+    factorise : callable
+        The factorisation, of a matrix, a storage and a progress.
 
     Returns
     -------
-    factor : Factor
+    factor : CholeskyFactor
     jitter : float
         ε, usually 0.
 
@@ -303,6 +346,11 @@ class Factor:
         """Return the columns that `solve_lower` takes the least time for, where there are many."""
         return skinny.block_columns(self.dtype)
 
+    @property
+    def concurrent(self) -> bool:
+        """Return True: solutions do not depend on each other."""
+        return True
+
     @cached_property
     def _panel_pointers(self) -> Any:
         return skinny.panel_pointers(self.panels, PANEL_WIDTH)
@@ -340,6 +388,10 @@ class Factor:
         else:
             self._substitute_forward(x, 0, parallel_map)
         return x[:, :columns]
+
+    def quadratic_form(self, y: Array, parallel_map: ParallelMap = map) -> Array:
+        """Return yᵀ M⁻¹ y = ‖L⁻¹ y‖² of every column of y, for y of shape (n, m)."""
+        return squared_norms(self.solve_lower(y, parallel_map))
 
     def solve(self, y: Array) -> Array:
         """Return M⁻¹ y, for y of shape (n, m)."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp.regression import GaussianProcess
-from gaussian_processes.linalg.cholesky import Factor
+from gaussian_processes.linalg.cholesky import CholeskyFactor
 from gaussian_processes.model.model import EnsembleMember, Model
 
 Array = NDArray[Any]
@@ -198,7 +198,7 @@ def _validate_points(process: GaussianProcess) -> None:
     )
 
 
-def _validate_factor(factor: Factor) -> None:
+def _validate_factor(factor: CholeskyFactor) -> None:
     """Refuse a factor with a diagonal that is not positive, or numbers that are not finite."""
     for panel in factor.panels:
         _require((np.diagonal(panel) > 0).all(), "its factor has a diagonal that is not positive")

@@ -42,6 +42,15 @@ def export(
     LOGGER.info(f"the model is in {folder}")
 
 
+def without_shared_factors(model: Model) -> Model:
+    """Return the model without factors that hosts share, and log what it can't answer then."""
+    LOGGER.warning(
+        "the factor is spread over the hosts, and left out of the model: it predicts means, but no"
+        " standard deviations; train on one host with keep_factor=true to keep it"
+    )
+    return model.without_factors()
+
+
 def keeps_factor(model: Model, keep_factor: bool | None) -> bool:
     """Return whether a model keeps its factors: as asked for, or else if they are small enough."""
     return model.factor_bytes <= FACTOR_BYTES if keep_factor is None else keep_factor

@@ -32,7 +32,7 @@ from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse,
 from gaussian_processes.sagemaker.logs import log_to_stdout
 from gaussian_processes.training import reporting, scoring
 from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, locked
-from gaussian_processes.training.export import export
+from gaussian_processes.training.export import export, without_shared_factors
 from gaussian_processes.training.sharding import gather_channels
 from gaussian_processes.training.stages import train_stages
 from gaussian_processes.training.trainer import Trainer
@@ -122,12 +122,18 @@ def _train(
         selecting = time.monotonic()
         selection = trainer.select(training, checkpoint)
         selected = time.monotonic()
+        shared = trainer.shares_factor(len(training))
         if not hosts.leads:
+            if shared:
+                model = trainer.fit(selection, training, checkpoint)
+                scoring.score_model(trainer, model, datasets, Path(scratch))
             checkpoint.remove()
             return
         reporting.report_selection(selection, hyperparameters, len(training), job.output_data)
         model = trainer.fit(selection, training, checkpoint)
         scores = scoring.score_model(trainer, model, datasets, job.output_data)
+        if shared:
+            model = without_shared_factors(model)
         export(model, hyperparameters, {**out_of_fold, **scores}, job.model, critical_section)
         reporting.write_metrics({**out_of_fold, **scores}, job.output_data)
         checkpoint.remove()

@@ -25,9 +25,9 @@ PROGRESS_SECONDS = 10
 MAX_ROW_CHARACTERS = 400
 
 
-def report_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Print metrics for the regular expressions that find them, and return them."""
-    for name, value in metrics.items():
+def report_metrics(metrics: Mapping[str, float], leads: bool = True) -> dict[str, float]:
+    """Print metrics, on the leader of the hosts, for the regular expressions that find them."""
+    for name, value in metrics.items() if leads else ():
         emit_metric(name, value)
     return dict(metrics)
 

@@ -10,7 +10,7 @@ import numpy as np
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.gp.marginal_likelihood import subset_rows
 from gaussian_processes.model.model import Model
-from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS, Hyperparameters
+from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS
 from gaussian_processes.training import evaluation, reporting
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.cross_validation import cross_validate
@@ -50,7 +50,7 @@ def score_model(
     """Print the scores of the training, validation and test rows; return them with the members'."""
     return {
         **score_training(trainer, model, datasets["train"]),
-        **score_channels(model, datasets, trainer.hyperparameters, folder),
+        **score_channels(trainer, model, datasets, folder),
         **score_members(model, datasets),
     }
 
@@ -74,7 +74,7 @@ def score_training(trainer: Trainer, model: Model, training: Dataset) -> dict[st
         for name, value in scores.items():
             if name not in {"MAE", "R2"}:
                 metrics[f"train:LOO_{name}"] = value
-    return reporting.report_metrics(metrics)
+    return reporting.report_metrics(metrics, trainer.hosts.leads)
 
 
 def compare_deviations(model: Model, training: Dataset, error: float) -> None:
@@ -95,14 +95,14 @@ def compare_deviations(model: Model, training: Dataset, error: float) -> None:
 
 
 def score_channels(
-    model: Model, datasets: Mapping[str, Dataset], hyperparameters: Hyperparameters, folder: Path
+    trainer: Trainer, model: Model, datasets: Mapping[str, Dataset], folder: Path
 ) -> dict[str, float]:
     """Print the scores of the validation and test rows, and write their predictions."""
     metrics: dict[str, float] = {}
     for name in ("validation", "test"):
         if name in datasets:
-            metrics |= _score_channel(name, model, datasets[name], folder)
-    if "validation" not in datasets and not hyperparameters.k_fold:
+            metrics |= _score_channel(name, trainer, model, datasets[name], folder)
+    if "validation" not in datasets and not trainer.hyperparameters.k_fold:
         LOGGER.warning(
             "there is no validation channel, so no validation metrics are printed; a tuning job"
             " needs one, or k_fold"
@@ -110,8 +110,12 @@ def score_channels(
     return metrics
 
 
-def _score_channel(name: str, model: Model, rows: Dataset, folder: Path) -> dict[str, float]:
+def _score_channel(
+    name: str, trainer: Trainer, model: Model, rows: Dataset, folder: Path
+) -> dict[str, float]:
     prediction = evaluation.predict(model, rows)
+    if not trainer.hosts.leads:
+        return {}
     path = folder / f"{name}_predictions.csv"
     evaluation.write_predictions(path, model.schema, rows.y, prediction)
     by_target = evaluation.score_by_target(model.schema, rows, prediction)
@@ -129,7 +133,8 @@ def score_members(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, ob
         alone = replace(model, members=(replace(member, weight=1.0),))
         kernel = member.process.kernel
         record = {"q": kernel.q, "l": kernel.l, "weight": member.weight}
-        for name in datasets.keys() - {"train"}:
+        # In an order that all hosts have.
+        for name in sorted(datasets.keys() - {"train"}):
             for score, value in score_dataset(alone, datasets[name]).items():
                 record[f"{name}:{score}"] = value
         members.append(record)

@@ -53,7 +53,9 @@ class StoragePlan:
         return f"the factor takes {format_bytes(self.size)} of {self.dtype}, in {place}"
 
 
-def plan_storage(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint) -> StoragePlan:
+def plan_storage(
+    shape: tuple[int, ...], precision: str, checkpoint: Checkpoint, hosts: int = 1
+) -> StoragePlan:
     """Plan precision and place of a fit's factor, before anything is allocated.
 
     Parameters
@@ -64,6 +66,8 @@ def plan_storage(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint)
         `auto`, `float64` or `mixed`.
     checkpoint : Checkpoint
         Where files go: if it is persistent, in any case.
+    hosts : int
+        Hosts that share the factor evenly.
 
     Raises
     ------
@@ -73,12 +77,12 @@ def plan_storage(shape: tuple[int, ...], precision: str, checkpoint: Checkpoint)
     """
     (rows, columns), memory = shape, available_memory()
     working = _check_memory(rows, columns, memory)
-    sizes = {dtype: packed_bytes(rows, dtype) for dtype in DTYPES[precision]}
+    sizes = {dtype: packed_bytes(rows, dtype) // hosts for dtype in DTYPES[precision]}
     fitting = [dtype for dtype, size in sizes.items() if working + size <= memory]
     dtype = fitting[0] if fitting else list(sizes)[-1]
     in_files = checkpoint.persistent or not fitting
     if in_files:
-        _check_disk(rows, dtype, checkpoint)
+        _check_disk(rows, dtype, checkpoint, hosts)
     return StoragePlan(dtype, sizes[dtype], checkpoint, in_files)
 
 
@@ -98,14 +102,15 @@ def _check_memory(rows: int, columns: int, memory: int) -> int:
     return working
 
 
-def _check_disk(rows: int, dtype: str, checkpoint: Checkpoint) -> None:
+def _check_disk(rows: int, dtype: str, checkpoint: Checkpoint, hosts: int) -> None:
     """Refuse what the disk has no room for, where finished panels of this type need none."""
     folder = checkpoint.folder
     folder.mkdir(parents=True, exist_ok=True)
-    needed = packed_bytes(rows, dtype)
+    needed = packed_bytes(rows, dtype) // hosts
     free = shutil.disk_usage(folder).free + checkpoint.kept_bytes(np.dtype(dtype))
     if needed > free:
-        fitting = bisect_right(range(rows), free, key=lambda size: packed_bytes(size, dtype)) - 1
+        room = free * hosts
+        fitting = bisect_right(range(rows), room, key=lambda size: packed_bytes(size, dtype)) - 1
         raise UserError(
             f"the factor of {rows:,} rows needs {format_bytes(needed)} in {dtype} and {folder} has"
             f" room for {format_bytes(free)}; use an instance with more memory or a larger volume,"

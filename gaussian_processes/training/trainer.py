@@ -13,6 +13,7 @@ from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
+from gaussian_processes.linalg import cholesky
 from gaussian_processes.linalg.cg import CG_TOLERANCE
 from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progress, slices
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -35,6 +36,10 @@ from gaussian_processes.training.storage import StoragePlan, plan_storage
 
 LOGGER = logging.getLogger(__name__)
 Array = NDArray[np.float64]
+
+# Rows from which on all hosts share the factor. Fewer take one host a minute or so, and messages
+# between hosts about as long.
+MIN_SHARED_ROWS = 30_000
 
 
 def no_progress() -> Progress | None:
@@ -82,6 +87,10 @@ class Trainer:
         )
         for dataset in datasets:
             preprocessor.points(dataset.X, dataset.locate_row)
+
+    def shares_factor(self, rows: int) -> bool:
+        """Return whether all hosts share the factor of so many rows, or the leader has it alone."""
+        return len(self.hosts) > 1 and rows >= MIN_SHARED_ROWS
 
     def select(self, dataset: Dataset, checkpoint: Checkpoint) -> ModelSelection:
         """Select the model, or load what an earlier run has selected."""
@@ -138,10 +147,22 @@ class Trainer:
         of the first choice.
         """
         stored = checkpoint.load("storage") or {"precision": self.hyperparameters.precision}
-        plan = plan_storage(matrix.points.shape, stored["precision"], checkpoint)
+        plan = self._agreed_plan(matrix, stored["precision"], checkpoint)
         precision = "mixed" if plan.dtype == "float32" else "float64"
         checkpoint.save("storage", {"precision": precision})
         return plan
+
+    def _agreed_plan(
+        self, matrix: GramMatrix, precision: str, checkpoint: Checkpoint
+    ) -> StoragePlan:
+        """Plan the storage; where hosts share the factor, in the coarsest precision of any."""
+        shape = matrix.points.shape
+        if not self.shares_factor(len(matrix)):
+            return plan_storage(shape, precision, checkpoint)
+        hosts = self.hosts
+        dtypes = hosts.gather(plan_storage(shape, precision, checkpoint, len(hosts)).dtype)
+        precision = "mixed" if "float32" in dtypes else "float64"
+        return plan_storage(shape, precision, checkpoint, len(hosts))
 
     def _condition(self, matrix: GramMatrix, y: Array, plan: StoragePlan) -> GaussianProcess:
         """Condition on the observations; in float64 where float32 does not suffice."""
@@ -152,14 +173,16 @@ class Trainer:
             )
         process = None
         try:
-            process = fit(matrix, y, plan, self.progress())
+            shared = self.shares_factor(len(matrix))
+            run = self.hosts.factorise if shared else cholesky.factorise
+            process = fit(matrix, y, plan, self.progress(), run)
         except NotPositiveDefiniteError as error:
             self.logger.warning(
                 f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken"
             )
         if process is None:  # not within `except`, whose traceback holds on to the failed factor
             plan.checkpoint.save("storage", {"precision": "float64"})
-            plan = plan_storage(matrix.points.shape, "float64", plan.checkpoint)
+            plan = self._agreed_plan(matrix, "float64", plan.checkpoint)
             return self._condition(matrix, y, plan)
         self._log_precision(process, matrix)
         return process

@@ -15,6 +15,13 @@ TRAIN = [
     "-c",
     "import sys; from gaussian_processes.training import main; sys.exit(main.main())",
 ]
+# Shares the factor of few rows, as it would be shared for 30,000.
+MANY_ROWS = [
+    sys.executable,
+    "-c",
+    "import sys; from gaussian_processes.training import main, trainer;"
+    " trainer.MIN_SHARED_ROWS = 500; sys.exit(main.main())",
+]
 HYPERPARAMETERS = {"q": "0,1", "l": "1,2", "k_fold": "3", "ensemble": "none"}
 
 
@@ -38,7 +45,7 @@ class Job:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savetxt(path, values, delimiter=",", fmt="%.17g")
 
-    def start(self, hyperparameters, sharded=False):
+    def start(self, hyperparameters, sharded=False, program=TRAIN):
         kind = "ShardedByS3Key" if sharded else "FullyReplicated"
         channels = {"train": {"S3DistributionType": kind}, "validation": {}}
         for host in self.hosts:
@@ -49,7 +56,7 @@ class Job:
             (folder / "inputdataconfig.json").write_text(json.dumps(channels))
             (folder / "hyperparameters.json").write_text(json.dumps(hyperparameters))
             self.processes[host] = subprocess.Popen(
-                TRAIN,
+                program,
                 env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.bases[host])},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -151,3 +158,28 @@ def test_a_signal_to_one_host_stops_all_with_its_status(make_job):
     assert codes == [143, 143], outputs
     assert len(set(job.failures())) == 1
     assert job.failures()[0].startswith("stopped by SIGTERM")
+
+
+def test_several_hosts_share_the_factor_of_many_rows_and_score_as_one(make_job):
+    jobs = make_job(1), make_job(2)
+    for job in jobs:
+        for host in job.hosts:
+            job.write(host, "train/rows.csv", rows(900, 1))
+            job.write(host, "validation/rows.csv", rows(30, 2))
+        job.start({"q": "1", "l": "1", "leave_one_out": "true"}, program=MANY_ROWS)
+
+    results = [job.end() for job in jobs]
+
+    (alone, *_), (leader, other) = (list(job.bases.values()) for job in jobs)
+    assert [codes for codes, _ in results] == [[0], [0, 0]], results
+    assert not metrics(results[1][1][1])
+    assert "the factor is spread over the hosts" in results[1][1][0]
+    for name, value in scores(alone).items():
+        assert scores(leader)[name] == pytest.approx(value, rel=1e-9), name
+    assert not model(other)
+    arrays = [name for name in model(leader) if name.endswith(".npy")]
+    assert any("alpha" in name for name in arrays)
+    for name in arrays:
+        found, expected = (np.load(base / "model" / name) for base in (leader, alone))
+        # Of the largest: the smallest of the weights are differences of those.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
