@@ -24,7 +24,6 @@ from numpy.typing import DTypeLike, NDArray
 from gaussian_processes import npy
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import atomic_write, create_memmap, open_regular
-from gaussian_processes.linalg.cholesky import slices
 
 LOGGER = logging.getLogger(__name__)
 Array = NDArray[Any]
@@ -126,12 +125,28 @@ def _remove(path: Path) -> None:
 
 
 def _check_panel(panel: Array, before: Sequence[Array], dtype: DTypeLike) -> None:
-    """Refuse a panel of another type, or of another shape than the first one lets expect."""
-    rows = len(before[0] if before else panel)
-    columns = slices(rows)[len(before) :][:1]
-    shapes = [(rows - own.start, own.stop - own.start) for own in columns]
-    if panel.dtype != dtype or panel.shape not in shapes:
+    """Refuse a panel of another type, or of a shape that none can have after those before it.
+
+    It has the rows of the last one but for those of a diagonal block: of all its rows or, where
+    hosts share the factor, of this host's.
+    """
+    fits = panel.dtype == dtype and panel.ndim == 2
+    if fits and before:
+        rows, width = before[-1].shape
+        own = _diagonal_rows(before)
+        fits = panel.shape[1] <= width and own.start <= rows - len(panel) < own.stop
+    if not fits:
         raise ValueError(f"it is of {panel.dtype} and shape {panel.shape}")
+
+
+def _diagonal_rows(panels: Sequence[Array]) -> range:
+    """Range of the numbers of rows that the last panel's diagonal block may have on this host."""
+    width = panels[-1].shape[1]
+    if len(panels) == 1:
+        return range(width + 1)
+    # Equal in all panels but the last, to a rounding of the part of a block.
+    rows = len(panels[-2]) - len(panels[-1])
+    return range(max(0, rows - 1), rows + 2)
 
 
 @contextmanager

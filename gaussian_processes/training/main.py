@@ -249,7 +249,7 @@ def _checkpoint(
     if job.checkpoints is None:
         return Checkpoint(scratch)
     root = Checkpoint(_checkpoint_folder(job.checkpoints, job), critical_section, persistent=True)
-    return root.for_job(_fingerprint(trainer.hyperparameters, trainer.schema, datasets))
+    return root.for_job(_fingerprint(trainer, datasets))
 
 
 def _checkpoint_folder(checkpoints: Path, job: TrainingEnvironment) -> Path:
@@ -264,16 +264,17 @@ def _locked_checkpoint(job: TrainingEnvironment) -> AbstractContextManager[None]
     return locked(_checkpoint_folder(job.checkpoints, job))
 
 
-def _fingerprint(
-    hyperparameters: Hyperparameters, schema: Schema, datasets: Mapping[str, Dataset]
-) -> str:
-    """Hash of all that a model is made of."""
+def _fingerprint(trainer: Trainer, datasets: Mapping[str, Dataset]) -> str:
+    """Hash of all that a model is made of, and of how hosts share its factor."""
     # Other versions compute other last digits, which would not be those of the kept panels.
     versions = [PANEL_WIDTH, *map(version, artifact.LIBRARIES)]
     arrays = []
     for name, rows in datasets.items():
-        if name in {"train", hyperparameters.criterion}:
+        if name in {"train", trainer.hyperparameters.criterion}:
             arrays += [rows.X, rows.y, rows.sample_weight]
     shapes = [array.shape for array in arrays]
-    text = repr((shapes, schema, hyperparameters, versions))
+    size, shares = len(datasets["train"]), (1, PANEL_WIDTH)
+    if trainer.shares_factor(size):
+        shares = len(trainer.hosts), trainer.panel_width(size)
+    text = repr((shapes, trainer.schema, trainer.hyperparameters, versions, shares))
     return fingerprint(*(array.tobytes() for array in arrays), text.encode())

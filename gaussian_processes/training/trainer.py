@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.cluster.cholesky import DISTRIBUTED_WIDTH
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import Preprocessor
@@ -92,6 +93,10 @@ class Trainer:
         """Return whether all hosts share the factor of so many rows, or the leader has it alone."""
         return len(self.hosts) > 1 and rows >= MIN_SHARED_ROWS
 
+    def panel_width(self, rows: int) -> int:
+        """Columns of a panel of the factor of so many rows."""
+        return DISTRIBUTED_WIDTH if self.shares_factor(rows) else cholesky.PANEL_WIDTH
+
     def select(self, dataset: Dataset, checkpoint: Checkpoint) -> ModelSelection:
         """Select the model, or load what an earlier run has selected."""
         loaded = self.hosts.gather(checkpoint.load("selection"))
@@ -168,9 +173,8 @@ class Trainer:
         """Condition on the observations; in float64 where float32 does not suffice."""
         self.logger.info(str(plan))
         if finished := len(plan(matrix.noise_ratio).finished()):
-            self.logger.info(
-                f"{finished} of its {len(slices(len(matrix)))} panels are there already"
-            )
+            panels = len(slices(len(matrix), self.panel_width(len(matrix))))
+            self.logger.info(f"{finished} of its {panels} panels are there already")
         process = None
         try:
             shared = self.shares_factor(len(matrix))

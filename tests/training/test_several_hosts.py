@@ -22,6 +22,17 @@ MANY_ROWS = [
     "import sys; from gaussian_processes.training import main, trainer;"
     " trainer.MIN_SHARED_ROWS = 500; sys.exit(main.main())",
 ]
+# The same, but its second host is killed when it has finished the second panel.
+KILLED = [
+    sys.executable,
+    "-c",
+    "import os, signal, sys; from gaussian_processes.training import main, trainer, reporting;"
+    " trainer.MIN_SHARED_ROWS = 500; panels = [];"
+    " second = os.environ['SAGEMAKER_BASE_DIR'].endswith('.2');"
+    " reporting.FactorizationProgress.__call__ = lambda self, done, total: panels.append(done)"
+    " or second and len(panels) == 2 and os.kill(os.getpid(), signal.SIGKILL);"
+    " sys.exit(main.main())",
+]
 HYPERPARAMETERS = {"q": "0,1", "l": "1,2", "k_fold": "3", "ensemble": "none"}
 
 
@@ -38,7 +49,7 @@ class Job:
         network = f"127.{os.getpid() % 250 + 1}.{np.random.default_rng().integers(250)}"
         self.hosts = [f"{network}.{host}" for host in range(1, count + 1)]
         self.bases = {host: folder / host for host in self.hosts}
-        self.processes = {}
+        self.processes, self.checkpoints = {}, None
 
     def write(self, host, name, values):
         path = self.bases[host] / "input/data" / name
@@ -50,7 +61,10 @@ class Job:
         channels = {"train": {"S3DistributionType": kind}, "validation": {}}
         for host in self.hosts:
             folder = self.bases[host] / "input/config"
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.checkpoints:
+                checkpoints = {"LocalPath": str(self.checkpoints / host)}
+                (folder / "checkpointconfig.json").write_text(json.dumps(checkpoints))
             resources = {"current_host": host, "hosts": self.hosts}
             (folder / "resourceconfig.json").write_text(json.dumps(resources))
             (folder / "inputdataconfig.json").write_text(json.dumps(channels))
@@ -183,3 +197,26 @@ def test_several_hosts_share_the_factor_of_many_rows_and_score_as_one(make_job):
         found, expected = (np.load(base / "model" / name) for base in (leader, alone))
         # Of the largest: the smallest of the weights are differences of those.
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+def test_a_host_killed_in_mid_factorisation_leaves_panels_that_the_next_job_goes_on_from(
+    make_job, tmp_path
+):
+    job = make_job(2)
+    job.checkpoints = tmp_path / "checkpoints"
+    for host in job.hosts:
+        job.write(host, "train/rows.csv", rows(900, 1))
+        job.write(host, "validation/rows.csv", rows(30, 2))
+    hyperparameters = {"q": "1", "l": "1", "leave_one_out": "true"}
+
+    job.start(hyperparameters, program=KILLED)
+    codes, outputs = job.end()
+    failure = (job.bases[job.hosts[0]] / "output/failure").read_text()
+    job.start(hyperparameters, program=MANY_ROWS)
+    codes_again, outputs_again = job.end()
+
+    assert codes == [1, -signal.SIGKILL], outputs
+    assert failure.startswith(f"host {job.hosts[1]} was lost: ")
+    assert codes_again == [0, 0], outputs_again
+    assert "2 of its 3 panels are there already" in outputs_again[1], outputs_again[1]
+    assert metrics(outputs_again[0])
