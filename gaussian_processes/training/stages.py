@@ -26,7 +26,8 @@ def train_stages(trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: 
         part = training.subset(np.sort(order[:size]))
         log_warnings(describe_constant_targets(trainer.schema, part, f"stage {stage}"))
         model = trainer.quiet().select_and_fit(part, checkpoint.child(f"stage-{stage}"))
-        if not trainer.hosts.leads:
-            continue
-        LOGGER.info(f"stage {stage} of {stages}: {size:,} rows")
-        report_scores(["validation"], score_dataset(model, datasets["validation"]))
+        # On all hosts, since they may share the factor.
+        scores = score_dataset(model, datasets["validation"])
+        if trainer.hosts.leads:
+            LOGGER.info(f"stage {stage} of {stages}: {size:,} rows")
+            report_scores(["validation"], scores)
