@@ -60,7 +60,7 @@ def is_mistake(word: str) -> bool:
 
 def is_word(cell: object) -> bool:
     """Whether a cell is no number, and not missing."""
-    return isinstance(cell, str) and parse_number(cell) is None
+    return isinstance(cell, str) and parse_number(cell, ()) is None
 
 
 def is_mixed(cells: Cells) -> bool:
@@ -73,10 +73,12 @@ def is_mixed(cells: Cells) -> bool:
 
 
 def has_many_words(cells: Cells) -> bool:
-    """Whether at least a tenth of a column's cells are words, mistakes not counted."""
+    """Whether at least a tenth of a column's cells are words; mistakes beside numbers are none."""
     present = cells[~missing_mask(cells)].tolist()
-    words = sum(is_word(cell) and not is_mistake(cell) for cell in present)
-    return words >= MIN_WORD_SHARE * len(present)
+    words = [cell for cell in present if is_word(cell)]
+    if len(words) == len(present):
+        return bool(words)
+    return sum(not is_mistake(word) for word in words) >= MIN_WORD_SHARE * len(present)
 
 
 def names_rows(cells: Cells) -> bool:
@@ -116,6 +118,9 @@ def is_unnamed_index(table: Table, position: int) -> bool:
     cells = table.columns[position]
     if missing_mask(cells).any():
         return False
+    # A column without a name may be any column, unless it is the first.
+    if position and not table.names[position].startswith("Unnamed: 0"):
+        return counts_rows(cells)
     if cells.dtype != object:
         return bool((cells % 1 == 0).all()) and len(np.unique(cells)) == len(cells)
     return len(levels(cells)) == len(cells)

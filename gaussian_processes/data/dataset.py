@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.cells import Cells, Label, missing_mask, normalize_category
+from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask, normalize_category
 from gaussian_processes.data.column_types import check_not_mixed
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Column, Schema
 from gaussian_processes.data.table import Table
@@ -174,7 +174,7 @@ def _position(table: Table, schema: Schema, column: Column) -> int:
 
 def _numbers(table: Table, position: int, rule: str) -> Array:
     """Cells of a column of numbers; NaN where they are missing."""
-    cells = table.columns[position]
+    cells = as_numbers(table.columns[position])
     if cells.dtype == object:
         check_not_mixed(table, position)
         rows = np.flatnonzero(~missing_mask(cells))
@@ -196,7 +196,8 @@ def _check_present(table: Table, position: int, remedy: str) -> None:
     for row in np.flatnonzero(missing_mask(table.columns[position]))[:1]:
         raise UserError(
             f"{table.locate_cell(int(row), position)} is empty, but every row needs a value:"
-            f" {remedy}"
+            f" {remedy}, or, if it holds a word, such as None, that does not mean missing, set"
+            " missing_values"
         )
 
 

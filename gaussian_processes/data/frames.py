@@ -1,17 +1,25 @@
 """Columns of pandas data frames as cells."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gaussian_processes.data.cells import Cells, numbers_or_text, text_cells
+from gaussian_processes.data.cells import (
+    MISSING_MARKERS,
+    Cells,
+    has_inexact_integers,
+    numbers_or_text,
+    text_cells,
+)
 
 
-def frame_columns(frame: pd.DataFrame) -> tuple[Cells, ...]:
+def frame_columns(
+    frame: pd.DataFrame, markers: Collection[str] = MISSING_MARKERS
+) -> tuple[Cells, ...]:
     """Convert the columns of a data frame to cells."""
-    return tuple(map(series_cells, _series(frame)))
+    return tuple(series_cells(series, markers) for series in _series(frame))
 
 
 def _series(frame: pd.DataFrame) -> "Iterator[pd.Series[Any]]":
@@ -19,20 +27,26 @@ def _series(frame: pd.DataFrame) -> "Iterator[pd.Series[Any]]":
     return (frame.iloc[:, position] for position in range(frame.shape[1]))
 
 
-def series_cells(series: "pd.Series[Any]") -> Cells:
+def series_cells(series: "pd.Series[Any]", markers: Collection[str] = MISSING_MARKERS) -> Cells:
     """Convert a column to cells: numbers, also where pandas holds them as objects, or else text."""
-    if pd.api.types.is_bool_dtype(series.dtype):
-        return _text(series)
+    if pd.api.types.is_bool_dtype(series.dtype) or _has_inexact_integers(series):
+        return _text(series, markers)
     if pd.api.types.is_numeric_dtype(series.dtype):
         return series.to_numpy(np.float64, na_value=np.nan)
     if series.map(lambda cell: isinstance(cell, bool)).any():
-        return _text(series)
+        return _text(series, markers)
     # Decimals, and integers of more than 64 bits, are objects to pandas.
-    return numbers_or_text(_text(series))
+    return numbers_or_text(_text(series, markers))
 
 
-def _text(series: "pd.Series[Any]") -> Cells:
+def _has_inexact_integers(series: "pd.Series[Any]") -> bool:
+    """Whether a column of integers, with or without missing ones, has one beyond float64's."""
+    if not pd.api.types.is_integer_dtype(series.dtype):
+        return False
+    return has_inexact_integers(series.dropna().to_numpy())
+
+
+def _text(series: "pd.Series[Any]", markers: Collection[str]) -> Cells:
     missing = series.isna()
-    return text_cells(
-        None if absent else str(cell) for cell, absent in zip(series, missing, strict=True)
-    )
+    cells = (None if absent else str(cell) for cell, absent in zip(series, missing, strict=True))
+    return text_cells(cells, markers)

@@ -5,14 +5,20 @@ A row is kept as numbers: those of a numeric column as they are, categories as t
 
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.cells import Label, is_missing, normalize_category
+from gaussian_processes.data.cells import (
+    Label,
+    is_missing,
+    missing_markers,
+    normalize_category,
+    parse_number,
+)
 from gaussian_processes.errors import UserError
 
 Array = NDArray[np.float64]
@@ -95,6 +101,8 @@ class Schema:
     sample_weight : Column or None
     missing, handle_unknown : str
         The hyperparameters.
+    missing_values : tuple of str, or None
+        Words, and numbers, that mean missing; None: the usual.
     remarks : tuple of str
         One sentence for every column that may have been meant otherwise.
     """
@@ -108,6 +116,7 @@ class Schema:
     sample_weight: Column | None = None
     missing: str = "error"
     handle_unknown: str = "ignore"
+    missing_values: tuple[str, ...] | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -150,6 +159,24 @@ class Schema:
         """Whether every cell must be a finite number."""
         return not self.has_categories and not self.accepts_missing.any()
 
+    @cached_property
+    def missing_markers(self) -> Collection[str]:
+        """Text of cells that are missing."""
+        return missing_markers(self.missing_values)
+
+    @cached_property
+    def missing_numbers(self) -> list[float]:
+        """Return the numbers that mean missing."""
+        numbers = (parse_number(word, ()) for word in self.missing_values or ())
+        return [number for number in numbers if number is not None]
+
+    def mark_missing(self, rows: Array) -> Array:
+        """Take the numbers that mean missing for NaN, in rows of shape (n, c)."""
+        if not self.missing_numbers:
+            return rows
+        is_number = np.array([column.categories is None for column in self.features])
+        return np.where(np.isin(rows, self.missing_numbers) & is_number, np.nan, rows)
+
     def with_indicators(self, rows: Array) -> Array:
         """Append the indicator columns of missing numbers to rows of shape (n, c)."""
         if not self.indicated_features:
@@ -164,6 +191,11 @@ class Schema:
             return f"{self.column_label(indicated)}, whether missing"
         name = f" ({self.features[index].name})" if self.has_header else ""
         return f"column {index + 1}{name}"
+
+    def file_column_label(self, column: Column) -> str:
+        """Label of a column in messages about training files, counted as in these."""
+        name = f" ({column.name})" if self.has_header else ""
+        return f"column {column.position + 1}{name}"
 
     def target_label(self, column: Column) -> str:
         """Label of a target in messages: its name or, without one, its position, from 1."""

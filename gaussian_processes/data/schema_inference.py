@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from gaussian_processes.data.cells import Cells, Label, missing_mask
+from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask
 from gaussian_processes.data.column_types import (
     MAX_CATEGORIES,
     check_not_mixed,
@@ -40,6 +40,8 @@ class SchemaOptions:
         `regression`, `classification`, or `auto`: classification if the target is text.
     missing : str
         `auto`, `mean` or `error`.
+    missing_values : sequence of str, optional
+        Words, and numbers, that mean missing.
     handle_unknown : str
         `ignore` or `error`, for categories that training did not have.
     """
@@ -53,6 +55,7 @@ class SchemaOptions:
     task: str = "auto"
     missing: str = "auto"
     handle_unknown: str = "ignore"
+    missing_values: tuple[str, ...] | None = None
 
     @classmethod
     def from_attributes(cls, settings: object) -> "SchemaOptions":
@@ -96,6 +99,7 @@ def infer_schema(table: Table, options: SchemaOptions) -> Schema:
         sample_weight=weights[0] if weights else None,
         missing=options.missing,
         handle_unknown=options.handle_unknown,
+        missing_values=options.missing_values,
         remarks=(*remarks, *feature_remarks),
     )
 
@@ -171,7 +175,7 @@ def _infer_features(
     columns: list[Column] = []
     remarks: list[str] = []
     for position in roles.features:
-        label, cells = table.column_label(position), table.columns[position]
+        label, cells = table.column_label(position), as_numbers(table.columns[position])
         asked_for = bool(options.features) or position in roles.categories
         if not asked_for:
             _check_no_index(table, position)
@@ -198,7 +202,7 @@ def _infer_feature(
     cells = table.columns[position]
     is_learned = options.missing == "auto" and bool(missing_mask(cells).any())
     column = Column(table.column_name(position), position, missing_indicator=is_learned)
-    if cells.dtype != object and not is_category:
+    if as_numbers(cells).dtype != object and not is_category:
         return column
     if not is_category:
         check_not_mixed(table, position)
@@ -248,7 +252,7 @@ def _target_remarks(table: Table, targets: Sequence[int], options: SchemaOptions
     remarks = []
     for position in targets:
         _check_no_index(table, position)
-        if counts_rows(table.columns[position]):
+        if counts_rows(as_numbers(table.columns[position])):
             remedy = "write the file without it (index=False in pandas, row.names=FALSE in R)"
             remarks.append("the target, " + _counting_remark(table, position, remedy))
     return remarks
@@ -256,7 +260,7 @@ def _target_remarks(table: Table, targets: Sequence[int], options: SchemaOptions
 
 def _infer_classes(table: Table, targets: Sequence[int], task: str) -> tuple[Label, ...]:
     """Infer the classes, sorted; none in regression."""
-    has_text = any(table.columns[position].dtype == object for position in targets)
+    has_text = any(as_numbers(table.columns[position]).dtype == object for position in targets)
     if task == "regression" or (task == "auto" and not has_text):
         return ()
     if len(targets) > 1:
@@ -276,8 +280,12 @@ def _distinct_labels(table: Table, position: int) -> list[Label]:
     """Labels of a column, each once: text, or finite numbers, integers as such (3.0 is 3)."""
     cells = table.columns[position]
     present = _present(cells)
-    if cells.dtype == object:
+    if as_numbers(cells).dtype == object:
         return sorted(levels(cells))
+    if cells.dtype == object:  # integers that float64 would merge
+        return sorted(
+            int(name) if name.lstrip("-").isdigit() else float(name) for name in levels(cells)
+        )
     for row in np.flatnonzero(np.isinf(cells))[:1]:
         raise UserError(
             f"{table.locate_cell(row, position)} is {cells[row]}, but classes are finite numbers or"
@@ -296,9 +304,11 @@ def _check_class_count(table: Table, position: int, count: int) -> None:
             " correct target, write its numbers without separators, or set task=regression"
         )
     if not 2 <= count <= MAX_CATEGORIES:
+        missing = int(missing_mask(table.columns[position]).sum())
+        others = f" and {missing:,} cells that missing_values takes for missing" if missing else ""
         raise UserError(
-            f"{label} has {count:,} classes, but classification takes 2 to {MAX_CATEGORIES:,}:"
-            " correct target, or set task=regression"
+            f"{label} has {count:,} classes{others}, but classification takes 2 to"
+            f" {MAX_CATEGORIES:,}: correct target, or set task=regression"
         )
 
 

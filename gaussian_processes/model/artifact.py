@@ -311,13 +311,14 @@ def _process(
 
 
 def _schema(described: Mapping[str, Any]) -> Schema:
-    sample_weight = described["sample_weight"]
+    sample_weight, words = described["sample_weight"], described["missing_values"]
     values = {
         **described,
         "features": tuple(map(_column, described["features"])),
         "targets": tuple(map(_column, described["targets"])),
         "classes": tuple(described["classes"]),
         "ignored": tuple(described["ignored"]),
+        "missing_values": None if words is None else tuple(words),
         "remarks": tuple(described["remarks"]),
         "sample_weight": _column(sample_weight) if sample_weight else None,
     }

@@ -97,6 +97,8 @@ def _validate_schema(schema: Schema) -> None:
         _validate_column(column, schema.width)
     _require_texts("ignored", schema.ignored)
     _require(all(isinstance(text, str) for text in schema.remarks), "remarks holds what is no text")
+    if schema.missing_values is not None:
+        _require_texts("missing_values", schema.missing_values)
     _validate_classes(schema)
     for name in ("missing", "handle_unknown"):
         _require(isinstance(getattr(schema, name), str), f"{name} is no text")
@@ -105,12 +107,14 @@ def _validate_schema(schema: Schema) -> None:
 def _validate_column(column: Column, width: int) -> None:
     _require(isinstance(column.name, str), f"{column.name!r:.60} is no name of a column")
     _require_integer(f"position of {column.name:.60}", column.position, 0, width - 1)
+    is_bool = isinstance(column.missing_indicator, bool)
+    _require(is_bool, f"missing_indicator of {column.name:.60} is neither true nor false")
     if column.categories is not None:
         _require_texts(f"categories of {column.name:.60}", column.categories)
 
 
 def _validate_classes(schema: Schema) -> None:
-    numbers = [label for label in schema.classes if isinstance(label, float)]
+    numbers = [label for label in schema.classes if isinstance(label, int | float)]
     if len(numbers) == len(schema.classes):
         _require(all(map(math.isfinite, numbers)), "classes holds what is not finite")
         _require(len(set(numbers)) == len(numbers), "classes holds a class twice")

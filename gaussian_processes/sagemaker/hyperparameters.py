@@ -21,6 +21,7 @@ from gaussian_processes.sagemaker.parameter_types import (
     IntegerParameter,
     ParameterType,
     TuningRange,
+    WordsParameter,
 )
 
 # Names that the platform and its clients add to a job's hyperparameters.
@@ -252,6 +253,12 @@ class Hyperparameters:
         default="auto",
         description="decimal mark of the numbers of CSV; auto is found from the first lines",
     )
+    ignore_files: tuple[str, ...] | None = _declared(
+        WordsParameter(),
+        default="auto",
+        description="names of files and folders of a channel that are skipped, with * and ?; auto"
+        " is .*,_*,*.manifest,*manifest.json,*.metadata",
+    )
     strict: bool = _declared(
         CategoricalParameter({"false": False, "true": True}),
         default="false",
@@ -264,6 +271,12 @@ class Hyperparameters:
         description="missing values of features: auto imputes the column's mean beside an"
         " indicator column (of words: a category of its own); mean imputes the column's"
         " mean (of words: none of the categories); error refuses them",
+    )
+    missing_values: tuple[str, ...] | None = _declared(
+        WordsParameter(),
+        default="auto",
+        description="words and numbers, such as NA,?,-9999, that mean missing, as an empty cell"
+        " does; auto is NA, N/A, NaN in any case, null, NULL and None",
     )
     handle_unknown: str = _declared(
         CategoricalParameter.of_words("ignore", "error"),

@@ -149,6 +149,25 @@ class ColumnsParameter:
 
 
 @dataclass(frozen=True)
+class WordsParameter:
+    """Words with commas between them; None for `auto`."""
+
+    @property
+    def constraint(self) -> str:
+        """Values that are accepted, in words that follow "must be"."""
+        return "auto, or words with commas between them"
+
+    def parse(self, text: str) -> tuple[str, ...] | None:
+        """Return the words of a list; ValueError if one is empty."""
+        if text.lower() == "auto":
+            return None
+        words = _split_list(text)
+        if not all(words):
+            raise ValueError
+        return tuple(dict.fromkeys(words))
+
+
+@dataclass(frozen=True)
 class TuningRange:
     """Range that a tuning job searches by default, ends included, with SageMaker's scaling type."""
 

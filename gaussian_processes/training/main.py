@@ -206,6 +206,8 @@ def _read_tables(
             hyperparameters.delimiter,
             hyperparameters.decimal,
             names,
+            hyperparameters.missing_values,
+            hyperparameters.ignore_files,
         )
         tables[name] = readers.read(channel.folder, options)
         names = (*names, *(tables[name].names or ())) if name == "train" else names

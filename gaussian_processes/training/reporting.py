@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.outliers import find_outlier
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.data.table import Table
 from gaussian_processes.files import atomic_write
@@ -115,7 +116,9 @@ def remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
                 f"{schema.column_label(index)} has hardly a row a category: if it is a name or a"
                 " date, put it into ignore, or make numbers of it"
             )
-    constant = (dataset.X[0] == dataset.X).all(axis=0)
+    yield from _outlier_remarks(schema, dataset)
+    empty = np.isnan(dataset.X).all(axis=0)
+    constant = (dataset.X[0] == dataset.X).all(axis=0) | empty
     for index in np.flatnonzero(constant).tolist():
         label = schema.column_label(index)
         yield f"feature {label} is constant, so it does not matter to predictions"
@@ -124,6 +127,24 @@ def remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
         yield (
             f"{duplicates:,} training rows have the features of another, which flatters"
             " leave-one-out scores"
+        )
+
+
+def _outlier_remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
+    """Name the outlying cells of targets and of features that are numbers, one a column."""
+    columns = [] if schema.classes else [*zip(schema.targets, dataset.y.T, strict=True)]
+    columns += zip(schema.features, dataset.X.T[: len(schema.features)], strict=True)
+    for column, values in columns:
+        found = find_outlier(values) if column.categories is None else None
+        if found is None:
+            continue
+        row, deviations = found
+        label = schema.file_column_label(column)
+        row_label, _, file = dataset.locate_row(row).partition(" of ")
+        yield (
+            f"{row_label}, {label} of {file} is {values[row]:.6g}, {deviations:.0f} standard"
+            " deviations from the mean of the others: correct it, or name it in missing_values if"
+            " it means missing"
         )
 
 

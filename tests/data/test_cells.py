@@ -8,9 +8,12 @@ from odd_cells import MISSING, ODD_CELLS, REFUSED
 
 from gaussian_processes.data.cells import (
     array_cells,
+    as_numbers,
     concatenate,
+    is_inexact_integer,
     is_missing,
     json_cells,
+    mark_missing,
     missing_mask,
     normalize_category,
     numbers_or_text,
@@ -97,3 +100,53 @@ def test_parts_of_numbers_and_of_text_are_concatenated_as_text():
     assert column.tolist() == ["1", None, "a", None]
     assert missing_mask(column).tolist() == [False, True, False, True]
     assert missing_mask(numbers).tolist() == [False, True]
+
+
+BIG, NEXT = "12345678901234567", "12345678901234568"
+
+
+def test_integers_that_float64_would_merge_stay_two_categories():
+    assert float(BIG) == float(NEXT)
+    assert normalize_category(BIG) == normalize_category(int(BIG)) == BIG
+    assert normalize_category(f"00{NEXT} ") == NEXT
+    for cells in (
+        text_cells([BIG, NEXT]),
+        array_cells(np.array([int(BIG), int(NEXT)])),
+        json_cells([BIG, 5.0, NEXT]),
+    ):
+        kept = numbers_or_text(cells)
+        assert {BIG, NEXT} <= {normalize_category(cell) for cell in kept}
+        assert as_numbers(kept)[0] == float(BIG)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BIG, True),
+        (f"-{BIG}", True),
+        ("9007199254740992", False),
+        ("9007199254740993", True),
+        ("0000000000000000001", False),
+        ("1234567890123456.5", False),
+        ("1e20", False),
+    ],
+)
+def test_an_integer_is_inexact_beyond_the_53_bits_of_float64(text, expected):
+    assert is_inexact_integer(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (np.array([1.0, -9999]), [1, np.nan]),
+        (text_cells(["1", "?"]), [1, np.nan]),
+        (text_cells(["1", "-9999.0"]), [1, np.nan]),
+        (text_cells(["a", "?"]), ["a", None]),
+    ],
+)
+def test_words_and_numbers_that_mean_missing_are_marked(cells, expected):
+    marked = mark_missing(cells, ("?", "-9999"))
+
+    kind = object if cells[0] == "a" else float
+    np.testing.assert_array_equal(marked, np.array(expected, kind))
+    assert marked.dtype == kind

@@ -227,6 +227,7 @@ def test_numbers_and_a_few_words_or_mistyped_numbers_are_a_mistake(cells):
         [f"row {number}" for number in range(60)],
         [f"row {number}" for number in range(40)],
         [f"{number + 1}.4.2026" for number in range(31)],
+        [f"{number},{number:03}" for number in range(60)],
         [f"A/{number}" if number % 2 else str(number) for number in range(60)],
     ],
 )
@@ -238,6 +239,7 @@ def test_a_word_for_nearly_every_row_is_left_out_with_a_remark(cells):
     assert data.X.shape == (60, 1)
     (remark,) = schema.remarks
     assert remark.startswith(f"column 3 (z) has {len(cells)} different words in 60 rows, as names")
+    assert "make numbers of it" in remark
     assert len(fitted(column(*cells), categories="z")[0].features[1].categories) == len(cells)
 
 
@@ -248,8 +250,13 @@ def test_words_that_recur_in_two_rows_are_a_category():
     assert schema.remarks == ()
 
 
-@pytest.mark.parametrize("name", ["unnamed 0", "Unnamed: 0", "Unnamed: 0.1", "...1", ""])
-@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "position"),
+    [
+        *((name, 0) for name in ("unnamed 0", "Unnamed: 0", "Unnamed: 0.1", "...1", "")),
+        ("Unnamed: 0", 1),
+    ],
+)
 @pytest.mark.parametrize("written", [np.arange(60.0), 7 + 2 * np.arange(60.0), "words"])
 def test_an_index_without_a_name_is_refused_with_the_remedy(name, position, written):
     rng = np.random.default_rng(13)
@@ -277,6 +284,24 @@ def test_a_column_without_a_name_whose_cells_recur_or_are_no_whole_numbers_is_a_
     rows = Table((name, "a"), (cells + np.arange(60) / 3, np.arange(60.0) ** 2), [("a.csv", 60)])
 
     assert names(fitted(rows)[0].targets) == [name]
+
+
+def test_a_later_column_without_a_name_is_a_column_unless_it_counts_the_rows():
+    numbers = np.random.default_rng(13).permutation(60)
+    for cells, expected in ((numbers * 2.0, ["unnamed 1"]), (numbers * 1.0, None)):
+        rows = Table(("y", "unnamed 1"), (np.arange(60) ** 0.5, cells), [("a.csv", 60)])
+        if expected:
+            assert names(fitted(rows)[0].features) == expected
+        else:
+            with pytest.raises(UserError, match=r"column 2 of a\.csv has no name"):
+                fitted(rows)
+
+
+def test_classes_that_are_taken_for_missing_are_said():
+    rows = Table(("y", "a"), (np.array(["no", None] * 30, object), np.arange(60.0)), [("a", 60)])
+
+    with pytest.raises(UserError, match="1 classes and 30 cells that missing_values takes for"):
+        fitted(rows)
 
 
 @pytest.mark.parametrize("first", [0, 1, 1000])

@@ -49,6 +49,19 @@ def test_what_may_not_be_meant_is_a_remark(given, expected):
     assert remarks(**given) == expected
 
 
+def test_an_outlying_cell_is_named_with_file_row_and_column():
+    rows = np.random.default_rng(18).normal(size=(30, 2))
+    rows[3, 1] = -9999
+    y = np.random.default_rng(19).normal(size=(30, 1))
+    schema = Schema(True, 3, FEATURES, (Column("y", 0),))
+    data = Dataset(rows, y, np.ones(30), lambda row: f"row {row + 1} of train/a.csv")
+
+    (remark,) = reporting.remarks(schema, data)
+
+    assert remark.startswith("row 4, column 3 (b) of train/a.csv is -9999, ")
+    assert remark.endswith("correct it, or name it in missing_values if it means missing")
+
+
 def test_metrics_are_printed_and_returned(capsys):
     found = {"validation:RMSE": 0.5, "validation:R2": -0.25}
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from gaussian_processes.data.cells import concatenate
+from gaussian_processes.data.cells import concatenate, mark_missing
 from gaussian_processes.data.readers.headers import is_shared_header
 from gaussian_processes.data.readers.interface import Reader, ReadOptions, Source
+from gaussian_processes.data.readers.walking import check_is_file, ignoring_pattern, walk
 from gaussian_processes.data.table import FileTable, Table
 from gaussian_processes.errors import UserError
 
@@ -16,6 +17,9 @@ __all__ = ["ReadOptions", "Source", "read", "resolve"]
 
 # Seconds between two looks for a FIFO: a start that much later, at most, for next to no work.
 PIPE_POLL_SECONDS = 0.1
+# Folders that people split their rows into.
+TRAINING_FOLDERS = frozenset({"train", "training"})
+OTHER_FOLDERS = frozenset({"validation", "valid", "val", "test"})
 # Modules of this package, by the media types that they read.
 FORMATS = {
     "text/csv": "csv",
@@ -39,8 +43,8 @@ ENDINGS = {
 def read(folder: Path, options: ReadOptions) -> Table:
     """Read every file of a channel, subfolders included, in the order of their names.
 
-    Files without rows, and those whose name or folder begins with ``.`` or ``_``, are skipped. Text
-    may be compressed by gzip, whatever the names.
+    Files without rows, and those whose name or folder matches a pattern of `ignore_files`, are
+    skipped. Links are followed. Text may be compressed by gzip, whatever the names.
 
     Parameters
     ----------
@@ -59,6 +63,9 @@ def read(folder: Path, options: ReadOptions) -> Table:
     options, remarks = _with_shared_header(sources, reader_of, options)
     tables = {source.name: reader_of(source.name)(source, options) for source in sources}
     tables = _without_lone_headers(tables)
+    remarks += _shared_folder_remarks(sources, options.channel)
+    if options.missing_values:
+        tables = {name: _mark_missing(tables[name], options.missing_values) for name in tables}
     warnings = [f"{name} is skipped: it has no rows" for name in tables if not tables[name]]
     tables = {name: table for name, table in tables.items() if table}
     if not tables:
@@ -84,6 +91,11 @@ def _with_shared_header(
         " taken for the names of the columns; header=false makes it a row"
     )
     return replace(options, header=True), [remark]
+
+
+def _mark_missing(table: FileTable, words: Sequence[str]) -> FileTable:
+    """Take what some words say for missing, in numbers as well."""
+    return replace(table, columns=tuple(mark_missing(cells, words) for cells in table.columns))
 
 
 def _without_lone_headers(tables: Mapping[str, FileTable]) -> dict[str, FileTable]:
@@ -161,22 +173,29 @@ def _find_sources(folder: Path, options: ReadOptions) -> tuple[list[Source], lis
     """Find what to read, and say what is skipped."""
     if options.input_mode == "Pipe":
         return [_read_pipe(folder, options)], []
-    return _walk(folder, options.channel)
-
-
-def _walk(folder: Path, channel: str) -> tuple[list[Source], list[str]]:
-    """Find the files of a folder, in S3's order (by code points of the path), and those skipped."""
-    sources, warnings = [], []
-    found = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*"))
-    for relative, path in found:
-        name = f"{channel}/{relative}"
-        if not path.is_file():
-            continue
-        if any(part.startswith((".", "_")) for part in relative.split("/")):
-            warnings.append(f"{name} is skipped: its name, or its folder's, begins with . or _")
+    sources, notes = [], []
+    for relative, path in sorted(walk(folder, options)):
+        name = f"{options.channel}/{relative}"
+        if pattern := ignoring_pattern(relative, options.ignored_patterns):
+            notes.append(
+                f"{name} is skipped: its name, or its folder's, matches {pattern} of ignore_files"
+            )
         else:
+            check_is_file(name, path)
             sources.append(Source(name, path))
-    return sources, warnings
+    return sources, notes
+
+
+def _shared_folder_remarks(sources: Sequence[Source], channel: str) -> list[str]:
+    """Remark on folders of training and of validation rows in one channel."""
+    folders = {source.name.split("/")[1] for source in sources if source.name.count("/") > 1}
+    training, others = folders & TRAINING_FOLDERS, folders & OTHER_FOLDERS
+    if not training or not others:
+        return []
+    return [
+        f"channel {channel} has the folders {min(training)} and {min(others)}, and all their rows"
+        " are read alike: give each a channel of its own"
+    ]
 
 
 def _read_pipe(folder: Path, options: ReadOptions) -> Source:

@@ -4,8 +4,7 @@ import csv
 import io
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ import pandas as pd
 
 from gaussian_processes.data.cells import (
     CONTROL_CHARACTERS,
-    MISSING_MARKERS,
+    MAX_EXACT_INTEGER,
     NUMERIC_KINDS,
     Cells,
+    has_inexact_integers,
     numbers_or_text,
     parse_number,
-    text_cells,
 )
 from gaussian_processes.data.frames import frame_columns
 from gaussian_processes.data.readers.dialect import Dialect, find_dialect
@@ -63,14 +62,16 @@ def _read_below(
     source: Source, dialect: Dialect, first: FirstRow, options: ReadOptions
 ) -> FileTable:
     """Read the columns below the header, if there is one."""
+    layout = _Layout(source, dialect, frozenset(options.missing_markers), 0)
     if options.header is not None:
         header = Header(options.header)
     else:
         may_be = any(parse_number(cell) is None for cell in first.cells)
         may_be = may_be or counts_from_zero(first.cells)
-        below = _columns(source, dialect, first.row_number) if may_be else ()
+        below = _columns(replace(layout, skipped_rows=first.row_number)) if may_be else ()
         header = find_header(first.cells, below, options.column_names)
-    columns = _columns(source, dialect, first.row_number if header.is_header else 0)
+    skipped_rows = first.row_number if header.is_header else 0
+    columns = _columns(replace(layout, skipped_rows=skipped_rows))
     names = _column_names(source.name, first.cells, columns) if header.is_header else None
     note = f"the first line of {source.name} is a row"
     if names:
@@ -121,29 +122,63 @@ def _column_names(file: str, names: Sequence[str], columns: Sequence[Cells]) -> 
     return tuple(name or f"unnamed {position}" for position, name in enumerate(names))
 
 
-def _columns(source: Source, dialect: Dialect, skipped_rows: int) -> tuple[Cells, ...]:
+@dataclass(frozen=True)
+class _Layout:
+    """What pandas is given to read a file by."""
+
+    source: Source
+    dialect: Dialect
+    missing: frozenset[str]
+    skipped_rows: int
+
+    def parse(self, types: Any, more_missing: frozenset[str] = frozenset()) -> pd.DataFrame:
+        """Parse the columns as types; what is missing is NaN."""
+        with self.source.open() as content:
+            return pd.read_csv(
+                content,
+                header=None,
+                skiprows=self.skipped_rows,
+                dtype=types,
+                sep=self.dialect.delimiter,
+                decimal=self.dialect.decimal,
+                skipinitialspace=self.dialect.delimiter != "\t",
+                keep_default_na=False,
+                na_values=list(self.missing | more_missing),
+                low_memory=False,
+            )
+
+
+def _columns(layout: _Layout) -> tuple[Cells, ...]:
     """Read the columns below some rows: as numbers if all cells are, or else by their types."""
-    parse = partial(_parse, source, dialect, skipped_rows)
     try:
-        frame = parse(np.float64, MISSING_MARKERS | BOOLEANS)
-        if not frame.isna().to_numpy().any():
-            return tuple(frame.to_numpy().T)
+        frame = layout.parse(np.float64, BOOLEANS)
+        values = frame.to_numpy()
+        if not (np.isnan(values) | (np.abs(values) >= MAX_EXACT_INTEGER)).any():
+            return tuple(values.T)
     except pd.errors.EmptyDataError:
         return ()
     except pd.errors.ParserError:
         raise
     except ValueError:  # some cell is text
         pass
-    found = parse(None, MISSING_MARKERS).dtypes
-    types = {
-        name: np.float64 if type_.kind in NUMERIC_KINDS else str for name, type_ in found.items()
-    }
-    columns = frame_columns(parse(types, MISSING_MARKERS))
+    found = layout.parse(None)
+    types = {name: _type(found[name]) for name in found}
+    columns = frame_columns(layout.parse(types), layout.missing)
     if columns:
-        _check_rows(source, dialect, skipped_rows, columns)
-    if dialect.decimal == ".":
+        _check_rows(layout.source, layout.dialect, layout.skipped_rows, columns)
+    if layout.dialect.decimal == ".":
         return columns
-    return tuple(_with_points(source.name, column, dialect) for column in columns)
+    return tuple(_with_points(layout.source.name, column, layout.dialect) for column in columns)
+
+
+def _type(column: "pd.Series[Any]") -> type:
+    """Type to read a column as: text, unless it has numbers that float64 holds."""
+    if column.dtype.kind not in NUMERIC_KINDS:
+        return str
+    is_exact = not (column.abs() >= MAX_EXACT_INTEGER).any() and not has_inexact_integers(
+        column.to_numpy()
+    )
+    return np.float64 if is_exact else str
 
 
 def _with_points(name: str, column: Cells, dialect: Dialect) -> Cells:
@@ -156,27 +191,8 @@ def _with_points(name: str, column: Cells, dialect: Dialect) -> Cells:
                 f"row {row} of {name} has {reprlib.repr(cell)}, but its decimal mark is a comma:"
                 " write its numbers with one mark, or set decimal=point"
             )
-    return numbers_or_text(
-        text_cells(cell if cell is None else dialect.with_point(cell) for cell in column.tolist())
-    )
-
-
-def _parse(
-    source: Source, dialect: Dialect, skipped_rows: int, types: Any, missing: frozenset[str]
-) -> pd.DataFrame:
-    with source.open() as content:
-        return pd.read_csv(
-            content,
-            header=None,
-            skiprows=skipped_rows,
-            dtype=types,
-            sep=dialect.delimiter,
-            decimal=dialect.decimal,
-            skipinitialspace=dialect.delimiter != "\t",
-            keep_default_na=False,
-            na_values=list(missing),
-            low_memory=False,
-        )
+    cells = [cell if cell is None else dialect.with_point(cell) for cell in column.tolist()]
+    return numbers_or_text(np.array(cells, object))
 
 
 def _check_rows(

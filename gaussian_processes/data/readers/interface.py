@@ -3,16 +3,19 @@
 import gzip
 import io
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from gaussian_processes.data.cells import missing_markers
 from gaussian_processes.data.table import FileTable
 
 # Errors of reading a damaged gzip file.
 GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
+# Hidden files, those of Hadoop and Spark that hold no rows, SageMaker's manifests and metadata.
+IGNORED_FILES = (".*", "_*", "*.manifest", "*manifest.json", "*.metadata")
 GZIP_MAGIC = b"\x1f\x8b"
 # Seconds that a FIFO may take to appear: SageMaker makes it about when the container starts. A job
 # that never gets one waits that long, and is paid for it.
@@ -37,6 +40,10 @@ class ReadOptions:
         Of CSV files: what is between cells, and the decimal mark; None: found from the first lines.
     column_names : collection of str
         Names of columns that are asked for: a first row that has one of them is a header.
+    missing_values : sequence of str, optional
+        Words, and numbers, that mean missing; None: the usual.
+    ignore_files : sequence of str, optional
+        Patterns of the names of files and folders that are skipped; None: the usual.
     pipe_timeout_seconds : float
         How long the FIFO may take to appear.
     """
@@ -48,7 +55,19 @@ class ReadOptions:
     delimiter: str | None = None
     decimal: str | None = None
     column_names: Collection[str] = ()
+    missing_values: Sequence[str] | None = None
+    ignore_files: Sequence[str] | None = None
     pipe_timeout_seconds: float = PIPE_TIMEOUT_SECONDS
+
+    @property
+    def ignored_patterns(self) -> Sequence[str]:
+        """Patterns of the names of files and folders that are skipped."""
+        return IGNORED_FILES if self.ignore_files is None else self.ignore_files
+
+    @property
+    def missing_markers(self) -> Collection[str]:
+        """Text of cells that are missing."""
+        return missing_markers(self.missing_values)
 
 
 @dataclass(frozen=True)

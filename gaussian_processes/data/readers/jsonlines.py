@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gaussian_processes.data.cells import json_cells
+from gaussian_processes.data.cells import json_cells, parse_integer
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
@@ -14,7 +14,7 @@ from gaussian_processes.errors import UserError
 Record = dict[Any, float | str | None]
 
 
-def read(source: Source, _: ReadOptions) -> FileTable:
+def read(source: Source, options: ReadOptions) -> FileTable:
     """Read the rows of a file; columns that a row lacks are missing there, if they have names."""
     records: list[Record] = []
     try:
@@ -25,8 +25,14 @@ def read(source: Source, _: ReadOptions) -> FileTable:
             f"row {len(records) + 1} of {source.name} is not JSON ({error}):"
             " write one object, or list, a line"
         ) from error
+    if records and "source-ref" in records[0]:
+        raise UserError(
+            f"{source.name} is an augmented manifest, which names files (source-ref) in place of"
+            " rows: give the rows themselves, or name it in ignore_files"
+        )
     names = tuple(dict.fromkeys(name for record in records for name in record))
-    columns = tuple(json_cells(record.get(name) for record in records) for name in names)
+    markers = options.missing_markers
+    columns = tuple(json_cells((record.get(name) for record in records), markers) for name in names)
     if not all(isinstance(name, int) for name in names):
         return FileTable(tuple(map(str, names)), columns)
     _check_widths(source.name, records, len(names))
@@ -40,7 +46,7 @@ def _lines(source: Source) -> Iterator[str]:
 
 
 def _parse_record(file: str, row: int, line: str) -> Record:
-    content = json.loads(line, parse_int=float)
+    content = json.loads(line, parse_int=parse_integer)
     if not _is_flat_list(content) and not isinstance(content, dict):
         raise UserError(
             f"row {row} of {file} is {reprlib.repr(content)}: write one object, or list, a line"

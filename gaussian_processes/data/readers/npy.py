@@ -10,7 +10,7 @@ from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
 
 
-def read(source: Source, _: ReadOptions) -> FileTable:
+def read(source: Source, options: ReadOptions) -> FileTable:
     """Read an array of shape (n, c), or of n records, whose fields are columns with names."""
     try:
         array = read_array(io.BytesIO(source.read_bytes()), allow_pickle=False)
@@ -20,10 +20,12 @@ def read(source: Source, _: ReadOptions) -> FileTable:
         ) from error
     if array.dtype.names:
         names = array.dtype.names
-        return FileTable(names, tuple(array_cells(array[name]) for name in names))
+        return FileTable(
+            names, tuple(array_cells(array[name], options.missing_markers) for name in names)
+        )
     if array.ndim != 2:
         raise UserError(
             f"{source.name} is an array of shape {array.shape}, but a table has rows and columns:"
             " write 2 dimensions"
         )
-    return FileTable(None, tuple(array_cells(array).T))
+    return FileTable(None, tuple(array_cells(array, options.missing_markers).T))

@@ -1,22 +1,24 @@
 """Parquet reader, for files and for the bodies of requests."""
 
 import io
+from collections.abc import Collection
 
 import pandas as pd
 
+from gaussian_processes.data.cells import MISSING_MARKERS
 from gaussian_processes.data.frames import frame_columns
 from gaussian_processes.data.readers.interface import ReadOptions, Source
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
 
 
-def read(source: Source, _: ReadOptions) -> FileTable:
+def read(source: Source, options: ReadOptions) -> FileTable:
     """Read the columns of a Parquet file."""
     content = source.content if isinstance(source.content, bytes) else source.content.read_bytes()
-    return parse(content, source.name)
+    return parse(content, source.name, options.missing_markers)
 
 
-def parse(content: bytes, name: str) -> FileTable:
+def parse(content: bytes, name: str, markers: Collection[str] = MISSING_MARKERS) -> FileTable:
     """Parse the columns of Parquet from bytes, which messages give the name `name`.
 
     Raises
@@ -36,4 +38,4 @@ def parse(content: bytes, name: str) -> FileTable:
         raise UserError(f"{name} is not Parquet ({reason}): write it again") from error
     if any(frame.index.names):  # pandas stores a column that it uses as the index apart
         frame = frame.reset_index()
-    return FileTable(tuple(map(str, frame.columns)), frame_columns(frame))
+    return FileTable(tuple(map(str, frame.columns)), frame_columns(frame, markers))

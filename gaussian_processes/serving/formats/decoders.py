@@ -20,7 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes import npy
-from gaussian_processes.data.cells import parse_number
+from gaussian_processes.data.cells import (
+    has_inexact_integers,
+    is_missing,
+    parse_integer,
+    parse_number,
+)
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.serving.formats import recordio
@@ -99,6 +104,7 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
         rows = _decode_csv(body, schema, csv_header(content_type))
     else:
         rows = DECODERS[media_type](body, schema)
+    rows = schema.mark_missing(rows)
     _check_finite(rows, schema)
     return schema.with_indicators(rows)
 
@@ -203,6 +209,10 @@ class _ColumnMapping:
 def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
     """Encode a cell: a number as itself, a category as its code, a missing value as NaN."""
     feature = schema.features[index]
+    if isinstance(cell, str) and is_missing(cell, schema.missing_markers):
+        cell = None
+    if isinstance(cell, float) and cell in schema.missing_numbers:
+        cell = None
     if isinstance(cell, str) and feature.categories is None:
         cell = _parse_cell(cell)  # numbers in quotes are numbers, as in training
     if type(cell) is float and feature.categories is None:
@@ -368,12 +378,10 @@ def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int)
     return np.array(encoded)
 
 
-def _parse_cell(cell: str) -> float | str | None:
-    """Value of a cell as JSON would have it: a number, a string, or None where it is missing."""
-    value = parse_number(cell)
-    if value is None:
-        return cell
-    return None if math.isnan(value) else value
+def _parse_cell(cell: str) -> float | str:
+    """Value of a cell that is not missing, as JSON would have it: a number or a string."""
+    value = parse_number(cell, ())
+    return cell if value is None else value
 
 
 def _split_cells(line: str) -> list[str]:
@@ -447,7 +455,7 @@ def _decode_json_lines(body: bytes, schema: Schema) -> Array:
 
 def _iterate_json_lines(body: bytes) -> Iterator[object]:
     """Parse a body line by line."""
-    decode_line = json.JSONDecoder(parse_int=float).decode
+    decode_line = json.JSONDecoder(parse_int=parse_integer).decode
     for row, line in enumerate(body.rstrip().split(b"\n"), 1):
         try:
             yield decode_line(line.decode())
@@ -475,7 +483,8 @@ def _decode_npy(body: bytes, schema: Schema) -> Array:
         )
     if rows.shape[1] != len(schema.features):
         raise _width_error(1, rows.shape[1], len(schema.features))
-    if rows.dtype.kind in "US":
+    is_text = rows.dtype.kind in "US"
+    if is_text or (not schema.finite_numbers_only and has_inexact_integers(rows)):
         return _encode_instances(_iterate_rows(rows), schema)
     if schema.finite_numbers_only or rows.dtype.kind != "b":
         with np.errstate(over="ignore"):  # `decode` refuses what is not finite
@@ -512,7 +521,9 @@ def _number_or_text(value: object) -> object:
 
 
 def _text(array: NDArray[Any]) -> NDArray[Any]:
-    """Text of bytes; any other array as it is."""
+    """Text of bytes, and of integers that float64 would merge; any other array as it is."""
+    if has_inexact_integers(array):
+        return array.astype(str)
     if array.dtype.kind != "S":
         return array
     return np.char.decode(array, "utf-8", "replace")
@@ -622,7 +633,7 @@ def _iterate_instances(text: str) -> Iterator[object]:
     All at once they would be a million lists, which take ten times the memory of the text, and
     through which the garbage collector goes without releasing the interpreter's lock.
     """
-    decode_value = json.JSONDecoder(parse_int=float).raw_decode
+    decode_value = json.JSONDecoder(parse_int=parse_integer).raw_decode
     delimiter, position = _read_delimiter("{[", text, 0)
     if delimiter == "[":
         position = yield from _iterate_items(text, position, decode_value)

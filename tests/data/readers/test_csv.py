@@ -11,6 +11,7 @@ from channel_files import TABLES, csv_lines, fill, numbers, read
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaussian_processes.data.cells import as_numbers
 from gaussian_processes.errors import UserError
 
 
@@ -186,10 +187,13 @@ def test_a_column_name_may_have_a_line_break(folder):
     assert numbers(table).tolist() == [[1, 2], [3, 4]]
 
 
-def test_integers_beyond_64_bits_are_numbers_beside_a_missing_value(folder):
+def test_integers_beyond_64_bits_are_kept_to_the_last_digit(folder):
     fill(folder, {"a.csv": b"y,a,b\n1,99999999999999999999,\n3,4,5\n"})
 
-    assert read(folder).columns[1].tolist() == [1e20, 4]
+    column = read(folder).columns[1]
+
+    assert column.tolist() == ["99999999999999999999", "4"]
+    assert as_numbers(column).tolist() == [1e20, 4]
 
 
 def test_rows_are_counted_below_the_header(folder):

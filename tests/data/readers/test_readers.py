@@ -61,12 +61,12 @@ def test_hidden_underscored_and_empty_files_are_skipped_with_a_warning_each(fold
     table = read(folder)
 
     assert numbers(table).tolist() == [[1, 2]]
-    hidden, empty = "its name, or its folder's, begins with . or _", "it has no rows"
+    name, empty = "its name, or its folder's, matches", "it has no rows"
     assert table.notes[1:] == [
-        f"train/.a.csv.crc is skipped: {hidden}",
-        f"train/.ipynb_checkpoints/a.csv is skipped: {hidden}",
-        f"train/_SUCCESS is skipped: {hidden}",
-        f"train/_temporary/0/a.csv is skipped: {hidden}",
+        f"train/.a.csv.crc is skipped: {name} .* of ignore_files",
+        f"train/.ipynb_checkpoints/a.csv is skipped: {name} .* of ignore_files",
+        f"train/_SUCCESS is skipped: {name} _* of ignore_files",
+        f"train/_temporary/0/a.csv is skipped: {name} _* of ignore_files",
     ]
     assert table.warnings == (
         f"train/blank.csv is skipped: {empty}",
@@ -134,7 +134,7 @@ def test_a_channel_without_rows_is_refused_with_what_was_skipped(folder):
 
     assert str(refused.value) == (
         f"channel train has no rows: put CSV files into it (here {folder}); "
-        "train/.hidden.csv is skipped: its name, or its folder's, begins with . or _"
+        "train/.hidden.csv is skipped: its name, or its folder's, matches .* of ignore_files"
     )
 
 

@@ -108,3 +108,50 @@ def test_an_odd_cell_among_categories_is_the_same_in_training_and_in_every_reque
     ):
         sent = [[float(z), x] for z, x in rows]
         assert repr(decoders.decode(write(sent), content_type, schema)[:, 1].tolist()) == trained
+
+
+WRITERS = {
+    "text/csv": csv_text,
+    "application/json": json_text,
+    "application/jsonlines": json_lines_text,
+}
+
+
+def read_with(folder, rows, **options):
+    """Schema and features of a training file with the columns y, z and x."""
+    (folder / "a.csv").write_bytes(csv_text([["y", "z", "x"], *([1, *row] for row in rows)]))
+    words = options.get("missing_values")
+    table = readers.read(folder, ReadOptions("train", missing_values=words))
+    schema = infer_schema(table, SchemaOptions(**options))
+    return schema, dataset.from_table(table, schema).X
+
+
+@pytest.mark.parametrize("content_type", WRITERS)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_ids_of_17_digits_are_the_same_categories_in_training_and_in_requests(
+    tmp_path, content_type, as_text
+):
+    ids = [12345678901234567, 12345678901234568, 12345678901234569]
+    rows = [[1.5, name] for name in (*ids, *ids)]
+    schema, features = read_with(tmp_path, rows, categories=("x",))
+
+    sent = [[z, str(name) if as_text else name] for z, name in rows]
+    decoded = decoders.decode(WRITERS[content_type](sent), content_type, schema)
+
+    assert schema.features[1].categories == tuple(map(str, ids))
+    assert features[:, 1].tolist() == decoded[:, 1].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize("content_type", WRITERS)
+def test_words_and_numbers_that_mean_missing_do_so_in_training_and_in_requests(
+    tmp_path, content_type
+):
+    rows = [[1.5, "red"], ["?", "NA"], [-9999, "?"], [2.5, "red"], [3.5, "NA"]]
+    schema, features = read_with(tmp_path, rows, missing_values=("?", "-9999"))
+
+    decoded = decoders.decode(WRITERS[content_type](rows), content_type, schema)
+
+    assert schema.features[1].categories == ("NA", "red")
+    assert repr(features.tolist()) == repr(decoded.tolist())
+    assert features[:, 1].tolist() == [1, 0, 2, 1, 0]
+    assert features[:, 2].tolist() == [1, 0, 0, 1, 1]
