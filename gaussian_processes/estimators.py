@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from statistics import NormalDist
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -74,6 +73,7 @@ class _GaussianProcess(BaseEstimator):
         l: Parameter = "auto",  # noqa: E741  the literature's own letter
         criterion: str = "loo",
         ensemble: str = "auto",
+        likelihood: str = "auto",
         noise: Parameter = "auto",
         bias: Parameter = "auto",
         projection: str = "sphere",
@@ -92,6 +92,7 @@ class _GaussianProcess(BaseEstimator):
         self.l = l
         self.criterion = criterion
         self.ensemble = ensemble
+        self.likelihood = likelihood
         self.noise = noise
         self.bias = bias
         self.projection = projection
@@ -222,6 +223,9 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
     ensemble : {"auto", "none", "mean", "stack"}
         The best kernel alone, all blended alike, or at most four by stacking; "auto" stacks up to
         5,000 rows, where several kernels are compared.
+    likelihood : {"auto", "normal", "student"}
+        Of observations: "student" has the tails and the width that leave-one-out residuals show;
+        "auto" where theirs are heavy and several kernels are compared.
     noise : float or "auto"
         Noise variance relative to the signal's; "auto" maximises the log marginal likelihood.
     bias : float or "auto"
@@ -338,13 +342,13 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
         Returns
         -------
         ndarray of shape (m, 2) or (m, t, 2)
-            Lower and upper ends, of the normal distribution of mean and standard deviation.
+            Lower and upper ends: quantiles of the predictive distribution.
         """
         if not 0 < coverage < 1:
             raise ValueError(f"coverage is {coverage}, but it is a share: give one between 0 and 1")
-        mean, std = self.predict(X, return_std=True)
-        step = NormalDist().inv_cdf((1 + coverage) / 2)
-        return np.stack([mean - step * std, mean + step * std], axis=-1)
+        distribution = self._predict(X, variance=True).distribution
+        ends = [distribution.quantile((1 + sign * coverage) / 2) for sign in (-1, 1)]
+        return np.stack([self._shaped(end) for end in ends], axis=-1)
 
     def _restore(self, model: Model, record: artifact.Description) -> None:
         super()._restore(model, record)

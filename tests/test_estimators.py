@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import t
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.gaussian_process import GaussianProcessRegressor as Peer
@@ -123,7 +123,9 @@ def test_means_deviations_and_likelihood_are_those_of_scikit_learn_s_regressor()
 
     expected, function_std = peer.predict(new, return_std=True)
     np.testing.assert_allclose(mean, expected, rtol=1e-10)
-    np.testing.assert_allclose(std, np.sqrt(function_std**2 + 0.1 * signal), rtol=1e-8)
+    # Student-t of as many degrees of freedom as rows, for the signal variance is integrated out.
+    ratio = len(y) / (len(y) - 2)
+    np.testing.assert_allclose(std, np.sqrt(ratio * (function_std**2 + 0.1 * signal)), rtol=1e-8)
     assert ours.log_marginal_likelihood_ == pytest.approx(
         peer.log_marginal_likelihood_value_, rel=1e-10
     )
@@ -344,14 +346,16 @@ def test_several_targets_are_predicted_each_as_by_itself():
         np.testing.assert_allclose((mean[:, column], std[:, column]), expected, rtol=1e-12)
 
 
-def test_an_interval_holds_its_share_of_the_normal_distribution():
+def test_an_interval_holds_its_share_of_the_student_t_distribution():
     x, y = example()
     process = GaussianProcessRegressor(q=1, l=1).fit(x, y)
 
     interval = process.predict_interval(x, coverage=0.6)
 
     mean, std = process.predict(x, return_std=True)
-    np.testing.assert_allclose(interval.T, norm(mean, std).interval(0.6), rtol=1e-12)
+    degrees = len(x) - 1
+    expected = t(degrees, mean, std * np.sqrt((degrees - 2) / degrees)).interval(0.6)
+    np.testing.assert_allclose(interval.T, expected, rtol=1e-9)
     with pytest.raises(ValueError, match="give one between 0 and 1"):
         process.predict_interval(x, coverage=95)
 

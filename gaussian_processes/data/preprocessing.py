@@ -145,6 +145,11 @@ class Preprocessor:
         """Number of columns of a row."""
         return len(self.imputation_values)
 
+    @property
+    def is_centered(self) -> bool:
+        """Whether the mean of the targets is taken off them."""
+        return bool(self.target_center.any() or (self.target_scale != 1).any())
+
     def one_hot(self, rows: Array) -> Array:
         """Impute and one-hot encode rows of shape (n, c) as coordinates of shape (n, d).
 

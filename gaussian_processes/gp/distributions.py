@@ -7,12 +7,13 @@ section 9.10); members of an ensemble make a mixture of such distributions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Rows = slice | NDArray[np.intp] | list[int]
 
 # Bisection halves the bracket each time: from the spread of the members' own quantiles down to
 # one rounding of it. A step costs one evaluation of the mixture's distribution function.
@@ -25,8 +26,8 @@ class PredictiveDistribution:
 
     Parameters
     ----------
-    weights : ndarray of shape (k,)
-        Of the k members; their sum is 1.
+    weights : ndarray of shape (k,) or (k, m, 1)
+        Of the k members, of every row by itself if they differ; their sum is 1.
     locations, scales : ndarray of shape (k, m, t)
         Of every member, for m rows and t targets. Scales are positive.
     degrees_of_freedom : ndarray of shape (k,)
@@ -65,6 +66,33 @@ class PredictiveDistribution:
             np.concatenate([member.degrees_of_freedom for member in members]),
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["PredictiveDistribution"]) -> "PredictiveDistribution":
+        """Distribution of the rows of several, one after the other; each has its own members."""
+        sizes = [part.locations.shape[1] for part in parts]
+        counts = [len(part.locations) for part in parts]
+        shape = (sum(counts), sum(sizes), parts[0].locations.shape[2])
+        # Members of the other parts have weight 0.
+        weights = np.zeros((*shape[:2], 1))
+        locations, scales = np.zeros(shape), np.ones(shape)
+        member = row = 0
+        for part, count, size in zip(parts, counts, sizes, strict=True):
+            at = slice(member, member + count), slice(row, row + size)
+            weights[at] = part._row_weights
+            locations[at], scales[at] = part.locations, part.scales
+            member, row = member + count, row + size
+        degrees = np.concatenate([part.degrees_of_freedom for part in parts])
+        return cls(weights, locations, scales, degrees)
+
+    def subset(self, rows: Rows, targets: Rows = slice(None)) -> "PredictiveDistribution":
+        """Distribution of some of the rows and targets, chosen by a slice or by indices."""
+        return PredictiveDistribution(
+            self.weights if self.weights.ndim == 1 else self.weights[:, rows],
+            self.locations[:, rows][:, :, targets],
+            self.scales[:, rows][:, :, targets],
+            self.degrees_of_freedom,
+        )
+
     @cached_property
     def mean(self) -> Array:
         """Mean, of shape (m, t): the location of a member of one degree of freedom or less."""
@@ -86,8 +114,11 @@ class PredictiveDistribution:
         logs = np.stack(
             [log_density(y, location, scale, degrees) for location, scale, degrees in self._members]
         )
+        with np.errstate(divide="ignore"):  # a weight of 0
+            logs = logs + np.log(self._row_weights)
         largest: Array = logs.max(axis=0)
-        return largest + np.log(self._average(np.exp(logs - largest)))
+        total: Array = largest + np.log(np.exp(logs - largest).sum(axis=0))
+        return total
 
     def cdf(self, y: Array) -> Array:
         """Distribution function at `y` of shape (m, t): the probability of at most `y`."""
@@ -108,8 +139,9 @@ class PredictiveDistribution:
                 for location, scale, degrees in self._members
             ]
         )
-        low: Array = own.min(axis=0)
-        high: Array = own.max(axis=0)
+        has_weight = self._row_weights > 0
+        low: Array = np.where(has_weight, own, np.inf).min(axis=0)
+        high: Array = np.where(has_weight, own, -np.inf).max(axis=0)
         # One member needs no step: its bracket is empty.
         for _ in range(BISECTIONS if len(own) > 1 else 0):
             middle: Array = (low + high) / 2
@@ -119,8 +151,13 @@ class PredictiveDistribution:
 
     def _average(self, values: Array) -> Array:
         """Weighted mean over the members of values of shape (k, m, t)."""
-        mean: Array = np.tensordot(self.weights, values, axes=1)
+        mean: Array = (self._row_weights * values).sum(axis=0)
         return mean
+
+    @property
+    def _row_weights(self) -> Array:
+        """Weights of shape (k, 1, 1), or (k, m, 1) where those of the rows differ."""
+        return self.weights.reshape(len(self.weights), -1, 1)
 
     @property
     def _members(self) -> list[tuple[Array, Array, float]]:
@@ -154,6 +191,7 @@ def cdf(standardized: Array, degrees_of_freedom: float) -> Array:
     return probability
 
 
+@lru_cache  # successive requests mostly ask for the same
 def quantile(probability: float, degrees_of_freedom: float) -> float:
     """Quantile of the standard Student-t distribution, or of the normal one."""
     from scipy.special import ndtri, stdtrit  # noqa: PLC0415  as above

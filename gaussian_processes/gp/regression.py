@@ -245,10 +245,18 @@ class GaussianProcess:
         Returns
         -------
         mean, variance : ndarray of shape (n, t)
-            GPML eq. 5.12, with σ²_f as it was found on all observations.
+            GPML eq. 5.12, with σ²_f as the n - 1 others have it.
+
+        Notes
+        -----
+        Without an observation, yᵀ M⁻¹ y is less by α_i²/[M⁻¹]_ii.
         """
         precision = self._kept_factor.inverse_diagonal()[:, np.newaxis]
-        return targets - self.alpha / precision, self.signal_variance / precision
+        rows = len(targets)
+        total = self.signal_variance * rows
+        # Where one observation is nearly all of it, the difference has no digit left.
+        others = np.maximum(total - self.alpha**2 / precision, total * np.finfo(float).eps)
+        return targets - self.alpha / precision, others / max(1, rows - 1) / precision
 
     def inverse(self) -> Array:
         """Inverse M⁻¹, of shape (n, n)."""

@@ -27,6 +27,7 @@ from gaussian_processes.files import atomic_write, create_memmap, format_bytes, 
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GaussianProcess
+from gaussian_processes.gp.tails import Tails
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
 from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.model.validation import validate
@@ -224,6 +225,7 @@ def _describe_member(member: EnsembleMember) -> Description:
     process = member.process
     return {
         "weight": member.weight,
+        "tails": None if member.tails is None else asdict(member.tails),
         "preprocessor": member.preprocessor.to_json(),
         "process": {
             "kernel": asdict(process.kernel),
@@ -290,8 +292,12 @@ def _member(
         arrays[f"alpha-{index}.npy"],
         arrays.get(f"factor-{index}.npy"),
     )
+    tails = described["tails"]
     return EnsembleMember(
-        Preprocessor.from_json(described["preprocessor"]), process, float(described["weight"])
+        Preprocessor.from_json(described["preprocessor"]),
+        process,
+        float(described["weight"]),
+        None if tails is None else Tails(**tails),
     )
 
 

@@ -94,6 +94,11 @@ def _member_lines(model: Model, member: EnsembleMember) -> Iterator[str]:
     )
     if not model.schema.classes:
         yield from _deviation_lines(model.schema, member)
+    if member.tails is not None:
+        yield (
+            f"  tails: Student-t of {member.tails.degrees_of_freedom:g} degrees of freedom,"
+            f" {member.tails.scale:.4g} times as wide"
+        )
     for encoding in _encodings(model.schema, preprocessor):
         yield f"  encoding: {encoding}"
     if (preprocessor.relevance != 1).any():

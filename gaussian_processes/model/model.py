@@ -1,7 +1,8 @@
 """Fitted models: predictions of an ensemble of Gaussian processes, in the units of the targets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,15 @@ from gaussian_processes.data.preprocessing import Preprocessor, locate_request_r
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.calibration import Calibration
+from gaussian_processes.gp.distributions import PredictiveDistribution
 from gaussian_processes.gp.ensembles import average, mixture
 from gaussian_processes.gp.regression import GaussianProcess
+from gaussian_processes.gp.tails import (
+    Tails,
+    degrees_of_freedom,
+    variance_factor,
+    variance_ratio,
+)
 
 Array = NDArray[np.float64]
 
@@ -30,20 +38,75 @@ class Prediction:
     mean : ndarray of shape (m, t)
         In the units of the targets; in classification of the indicators of the classes.
     variance : ndarray of shape (m, t) or None
-        Of a new observation, noise included, in squared units; None if it was not asked for.
+        Of a new observation, noise included, in squared units; None if it was not asked for. Of a
+        Student-t distribution of less than three degrees of freedom, which has next to none, that
+        of three at the same scale.
     probabilities : ndarray of shape (m, t) or None
         Of the classes; None in regression.
+    make_distribution : callable, optional
+        Makes `distribution`, which few requests ask for.
     """
 
     mean: Array
     variance: Array | None
     probabilities: Array | None = None
+    make_distribution: Callable[[], PredictiveDistribution] | None = None
+
+    @cached_property
+    def distribution(self) -> PredictiveDistribution:
+        """Distribution of new observations: normal, unless `make_distribution` knows another.
+
+        Raises
+        ------
+        ValueError
+            If the variance was not asked for.
+        """
+        if self.make_distribution is not None:
+            return self.make_distribution()
+        if self.variance is None:
+            raise ValueError("the prediction has no variance: predict with variance=True")
+        return PredictiveDistribution.single(self.mean, np.sqrt(self.variance))
 
     def subset(self, rows: slice) -> "Prediction":
         """Return the prediction of some of the rows."""
         variance = None if self.variance is None else self.variance[rows]
         probabilities = None if self.probabilities is None else self.probabilities[rows]
-        return Prediction(self.mean[rows], variance, probabilities)
+        make = None if variance is None else lambda: self.distribution.subset(rows)
+        return Prediction(self.mean[rows], variance, probabilities, make)
+
+    def of_target(self, index: int) -> "Prediction":
+        """Return the prediction of one target of a regression."""
+        variance = None if self.variance is None else self.variance[:, [index]]
+        make = None if variance is None else lambda: self.distribution.subset(slice(None), [index])
+        return Prediction(self.mean[:, [index]], variance, None, make)
+
+
+@dataclass(frozen=True)
+class MemberPrediction:
+    """Location-scale Student-t distribution that one member predicts for m rows.
+
+    Parameters
+    ----------
+    mean, squared_scale : ndarray of shape (m, t)
+        In the units of the targets.
+    degrees_of_freedom : float
+    """
+
+    mean: Array
+    squared_scale: Array
+    degrees_of_freedom: float
+
+    @property
+    def variance(self) -> Array:
+        """Variance of shape (m, t); as `Prediction` says where there is next to none."""
+        return self.squared_scale * variance_ratio(self.degrees_of_freedom)
+
+    @property
+    def distribution(self) -> PredictiveDistribution:
+        """Distribution of new observations."""
+        # A target that is the same everywhere has no scale; its density is finite nevertheless.
+        scale = np.sqrt(np.maximum(self.squared_scale, np.finfo(float).tiny))
+        return PredictiveDistribution.single(self.mean, scale, self.degrees_of_freedom)
 
 
 @dataclass(frozen=True)
@@ -56,23 +119,26 @@ class EnsembleMember:
     process : GaussianProcess
     weight : float
         Of the ensemble.
+    tails : Tails, optional
+        Where observations have heavier tails than the process.
     """
 
     preprocessor: Preprocessor
     process: GaussianProcess
     weight: float = 1.0
+    tails: Tails | None = None
 
     def mean(self, rows: Array, locate_row: Callable[[int], str] = locate_request_row) -> Array:
         """Predictive mean, of shape (m, t), at rows of shape (m, c)."""
         return self._in_units(self.process.mean(self.preprocessor.points(rows, locate_row)))
 
-    def mean_and_variance(
+    def predict(
         self,
         rows: Array,
         locate_row: Callable[[int], str] = locate_request_row,
         sample_weight: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """Predictive mean and variance, each of shape (m, t), at rows of shape (m, c).
+    ) -> MemberPrediction:
+        """Predictive distribution at rows of shape (m, c).
 
         The noise of a row of weight w is σ²ₙ/w, in prediction as in training.
         """
@@ -81,7 +147,31 @@ class EnsembleMember:
         if sample_weight is not None:
             noise = (self.process.noise_ratio + self.process.jitter) * self.process.signal_variance
             variance += np.outer(1 / sample_weight - 1, noise)
-        return self._in_units(mean), variance * self.preprocessor.target_scale**2
+        factor, degrees = self._own_scale
+        return MemberPrediction(self._in_units(mean), variance * factor, degrees)
+
+    def leave_one_out(self, targets: Array) -> MemberPrediction:
+        """Predictive distribution of every training row, given all others.
+
+        Parameters
+        ----------
+        targets : ndarray of shape (n, t)
+            Those of the training, in their units.
+        """
+        mean, variance = self.process.leave_one_out(self.preprocessor.standardized_targets(targets))
+        factor, degrees = self._scale_of(len(targets) - 1)
+        return MemberPrediction(self._in_units(mean), variance * factor, degrees)
+
+    @cached_property
+    def _own_scale(self) -> tuple[Array, float]:
+        return self._scale_of(len(self.process.points))
+
+    def _scale_of(self, rows: int) -> tuple[Array, float]:
+        """Squared scale over the process's variance, of shape (t,), and degrees of freedom."""
+        is_centered = self.preprocessor.is_centered
+        factor = variance_factor(max(1, rows), is_centered, self.tails)
+        degrees = degrees_of_freedom(rows, is_centered, self.tails)
+        return factor * self.preprocessor.target_scale**2, degrees
 
     def _in_units(self, standardized: Array) -> Array:
         return standardized * self.preprocessor.target_scale + self.preprocessor.target_center
@@ -161,33 +251,48 @@ class Model:
             If a row can't be used (the message names row and column), or the variance is asked of a
             model without factors.
         """
-        weights = [member.weight for member in self.members]
         if variance:
-            mean, total_variance = self._mixture(weights, rows, locate_row, sample_weight)
+            members = self._with_factors
+            return self.blend([own.predict(rows, locate_row, sample_weight) for own in members])
+        weights = [member.weight for member in self.members]
+        mean = average(weights, [member.mean(rows, locate_row) for member in self.members])
+        return Prediction(mean, None, self._probabilities(mean))
+
+    def leave_one_out(self, targets: Array) -> Prediction:
+        """Predict every training row from all others.
+
+        Parameters
+        ----------
+        targets : ndarray of shape (n, t)
+            Those of the training; in classification the indicators of the classes.
+        """
+        return self.blend([member.leave_one_out(targets) for member in self._with_factors])
+
+    def blend(self, predictions: Sequence[MemberPrediction]) -> Prediction:
+        """Blend the predictions of all members: their mixture."""
+        weights = [member.weight for member in self.members]
+        if len(predictions) == 1:
+            mean, variance = predictions[0].mean, predictions[0].variance
         else:
-            mean = average(weights, [member.mean(rows, locate_row) for member in self.members])
-            total_variance = None
-        return self.with_probabilities(mean, total_variance)
+            means = [prediction.mean for prediction in predictions]
+            variances = [prediction.variance for prediction in predictions]
+            mean, variance = mixture(weights, means, variances)
 
-    def with_probabilities(self, mean: Array, variance: Array | None) -> Prediction:
-        """Return the prediction of these moments, with the probabilities of the classes if any."""
-        probabilities = None if self.calibration is None else self.calibration.probabilities(mean)
-        return Prediction(mean, variance, probabilities)
+        def distribution() -> PredictiveDistribution:
+            own = [prediction.distribution for prediction in predictions]
+            return PredictiveDistribution.blend(weights, own)
 
-    def _mixture(
-        self,
-        weights: list[float],
-        rows: Array,
-        locate_row: Callable[[int], str],
-        sample_weight: Array | None,
-    ) -> tuple[Array, Array]:
+        return Prediction(mean, variance, self._probabilities(mean), distribution)
+
+    def _probabilities(self, mean: Array) -> Array | None:
+        return None if self.calibration is None else self.calibration.probabilities(mean)
+
+    @property
+    def _with_factors(self) -> tuple[EnsembleMember, ...]:
+        """The members, which need their factors for a variance."""
         if not self.has_variance:
             raise UserError(
                 "this model was trained without its factor; train again with keep_factor=true to"
                 " get std or variance"
             )
-        predictions = [
-            member.mean_and_variance(rows, locate_row, sample_weight) for member in self.members
-        ]
-        means, variances = zip(*predictions, strict=True)
-        return mixture(weights, means, variances)
+        return self.members

@@ -145,6 +145,13 @@ class Hyperparameters:
         " last all of them; the validation metrics are printed after each, for tuners"
         " that stop a job early (Hyperband, with as many resources)",
     )
+    likelihood: str = _declared(
+        CategoricalParameter.of_words("auto", "normal", "student"),
+        default="auto",
+        description="of observations, in regression: student has the tails and the width that"
+        " leave-one-out residuals show, in place of the process's own; normal never; auto where"
+        " their density gains by more than 2 nats, where several q or l are compared",
+    )
     noise: float | None = _declared(
         ContinuousParameter(0, auto=True),
         default="auto",

@@ -6,7 +6,6 @@ import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,10 +77,9 @@ def _interval(model: Model, prediction: Prediction, levels: Levels) -> Output:
 
 
 def _quantiles(_: Model, prediction: Prediction, levels: Levels) -> Output:
-    """Quantiles of the normal distribution with the mean and variance, for every target."""
-    standard_quantiles = np.array([NormalDist().inv_cdf(level) for level in levels])
-    std = np.sqrt(_required(prediction.variance))
-    return _by_row(prediction.mean[..., np.newaxis] + std[..., np.newaxis] * standard_quantiles)
+    """Quantiles of the predictive distribution, for every target."""
+    distribution = prediction.distribution
+    return _by_row(np.stack([distribution.quantile(level) for level in levels], axis=-1))
 
 
 def _label(model: Model, prediction: Prediction, _: Levels) -> Output:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.data.dataset import Dataset, canonical_order
+from gaussian_processes.gp.distributions import PredictiveDistribution
 from gaussian_processes.gp.ensembles import k_fold_indices
 from gaussian_processes.model.model import Prediction
 from gaussian_processes.training import evaluation
@@ -85,10 +86,16 @@ def predict_fold(
 def concatenate(indices: Sequence[Indices], predictions: Sequence[Prediction]) -> Prediction:
     """Concatenate the predictions of folds, in the order of the rows."""
     order = np.argsort(np.concatenate(indices))
+
+    def distribution() -> PredictiveDistribution:
+        parts = [prediction.distribution for prediction in predictions]
+        return PredictiveDistribution.concatenate(parts).subset(order)
+
     return Prediction(
         np.concatenate([prediction.mean for prediction in predictions])[order],
         _concatenate([prediction.variance for prediction in predictions], order),
         _concatenate([prediction.probabilities for prediction in predictions], order),
+        distribution,
     )
 
 

@@ -12,7 +12,6 @@ from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.files import atomic_write
 from gaussian_processes.gp import scores
-from gaussian_processes.gp.ensembles import mixture
 from gaussian_processes.model.model import Model, Prediction
 
 Array = NDArray[np.float64]
@@ -21,26 +20,6 @@ Array = NDArray[np.float64]
 def predict(model: Model, dataset: Dataset) -> Prediction:
     """Predict the rows of a dataset, with the variances that their weights make of the noise."""
     return model.predict(dataset.X, True, dataset.locate_row, dataset.sample_weight)
-
-
-def leave_one_out(model: Model, targets: Array) -> Prediction:
-    """Predict every row that a model was trained on from all the others.
-
-    Parameters
-    ----------
-    model : Model
-    targets : ndarray of shape (n, t)
-        Those of the training; in classification the indicators of the classes.
-    """
-    means, variances = [], []
-    for member in model.members:
-        preprocessor = member.preprocessor
-        y = preprocessor.standardized_targets(targets)
-        mean, variance = member.process.leave_one_out(y)
-        means.append(mean * preprocessor.target_scale + preprocessor.target_center)
-        variances.append(variance * preprocessor.target_scale**2)
-    mean, variance = mixture([member.weight for member in model.members], means, variances)
-    return model.with_probabilities(mean, variance)
 
 
 def log_marginal_likelihood(model: Model, rows: int) -> float:
@@ -78,7 +57,7 @@ def score(dataset: Dataset, prediction: Prediction) -> dict[str, float]:
     }
     if (targets != targets[:1]).any():
         found["R2"] = scores.r2(targets, prediction.mean, weight)
-    found["NLPD"] = scores.nlpd(targets, prediction.mean, _variance(prediction))
+    found["NLPD"] = -float(prediction.distribution.log_density(targets).mean())
     return found
 
 
@@ -88,12 +67,10 @@ def score_by_target(
     """Score every target by itself, where there are several."""
     if len(schema.targets) == 1:
         return {}
-    variance = _variance(prediction)
-    found = {}
-    for index, column in enumerate(schema.targets):
-        alone = Prediction(prediction.mean[:, [index]], variance[:, [index]])
-        found[column.name] = score(replace(dataset, y=dataset.y[:, [index]]), alone)
-    return found
+    return {
+        column.name: score(replace(dataset, y=dataset.y[:, [index]]), prediction.of_target(index))
+        for index, column in enumerate(schema.targets)
+    }
 
 
 def write_predictions(

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from gaussian_processes.data.dataset import Dataset, canonical_order
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
-from gaussian_processes.gp import calibration, marginal_likelihood, scores
+from gaussian_processes.gp import calibration, marginal_likelihood, scores, tails
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
+from gaussian_processes.gp.tails import Tails
 from gaussian_processes.linalg.parallel import ParallelMap
-from gaussian_processes.model.model import EnsembleMember
+from gaussian_processes.model.model import EnsembleMember, MemberPrediction
 from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
 from gaussian_processes.training.preparation import (
     Preparation,
@@ -89,6 +90,8 @@ class CandidateResult:
         Mean negative log predictive density of every row, given all others; of classes, log loss.
     validation_error : float or None
         On the validation rows: RMSE, or log loss in classification.
+    tails : Tails or None
+        Where the leave-one-out residuals have heavier ones than the process.
     """
 
     preparation: Preparation
@@ -98,6 +101,7 @@ class CandidateResult:
     log_marginal_likelihood: float
     loo_nlpd: float
     validation_error: float | None
+    tails: Tails | None = None
 
 
 @dataclass(frozen=True)
@@ -148,10 +152,12 @@ class ModelSelection:
             kernel = ArcCosine(**parameters["kernel"])
             relevance = np.array(parameters["relevance"])
             found = KernelParameters(**{**parameters, "kernel": kernel, "relevance": relevance})
-            preparation = Preparation(**candidate["preparation"])
-            candidates.append(
-                CandidateResult(**{**candidate, "parameters": found, "preparation": preparation})
-            )
+            own = {
+                "parameters": found,
+                "preparation": Preparation(**candidate["preparation"]),
+                "tails": None if candidate["tails"] is None else Tails(**candidate["tails"]),
+            }
+            candidates.append(CandidateResult(**{**candidate, **own}))
         found_calibration = content["calibration"]
         return cls(
             candidates,
@@ -214,6 +220,8 @@ class Sample:
         Parameters of the kernel that are learned, beside relevances.
     noise_ratio : float
         Of the kernel, where it is not learned.
+    tail_gain : float
+        Log density that heavy tails must gain, in nats.
     preprocessors : mapping of Preparation to Preprocessor
     data : mapping of Preparation to TrainingData
         The rows, standardised.
@@ -225,6 +233,7 @@ class Sample:
     codes: Classes | None
     learned_parameters: Sequence[str]
     noise_ratio: float
+    tail_gain: float
     preprocessors: Mapping[Preparation, Preprocessor]
     data: Mapping[Preparation, TrainingData]
     validation: tuple[Array, Array] | None
@@ -324,10 +333,19 @@ def draw_sample(
         codes=drawn.y[:, 0].astype(np.intp) if schema.classes else None,
         learned_parameters=hyperparameters.learned_parameters,
         noise_ratio=hyperparameters.noise or 0.0,
+        tail_gain=_tail_gain(hyperparameters),
         preprocessors=preprocessors,
         data=data,
         validation=_validation_rows(hyperparameters, validation),
     )
+
+
+def _tail_gain(hyperparameters: Hyperparameters) -> float:
+    """Leave-one-out log density that heavy tails must gain, in nats, to be taken."""
+    if hyperparameters.likelihood == "student":
+        return -np.inf
+    is_compared = hyperparameters.likelihood == "auto" and hyperparameters.compares_kernels
+    return tails.MIN_GAIN if is_compared else np.inf
 
 
 def _validation_rows(
@@ -436,10 +454,13 @@ def _score(
     """Condition on the sample, and score."""
     preprocessor, data = sample.preprocessors[preparation], sample.data[preparation]
     process, scale = data.condition(parameters), preprocessor.target_scale
-    mean, variance = process.leave_one_out(data.y)
-    mean, variance = mean * scale + preprocessor.target_center, variance * scale**2
-    densities = _loo_log_densities(mean, variance, sample)
     member = EnsembleMember(with_parameters(preprocessor, parameters), process)
+    prediction = member.leave_one_out(sample.targets)
+    heavy = _fit_tails(prediction, sample)
+    if heavy is not None:
+        member = replace(member, tails=heavy)
+        prediction = member.leave_one_out(sample.targets)
+    densities = _loo_log_densities(prediction, sample)
     result = CandidateResult(
         preparation=preparation,
         ard=ard,
@@ -448,20 +469,33 @@ def _score(
         log_marginal_likelihood=process.log_marginal_likelihood()
         - len(data.y) * float(np.log(scale).sum()),
         loo_nlpd=-float(densities.mean()),
-        validation_error=_validation_error(member, mean, sample),
+        validation_error=_validation_error(member, prediction.mean, sample),
+        tails=heavy,
     )
-    return CandidateFit(result, densities, mean)
+    return CandidateFit(result, densities, prediction.mean)
 
 
-def _loo_log_densities(mean: Array, variance: Array, sample: Sample) -> Array:
+def _fit_tails(prediction: MemberPrediction, sample: Sample) -> Tails | None:
+    """Fit heavy tails to leave-one-out predictions of targets; classes have none."""
+    if sample.codes is not None or np.isposinf(sample.tail_gain):
+        return None
+    scale = np.sqrt(np.maximum(prediction.squared_scale, np.finfo(float).tiny))
+    varies = (sample.targets != sample.targets[0]).any(axis=0)
+    standardized = ((sample.targets - prediction.mean) / scale)[:, varies]
+    return tails.fit(standardized, prediction.degrees_of_freedom, sample.tail_gain)
+
+
+def _loo_log_densities(prediction: MemberPrediction, sample: Sample) -> Array:
     """Log density of every row, given the others; of a class, its calibrated log probability.
 
     Targets that are constant in the sample have no say.
     """
+    mean = prediction.mean
     if sample.codes is None:
         varies = (sample.targets != sample.targets[0]).any(axis=0)
-        positive = np.maximum(variance, np.finfo(float).tiny)[:, varies]
-        return scores.log_densities(sample.targets[:, varies], mean[:, varies], positive)
+        logs = prediction.distribution.log_density(sample.targets)
+        total: Array = logs[:, varies].sum(axis=1)
+        return total
     probabilities = calibration.fit(mean, sample.codes).probabilities(mean)
     own = probabilities[np.arange(len(mean)), sample.codes]
     densities: Array = np.log(np.maximum(own, np.finfo(float).tiny))

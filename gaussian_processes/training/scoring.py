@@ -68,7 +68,7 @@ def score_training(trainer: Trainer, model: Model, training: Dataset) -> dict[st
         )
     elif wanted is not False:
         targets = regression_targets(training, trainer.schema)
-        scores = evaluation.score(training, evaluation.leave_one_out(model, targets))
+        scores = evaluation.score(training, model.leave_one_out(targets))
         if "RMSE" in scores:
             compare_deviations(model, training, scores["RMSE"])
         for name, value in scores.items():

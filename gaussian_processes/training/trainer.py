@@ -143,7 +143,7 @@ class Trainer:
         y = preprocessor.standardized_targets(regression_targets(dataset, self.schema))
         process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))
         self._log_deviations(process, preprocessor)
-        return EnsembleMember(preprocessor, process, weight)
+        return EnsembleMember(preprocessor, process, weight, result.tails)
 
     def _plan_storage(self, matrix: GramMatrix, checkpoint: Checkpoint) -> StoragePlan:
         """Plan the precision and place of the factor, in the precision of an earlier run if any.
@@ -204,6 +204,9 @@ class Trainer:
         if learned:
             names = ", ".join(PARAMETER_NAMES[name] for name in learned)
             sentence += f"; {names} learned from {result.rows:,} rows"
+        if result.tails is not None:
+            degrees = result.tails.degrees_of_freedom
+            sentence += f", Student-t tails of {degrees:g} degrees of freedom"
         if weight < 1:
             sentence += f"; {weight:.1%} of the model"
         self.logger.info(sentence)

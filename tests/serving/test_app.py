@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from prometheus_client.parser import text_string_to_metric_families
-from scipy.stats import norm
+from scipy.stats import t
 from trained import COLUMNS, plain, train
 
 from gaussian_processes.data.schema import Schema
@@ -376,11 +376,13 @@ def test_a_category_that_training_did_not_have_is_logged_once_a_column(classifie
         ("quantiles=0.1,0.9,output=std", ["std", "quantiles"]),
     ],
 )
-def test_intervals_and_quantiles_are_those_of_the_normal_distribution(
+def test_intervals_and_quantiles_are_those_of_the_student_t_distribution(
     client, model, attributes, names
 ):
     expected = model.predict(ROWS, variance=True)
-    mean, std = expected.mean[:, 0], np.sqrt(expected.variance[:, 0])
+    degrees = len(model.members[0].process.points) - 1
+    mean = expected.mean[:, 0]
+    scale = np.sqrt(expected.variance[:, 0] * (degrees - 2) / degrees)
 
     records = invoke(
         client, Accept="application/json", **{CUSTOM_ATTRIBUTES: attributes}
@@ -389,7 +391,7 @@ def test_intervals_and_quantiles_are_those_of_the_normal_distribution(
     assert list(records[0]) == names
     ends = np.array([record[names[-1]] for record in records])
     np.testing.assert_allclose(
-        ends, norm.ppf([[0.1, 0.9]], mean[:, np.newaxis], std[:, np.newaxis]), rtol=1e-12
+        ends, t.ppf([[0.1, 0.9]], degrees, mean[:, np.newaxis], scale[:, np.newaxis]), rtol=1e-9
     )
 
 

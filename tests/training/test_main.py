@@ -24,7 +24,6 @@ from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.model import artifact, describe
 from gaussian_processes.serving.formats import decoders
 from gaussian_processes.training import (
-    evaluation,
     export,
     main,
     reporting,
@@ -852,7 +851,7 @@ def test_the_log_loss_is_of_rows_that_are_left_out_and_another_temperature_has_a
     loss = metrics_of(capsys, "train:LOO_log_loss")
     model = artifact.load(alone / "model")
     indicators = (iris()["Species"].to_numpy()[:, np.newaxis] == IRIS.target_names).astype(float)
-    means = evaluation.leave_one_out(model, indicators).mean
+    means = model.leave_one_out(indicators).mean
 
     def loss_at(factor):
         temperature = factor * model.calibration.inverse_temperature

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Column, Schema
@@ -62,14 +63,16 @@ def test_the_leave_one_out_density_is_that_of_leaving_one_out():
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     y = standardized(rows.y)[:, 0]
     matrix = order_one(points, points) + 0.1 * np.eye(len(y))
-    signal = y @ np.linalg.solve(matrix, y) / len(y)
+    degrees = len(y) - 2  # a row is left out, and the mean is taken off
     densities = []
     for row in range(len(y)):
         others = np.delete(np.arange(len(y)), row)
         solved = np.linalg.solve(matrix[np.ix_(others, others)], matrix[others, row])
+        alpha = np.linalg.solve(matrix[np.ix_(others, others)], y[others])
+        signal = y[others] @ alpha / degrees * (1 + 1 / len(others))
         variance = signal * (matrix[row, row] - matrix[row, others] @ solved)
-        error = y[row] - solved @ y[others]
-        densities.append(-0.5 * (np.log(2 * np.pi * variance) + error**2 / variance))
+        own = stats.t(degrees, solved @ y[others], np.sqrt(variance))
+        densities.append(own.logpdf(y[row]))
     expected = -np.mean(densities) + np.log(rows.y.std())
     assert result.loo_nlpd == pytest.approx(expected, rel=1e-9)
 
