@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import norm, t
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.gaussian_process import GaussianProcessRegressor as Peer
