@@ -167,7 +167,10 @@ def with_another_format(model_json: bytes) -> bytes:
     ("name", "damage", "said"),
     [
         pytest.param(
-            "points-0.npy", lambda held: held[: len(held) // 2], "checksum differs", id="truncated"
+            "points-0.npy",
+            lambda held: held[: len(held) // 2],
+            "bytes, and its header says",
+            id="truncated",
         ),
         pytest.param(
             "alpha-0.npy",

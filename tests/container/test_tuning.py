@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import boto3
+import numpy as np
 import pytest
 import requests
+from container import post
 from container.engine import ROOT, answers, docker, wait_for
 from tuning.sagemaker import Server, Service, aws_at, storage
 from tuning.toys import TUNE
@@ -80,10 +82,16 @@ def test_a_container_that_fails_is_a_row_with_the_programs_reason(job_file, tmp_
 
 def test_ctrl_c_stops_the_containers(job_file, tmp_path):
     out = tmp_path / "out"
-    asked = json.loads(job_file.read_text())
-    # A fit a row: a job that does not end before it is stopped.
-    asked["TrainingJobDefinition"]["StaticHyperParameters"]["k_fold"] = "100"
-    job_file.write_text(json.dumps(asked))
+    asked = json.loads(job_file.read_text())["TrainingJobDefinition"]
+    # A hundred fits of 3,000 rows: a job that does not end before it is stopped.
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    np.savetxt(rows / "data.csv", post.table(3_000, seed=7), delimiter=",")
+    asked["StaticHyperParameters"]["k_fold"] = "100"
+    for channel in asked["InputDataConfig"]:
+        channel["DataSource"]["S3DataSource"]["S3Uri"] = f"file://{rows}"
+    whole = json.loads(job_file.read_text())
+    job_file.write_text(json.dumps({**whole, "TrainingJobDefinition": asked}))
     command = [
         TUNE,
         "run",

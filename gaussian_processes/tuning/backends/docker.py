@@ -104,11 +104,11 @@ class DockerContainers:
         log = docker("logs", name)
         started, ended = _time(state["StartedAt"]), _time(state["FinishedAt"])
         if state["Status"] in ("created", "running"):
-            if (
-                time.monotonic() - self._stop_requested.get(name, time.monotonic())
-                > folders.GRACE_SECONDS
-            ):
-                _kill(name, "KILL")
+            if name in self._stop_requested:
+                # Asked again: until its program has a handler, the first process of a container
+                # ignores the signal.
+                waited = time.monotonic() - self._stop_requested[name]
+                _kill(name, "KILL" if waited > folders.GRACE_SECONDS else "TERM")
             return Report(RUNNING, log, started)
         base, status = self._folder / name, int(state["ExitCode"])
         (base / folders.LOG).write_text(log)
