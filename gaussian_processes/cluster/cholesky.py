@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.cluster.distributed_factor import DistributedFactor, subtract_product
+from gaussian_processes.cluster.distributed_factor import DistributedFactor, gemm_update
 from gaussian_processes.cluster.exchange import (
     Exchange,
     all_gather,
@@ -125,7 +125,7 @@ class _Factorization:
         """Take over finished panels, and gather the diagonal blocks anew."""
         for block, panel in enumerate(finished):
             diagonal = self._gather_diagonal(panel[: self._top(block)], block)
-            self._finish(panel, diagonal, block)
+            self._factor_panel(panel, diagonal, block)
 
     def run(self, progress: Progress | None) -> None:
         """Compute the panels that are missing."""
@@ -137,10 +137,10 @@ class _Factorization:
                 columns = partition.blocks[block]
                 rows = partition.offsets[-1] - partition.offsets[block]
                 with self.storage.panel(block, (rows, columns.stop - columns.start)) as panel:
-                    self._fill(panel, block, parallel_map)
+                    self._update_panel(panel, block, parallel_map)
                     self._update(panel, block, stream, parallel_map)
                     diagonal = self._factor(panel, block, parallel_map)
-                self._finish(panel, diagonal, block)
+                self._factor_panel(panel, diagonal, block)
                 if progress:
                     progress(sum(work[: block + 1]), sum(work))
 
@@ -157,7 +157,7 @@ class _Factorization:
             if block:
                 yield Chunk(block, block - 1, block)
 
-    def _fill(self, panel: Array, block: int, parallel_map: ParallelMap) -> None:
+    def _update_panel(self, panel: Array, block: int, parallel_map: ParallelMap) -> None:
         """Fill this host's rows of a panel with the matrix."""
         columns, base = self.partition.blocks[block], self.partition.offsets[block]
 
@@ -189,7 +189,7 @@ class _Factorization:
                 ]
                 top = np.concatenate(parts)
                 below = self.panels[before][self._distance(before, block) :]
-                subtract_product(panel, below, top.T, parallel_map)
+                gemm_update(panel, below, top.T, parallel_map)
             following = chunk.last
 
     def _factor(self, panel: Array, block: int, parallel_map: ParallelMap) -> Array:
@@ -216,7 +216,7 @@ class _Factorization:
         parts = gather_parts(self.exchange, (self.number, "diagonal", block), rows)
         return np.concatenate(parts)
 
-    def _finish(self, panel: Array, diagonal: Array, block: int) -> None:
+    def _factor_panel(self, panel: Array, diagonal: Array, block: int) -> None:
         """Keep a finished panel, and answer requests for its rows."""
         self.panels.append(panel)
         if self.partition.keeper(block) == self.exchange.rank:

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 SOLVE_COLUMNS = 512
 
 
-def subtract_product(rest: Array, below: Array, top: Array, parallel_map: ParallelMap) -> None:
+def gemm_update(rest: Array, below: Array, top: Array, parallel_map: ParallelMap) -> None:
     """Make `rest` into ``rest - below @ top``, in place, tile by tile."""
     for _ in parallel_map(
         lambda rows: blas.gemm_update(rest[rows], below[rows], top), slices(len(rest), TILE_ROWS)
@@ -153,7 +153,7 @@ class DistributedFactor:
                 top = self._solve_block(x[own], block, number)
                 x[own] = top[self.partition.inside(block)]
                 rest, below = x[own.stop :], self.panels[block][own.stop - own.start :]
-                subtract_product(rest, below, top, parallel_map)
+                gemm_update(rest, below, top, parallel_map)
 
     def _solve_block(self, rows: Array, block: int, number: int) -> Array:
         """Return the block of the solution with L, which the keeper solves for and all receive."""

@@ -31,7 +31,7 @@ UNNAMED = re.compile(r"|unnamed:? ?\d+(\.\d+)?(_level_\d+)?|\.\.\.\d+|__index_le
 MIN_ROWS_TO_COUNT = 10
 
 
-def levels(cells: Cells) -> set[str]:
+def category_names(cells: Cells) -> set[str]:
     """Names of the categories of a column."""
     return {normalize_category(cell) for cell in cells[~missing_mask(cells)].tolist()}
 
@@ -83,7 +83,7 @@ def has_many_words(cells: Cells) -> bool:
 
 def names_rows(cells: Cells) -> bool:
     """Whether a column has a word for nearly every row, or too many to be a category."""
-    count, rows = len(levels(cells)), int((~missing_mask(cells)).sum())
+    count, rows = len(category_names(cells)), int((~missing_mask(cells)).sum())
     is_distinct = count > MAX_CATEGORIES or (rows >= MIN_ROWS_FOR_NAMES and count > rows / 2)
     return is_distinct and has_many_words(cells)
 
@@ -97,7 +97,7 @@ def check_not_mixed(table: Table, position: int) -> None:
     cells = table.columns[position]
     if not is_mixed(cells):
         return
-    if has_many_words(cells) and len(levels(cells)) <= (~missing_mask(cells)).sum() / 2:
+    if has_many_words(cells) and len(category_names(cells)) <= (~missing_mask(cells)).sum() / 2:
         return
     present = np.flatnonzero(~missing_mask(cells)).tolist()
     words = [row for row in present if is_word(cells[row])]
@@ -123,7 +123,7 @@ def is_unnamed_index(table: Table, position: int) -> bool:
         return counts_rows(cells)
     if cells.dtype != object:
         return bool((cells % 1 == 0).all()) and len(np.unique(cells)) == len(cells)
-    return len(levels(cells)) == len(cells)
+    return len(category_names(cells)) == len(cells)
 
 
 def counts_rows(cells: Cells) -> bool:

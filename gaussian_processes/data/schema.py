@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 # Code of a category that training did not have.
 UNKNOWN_CATEGORY = -1.0
 # Name of the level of missing cells, in messages.
-MISSING_LEVEL = "(missing)"
+MISSING_CATEGORY = "(missing)"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Column:
         return self.missing_code if is_missing(category) else UNKNOWN_CATEGORY
 
     @property
-    def level_count(self) -> int:
+    def category_count(self) -> int:
         """Number of levels of a category, that of missing cells included; 0 for numbers."""
         if self.categories is None:
             return 0
@@ -73,10 +73,10 @@ class Column:
             return math.nan
         return float(len(self.categories))
 
-    def level_name(self, code: int) -> str:
+    def category_name(self, code: int) -> str:
         """Name of the level of a code."""
         categories = self.categories or ()
-        return categories[code] if code < len(categories) else MISSING_LEVEL
+        return categories[code] if code < len(categories) else MISSING_CATEGORY
 
     @cached_property
     def _codes(self) -> dict[str, float]:
@@ -131,7 +131,7 @@ class Schema:
         The columns are the features and, behind them, the indicators of missing numbers: each a
         category whose one level, 0, is a missing cell.
         """
-        levels = [column.level_count for column in self.features]
+        levels = [column.category_count for column in self.features]
         return (*levels, *[1] * len(self.indicated_features))
 
     @cached_property

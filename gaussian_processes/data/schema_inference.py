@@ -10,11 +10,11 @@ import numpy as np
 from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask
 from gaussian_processes.data.column_types import (
     MAX_CATEGORIES,
+    category_names,
     check_not_mixed,
     counts_rows,
     is_mixed,
     is_unnamed_index,
-    levels,
     names_rows,
 )
 from gaussian_processes.data.schema import Column, Schema
@@ -206,7 +206,7 @@ def _infer_feature(
         return column
     if not is_category:
         check_not_mixed(table, position)
-    categories = sorted(levels(cells))
+    categories = sorted(category_names(cells))
     if len(categories) > MAX_CATEGORIES:
         raise UserError(
             f"{table.column_label(position)} has {len(categories):,} different values, too many for"
@@ -230,7 +230,8 @@ def _left_out_remark(table: Table, position: int) -> str:
     cells = table.columns[position]
     rows = int((~missing_mask(cells)).sum())
     return (
-        f"{table.column_label(position)} has {len(levels(cells)):,} different words in {rows:,}"
+        f"{table.column_label(position)} has {len(category_names(cells)):,} different words in"
+        f" {rows:,}"
         " rows, as names and dates have, and is left out: put it into ignore, make numbers of it,"
         " or name it in categories"
     )
@@ -281,10 +282,11 @@ def _distinct_labels(table: Table, position: int) -> list[Label]:
     cells = table.columns[position]
     present = _present(cells)
     if as_numbers(cells).dtype == object:
-        return sorted(levels(cells))
+        return sorted(category_names(cells))
     if cells.dtype == object:  # integers that float64 would merge
         return sorted(
-            int(name) if name.lstrip("-").isdigit() else float(name) for name in levels(cells)
+            int(name) if name.lstrip("-").isdigit() else float(name)
+            for name in category_names(cells)
         )
     for row in np.flatnonzero(np.isinf(cells))[:1]:
         raise UserError(

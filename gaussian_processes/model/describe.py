@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussian_processes import __version__
 from gaussian_processes.data.preprocessing import Preprocessor
-from gaussian_processes.data.schema import MISSING_LEVEL, UNKNOWN_CATEGORY, Schema
+from gaussian_processes.data.schema import MISSING_CATEGORY, UNKNOWN_CATEGORY, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -136,7 +136,7 @@ def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int
     index, value = int(preprocessor.column[coordinate]), preprocessor.category[coordinate]
     if index >= len(schema.features):
         indicated = schema.indicated_features[index - len(schema.features)]
-        return f"{schema.features[indicated].name}={MISSING_LEVEL}"
+        return f"{schema.features[indicated].name}={MISSING_CATEGORY}"
     column = schema.features[index]
     if not preprocessor.is_indicator[coordinate]:
         return column.name
@@ -144,7 +144,7 @@ def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int
         return f"{column.name}={value:g}"
     if value == UNKNOWN_CATEGORY:
         return f"{column.name}=(unknown)"
-    return f"{column.name}={column.level_name(int(value))}"
+    return f"{column.name}={column.category_name(int(value))}"
 
 
 if __name__ == "__main__":

@@ -85,10 +85,10 @@ def log_schema(schema: Schema) -> None:
     LOGGER.info(_describe_target(schema))
     for index, column in enumerate(schema.features):
         if column.categories is not None:
-            codes = range(column.level_count)
+            codes = range(column.category_count)
             LOGGER.info(
                 f"feature {schema.column_label(index)} has {len(codes)} categories:"
-                f" {', '.join(map(column.level_name, codes))[:200]}"
+                f" {', '.join(map(column.category_name, codes))[:200]}"
             )
 
 
