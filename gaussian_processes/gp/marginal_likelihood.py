@@ -1,4 +1,4 @@
-"""Maximum a posteriori estimates of noise, bias and relevances.
+"""Log marginal likelihood, its gradient, and maximum a posteriori estimates of its parameters.
 
 The log marginal likelihood (type II maximum likelihood, GPML section 5.4.1) and the logarithms of
 weak priors (GPML section 5.2, the second level of inference), maximised by L-BFGS with exact

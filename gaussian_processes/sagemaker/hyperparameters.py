@@ -69,7 +69,7 @@ class HyperparameterSpecification:
     default : str
         As a client would write it.
     description : str
-        One line, without ``|``, which would end a cell of README's table.
+        One line, without ``|``, which would end a cell of the table in docs.
     tuning_range : TuningRange, optional
         None if it is not worth a search.
     """
@@ -428,7 +428,7 @@ def parse(strings: Mapping[str, str]) -> Hyperparameters:
 
 
 def table() -> str:
-    """Return README's table of the hyperparameters, in Markdown, without a final line break."""
+    """Return the table of the hyperparameters, in Markdown, without a final line break."""
     rows = ["| name | values | default | tuned over | meaning |", "|---|---|---|---|---|"]
     for entry in HYPERPARAMETERS:
         cells = (

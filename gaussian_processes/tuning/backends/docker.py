@@ -47,7 +47,7 @@ class DockerContainers:
     def start(self, name: str, hyperparameters: Mapping[str, str]) -> None:
         """Start a container with its share of the cores."""
         base = self._folder / name
-        folders.lay_out(base, hyperparameters, self._job)
+        folders.create_job_folder(base, hyperparameters, self._job)
         for channel in self._channels:
             # Or the engine makes it, as root's.
             (base / "input/data" / channel).mkdir(exist_ok=True)

@@ -47,7 +47,7 @@ def channels(job: TuningJob, downloads: Path) -> dict[str, Path]:
     return found
 
 
-def lay_out(folder: Path, hyperparameters: Mapping[str, str], job: TuningJob) -> None:
+def create_job_folder(folder: Path, hyperparameters: Mapping[str, str], job: TuningJob) -> None:
     """Write the configuration of a training job, with empty folders for what it will leave."""
     for part in ("input/config", "input/data", "model", "output/data"):
         (folder / part).mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,7 @@ class LocalProcesses:
         Ctrl-C in a terminal does not reach it, and it ends with this process.
         """
         base = self._folder / name
-        folders.lay_out(base, hyperparameters, self._job)
+        folders.create_job_folder(base, hyperparameters, self._job)
         for channel, source in self._channels.items():
             link = base / "input/data" / channel
             link.unlink(missing_ok=True)
