@@ -21,14 +21,19 @@ def gram_matrix(rows):
     return GramMatrix(ArcCosine(1, 1), points, 0.01)
 
 
+def write_line(*words):
+    """Write a line in one piece: the end comes in another thread, which would write into it."""
+    os.write(sys.stdout.fileno(), f"{' '.join(map(str, words))}\n".encode())
+
+
 def numbers(hosts):
     factor = factorise(gram_matrix(300), hosts.exchange, width=48)
-    print(repr(factor.log_determinant), repr(math.fsum(factor.inverse_diagonal())))
-    print(*hosts.map(lambda item: item**2, range(10)))
+    write_line(repr(factor.log_determinant), repr(math.fsum(factor.inverse_diagonal())))
+    write_line(*hosts.map(lambda item: item**2, range(10)))
 
 
 def wait(hosts):
-    print("waiting", flush=True)
+    write_line("waiting")
     threading.Event().wait()
 
 
@@ -42,7 +47,7 @@ def main():
     names, current_host, patience, task = sys.argv[1:]
 
     def end(reason, status):
-        print(reason, flush=True)
+        write_line(reason)
         os._exit(status)
 
     membership = Membership(names.split(","), current_host, end, float(patience))
@@ -55,7 +60,7 @@ def main():
                 outcome = membership.conclude(Outcome(str(error), 1))
     except Exception as error:
         outcome = Outcome(str(error), 1)
-    print(outcome.reason, flush=True)
+    write_line(outcome.reason)
     os._exit(outcome.status)
 
 

@@ -83,7 +83,8 @@ def test_an_exception_on_one_host_ends_all_in_the_same_words(names, start):
     codes, outputs = ends(processes)
 
     assert codes == [1, 1, 1]
-    assert {output.splitlines()[-1] for output in outputs} == {"a bad row"}
+    # The end may come before a host has said that it waits.
+    assert all(set(output.splitlines()) - {"waiting"} == {"a bad row"} for output in outputs)
 
 
 def test_a_host_that_never_comes_ends_all_in_the_same_words(names, start):
