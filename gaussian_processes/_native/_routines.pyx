@@ -255,7 +255,7 @@ cdef void _gemm(
     Layout a, Layout b, Layout c, blas_int rows, blas_int inner, blas_int columns,
     const real *left, const real *right, real *result,
 ) noexcept nogil:
-    """Subtract a product; column-major BLAS sees every matrix transposed: cᵀ = cᵀ - bᵀ aᵀ."""
+    """Subtract a product; column-major BLAS sees matrices transposed: cᵀ = cᵀ - bᵀ aᵀ."""
     cdef real minus = -1, one = 1
     if real is double:
         dgemm(
@@ -321,7 +321,7 @@ cdef void _trsv(
 cdef void _trsm(
     Layout triangle, Layout c, blas_int rows, blas_int columns, const real *matrix, real *result
 ) noexcept nogil:
-    """Solve for columns; a row-major c is seen as cᵀ, so the equation is cᵀ T⁻ᵀ, from the right."""
+    """Solve for columns; a row-major c is seen as cᵀ, so it is cᵀ T⁻ᵀ, from the right."""
     cdef char right = b"R", left = b"L", upper = b"U", plain = b"N", transposed = b"T"
     cdef char *side = &right if c.letter == b"N" else &left
     cdef blas_int *m = &columns if c.letter == b"N" else &rows

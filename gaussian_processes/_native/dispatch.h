@@ -1,4 +1,5 @@
-/* Dispatch by processor: functions are compiled once for each kind, of which the one at hand is taken when the program starts.
+/* Dispatch by processor: functions are compiled once for each kind, of which the one at hand is
+ * taken when the program starts.
  *
  * Older compilers can't, and get the plain kind.
  */

@@ -1,18 +1,22 @@
 /* The microkernel of skinny.c: MR rows of up to NR registers of LANES numbers.
  *
- * Included once for each kind of register. MR is how many rows of two or three registers are worked on at once: as many sums
- * as keep the processor busy and have a register each. NAMED tells the kinds' names apart.
+ * Included once for each kind of register. MR is how many rows of two or three registers are worked
+ * on at once: as many sums as keep the processor busy and have a register each. NAMED tells the
+ * kinds' names apart.
  */
 
 /* What it points to is written as double elsewhere, so it may alias. */
-typedef double NAMED(lanes) __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double)), may_alias));
+typedef double NAMED(lanes)
+    __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double)), may_alias));
 #define lanes NAMED(lanes)
 
-/* Take a b from some rows of c, `height` at most, and `parts` registers of columns; if `triangle`, divide by a's diagonal.
+/* Take a b from some rows of c, `height` at most, and `parts` registers of columns; if `triangle`,
+ * divide by a's diagonal.
  *
  * Inlined where the last three are constants, so that the sums stay in registers.
  */
-ALWAYS_INLINE void NAMED(tile)(const struct matrices *m, size_t first, size_t column, int height, int parts, int triangle)
+ALWAYS_INLINE void NAMED(tile)(
+    const struct matrices *m, size_t first, size_t column, int height, int parts, int triangle)
 {
     size_t rows = m->rows - first < (size_t)height ? m->rows - first : (size_t)height;
     size_t inner = rows < (size_t)height ? 0 : triangle ? first : m->width;
@@ -21,7 +25,8 @@ ALWAYS_INLINE void NAMED(tile)(const struct matrices *m, size_t first, size_t co
     double *c = m->c + first * m->columns + column;
     for (size_t j = 0; j < inner; j++) {
         const lanes *factor = (const lanes *)(b + j * m->columns);
-        /* The processor foresees how a row goes on, but not where others begin. Past the end this reads nothing. */
+        /* The processor foresees how a row goes on, but not where others begin. Past the end this
+         * reads nothing. */
         if (j % LINE == 0)
             for (int i = 0; i < height; i++)
                 __builtin_prefetch(a + (i + ROW_BLOCK) * m->stride + j);
@@ -43,11 +48,14 @@ ALWAYS_INLINE void NAMED(tile)(const struct matrices *m, size_t first, size_t co
     }
 }
 
-/* Take from one column, or from none, what `height` rows of a explain of it; if `triangle`, divide by a's diagonal.
+/* Take from one column, or from none, what `height` rows of a explain of it; if `triangle`, divide
+ * by a's diagonal.
  *
- * A register has numbers that stand below each other; each row has two sums, so that one may begin before the other has ended.
+ * A register has numbers that stand below each other; each row has two sums, so that one may begin
+ * before the other has ended.
  */
-ALWAYS_INLINE void NAMED(rows_of_one)(const struct matrices *m, size_t first, int height, int triangle)
+ALWAYS_INLINE void NAMED(rows_of_one)(
+    const struct matrices *m, size_t first, int height, int triangle)
 {
     const double *a = m->a + first * m->stride, *b = m->b;
     double *c = m->c + first;
@@ -56,7 +64,8 @@ ALWAYS_INLINE void NAMED(rows_of_one)(const struct matrices *m, size_t first, in
     for (; j + 2 * LANES <= width; j += 2 * LANES)
         for (int i = 0; i < height; i++)
             for (int k = 0; k < 2; k++)
-                sum[i][k] += *(const lanes *)(a + i * m->stride + j + k * LANES) * *(const lanes *)(b + j + k * LANES);
+                sum[i][k] += *(const lanes *)(a + i * m->stride + j + k * LANES) *
+                    *(const lanes *)(b + j + k * LANES);
     for (int i = 0; i < height; i++, a += m->stride) {
         double total = 0;
         size_t end = triangle ? first + i : width;
@@ -71,7 +80,8 @@ ALWAYS_INLINE void NAMED(rows_of_one)(const struct matrices *m, size_t first, in
     }
 }
 
-/* Do all rows of one column: several at once, which the processor fetches sooner than one after the other. */
+/* Do all rows of one column: several at once, which the processor fetches sooner than one after the
+ * other. */
 ALWAYS_INLINE void NAMED(one)(const struct matrices *m, int triangle)
 {
     size_t row = 0;
@@ -81,7 +91,8 @@ ALWAYS_INLINE void NAMED(one)(const struct matrices *m, int triangle)
         NAMED(rows_of_one)(m, row, 1, triangle);
 }
 
-/* Do all rows and columns: `ROW_BLOCK` rows of `a`, while they are in the cache, with all columns. */
+/* Do all rows and columns: `ROW_BLOCK` rows of `a`, while they are in the cache, with all columns.
+ */
 ALWAYS_INLINE void NAMED(many)(const struct matrices *m, int triangle)
 {
     for (size_t first = 0; first < m->rows; first += ROW_BLOCK) {

@@ -1,7 +1,9 @@
-/* Drive the C routines over awkward shapes, for AddressSanitizer and UndefinedBehaviorSanitizer to watch.
+/* Drive the C routines over awkward shapes, for AddressSanitizer and UndefinedBehaviorSanitizer to
+ * watch.
  *
- * Every array is allocated by itself and to the number, so that one read or write past an end is an error. Results are compared
- * with loops that are written as the definitions are; the exit status says whether they agree.
+ * Every array is allocated by itself and to the number, so that one read or write past an end is an
+ * error. Results are compared with loops that are written as the definitions are; the exit status
+ * says whether they agree.
  */
 
 #include <math.h>
@@ -37,7 +39,8 @@ static void require(double value, double expected, double tolerance, const char 
     exit(1);
 }
 
-/* Kernels of degree 0 and 1 at depth 0, which have closed forms, and any other for the sanitizers alone. */
+/* Kernels of degree 0 and 1 at depth 0, which have closed forms, and any other for the sanitizers
+ * alone. */
 static void kernels(size_t size, int q, int l)
 {
     double *distance = numbers(size), *value = numbers(size), *slope = numbers(size);
@@ -52,7 +55,8 @@ static void kernels(size_t size, int q, int l)
         require(of_both[i], slope[i], 1e-14 * fabs(slope[i]), "arc_cosine_and_derivative");
         double angle = 2 * asin(sqrt(distance[i] / 2)), pi = acos(-1.0);
         if (l == 0 && q < 2)
-            require(value[i], 1 - angle / pi - q * (distance[i] * (1 - angle / pi) - sin(angle) / pi), 1e-14,
+            require(value[i],
+                1 - angle / pi - q * (distance[i] * (1 - angle / pi) - sin(angle) / pi), 1e-14,
                 "arc_cosine");
         if (l == 0 && q == 1)
             require(slope[i], 1 - angle / pi, 1e-14, "arc_cosine_derivative");
@@ -75,7 +79,8 @@ static double half_square(const double *a, const double *b, size_t width)
 /* Points of length 1 at most, the last of b equal to the first of a. */
 static void distances(size_t rows, size_t columns, size_t width)
 {
-    double *a = numbers(rows * width), *b = numbers(columns * width), *zero = calloc(width, sizeof *zero);
+    double *a = numbers(rows * width), *b = numbers(columns * width),
+           *zero = calloc(width, sizeof *zero);
     double *half_a = numbers(rows), *half_b = numbers(columns), *products = numbers(rows * columns);
     if (!zero && width)
         exit(2);
@@ -94,8 +99,8 @@ static void distances(size_t rows, size_t columns, size_t width)
     gp_half_sqdist(products, half_a, half_b, a, b, rows, columns, width, 1e-4, 1e-30);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++)
-            require(products[i * columns + j], half_square(a + i * width, b + j * width, width), 1e-14,
-                "half_sqdist");
+            require(products[i * columns + j], half_square(a + i * width, b + j * width, width),
+                1e-14, "half_sqdist");
     free(a);
     free(b);
     free(zero);
@@ -125,7 +130,8 @@ static void product(size_t rows, size_t inner, size_t spare, size_t columns, int
     free(expected);
 }
 
-/* L x = c for a triangle in panels of `width` columns; of one that is as wide as the triangle, by the simpler routine too. */
+/* L x = c for a triangle in panels of `width` columns; of one that is as wide as the triangle, by
+ * the simpler routine too. */
 static void solution(size_t rows, size_t width, size_t columns, int simd_width)
 {
     size_t count = (rows + width - 1) / width;
