@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,12 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def image(engine: None) -> str:
+def image(engine: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     tag = os.environ.get("TESTS_IMAGE", "gaussian-processes:tests")
-    docker("build", "--tag", tag, str(ROOT))
+    # Of several processes that run tests one builds, and the others find every layer built.
+    with (tmp_path_factory.getbasetemp().parent / "image.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        docker("build", "--tag", tag, str(ROOT))
     return tag
 
 
