@@ -5,7 +5,7 @@ loses the leader without a word has failed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ from gaussian_processes.errors import HostLostError
 # A host that answers no call for so long is lost, so that a frozen one ends the job within a
 # minute. A parse that holds Python's lock may take half of it.
 PING_SECONDS, PING_TIMEOUT_SECONDS = 8.0, 45.0
-# What other hosts are given to hear of the end.
-FAREWELL_SECONDS = 5.0
+# What the leader waits for the others to have heard of the end, which takes seconds where all
+# cores are busy; and what a host that has failed waits for the leader to say how all end: who goes
+# before it is heard is taken for lost. SageMaker kills 20 s after the last panel.
+FAREWELL_SECONDS, REPORT_SECONDS = 15.0, 18.0
 # What the answer to the leader takes to go out, before the process may end.
 ANSWER_SECONDS = 0.1
 
@@ -55,6 +57,7 @@ class Ending(WorkerPlugin):
         self.addresses: dict[int, str] = {}
         self.outcome: Future[Outcome] = Future()
         self._finished: set[int] = set()
+        self._lost: set[int] = set()
         self._tasks: list[asyncio.Future[None]] = []
         self._decided = False
 
@@ -65,44 +68,50 @@ class Ending(WorkerPlugin):
         worker.handlers["end"] = self._handle_end
         worker.handlers["ping"] = self._handle_ping
 
-    def watch(self) -> None:
-        """Watch the leader; and, if this is the leader, all others."""
+    def watch_scheduler(self) -> None:
+        """Watch the connection to the leader's scheduler, as another host."""
+        self._start(self._watch_scheduler())
+
+    def watch_answers(self) -> None:
+        """Watch whether the leader answers; or, if this is the leader, all others."""
         for rank in self.addresses:
             if rank != self._rank and 0 in (rank, self._rank):
                 self._start(self._watch_answers(rank))
-        if self._rank:
-            self._start(self._watch_scheduler())
 
     def conclude(self, outcome: Outcome) -> Outcome:
         """Agree on the end, from another thread: all have succeeded, or all fail.
 
-        A failure is reported, and what the leader makes of it waited for, but not for long.
+        A failure is reported, and what the leader makes of it waited for, but not for ever.
         """
         if self._loop.is_closed():  # a signal after the end
             return outcome
         asyncio.run_coroutine_threadsafe(self._report(outcome), self._loop)
         try:
-            return self.outcome.result(FAREWELL_SECONDS + 1 if outcome.status else None)
+            return self.outcome.result(REPORT_SECONDS if outcome.status else None)
         except TimeoutError:
             return outcome
 
     def lose(self, rank: int) -> None:
         """End the job because a host is lost."""
+        self._lost.add(rank)
         self._decide(Outcome(str(HostLostError(self._hosts[rank])), 1))
 
-    async def tell(self, ranks: Iterable[int], operation: str, **arguments: Any) -> list[Any]:
-        """Call several hosts, and wait a little for their answers, or errors."""
+    async def call_others(self, operation: str, **arguments: Any) -> list[Any]:
+        """Call all others that are not lost, and wait for their answers, or errors."""
+        ranks = [rank for rank in self.addresses if rank and rank not in self._lost]
         calls = (self._call(rank, operation, **arguments) for rank in ranks)
-        with suppress(TimeoutError):
-            return await asyncio.wait_for(
-                asyncio.gather(*calls, return_exceptions=True), FAREWELL_SECONDS
-            )
-        return []
+        return await asyncio.gather(*calls, return_exceptions=True)
 
-    async def tell_others(self, outcome: Outcome) -> None:
-        """Tell all others how the job ends, as the leader."""
-        ranks = [rank for rank in self.addresses if rank]
-        await self.tell(ranks, "end", reason=outcome.reason, status=outcome.status)
+    async def refuse(self, reason: str) -> None:
+        """End the job before it has begun, as the leader, whose error follows."""
+        self._decided = True
+        await self._tell_others(Outcome(reason, 1))
+
+    async def _tell_others(self, outcome: Outcome) -> None:
+        """Tell all others how the job ends, and wait a little until they have heard it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self.call_others("end", reason=outcome.reason, status=outcome.status)
 
     async def _report(self, outcome: Outcome) -> None:
         """Tell the leader how this host has ended."""
@@ -128,7 +137,7 @@ class Ending(WorkerPlugin):
     async def _settle(self, outcome: Outcome) -> None:
         """Let the others know, if this is the leader, and end."""
         if self._rank == 0:
-            await self.tell_others(outcome)
+            await self._tell_others(outcome)
         if outcome.status:
             self._on_failure(outcome.reason, outcome.status)
         self.outcome.set_result(outcome)

@@ -98,57 +98,74 @@ class Membership:
     async def _live(self, folder: str) -> None:
         """Come together with the other hosts, and stay until this one leaves."""
         self._loop, self._leaving = asyncio.get_running_loop(), asyncio.Event()
-        deadline = time.monotonic() + self._patience
-        own = await _wait(_resolve(self._name), lambda: [self._name], deadline)
+        self._deadline = time.monotonic() + self._patience
+        own = await self._wait(_resolve(self._name), lambda: [self._name])
         async with AsyncExitStack() as stack:
             if self.exchange.rank == 0:
-                addresses = await self._lead(stack, own, folder, deadline)
+                addresses = await self._lead(stack, own, folder)
             else:
-                addresses = await self._follow(stack, own, folder, deadline)
+                addresses = await self._follow(stack, own, folder)
             self.exchange.addresses = addresses
             self._joined.set_result(None)
             await self._leaving.wait()
 
-    async def _lead(
-        self, stack: AsyncExitStack, own: str, folder: str, deadline: float
-    ) -> Sequence[str]:
+    async def _lead(self, stack: AsyncExitStack, own: str, folder: str) -> Sequence[str]:
         """Wait for all hosts, and tell them when they are there; return their addresses."""
         scheduler = await stack.enter_async_context(nodes.make_scheduler(own))
         await stack.enter_async_context(
             nodes.make_worker(self._name, own, own, folder, self._plugins)
         )
+        scheduler.add_plugin(nodes.LossReport(self._lose))
         try:
-            await _wait(self._count(scheduler), lambda: self._missing(scheduler), deadline)
-            addresses = _addresses(scheduler)
-            self.ending.addresses = {rank: addresses[name] for rank, name in enumerate(self.hosts)}
+            await self._wait(self._count(scheduler), lambda: self._missing(scheduler))
+            self.ending.addresses = self._ranks(scheduler)
+            self.ending.watch_answers()
             await self._begin()
         except UserError as error:
-            addresses = _addresses(scheduler)
-            self.ending.addresses = {
-                rank: addresses[name] for rank, name in enumerate(self.hosts) if name in addresses
-            }
-            await self.ending.tell_others(Outcome(str(error), 1))
+            self.ending.addresses = self._ranks(scheduler)
+            await self.ending.refuse(str(error))
             raise
-        scheduler.add_plugin(nodes.LossReport(self._lose))
-        self.ending.watch()
         return list(self.ending.addresses.values())
 
-    async def _follow(
-        self, stack: AsyncExitStack, own: str, folder: str, deadline: float
-    ) -> Sequence[str]:
+    async def _follow(self, stack: AsyncExitStack, own: str, folder: str) -> Sequence[str]:
         """Register with the leader, and wait until it says that all hosts are there."""
         name = self.hosts[0]
-        leader = await _wait(_resolve(name), lambda: [name], deadline)
+        leader = await self._wait(_resolve(name), lambda: [name])
         worker = nodes.make_worker(self._name, own, leader, folder, self._plugins)
-        await _wait(stack.enter_async_context(worker), lambda: [name], deadline)
+        await self._wait(stack.enter_async_context(worker), lambda: [name])
         self.ending.addresses[0] = nodes.worker_address(leader)
-        self.ending.watch()
+        self.ending.watch_scheduler()
         # From here on it is the leader that loses patience.
-        return await _wait(self.exchange.started(), lambda: ["others"], math.inf)
+        self._deadline = math.inf
+        addresses = await self._wait(self.exchange.started(), lambda: ["others"])
+        self.ending.watch_answers()
+        return addresses
+
+    async def _wait(self, event: Awaitable[T], missing: Callable[[], list[str]]) -> T:
+        """Wait for something that hosts are missing for, and log a line a minute."""
+        began, task = time.monotonic(), asyncio.ensure_future(event)
+        while True:
+            left = self._deadline - time.monotonic()
+            await asyncio.wait([task], timeout=max(0.0, min(left, REMINDER_SECONDS)))
+            if task.done():
+                return task.result()
+            if left <= 0:
+                task.cancel()
+                raise UserError(
+                    f"host {', '.join(missing())} did not come within {self._patience:g} s: look"
+                    " into its log, and start the job again"
+                )
+            waited = time.monotonic() - began
+            LOGGER.info("waiting for host %s, %.0f s so far", ", ".join(missing()), waited)
 
     @property
     def _plugins(self) -> tuple[WorkerPlugin, ...]:
         return (self.exchange, self.ending)
+
+    def _ranks(self, scheduler: Scheduler) -> dict[int, str]:
+        """Addresses of the hosts that have come, by rank."""
+        found = _addresses(scheduler)
+        return {rank: found[name] for rank, name in enumerate(self.hosts) if name in found}
 
     def _missing(self, scheduler: Scheduler) -> list[str]:
         return [name for name in self.hosts if name not in _addresses(scheduler)]
@@ -167,9 +184,9 @@ class Membership:
     async def _begin(self) -> None:
         """Tell all hosts that all are there, and hear whether they think so."""
         addresses = list(self.ending.addresses.values())
-        others = range(1, len(self.hosts))
-        answers = await self.ending.tell(others, "start", hosts=self.hosts, addresses=addresses)
-        if list(answers) != ["OK"] * len(others):
+        answers = await self.ending.call_others("start", hosts=self.hosts, addresses=addresses)
+        # Who is lost meanwhile has given an error, and ends the job by itself.
+        if set(answers) - {"OK"} and all(isinstance(answer, str) for answer in answers):
             raise UserError(
                 f"the hosts have other lists of hosts than {', '.join(self.hosts)}: give all hosts"
                 " the same list"
@@ -194,21 +211,3 @@ async def _resolve(name: str) -> str:
             found = await loop.getaddrinfo(name, None, family=socket.AF_INET)
             return str(found[0][4][0])
         await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _wait(event: Awaitable[T], missing: Callable[[], list[str]], deadline: float) -> T:
-    """Wait for something that hosts are missing for, and log a line a minute."""
-    began, task = time.monotonic(), asyncio.ensure_future(event)
-    while True:
-        left = deadline - time.monotonic()
-        await asyncio.wait([task], timeout=max(0.0, min(left, REMINDER_SECONDS)))
-        if task.done():
-            return task.result()
-        waited = time.monotonic() - began
-        if time.monotonic() >= deadline:
-            task.cancel()
-            raise UserError(
-                f"host {', '.join(missing())} did not come within {waited:.0f} s: look into its"
-                " log, and start the job again"
-            )
-        LOGGER.info("waiting for host %s, %.0f s so far", ", ".join(missing()), waited)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gaussian_processes.errors import UserError
+from gaussian_processes.files import atomic_write
 from gaussian_processes.sagemaker.failures import failure_reason
 
 LOGGER = logging.getLogger(__name__)
@@ -248,11 +249,13 @@ def _run(job: Callable[[], None], failure: Path, end: JobEnd) -> int:
 def write_failure(reason: str, failure: Path) -> None:
     """Print the reason on stderr, and write it into the failure file, whole or not at all."""
     print(reason, file=sys.stderr, flush=True)
-    partial = failure.with_name(f"{failure.name}.partial")
+
+    def write(path: Path) -> None:
+        path.write_text(reason, encoding="utf-8", errors="backslashreplace")
+
     try:
-        failure.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(reason, encoding="utf-8", errors="backslashreplace")
-        partial.replace(failure)
+        # Several threads may come here at once, where one host fails as another says so.
+        atomic_write(failure, write, sync=False)
     except OSError as error:
         print(f"this reason could not be left in {failure}: {error}", file=sys.stderr, flush=True)
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import sys
 import threading
 
@@ -41,6 +42,14 @@ def fail(hosts):
     if not hosts.leads:
         raise ValueError("a bad row")
     wait(hosts)
+
+
+def fail_when_asked(_hosts):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    write_line("waiting")
+    signal.sigwait({signal.SIGUSR1})
+    write_line("failing")
+    raise ValueError("a bad row")
 
 
 def main():

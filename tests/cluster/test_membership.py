@@ -1,9 +1,9 @@
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import loopback
 import numpy as np
 import pytest
 from in_process_hosts import on_all_hosts
@@ -18,9 +18,7 @@ PROGRAM = Path(__file__).with_name("host.py")
 
 @pytest.fixture
 def names():
-    """Return loopback addresses of this test's own: ports are fixed."""
-    network = f"127.{os.getpid() % 250 + 1}.{np.random.default_rng().integers(250)}"
-    return [f"{network}.{host}" for host in (1, 2, 3)]
+    return loopback.addresses(3)
 
 
 @pytest.fixture
@@ -76,6 +74,25 @@ def test_a_host_that_is_killed_ends_all_others_with_a_failure(names, start, vict
         assert outputs[index].startswith(f"host {names[victim]} was lost: ")
 
 
+def test_hosts_that_are_slow_to_answer_end_in_the_same_words_as_well(names, start):
+    processes = [start(names, names[0], "wait"), start(names, names[1], "fail_when_asked")]
+    processes.append(start(names, names[2], "wait"))
+    for process in processes:
+        assert process.stdout.readline() == "waiting\n"
+
+    # As if all cores were busy with other processes.
+    for process in (processes[0], processes[2]):
+        process.send_signal(signal.SIGSTOP)
+    processes[1].send_signal(signal.SIGUSR1)
+    assert processes[1].stdout.readline() == "failing\n"
+    for process in (processes[2], processes[0]):
+        process.send_signal(signal.SIGCONT)
+    codes, outputs = ends(processes)
+
+    assert codes == [1, 1, 1]
+    assert outputs == ["a bad row\n"] * 3
+
+
 def test_an_exception_on_one_host_ends_all_in_the_same_words(names, start):
     processes = [start(names, name, "fail") for name in names[:2]]
     processes.append(start(names, names[2], "wait"))
@@ -88,7 +105,8 @@ def test_an_exception_on_one_host_ends_all_in_the_same_words(names, start):
 
 
 def test_a_host_that_never_comes_ends_all_in_the_same_words(names, start):
-    processes = [start(names, name, "wait", patience=3) for name in names[:2]]
+    # The leader's patience counts; the other host's is with the leader, which may start later.
+    processes = [start(names, names[0], "wait", patience=3), start(names, names[1], "wait")]
 
     codes, outputs = ends(processes)
 

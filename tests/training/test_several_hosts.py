@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import loopback
 import numpy as np
 import pytest
 
@@ -28,7 +29,7 @@ KILLED = [
     "-c",
     "import os, signal, sys; from gaussian_processes.training import main, trainer, reporting;"
     " trainer.MIN_SHARED_ROWS = 500; panels = [];"
-    " second = os.environ['SAGEMAKER_BASE_DIR'].endswith('.2');"
+    " second = os.environ['SAGEMAKER_BASE_DIR'].endswith(os.environ['KILLED_HOST']);"
     " reporting.FactorizationProgress.__call__ = lambda self, done, total: panels.append(done)"
     " or second and len(panels) == 2 and os.kill(os.getpid(), signal.SIGKILL);"
     " sys.exit(main.main())",
@@ -46,8 +47,7 @@ class Job:
     """A job of several hosts, each with a base folder of its own."""
 
     def __init__(self, folder, count):
-        network = f"127.{os.getpid() % 250 + 1}.{np.random.default_rng().integers(250)}"
-        self.hosts = [f"{network}.{host}" for host in range(1, count + 1)]
+        self.hosts = loopback.addresses(count)
         self.bases = {host: folder / host for host in self.hosts}
         self.processes, self.checkpoints = {}, None
 
@@ -71,7 +71,8 @@ class Job:
             (folder / "hyperparameters.json").write_text(json.dumps(hyperparameters))
             self.processes[host] = subprocess.Popen(
                 program,
-                env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.bases[host])},
+                env=os.environ
+                | {"SAGEMAKER_BASE_DIR": str(self.bases[host]), "KILLED_HOST": self.hosts[-1]},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
