@@ -20,10 +20,11 @@ from sklearn.svm import SVC
 
 from benchmarks.datasets import SEED, Split
 from gaussian_processes import GaussianProcessClassifier, GaussianProcessRegressor
+from gaussian_processes.gp.distributions import PredictiveDistribution
 
 Array = NDArray[np.float64]
-# Mean and standard deviation of the targets of a split's new rows.
-Regression = Callable[[Split], tuple[Array, Array]]
+# Predictive distribution of the targets of a split's new rows.
+Regression = Callable[[Split], PredictiveDistribution]
 # Probabilities of the classes 0 to k - 1 of a split's new rows.
 Classification = Callable[[Split, int], Array]
 
@@ -57,10 +58,12 @@ def classifications() -> Mapping[str, Classification]:
     return found
 
 
-def _ours(split: Split) -> tuple[Array, Array]:
-    process = GaussianProcessRegressor().fit(split.x, split.y)
-    mean, deviation = process.predict(split.new, return_std=True)
-    return np.ravel(mean), np.ravel(deviation)
+def _ours(split: Split) -> PredictiveDistribution:
+    return GaussianProcessRegressor().fit(split.x, split.y).predict_distribution(split.new)
+
+
+def _normal(mean: Array, deviation: Array) -> PredictiveDistribution:
+    return PredictiveDistribution.single(mean[:, np.newaxis], deviation[:, np.newaxis])
 
 
 def _our_classes(split: Split, classes: int) -> Array:
@@ -72,7 +75,7 @@ def _our_classes(split: Split, classes: int) -> Array:
 
 
 def _boosted(module: str, name: str, **options: Any) -> Regression:
-    def method(split: Split) -> tuple[Array, Array]:
+    def method(split: Split) -> PredictiveDistribution:
         return _with_residuals(_make(module, name, **options), split)
 
     return method
@@ -89,14 +92,14 @@ def _make(module: str, name: str, **options: Any) -> Any:
     return getattr(__import__(module), name)(random_state=SEED, **options)
 
 
-def _with_residuals(estimator: Any, split: Split) -> tuple[Array, Array]:
-    """Mean of an estimator without deviations, and that of its out-of-fold residuals."""
+def _with_residuals(estimator: Any, split: Split) -> PredictiveDistribution:
+    """Predict a normal distribution that is as wide as out-of-fold residuals."""
     left_out = cross_val_predict(estimator, split.x, split.y, cv=RESIDUAL_FOLDS)
     mean = np.ravel(estimator.fit(split.x, split.y).predict(split.new))
-    return mean, np.full(len(mean), np.std(split.y - np.ravel(left_out)))
+    return _normal(mean, np.full(len(mean), np.std(split.y - np.ravel(left_out))))
 
 
-def _peer_process(split: Split) -> tuple[Array, Array]:
+def _peer_process(split: Split) -> PredictiveDistribution:
     lengths = np.ones(split.x.shape[1])
     kernel = kernels.ConstantKernel() * kernels.Matern(lengths, nu=2.5) + kernels.WhiteKernel()
     process = PeerProcess(kernel, normalize_y=True, n_restarts_optimizer=1, random_state=SEED)
@@ -105,8 +108,7 @@ def _peer_process(split: Split) -> tuple[Array, Array]:
         warnings.simplefilter("ignore", ConvergenceWarning)
         scaler = StandardScaler().fit(split.x)
         process.fit(scaler.transform(split.x), split.y)
-    mean, deviation = process.predict(scaler.transform(split.new), return_std=True)
-    return mean, deviation
+    return _normal(*process.predict(scaler.transform(split.new), return_std=True))
 
 
 def _probabilities(estimator: Any, split: Split, classes: int) -> Array:

@@ -4,8 +4,9 @@ python -m benchmarks.quality [--folder DIR ...] [--splits 5] [--methods NAME ...
 
 Without a folder: the sets that scikit-learn ships. `datasets.of_folder` says how a folder is laid
 out. Regression is judged by RMSE, mean log density, CRPS and the coverage of the 90 per cent
-interval; classification by accuracy, log loss and the expected calibration error; both by the
-seconds that a person waits. An estimator without deviations has that of its out-of-fold residuals.
+interval, and by the histogram of the probability integral transform (PIT); classification by
+accuracy, log loss and the expected calibration error; both by the seconds that a person waits. An
+estimator without deviations has that of its out-of-fold residuals.
 """
 
 import argparse
@@ -13,19 +14,25 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata, wilcoxon
+from scipy.stats import rankdata, wilcoxon
 
 from benchmarks import datasets, methods, reporting
 from benchmarks.datasets import DataSet, Split
+from gaussian_processes.gp.distributions import PredictiveDistribution
 
 Array = NDArray[np.float64]
-Scores = Mapping[str, float]
+# Of one method on one split; the shares of the PIT histogram are an array.
+Scores = Mapping[str, Any]
 
-# Half of the 90 per cent interval of a normal distribution, in deviations.
-INTERVAL = float(norm.ppf(0.95))
+# Probabilities outside the 90 per cent interval, below and above.
+TAIL = 0.05
+PIT, PIT_BINS = "PIT", 10
+# Levels of the quantiles whose pinball losses make the CRPS, to a thousandth of it.
+CRPS_LEVELS = 200
 # The score that ranks and tests compare, and whether more of it is better.
 RANKED = {False: ("RMSE", False), True: ("accuracy", True)}
 # A probability of 0 for the class that comes has an infinite log loss.
@@ -73,12 +80,14 @@ def _report(sets: Sequence[DataSet], splits: int, wanted: Sequence[str] | None) 
             print(f"{entry.name}: {name} …", file=sys.stderr, flush=True)
             mean = _mean([scorer(part) for part in parts])
             table[name].append(mean)
-            lines.append([name, *(f"{value:.4g}" for value in mean.values())])
+            lines.append([name, *_cells(mean)])
         print(f"\n{rows} training rows of {columns} columns:\n")
-        head = [f"{entry.name}, {len(parts)} splits", *table[next(iter(scorers))][-1]]
+        head = [f"{entry.name}, {len(parts)} splits", *_scalars(mean)]
         print(reporting.markdown(head, lines), flush=True)
     if len(sets) > 1:
         _summarize(table, *RANKED[classes])
+    if not classes:
+        _print_histograms(table)
 
 
 def _summarize(table: Mapping[str, Sequence[Scores]], score: str, more_is_better: bool) -> None:
@@ -89,17 +98,15 @@ def _summarize(table: Mapping[str, Sequence[Scores]], score: str, more_is_better
     ranks = rankdata(losses, axis=0).mean(axis=1)
     lines = []
     for index, name in enumerate(names):
-        means = {key: np.mean([entry[key] for entry in table[name]]) for key in table[name][0]}
         difference = losses[0] - losses[index]
         wins, p = "–", "–"
         if index and difference.any():
             wins = f"{(difference < 0).sum()} of {len(difference)}"
             p = f"{wilcoxon(difference).pvalue:.2g}"
-        cells = [f"{value:.4g}" for value in means.values()]
-        lines.append([name, *cells, f"{ranks[index]:.2f}", wins, p])
+        lines.append([name, *_cells(_mean(table[name])), f"{ranks[index]:.2f}", wins, p])
     head = [
         f"{values.shape[1]} sets",
-        *table[names[0]][0],
+        *_scalars(table[names[0]][0]),
         f"rank by {score}",
         "we win",
         "Wilcoxon p",
@@ -107,30 +114,55 @@ def _summarize(table: Mapping[str, Sequence[Scores]], score: str, more_is_better
     print(f"\nMeans over the sets, each of its splits:\n\n{reporting.markdown(head, lines)}")
 
 
+def _print_histograms(table: Mapping[str, Sequence[Scores]]) -> None:
+    """Print PIT histograms over all sets: a calibrated distribution has equal shares."""
+    head = ["PIT, share of the new rows", *(f"to {(1 + b) / PIT_BINS:g}" for b in range(PIT_BINS))]
+    lines = [[name, *(f"{s:.3f}" for s in _mean(rows)[PIT])] for name, rows in table.items()]
+    print(f"\n{reporting.markdown(head, lines)}", flush=True)
+
+
 def _mean(scores: Sequence[Scores]) -> Scores:
-    return {name: float(np.mean([entry[name] for entry in scores])) for name in scores[0]}
+    return {name: np.mean([entry[name] for entry in scores], axis=0) for name in scores[0]}
+
+
+def _scalars(scores: Scores) -> Scores:
+    return {name: value for name, value in scores.items() if name != PIT}
+
+
+def _cells(scores: Scores) -> list[str]:
+    return [f"{value:.4g}" for value in _scalars(scores).values()]
 
 
 def _regression(method: methods.Regression) -> Callable[[Split], Scores]:
     def scorer(split: Split) -> Scores:
         began = time.perf_counter()
-        mean, deviation = method(split)
+        predicted = method(split)
         seconds = time.perf_counter() - began
-        errors = (split.truth - mean) / deviation
-        density = norm.logpdf(errors) - np.log(deviation)
-        # Gneiting & Raftery (2007), eq. 21.
-        crps = deviation * (
-            errors * (2 * norm.cdf(errors) - 1) + 2 * norm.pdf(errors) - 1 / np.sqrt(np.pi)
-        )
+        truth = split.truth[:, np.newaxis]
+        pit = np.ravel(predicted.cdf(truth))
         return {
-            "RMSE": float(np.sqrt(np.mean(np.square(split.truth - mean)))),
-            "log density": float(density.mean()),
-            "CRPS": float(crps.mean()),
-            "coverage": float((np.abs(errors) < INTERVAL).mean()),
+            "RMSE": float(np.sqrt(np.mean(np.square(truth - predicted.mean)))),
+            "log density": float(predicted.log_density(truth).mean()),
+            "CRPS": _crps(predicted, truth),
+            "coverage": float(((pit > TAIL) & (pit < 1 - TAIL)).mean()),
+            PIT: np.histogram(pit, PIT_BINS, (0, 1))[0] / len(pit),
             "seconds": seconds,
         }
 
     return scorer
+
+
+def _crps(predicted: PredictiveDistribution, truth: Array) -> float:
+    """Mean continuous ranked probability score: twice the integral of the pinball loss.
+
+    Gneiting & Raftery (2007), section 4.2, by the midpoint rule over the levels.
+    """
+    levels = (np.arange(CRPS_LEVELS) + 0.5) / CRPS_LEVELS
+    losses = []
+    for level in levels.tolist():
+        excess = truth - predicted.quantile(level)
+        losses.append(np.maximum(level * excess, (level - 1) * excess).mean())
+    return float(2 * np.mean(losses))
 
 
 def _classification(method: methods.Classification) -> Callable[[Split], Scores]:

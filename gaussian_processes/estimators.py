@@ -25,6 +25,7 @@ from gaussian_processes.data.cells import Cells, normalize_category
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
 from gaussian_processes.errors import UserError
+from gaussian_processes.gp.distributions import PredictiveDistribution
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.sagemaker import hyperparameters
@@ -330,6 +331,20 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
             return self._shaped(prediction.mean)
         return self._shaped(prediction.mean), self._shaped(np.sqrt(prediction.variance))
 
+    def predict_distribution(self, X: Any) -> PredictiveDistribution:  # noqa: N803
+        """Predict the distributions of new observations: their densities, cdf and quantiles.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (m, c)
+
+        Returns
+        -------
+        PredictiveDistribution
+            Of m rows and t targets, in the units of y; of one target t is 1.
+        """
+        return self._predict(X, variance=True).distribution
+
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:  # noqa: N803
         """Predict the central intervals that hold a share of new observations.
 
@@ -346,7 +361,7 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
         """
         if not 0 < coverage < 1:
             raise ValueError(f"coverage is {coverage}, but it is a share: give one between 0 and 1")
-        distribution = self._predict(X, variance=True).distribution
+        distribution = self.predict_distribution(X)
         ends = [distribution.quantile((1 + sign * coverage) / 2) for sign in (-1, 1)]
         return np.stack([self._shaped(end) for end in ends], axis=-1)
 

@@ -356,6 +356,9 @@ def test_an_interval_holds_its_share_of_the_student_t_distribution():
     degrees = len(x) - 1
     expected = t(degrees, mean, std * np.sqrt((degrees - 2) / degrees)).interval(0.6)
     np.testing.assert_allclose(interval.T, expected, rtol=1e-9)
+    density = process.predict_distribution(x).log_density(y[:, np.newaxis])
+    own = t(degrees, mean, std * np.sqrt((degrees - 2) / degrees)).logpdf(y)
+    np.testing.assert_allclose(density[:, 0], own, rtol=1e-9)
     with pytest.raises(ValueError, match="give one between 0 and 1"):
         process.predict_interval(x, coverage=95)
 
