@@ -475,6 +475,30 @@ def test_an_unknown_name_is_no_attribute():
         _ = gaussian_processes.nothing
 
 
+def test_replicates_cost_one_row_and_answer_as_rows_that_hardly_differ(tmp_path):
+    rng = np.random.default_rng(5)
+    x = rng.permutation(np.repeat(rng.normal(size=(20, 2)), 4, axis=0))
+    y = np.sin(2 * x[:, :1]) + rng.normal(scale=[0.1, 0.4], size=(80, 2))
+    weight, new = rng.uniform(0.5, 2, 80), rng.normal(size=(9, 2))
+    merged, apart = (GaussianProcessRegressor(q=1, l=1) for _ in range(2))
+
+    merged.fit(x, y, weight).save(tmp_path)
+    # Rows that differ in the last digits are not merged.
+    apart.fit(x * (1 + 1e-13 * rng.normal(size=x.shape)), y, weight)
+
+    assert len(merged.model_.members[0].process.points) == 20
+    assert len(apart.model_.members[0].process.points) == 80
+    for found, expected in zip(
+        (*merged.predict(new, return_std=True), merged.predict_interval(new)),
+        (*apart.predict(new, return_std=True), apart.predict_interval(new)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    saved = load(tmp_path)
+    assert artifact.load_description(tmp_path)["training_rows"] == 80
+    np.testing.assert_array_equal(saved.predict_interval(new), merged.predict_interval(new))
+
+
 def test_deviations_cover_the_effects_of_levels_that_training_did_not_have():
     covered, losses = [], []
     for seed in range(6):

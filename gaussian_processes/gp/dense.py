@@ -7,13 +7,13 @@ made in the memory of the matrix, and its inverse in that of the factor.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.pairwise import CenteredPoints
+from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.linalg import blas
 from gaussian_processes.linalg.cholesky import (
     JITTERS,
@@ -24,6 +24,8 @@ from gaussian_processes.linalg.cholesky import (
 from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
 
 Array = NDArray[np.float64]
+# Returns α, log |M| and M⁻¹ of a matrix and its targets.
+Invert = Callable[["DenseGram", Array], tuple[Array, float, Array]]
 
 # Rows of a block of pairs: its arrays stay in a core's cache, and what is computed above the
 # diagonal is 64 n pairs of n²/2. From 32 to 128 it makes no difference that could be measured.
@@ -41,33 +43,28 @@ class DenseGram:
 
     Parameters
     ----------
-    points : ndarray of shape (n, d)
-        Rows of norm 1.
+    source : GramMatrix
     matrix : ndarray of shape (n, n)
         M at and below the diagonal; what stands above means nothing.
     derivatives : list of ndarray of shape (BLOCK_ROWS, stop)
         ∂k/∂t below the diagonal, 0 at and above, of each block of rows and the columns up to it.
     """
 
-    points: Array
+    source: GramMatrix
     matrix: Array
     derivatives: list[Array]
 
     @classmethod
-    def of(
-        cls, kernel: ArcCosine, points: Array, noise: Array, parallel_map: ParallelMap = map
-    ) -> "DenseGram":
+    def of(cls, source: GramMatrix, parallel_map: ParallelMap = map) -> "DenseGram":
         """Compute kernels and derivatives of all pairs of points.
 
         Parameters
         ----------
-        kernel : ArcCosine
-        points : ndarray of shape (n, d)
-        noise : ndarray of shape (n,)
-            Noise variance of each point, over the signal variance.
+        source : GramMatrix
         parallel_map : ParallelMap
             Shares the blocks among the cores.
         """
+        kernel, points = source.kernel, source.points
         matrix, centered = np.empty((len(points), len(points))), CenteredPoints.of(points)
 
         def fill(rows: slice) -> Array:
@@ -78,12 +75,12 @@ class DenseGram:
             return derivatives
 
         derivatives = list(parallel_map(fill, slices(len(points), BLOCK_ROWS)))
-        matrix.flat[:: len(points) + 1] += noise
-        return cls(points, matrix, derivatives)
+        matrix.flat[:: len(points) + 1] += source.noise_ratio * source.noise_scale
+        return cls(source, matrix, derivatives)
 
     def __len__(self) -> int:
         """Return the number of points."""
-        return len(self.points)
+        return len(self.source)
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Return a block of M at or below the diagonal, as `cholesky.factorise` asks for it."""
@@ -97,17 +94,20 @@ class DensePosterior:
     Parameters
     ----------
     gram : DenseGram
+    targets : ndarray of shape (o, t)
+        Of all o observations, of which there may be several a point.
     alpha : ndarray of shape (n, t)
         α = M⁻¹ y.
     signal_variance : ndarray of shape (t,)
         σ²_f of each target.
     log_determinant : float
-        log |M|.
+        log |M|, of all observations.
     inverse : ndarray of shape (n, n)
         M⁻¹ at and below the diagonal; what stands above means nothing.
     """
 
     gram: DenseGram
+    targets: Array
     alpha: Array
     signal_variance: Array
     log_determinant: float
@@ -115,14 +115,21 @@ class DensePosterior:
 
     def log_marginal_likelihood(self) -> float:
         """Log marginal likelihood at the best σ²_f, summed over the targets: GPML eq. 2.30."""
-        size = len(self.alpha)
+        size = len(self.targets)
         terms = size * np.log(2 * np.pi * self.signal_variance) + self.log_determinant + size
         return float(-terms.sum() / 2)
 
-    def diagonal_gradient(self) -> Array:
-        """Return the derivative of the log marginal likelihood in M's diagonal, of shape (n,)."""
+    def noise_gradient(self) -> float:
+        """Return the derivative of the log marginal likelihood in λ."""
         scaled, targets = self._scaled_alpha, self.alpha.shape[1]
-        gradient: Array = (np.vecdot(scaled, scaled) - targets * self.inverse.diagonal()) / 2
+        source = self.gram.source
+        in_diagonal = np.vecdot(scaled, scaled) - targets * self.inverse.diagonal()
+        gradient = float((in_diagonal * source.noise_scale).sum()) / 2
+        if source.replicates is not None:
+            # Of -½ (pure error/(σ²_f λ) + (o - n) log λ), which the points' means leave out.
+            explained = (source.replicates.pure_error(self.targets) / self.signal_variance).sum()
+            surplus = targets * (source.observations - len(source))
+            gradient += float(explained / source.noise_ratio - surplus) / source.noise_ratio / 2
         return gradient
 
     def points_gradient(self, parallel_map: ParallelMap = map) -> Array:
@@ -135,7 +142,7 @@ class DensePosterior:
         GPML eq. 5.9: that in M is ½ (α αᵀ/σ²_f - M⁻¹), summed over the targets; twice as much for
         a pair below the diagonal, which stands for two.
         """
-        points, scaled, targets = self.gram.points, self._scaled_alpha, self.alpha.shape[1]
+        points, scaled, targets = self.gram.source.points, self._scaled_alpha, self.alpha.shape[1]
         blocks = slices(len(points), BLOCK_ROWS)
 
         def products(block: tuple[slice, Array]) -> tuple[Array, Array]:
@@ -158,63 +165,67 @@ class DensePosterior:
 
 
 def log_marginal_likelihood_gradients(
-    kernel: ArcCosine, points: Array, noise: Callable[[float], Array], targets: Array
-) -> tuple[float, Array, Array]:
-    """Log marginal likelihood, and its gradients in the diagonal of M and in the points.
+    matrix: GramMatrix, targets: Array
+) -> tuple[float, float, Array]:
+    """Log marginal likelihood, and its gradients in λ and in the points.
 
     Parameters
     ----------
-    kernel : ArcCosine
-    points : ndarray of shape (n, d)
-        Rows of norm 1.
-    noise : callable
-        Returns the noise variance of each point, over the signal variance, for what has to be added
-        to the noise ratio: 0, or the smallest of `cholesky.JITTERS` that makes M positive definite.
-    targets : ndarray of shape (n, t)
-        None zero everywhere.
+    matrix : GramMatrix
+        Of n points.
+    targets : ndarray of shape (o, t)
+        Of its o observations; none zero everywhere.
 
     Returns
     -------
     value : float
-    in_diagonal : ndarray of shape (n,)
+    in_noise_ratio : float
     in_points : ndarray of shape (n, d)
     """
     with WorkerPool() as pool:
-        parallel_map = pool if len(points) > ONE_CORE_ROWS else map
-        posterior = condition(kernel, points, noise, targets, parallel_map)
+        parallel_map = pool if len(matrix) > ONE_CORE_ROWS else map
+        posterior = condition(matrix, targets, parallel_map)
         in_points = posterior.points_gradient(parallel_map)
-    return posterior.log_marginal_likelihood(), posterior.diagonal_gradient(), in_points
+    return posterior.log_marginal_likelihood(), posterior.noise_gradient(), in_points
 
 
 def condition(
-    kernel: ArcCosine,
-    points: Array,
-    noise: Callable[[float], Array],
-    targets: Array,
-    parallel_map: ParallelMap = map,
+    matrix: GramMatrix, targets: Array, parallel_map: ParallelMap = map
 ) -> DensePosterior:
     """Condition on observations: GPML algorithm 2.1, and the inverse.
 
-    The parameters are those of `log_marginal_likelihood_gradients`.
+    The parameters are those of `log_marginal_likelihood_gradients`. The noise ratio is raised by
+    the smallest of `cholesky.JITTERS`, or 0, that makes M positive definite.
 
     Raises
     ------
     ValueError
         If M stays indefinite whatever the jitter.
     """
-    invert = _invert_in_place if len(points) <= ONE_CORE_ROWS else _invert_by_tiles
+    invert = _invert_in_place if len(matrix) <= ONE_CORE_ROWS else _invert_by_tiles
     for jitter in (0.0, *JITTERS):
-        gram = DenseGram.of(kernel, points, noise(jitter), parallel_map)
+        jittered = replace(matrix, noise_ratio=matrix.noise_ratio + jitter)
+        gram = DenseGram.of(jittered, parallel_map)
         with suppress(NotPositiveDefiniteError):
-            return invert(gram, targets)
+            return _posterior(gram, targets, invert)
     raise ValueError(
         f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal;"
         " are there NaN among the points?"
     )
 
 
-def _invert_in_place(gram: DenseGram, targets: Array) -> DensePosterior:
-    """Factorise and invert by LAPACK, in the memory of the matrix."""
+def _posterior(gram: DenseGram, targets: Array, invert: Invert) -> DensePosterior:
+    source = gram.source
+    means = source.means(targets)
+    alpha, log_determinant, inverse = invert(gram, means)
+    if source.replicates is not None:
+        log_determinant += source.replicates.log_determinant(source.noise_ratio)
+    signal_variance = source.signal_variance(targets, means, alpha)
+    return DensePosterior(gram, targets, alpha, signal_variance, log_determinant, inverse)
+
+
+def _invert_in_place(gram: DenseGram, targets: Array) -> tuple[Array, float, Array]:
+    """Factorise and invert by LAPACK, in the memory of the matrix: α, log |M| and M⁻¹."""
     square, alpha = gram.matrix, targets.copy()
     failed_minor = blas.potrf(square)
     if failed_minor:
@@ -223,18 +234,10 @@ def _invert_in_place(gram: DenseGram, targets: Array) -> DensePosterior:
     blas.solve_triangular(square, alpha)
     blas.solve_triangular(square.T, alpha)
     blas.potri(square)
-    return DensePosterior(gram, alpha, _signal_variance(targets, alpha), log_determinant, square)
+    return alpha, log_determinant, square
 
 
-def _invert_by_tiles(gram: DenseGram, targets: Array) -> DensePosterior:
+def _invert_by_tiles(gram: DenseGram, targets: Array) -> tuple[Array, float, Array]:
     """Factorise and invert by tiles, which all cores share."""
     factor = factorise(gram)
-    alpha = factor.solve(targets)
-    signal_variance = _signal_variance(targets, alpha)
-    return DensePosterior(gram, alpha, signal_variance, factor.log_determinant, factor.inverse())
-
-
-def _signal_variance(targets: Array, alpha: Array) -> Array:
-    """Return the maximum of the likelihood in σ²_f: yᵀα/n."""
-    variance: Array = (targets * alpha).sum(axis=0) / len(targets)
-    return variance
+    return factor.solve(targets), factor.log_determinant, factor.inverse()

@@ -7,6 +7,7 @@ gradients.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.optimize import minimize
 from gaussian_processes.gp import dense
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
+from gaussian_processes.gp.replicates import Replicates, find_replicates
 from gaussian_processes.gp.sphere import project_to_sphere, project_to_sphere_vjp
 from gaussian_processes.linalg.parallel import WorkerPool
 
@@ -118,11 +120,20 @@ class TrainingData:
         rows = subset_rows(len(self.z), max_rows)
         return TrainingData(self.z[rows], self.y[rows], self.sample_weight[rows])
 
+    def gram_matrix(self, parameters: KernelParameters) -> GramMatrix:
+        """Covariance matrix of the observations, of which those of equal rows are merged."""
+        points = parameters.points(self.z)
+        return GramMatrix.merged(
+            parameters.kernel, points, parameters.noise_ratio, self.sample_weight, self._replicates
+        )
+
     def condition(self, parameters: KernelParameters) -> GaussianProcess:
         """Condition the process of these parameters on the observations."""
-        points = parameters.points(self.z)
-        matrix = GramMatrix(parameters.kernel, points, parameters.noise_ratio, self.sample_weight)
-        return fit(matrix, self.y)
+        return fit(self.gram_matrix(parameters), self.y)
+
+    @cached_property
+    def _replicates(self) -> Replicates | None:
+        return find_replicates(self.z, self.sample_weight)
 
 
 def maximize_posterior(
@@ -211,18 +222,16 @@ def log_marginal_likelihood_and_gradient(
     GPML eq. 5.9: ½ tr((α αᵀ/σ²_f - M⁻¹) ∂M/∂θ), summed over the targets. One inverse serves every
     parameter: the gradient is first taken in the points, then in what was projected to them.
     """
-    value, in_diagonal, in_points = dense.log_marginal_likelihood_gradients(
-        parameters.kernel,
-        parameters.points(data.z),
-        lambda jitter: (parameters.noise_ratio + jitter) / data.sample_weight,
-        np.ascontiguousarray(data.y[:, data.y.any(axis=0)]),
+    matrix = data.gram_matrix(parameters)
+    value, in_noise_ratio, in_points = dense.log_marginal_likelihood_gradients(
+        matrix, np.ascontiguousarray(data.y[:, data.y.any(axis=0)])
     )
-    in_columns = project_to_sphere_vjp(data.z * parameters.relevance, parameters.bias, in_points)
-    in_noise_ratio = (in_diagonal / data.sample_weight).sum()
+    z = data.z if matrix.replicates is None else data.z[matrix.replicates.first]
+    in_columns = project_to_sphere_vjp(z * parameters.relevance, parameters.bias, in_points)
     return value, {
         "noise_ratio": np.array([parameters.noise_ratio * in_noise_ratio]),
         "bias": np.array([parameters.bias * in_columns[:, -1].sum()]),
-        "relevance": parameters.relevance * (in_columns[:, :-1] * data.z).sum(axis=0),
+        "relevance": parameters.relevance * (in_columns[:, :-1] * z).sum(axis=0),
     }
 
 

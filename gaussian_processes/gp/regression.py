@@ -12,6 +12,7 @@ k(x, x')         `GaussianProcess.kernel`                   section 4.1; 1 where
 σ²_f             `GaussianProcess.signal_variance`          2.31; yᵀα/n, the maximum of 2.30
 λ = σ²ₙ/σ²_f     `GramMatrix.noise_ratio`                   σ²ₙ of 2.20
 W                `GramMatrix.sample_weight`                 W = I in 2.20; the noise is σ²ₙ/w
+n                `GaussianProcess.observations`             of which equal ones may be merged
 diag W⁻¹         `GramMatrix.noise_scale`
 M                `GramMatrix`                               2.20, over σ²_f
 L                `GaussianProcess.factor`                   algorithm 2.1, line 2, of M
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.pairwise import CenteredPoints
+from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.linalg.cg import preconditioned_cg
 from gaussian_processes.linalg.cholesky import (
     TILE_ROWS,
@@ -71,24 +73,46 @@ def working_bytes(rows: int, columns: int, cores: int) -> int:
 
 @dataclass(frozen=True)
 class GramMatrix:
-    """Covariance matrix M = K + λ W⁻¹ of n noisy observations, over σ²_f, block by block.
+    """Covariance matrix M = K + λ W⁻¹ of noisy observations, over σ²_f, block by block.
 
     Parameters
     ----------
     kernel : ArcCosine
-    points : ndarray of shape (n, d)
+    points : ndarray of shape (m, d)
         Rows of norm 1.
     noise_ratio : float
         λ, at least 0.
-    sample_weight : ndarray of shape (n,), optional
+    sample_weight : ndarray of shape (m,), optional
         The diagonal of W, positive: an observation of weight 2 is as good as two that agree. 1
         unless it is given.
+    replicates : Replicates, optional
+        The n observations whose means stand for the points, where several are merged into one.
     """
 
     kernel: ArcCosine
     points: Array
     noise_ratio: float
     sample_weight: Array | None = None
+    replicates: Replicates | None = None
+
+    @classmethod
+    def merged(
+        cls,
+        kernel: ArcCosine,
+        points: Array,
+        noise_ratio: float,
+        sample_weight: Array,
+        replicates: Replicates | None,
+    ) -> "GramMatrix":
+        """Covariance matrix of n observations, of which replicates are merged.
+
+        Not without noise, of which the observations of one point differ: then M is singular, and
+        gets a jitter.
+        """
+        if replicates is None or not noise_ratio:
+            return cls(kernel, points, noise_ratio, sample_weight)
+        own = points[replicates.first]
+        return cls(kernel, own, noise_ratio, replicates.total_weight, replicates)
 
     def __len__(self) -> int:
         """Return the number of points."""
@@ -98,6 +122,22 @@ class GramMatrix:
     def noise_scale(self) -> Array:
         """Diagonal of W⁻¹, of shape (n,): noise variances over that of weight 1."""
         return np.ones(len(self)) if self.sample_weight is None else 1 / self.sample_weight
+
+    @property
+    def observations(self) -> int:
+        """Number n of observations."""
+        return len(self if self.replicates is None else self.replicates)
+
+    def means(self, targets: Array) -> Array:
+        """Means of the points' targets, of shape (m, t), for targets of shape (n, t)."""
+        return targets if self.replicates is None else self.replicates.mean(targets)
+
+    def signal_variance(self, targets: Array, means: Array, alpha: Array) -> Array:
+        """σ²_f of the highest likelihood, yᵀ M⁻¹ y/n of all observations, of shape (t,)."""
+        quadratic_form: Array = (means * alpha).sum(axis=0)
+        if self.replicates is not None:
+            quadratic_form = quadratic_form + self.replicates.pure_error(targets) / self.noise_ratio
+        return quadratic_form / self.observations
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Return a block of M, of shape (rows, columns)."""
@@ -144,16 +184,22 @@ class GaussianProcess:
         λ, as asked for.
     jitter : float
         What had to be added to λ for M to be positive definite: usually 0.
-    points : ndarray of shape (n, d)
+    points : ndarray of shape (m, d)
         X; rows of norm 1.
-    alpha : ndarray of shape (n, t)
-        α = M⁻¹ y.
+    alpha : ndarray of shape (m, t)
+        α = M⁻¹ y, of the means of m points where n observations share these.
     signal_variance : ndarray of shape (t,)
         σ²_f of each target; of one that is zero everywhere the prior's, see `fit`.
     factor : CholeskyFactor or None
         L of M. Without it there are means, but no variances.
+    observations : int
+        n.
+    varies : ndarray of bool of shape (t,)
+        Whether each target is not zero everywhere.
     iterations : int
         Iterations of conjugate gradients that α took: 0 in float64.
+    replicates : Replicates, optional
+        What leaving one out needs, where n is more than m.
     """
 
     kernel: ArcCosine
@@ -163,7 +209,10 @@ class GaussianProcess:
     alpha: Array
     signal_variance: Array
     factor: CholeskyFactor | None
+    observations: int
+    varies: NDArray[np.bool_]
     iterations: int = 0
+    replicates: Replicates | None = None
 
     def mean(self, points: Array) -> Array:
         """Posterior mean, of shape (m, t), at new points of shape (m, d): GPML eq. 2.25."""
@@ -218,7 +267,7 @@ class GaussianProcess:
             outer, inner = (pool, map) if one_core_each else (map, pool)
             for _ in outer(predict, chunks):
                 pass
-        noise = self.noise_ratio + self.jitter
+        noise = self._jittered_noise_ratio
         # No observation is surer than its noise, and without noise none is surer than rounding.
         floor = max(noise, float(np.finfo(factor.dtype).eps))
         variance = np.maximum(1 + noise - explained, floor)[:, np.newaxis] * self.signal_variance
@@ -229,9 +278,12 @@ class GaussianProcess:
 
         Targets that are zero everywhere, which any process without signal explains, are left out.
         """
-        size, signal = len(self.points), self.signal_variance[self.alpha.any(axis=0)]
+        size, signal = self.observations, self.signal_variance[self.varies]
+        log_determinant = self._kept_factor.log_determinant
+        if self._kept_replicates is not None:
+            log_determinant += self._kept_replicates.log_determinant(self._jittered_noise_ratio)
         # yᵀ M⁻¹ y / σ²_f = n, and log |σ²_f M| = n log σ²_f + log |M|.
-        terms = size * np.log(2 * np.pi * signal) + self._kept_factor.log_determinant + size
+        terms = size * np.log(2 * np.pi * signal) + log_determinant + size
         return float(-terms.sum() / 2)
 
     def leave_one_out(self, targets: Array) -> tuple[Array, Array]:
@@ -251,12 +303,28 @@ class GaussianProcess:
         -----
         Without an observation, yᵀ M⁻¹ y is less by α_i²/[M⁻¹]_ii.
         """
-        precision = self._kept_factor.inverse_diagonal()[:, np.newaxis]
+        alpha, precision = self._alpha_and_precision(targets)
         rows = len(targets)
         total = self.signal_variance * rows
         # Where one observation is nearly all of it, the difference has no digit left.
-        others = np.maximum(total - self.alpha**2 / precision, total * np.finfo(float).eps)
-        return targets - self.alpha / precision, others / max(1, rows - 1) / precision
+        others = np.maximum(total - alpha**2 / precision, total * np.finfo(float).eps)
+        return targets - alpha / precision, others / max(1, rows - 1) / precision
+
+    def _alpha_and_precision(self, targets: Array) -> tuple[Array, Array]:
+        """α of shape (n, t), and the diagonal of M⁻¹ of shape (n, 1), of all observations."""
+        alpha, precision = self.alpha, self._kept_factor.inverse_diagonal()
+        if self._kept_replicates is not None:
+            alpha, precision = self._kept_replicates.expand(
+                alpha, precision, targets, self._jittered_noise_ratio
+            )
+        return alpha, precision[:, np.newaxis]
+
+    def with_prior_variance(self, targets: Array) -> "GaussianProcess":
+        """Give targets that are zero everywhere the signal variance that `fit` describes."""
+        # -½ (yᵀ M⁻¹ y/σ²_f + n log σ²_f + …) of GPML eq. 2.30 has no slope in σ²_f there.
+        _, precision = self._alpha_and_precision(targets)
+        variance = 1 / (self.observations + 1) / (1 / precision).mean()
+        return replace(self, signal_variance=np.where(self.varies, self.signal_variance, variance))
 
     def inverse(self) -> Array:
         """Inverse M⁻¹, of shape (n, n)."""
@@ -269,6 +337,16 @@ class GaussianProcess:
     @cached_property
     def _centered_points(self) -> CenteredPoints:
         return CenteredPoints.of(self.points)
+
+    @property
+    def _jittered_noise_ratio(self) -> float:
+        return self.noise_ratio + self.jitter
+
+    @property
+    def _kept_replicates(self) -> Replicates | None:
+        if self.replicates is None and self.observations != len(self.points):
+            raise ValueError("this needs the replicates, which a saved process has not")
+        return self.replicates
 
     @property
     def _kept_factor(self) -> CholeskyFactor:
@@ -301,7 +379,7 @@ def fit(
     Parameters
     ----------
     matrix : GramMatrix
-        Of n points.
+        Of n observations.
     targets : ndarray of shape (n, t)
         One column a target.
     storage : callable
@@ -338,23 +416,22 @@ def fit(
         return storage(matrix.noise_ratio + jitter)
 
     factor, jitter = factorise_with_jitter(jittered, storage_of, progress, factorise)
+    means = matrix.means(targets)
     if factor.dtype == np.float32:
-        alpha, iterations = preconditioned_cg(jittered(jitter), factor, targets)
+        alpha, iterations = preconditioned_cg(jittered(jitter), factor, means)
     else:
-        alpha, iterations = factor.solve(targets), 0
-    # -½ (yᵀ M⁻¹ y/σ²_f + n log σ²_f + …) of GPML eq. 2.30 has no slope in σ²_f there.
-    signal_variance = (targets * alpha).sum(axis=0) / len(targets)
-    zero = ~targets.any(axis=0)
-    if zero.any():
-        leave_one_out_ratio = (1 / factor.inverse_diagonal()).mean()
-        signal_variance[zero] = 1 / (len(targets) + 1) / leave_one_out_ratio
-    return GaussianProcess(
+        alpha, iterations = factor.solve(means), 0
+    process = GaussianProcess(
         kernel=matrix.kernel,
         noise_ratio=matrix.noise_ratio,
         jitter=jitter,
         points=matrix.points,
         alpha=alpha,
-        signal_variance=signal_variance,
+        signal_variance=jittered(jitter).signal_variance(targets, means, alpha),
         factor=factor,
+        observations=matrix.observations,
+        varies=(targets != 0).any(axis=0),
         iterations=iterations,
+        replicates=matrix.replicates,
     )
+    return process if process.varies.all() else process.with_prior_variance(targets)

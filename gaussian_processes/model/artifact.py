@@ -87,7 +87,7 @@ def save(
     description = {
         "format": FORMAT,
         **(record or {}),
-        "training_rows": len(model.members[0].process.points),
+        "training_rows": model.members[0].process.observations,
         "libraries": {name: version(name) for name in LIBRARIES},
         "schema": asdict(model.schema),
         "calibration": None if model.calibration is None else model.calibration.to_json(),
@@ -130,7 +130,7 @@ def load(folder: Path) -> Model:
     with _refusing(folder):
         description = _read_description(folder)
         model = _model(folder, description)
-        _check_record(description, len(model.members[0].process.points))
+        _check_record(description)
         return model
 
 
@@ -201,10 +201,8 @@ def _own_checksum(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check_record(description: Description, rows: int) -> None:
+def _check_record(description: Description) -> None:
     """Refuse what is said beside the model, and printed by `describe`, in another form."""
-    if description["training_rows"] != rows:
-        raise ValueError(f"training_rows is not {rows}, the number of its points")
     for name in ("libraries", "scores", "hyperparameters"):
         if not isinstance(description.get(name, {}), dict):
             raise TypeError(f"{name} is no object")
@@ -245,8 +243,10 @@ def _model(folder: Path, description: Description) -> Model:
         )
     schema = _schema(description["schema"])
     arrays = _load_arrays(folder, description["sha256"])
+    rows = description["training_rows"]
     members = [
-        _member(index, described, arrays) for index, described in enumerate(description["members"])
+        _member(index, described, arrays, rows)
+        for index, described in enumerate(description["members"])
     ]
     described = description["calibration"]
     calibration = None if described is None else Calibration.from_json(described)
@@ -284,13 +284,14 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
 
 
 def _member(
-    index: int, described: Mapping[str, Any], arrays: Mapping[str, Array]
+    index: int, described: Mapping[str, Any], arrays: Mapping[str, Array], rows: int
 ) -> EnsembleMember:
     process = _process(
         described["process"],
         arrays[f"points-{index}.npy"],
         arrays[f"alpha-{index}.npy"],
         arrays.get(f"factor-{index}.npy"),
+        rows,
     )
     tails = described["tails"]
     return EnsembleMember(
@@ -302,7 +303,7 @@ def _member(
 
 
 def _process(
-    described: Mapping[str, Any], points: Array, alpha: Array, packed: Array | None
+    described: Mapping[str, Any], points: Array, alpha: Array, packed: Array | None, rows: int
 ) -> GaussianProcess:
     return GaussianProcess(
         kernel=ArcCosine(**described["kernel"]),
@@ -312,6 +313,8 @@ def _process(
         alpha=alpha,
         signal_variance=np.array(described["signal_variance"], float),
         factor=None if packed is None else Factor(tuple(_panels(packed, len(points)))),
+        observations=rows,
+        varies=(alpha != 0).any(axis=0),
         iterations=int(described["iterations"]),
     )
 

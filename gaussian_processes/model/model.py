@@ -164,7 +164,7 @@ class EnsembleMember:
 
     @cached_property
     def _own_scale(self) -> tuple[Array, float]:
-        return self._scale_of(len(self.process.points))
+        return self._scale_of(self.process.observations)
 
     def _scale_of(self, rows: int) -> tuple[Array, float]:
         """Squared scale over the process's variance, of shape (t,), and degrees of freedom."""

@@ -186,6 +186,7 @@ def _validate_process(member: EnsembleMember, schema: Schema) -> None:
     _require_number("jitter", process.jitter, 0)
     rows, outputs = len(process.points), schema.output_count
     _require(rows, "it has no training rows")
+    _require_integer("training_rows", process.observations, rows, 2**53)
     _require_positive("signal_variance", process.signal_variance, (outputs,))
     _require_numbers("points", process.points, (rows, coordinates + 1))
     _require_numbers("alpha", process.alpha, (rows, outputs))

@@ -29,7 +29,7 @@ def log_marginal_likelihood(model: Model, rows: int) -> float:
     """
     total = 0.0
     for member in model.members:
-        varies = member.process.alpha.any(axis=0)
+        varies = member.process.varies
         units = rows * float(np.log(member.preprocessor.target_scale[varies]).sum())
         total += member.weight * (member.process.log_marginal_likelihood() - units)
     return total

@@ -14,6 +14,7 @@ from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
+from gaussian_processes.gp.replicates import find_replicates
 from gaussian_processes.linalg import cholesky
 from gaussian_processes.linalg.cg import CG_TOLERANCE
 from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progress, slices
@@ -134,11 +135,12 @@ class Trainer:
             fit_preprocessor(dataset, self.schema, self.hyperparameters, result.preparation),
             result.parameters,
         )
-        matrix = GramMatrix(
+        matrix = GramMatrix.merged(
             result.parameters.kernel,
             preprocessor.points(dataset.X, dataset.locate_row),
             result.parameters.noise_ratio,
             dataset.sample_weight,
+            find_replicates(preprocessor.standardized(dataset.X), dataset.sample_weight),
         )
         y = preprocessor.standardized_targets(regression_targets(dataset, self.schema))
         process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))
@@ -162,7 +164,7 @@ class Trainer:
     ) -> StoragePlan:
         """Plan the storage; where hosts share the factor, in the coarsest precision of any."""
         shape = matrix.points.shape
-        if not self.shares_factor(len(matrix)):
+        if not self.shares_factor(matrix.observations):
             return plan_storage(shape, precision, checkpoint)
         hosts = self.hosts
         dtypes = hosts.gather(plan_storage(shape, precision, checkpoint, len(hosts)).dtype)
@@ -173,11 +175,11 @@ class Trainer:
         """Condition on the observations; in float64 where float32 does not suffice."""
         self.logger.info(str(plan))
         if finished := len(plan(matrix.noise_ratio).finished()):
-            panels = len(slices(len(matrix), self.panel_width(len(matrix))))
+            panels = len(slices(len(matrix), self.panel_width(matrix.observations)))
             self.logger.info(f"{finished} of its {panels} panels are there already")
         process = None
         try:
-            shared = self.shares_factor(len(matrix))
+            shared = self.shares_factor(matrix.observations)
             run = self.hosts.factorise if shared else cholesky.factorise
             process = fit(matrix, y, plan, self.progress(), run)
         except NotPositiveDefiniteError as error:

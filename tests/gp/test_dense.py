@@ -12,9 +12,10 @@ def observations(rows, targets=2, seed=31):
     return project_to_sphere(rng.normal(size=(rows, 3)), 1.5), rng.normal(size=(rows, targets))
 
 
-def noise(rows):
-    scale = np.linspace(0.5, 2, rows)
-    return lambda jitter: (0.2 + jitter) * scale
+def gram_matrix(kernel, points):
+    """Gram matrix whose noise is 0.2 of the signal and differs from row to row, and the noise."""
+    scale = np.linspace(0.5, 2, len(points))
+    return GramMatrix(kernel, points, 0.2, 1 / scale), 0.2 * scale
 
 
 # Above `ONE_CORE_ROWS` tiles are shared among the cores.
@@ -22,10 +23,11 @@ def noise(rows):
 def test_the_posterior_is_that_of_linear_algebra_on_whole_matrices(rows):
     points, targets = observations(rows)
     kernel = ArcCosine(1, 1)
-    matrix = kernel(points, points) + np.diag(noise(rows)(0))
+    source, noise = gram_matrix(kernel, points)
+    matrix = kernel(points, points) + np.diag(noise)
     alpha = np.linalg.solve(matrix, targets)
 
-    posterior = dense.condition(kernel, points, noise(rows), targets)
+    posterior = dense.condition(source, targets)
 
     inverse = np.tril(np.linalg.inv(matrix))
     np.testing.assert_allclose(np.tril(posterior.inverse), inverse, rtol=0, atol=1e-11)
@@ -39,18 +41,17 @@ def test_the_posterior_is_that_of_linear_algebra_on_whole_matrices(rows):
 def test_gradients_in_the_points_are_those_of_whole_matrices(rows, q):
     points, targets = observations(rows)
     kernel = ArcCosine(q, 1)
-    inverse = np.linalg.inv(kernel(points, points) + np.diag(noise(rows)(0)))
+    source, noise = gram_matrix(kernel, points)
+    inverse = np.linalg.inv(kernel(points, points) + np.diag(noise))
     alpha = inverse @ targets
     scaled = alpha / np.sqrt((targets * alpha).mean(axis=0))
     in_matrix = (scaled @ scaled.T - 2 * inverse) / 2
     distances = ((points[:, np.newaxis] - points) ** 2).sum(axis=2) / 2
     derivatives = kernel.derivative(distances) * (1 - np.eye(rows))
 
-    _, in_diagonal, in_points = dense.log_marginal_likelihood_gradients(
-        kernel, points, noise(rows), targets
-    )
+    _, in_noise_ratio, in_points = dense.log_marginal_likelihood_gradients(source, targets)
 
-    np.testing.assert_allclose(in_diagonal, in_matrix.diagonal(), rtol=1e-9)
+    assert in_noise_ratio == pytest.approx((in_matrix.diagonal() * noise).sum() / 0.2, rel=1e-9)
     expected = 2 * (in_matrix * derivatives) @ points
     np.testing.assert_allclose(in_points, expected, rtol=0, atol=1e-9 * abs(expected).max())
 
@@ -59,9 +60,7 @@ def test_a_matrix_that_rounding_made_indefinite_gets_the_least_jitter():
     points, targets = observations(40)
     points[20:] = points[:20]
 
-    posterior = dense.condition(
-        ArcCosine(1, 3), points, lambda jitter: np.full(40, jitter), targets
-    )
+    posterior = dense.condition(GramMatrix(ArcCosine(1, 3), points, 0.0), targets)
 
     process = fit(GramMatrix(ArcCosine(1, 3), points, 0.0), targets)
     assert process.jitter > 0
@@ -72,4 +71,4 @@ def test_a_matrix_that_no_jitter_mends_is_refused():
     points, targets = observations(5)
 
     with pytest.raises(ValueError, match=r"stays indefinite with 0\.1 on"):
-        dense.condition(ArcCosine(), points, lambda jitter: np.full(5, jitter - 2), targets)
+        dense.condition(GramMatrix(ArcCosine(), points, -2.0), targets)
