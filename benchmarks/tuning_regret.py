@@ -222,11 +222,18 @@ def main() -> None:
         default=list(STRATEGIES),
         help="which (default all)",
     )
+    parser.add_argument(
+        "--problems",
+        nargs="+",
+        choices=PROBLEMS,
+        default=list(PROBLEMS),
+        help="which (default all)",
+    )
     asked = parser.parse_args()
     print(reporting.machine(), flush=True)
     found: dict[str, RelativeRegrets] = {}
     with ProcessPoolExecutor(available_cpus()) as pool:
-        for name in PROBLEMS:
+        for name in asked.problems:
             print(f"{name} …", file=sys.stderr, flush=True)
             best, bests = _measured(name, asked, pool)
             _report(name, asked, best, bests)

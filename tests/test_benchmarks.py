@@ -17,7 +17,7 @@ COMMANDS = [
     "kernel --rows 256 --repetitions 1",
     "resume --rows 1600 --repetitions 1",
     "soak --minutes 0.05 --clients 2",
-    "tuning_regret --seeds 1 --jobs 3 --parallel 1 --strategies Random",
+    "tuning_regret --seeds 1 --jobs 3 --parallel 1 --strategies Random --problems iris",
 ]
 # Minutes at any size: twenty jobs, five folds of three methods, and a load generator.
 LONG = {"selection", "quality", "serving"}
