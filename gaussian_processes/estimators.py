@@ -202,7 +202,7 @@ class _GaussianProcess(BaseEstimator):
         finite: str | bool = "allow-nan" if self.missing != "error" else True
         return validate_data(
             self,
-            x,
+            arrays.without_datetimes(x) if _is_frame(x) else x,
             *y,
             reset=bool(y),
             dtype=None,
@@ -239,9 +239,10 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
     ard : bool or "auto"
         Automatic relevance determination, a weight of its own for every column; "auto" compares
         both, where several kernels are compared.
-    encoding : {"auto", "none", "categories", "normal_scores", "both"}
+    encoding : {"auto", "none", "categories", "normal_scores", "both", "trend"}
         Of columns of numbers: those of few values also as categories, all as their normal scores;
-        "auto" compares these, where several kernels are compared.
+        "trend" leaves out the periods of dates; "auto" compares these, where several kernels are
+        compared.
     normalize_y : bool or "auto"
         Whether targets are centred and scaled.
     categories : sequence of str or int
@@ -288,7 +289,7 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
         Parameters
         ----------
         X : array-like or data frame of shape (n, c)
-            Of numbers, words and truth values.
+            Of numbers, words, truth values and dates.
         y : array-like of shape (n,) or (n, t)
         sample_weight : array-like of shape (n,), optional
             w: the noise of a row is σ²/w. Rows of weight 0 are left out.

@@ -549,3 +549,32 @@ def test_repeated_incomes_of_engels_households_are_not_thought_known():
     # scikit-learn's process has 6.17, a straight line 6.43; without a prior of the noise the mean
     # was in the thousands.
     assert np.mean(losses) <= 6.25
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_dates_of_pandas_are_learned_with_their_periods_and_served_as_iso_dates(tmp_path, zone):
+    when = pd.date_range("2023-01-01", periods=120, freq="1D", tz=zone)
+    frame = pd.DataFrame({"when": when, "x": np.random.default_rng(5).normal(size=120)})
+    sold = np.where(when.day_of_week >= 5, 3.0, 1.0) + 0.01 * frame["x"]
+    process = GaussianProcessRegressor(q=1, l=1, ard="true").fit(frame[:90], sold[:90])
+
+    process.save(tmp_path)
+
+    predicted = process.predict(frame[90:])
+    np.testing.assert_allclose(predicted, sold[90:], atol=0.3)
+    answered = served(tmp_path, frame[90:].to_csv(index=False))
+    np.testing.assert_allclose(np.array(answered, float)[:, 0], predicted, rtol=1e-12)
+    np.testing.assert_array_equal(load(tmp_path).predict(frame[90:]), predicted)
+
+
+def test_arrays_of_dates_are_dates():
+    when = np.arange("2023-01-01", "2023-03-01", dtype="M8[D]")
+    objects = np.array([[day.item(), 1.5] for day in when], object)
+
+    process = GaussianProcessRegressor(q=1, l=1).fit(objects, np.arange(59.0))
+
+    assert process.model_.schema.dates == [0]
+    only_dates = when[:, np.newaxis].astype("M8[ns]")
+    assert GaussianProcessRegressor(q=1, l=1).fit(only_dates, np.arange(59.0)).predict(
+        only_dates[:1]
+    ) == pytest.approx(0, abs=1)

@@ -1,6 +1,7 @@
 """Tables of NumPy arrays and pandas data frames."""
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gaussian_processes.data.cells import Cells
+from gaussian_processes.data.cells import Cells, dates_as_text
 from gaussian_processes.data.frames import series_cells
 from gaussian_processes.data.table import Table
 
@@ -19,12 +20,12 @@ def columns(x: Any) -> tuple[Cells, ...]:
     Parameters
     ----------
     x : pandas.DataFrame or ndarray
-        Of numbers, words, truth values, or objects that are any of these.
+        Of numbers, words, truth values, dates, or objects that are any of these.
 
     Raises
     ------
     TypeError
-        If an object is neither a word nor a number.
+        If an object is neither a word nor a number nor a date.
 
     Examples
     --------
@@ -45,10 +46,27 @@ def cells(column: Any) -> Cells:
         return column.astype(np.float64)
     if isinstance(column, np.ndarray) and column.dtype.kind == "S":
         column = np.char.decode(column, "utf-8")
+    if isinstance(column, np.ndarray):
+        column = dates_as_text(column)
     series = column if isinstance(column, pd.Series) else pd.Series(column.astype(object))
     if series.dtype == object:
         _check_scalars(series)
     return series_cells(series)
+
+
+def without_datetimes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a data frame with its columns of dates as objects, which NumPy has beside numbers."""
+    dated = [
+        position
+        for position, dtype in enumerate(frame.dtypes)
+        if pd.api.types.is_datetime64_any_dtype(dtype)
+    ]
+    if not dated:
+        return frame
+    columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
+    for position in dated:
+        columns[position] = columns[position].astype(object)
+    return pd.concat(columns, axis=1)
 
 
 def table(columns: Sequence[Cells], names: Sequence[str] | None, source: str) -> Table:
@@ -62,5 +80,5 @@ def _check_scalars(series: "pd.Series[Any]") -> None:
     """Refuse a cell that is no scalar, with Python's own sentence about what is no number."""
     present = series[series.notna()]
     for cell in present:
-        if not isinstance(cell, str | bytes | Real | Decimal | np.bool_):
+        if not isinstance(cell, str | bytes | Real | Decimal | np.bool_ | date | np.datetime64):
             float(cell)

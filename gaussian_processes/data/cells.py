@@ -146,7 +146,15 @@ def array_cells(array: Cells, markers: Collection[str] = MISSING_MARKERS) -> Cel
         return array.astype(np.float64)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
+    array = dates_as_text(array)
     return text_cells(map(str, array.ravel().tolist()), markers).reshape(array.shape)
+
+
+def dates_as_text(array: Cells) -> Cells:
+    """Convert dates of NumPy to text, "" where one is missing; any other array stays as it is."""
+    if array.dtype.kind != "M":
+        return array
+    return np.where(np.isnat(array), "", np.datetime_as_string(array))
 
 
 def json_cells(values: Iterable[object], markers: Collection[str] = MISSING_MARKERS) -> Cells:

@@ -1,4 +1,4 @@
-"""Types of columns: numbers, categories, mixtures of both, names of rows and row indices."""
+"""Types of columns: numbers, categories, mixtures of both, dates, names of rows and indices."""
 
 import re
 import reprlib
@@ -6,6 +6,12 @@ import reprlib
 import numpy as np
 
 from gaussian_processes.data.cells import Cells, missing_mask, normalize_category, parse_number
+from gaussian_processes.data.dates import (
+    DATE_EXAMPLE,
+    is_compact_date,
+    is_likely_date,
+    parse_dates,
+)
 from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
 
@@ -86,6 +92,40 @@ def names_rows(cells: Cells) -> bool:
     count, rows = len(category_names(cells)), int((~missing_mask(cells)).sum())
     is_distinct = count > MAX_CATEGORIES or (rows >= MIN_ROWS_FOR_NAMES and count > rows / 2)
     return is_distinct and has_many_words(cells)
+
+
+def holds_dates(cells: Cells) -> bool:
+    """Whether more than nine tenths of a column's cells are dates; the others are mistakes then."""
+    if cells.dtype != object:
+        return False
+    present = cells[~missing_mask(cells)].tolist()
+    return bool(present) and np.isnan(parse_dates(present)).mean() < MIN_WORD_SHARE
+
+
+def check_dates(table: Table, position: int) -> None:
+    """Refuse cells that are no dates in a column of dates."""
+    cells = table.columns[position]
+    days = parse_dates(cells.tolist())
+    for row in np.flatnonzero(np.isnan(days) & ~missing_mask(cells))[:1].tolist():
+        date = np.flatnonzero(~np.isnan(days))[:1].tolist()
+        others = f" (as {cells[date[0]]} in {table.locate_row(date[0])})" if date else ""
+        cell = cells[row] if isinstance(cells[row], str) else f"{cells[row]:g}"
+        raise UserError(
+            f"{table.locate_cell(row, position)} is {reprlib.repr(cell)}, but cells of that column"
+            f" are dates{others}: write it as {DATE_EXAMPLE}, remove the row, or add the cell to"
+            " missing_values if it means missing"
+        )
+
+
+def unread_dates(cells: Cells) -> str | None:
+    """First cell of a column most of whose cells are dates or times that are not read as such."""
+    present = cells[~missing_mask(cells)].tolist()
+    if cells.dtype == object:
+        likely = [cell for cell in present if is_likely_date(cell)]
+        return likely[0] if len(likely) > len(present) / 2 else None
+    distinct = set(present)
+    is_compact = len(distinct) >= MIN_ROWS_TO_COUNT and all(map(is_compact_date, distinct))
+    return f"{present[0]:.0f}" if is_compact else None
 
 
 def check_not_mixed(table: Table, position: int) -> None:

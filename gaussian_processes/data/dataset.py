@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask, normalize_category
-from gaussian_processes.data.column_types import check_not_mixed
+from gaussian_processes.data.column_types import check_dates, check_not_mixed
+from gaussian_processes.data.dates import parse_dates
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Column, Schema
 from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
@@ -109,8 +110,8 @@ def encode_features(
     Returns
     -------
     X : ndarray of shape (n, c)
-        Numbers, and codes of categories; NaN where a value is missing; indicators of missing
-        numbers.
+        Numbers, days of dates, and codes of categories; NaN where a value is missing; indicators of
+        missing numbers.
     warnings : list of str
 
     Raises
@@ -123,7 +124,10 @@ def encode_features(
     for index, (column, position) in enumerate(zip(schema.features, positions, strict=True)):
         if schema.missing == "error":
             _check_present(table, position, "correct or remove the row, or set missing=auto")
-        if column.categories is None:
+        if column.is_date:
+            check_dates(table, position)
+            encoded[:, index] = parse_dates(table.columns[position].tolist())
+        elif column.categories is None:
             label = table.column_label(position)
             encoded[:, index] = _numbers(
                 table, position, f"but cells of {label} are finite numbers"

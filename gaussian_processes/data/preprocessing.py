@@ -1,6 +1,6 @@
 """Preprocessing of rows: imputation, one-hot encoding, normal scores, scaling, projection."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.data import dates
 from gaussian_processes.data.normal_scores import NormalScores
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.sphere import project_to_sphere
@@ -59,6 +60,8 @@ class PreprocessingOptions:
         Whether a column of numbers that has few distinct values is one-hot encoded as well.
     normal_scores : bool
         Whether every column of numbers is replaced by its normal scores.
+    periods : bool
+        Whether the periods that a column of dates spans are features beside its days.
     """
 
     projection: str = "sphere"
@@ -67,6 +70,7 @@ class PreprocessingOptions:
     bias: float = 0.0
     few_values_as_categories: bool = False
     normal_scores: bool = False
+    periods: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ class Preprocessor:
     category : ndarray of shape (d,)
         That value of an indicator: the code of a category, or a number; 0 elsewhere. Of a column of
         categories the indicator of `NO_CATEGORY` is 1 where all others are 0.
+    circle : ndarray of str of shape (d,)
+        Of `dates.CIRCLE_COORDINATES`, the one that a coordinate is of a column of dates; "" where
+        it is none. A circle keeps its shape: distances on it depend on the phases' difference.
     imputation_values : ndarray of shape (c,)
         Value of every column in place of a missing one: its mean; for a category, no category.
     center, scale : ndarray of shape (d,)
@@ -104,6 +111,7 @@ class Preprocessor:
     column: Indices
     is_indicator: NDArray[np.bool_]
     category: Array
+    circle: NDArray[np.str_]
     imputation_values: Array
     center: Array
     scale: Array
@@ -127,7 +135,7 @@ class Preprocessor:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Preprocessor":
         """Return the preprocessing that `to_json` made this of."""
-        types = {"column": np.intp, "is_indicator": np.bool_}
+        types = {"column": np.intp, "is_indicator": np.bool_, "circle": np.str_}
         values: dict[str, Any] = {
             name: np.array(value, types.get(name, float))
             for name, value in content.items()
@@ -163,6 +171,9 @@ class Preprocessor:
         np.copyto(coordinates, self._imputed, where=np.isnan(coordinates))
         for coordinate, scores in self._scored:
             coordinates[:, coordinate] = scores.transform(coordinates[:, coordinate])
+        for coordinate in self._on_circles:
+            days = rows[:, self.column[coordinate]]
+            coordinates[:, coordinate] = dates.circle(str(self.circle[coordinate]), days)
         indicators = self._indicators
         if indicators.size:
             coordinates[:, indicators] = coordinates[:, indicators] == self.category[indicators]
@@ -181,6 +192,12 @@ class Preprocessor:
         return np.flatnonzero(self.is_indicator)
 
     @cached_property
+    def _on_circles(self) -> list[int]:
+        """Coordinates on the circles of periods."""
+        on_circles: list[int] = np.flatnonzero(self.circle != "").tolist()
+        return on_circles
+
+    @cached_property
     def unknown_levels(self) -> list[tuple[int, Indices]]:
         """Coordinates of unknown levels, and those of the known levels of the same column."""
         numbers = set(self.column[~self.is_indicator].tolist())
@@ -196,7 +213,7 @@ class Preprocessor:
     @cached_property
     def _scored(self) -> list[tuple[int, NormalScores]]:
         """Coordinates whose numbers are replaced by their normal scores."""
-        numbers = np.flatnonzero(~self.is_indicator).tolist()
+        numbers = np.flatnonzero(~self.is_indicator & (self.circle == "")).tolist()
         return [
             (coordinate, self.normal_scores[self.column[coordinate]])
             for coordinate in numbers
@@ -274,7 +291,11 @@ def _not_unit(points: Array) -> NDArray[np.bool_]:
 
 
 def fit(
-    rows: Array, y: Array, category_counts: Sequence[int], options: PreprocessingOptions
+    rows: Array,
+    y: Array,
+    category_counts: Sequence[int],
+    options: PreprocessingOptions,
+    date_columns: Collection[int] = (),
 ) -> Preprocessor:
     """Fit preprocessing to training rows; the relevance of every coordinate is 1.
 
@@ -286,6 +307,8 @@ def fit(
     category_counts : sequence of int
         Number of categories of each column; 0 for numbers.
     options : PreprocessingOptions
+    date_columns : collection of int
+        Columns whose numbers are days since 1970.
 
     Raises
     ------
@@ -293,13 +316,16 @@ def fit(
         If there is one row to standardise, or numbers are too large or too small to be squared.
     """
     target_center, target_scale = _fit_targets(y, options.normalize_y)
-    column, is_indicator, category = _coordinates(rows, category_counts, options)
+    column, is_indicator, category, circle = _coordinates(
+        rows, category_counts, options, date_columns
+    )
     zeros, ones = np.zeros(len(column)), np.ones(len(column))
     unscaled = Preprocessor(
         projection=options.projection,
         column=column,
         is_indicator=is_indicator,
         category=category,
+        circle=circle,
         imputation_values=_imputation_values(rows, category_counts),
         center=zeros,
         scale=ones,
@@ -347,9 +373,12 @@ def _distinct(column: Array) -> Array:
 
 
 def _coordinates(
-    rows: Array, category_counts: Sequence[int], options: PreprocessingOptions
-) -> tuple[Indices, NDArray[np.bool_], Array]:
-    """Column of every coordinate, whether it is an indicator, and of which value."""
+    rows: Array,
+    category_counts: Sequence[int],
+    options: PreprocessingOptions,
+    date_columns: Collection[int],
+) -> tuple[Indices, NDArray[np.bool_], Array, NDArray[np.str_]]:
+    """Column of every coordinate, whether it is an indicator, of which value, and its circle."""
     few = few_valued_columns(rows, category_counts) if options.few_values_as_categories else []
     columns: list[int] = []
     indicated: list[float | None] = []
@@ -362,9 +391,26 @@ def _coordinates(
             own += _distinct(rows[:, column]).tolist()
         columns += [column] * len(own)
         indicated += own
+    on_circles = []
+    if options.periods and options.projection == "sphere":
+        on_circles = _circle_coordinates(rows, date_columns)
+    circles = [""] * len(columns) + [coordinate for _, coordinate in on_circles]
+    columns += [column for column, _ in on_circles]
+    indicated += [None] * len(on_circles)
     is_indicator = np.array([value is not None for value in indicated], np.bool_)
     category = np.array([0.0 if value is None else value for value in indicated])
-    return np.array(columns, np.intp), is_indicator, category
+    return np.array(columns, np.intp), is_indicator, category, np.array(circles, np.str_)
+
+
+def _circle_coordinates(rows: Array, date_columns: Collection[int]) -> list[tuple[int, str]]:
+    """Columns and coordinates of the circles of the periods that dates span."""
+    return [
+        (column, coordinate)
+        for column in date_columns
+        for period in dates.periods(rows[:, column])
+        for coordinate in dates.CIRCLE_COORDINATES
+        if coordinate.startswith(period)
+    ]
 
 
 def _fit_normal_scores(rows: Array, category_counts: Sequence[int]) -> dict[int, NormalScores]:
@@ -394,7 +440,8 @@ def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Pr
     The coordinate of unknown levels stays as long as a level does.
     """
     center, scale = _standardization(coordinates)
-    for column in np.flatnonzero(~unscaled.is_indicator):
+    on_circles = unscaled.circle != ""
+    for column in np.flatnonzero(~unscaled.is_indicator & ~on_circles):
         values = coordinates[:, column]
         if (far := _far_cells(values)).any():
             center[column], scale[column] = values[~far].mean(), values[~far].std()
@@ -402,6 +449,8 @@ def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Pr
     overall_scale = np.sqrt(np.square(scale[varies]).mean()) if varies.any() else 1.0
     for coordinate, levels in unscaled.unknown_levels:
         varies[coordinate] = varies[levels].any()
+    # That of a phase which is as often at any place; one scale for both keeps the circle round.
+    center[on_circles], scale[on_circles] = 0.0, np.sqrt(0.5)
     kept = np.flatnonzero(varies)
     is_indicator = unscaled.is_indicator[kept]
     center, scale = center[kept], scale[kept]
@@ -416,6 +465,7 @@ def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Pr
         column=unscaled.column[kept],
         is_indicator=is_indicator,
         category=unscaled.category[kept],
+        circle=unscaled.circle[kept],
         center=center,
         scale=scale,
         relevance=np.ones(len(kept)),

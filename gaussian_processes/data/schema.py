@@ -44,12 +44,15 @@ class Column:
     missing_indicator : bool
         Whether training had missing cells and learned what they mean: a category has a level of its
         own for them, a number an indicator column beside it.
+    is_date : bool
+        Whether its cells are dates, whose number is that of the days since 1970.
     """
 
     name: str
     position: int
     categories: tuple[str, ...] | None = None
     missing_indicator: bool = False
+    is_date: bool = False
 
     def encode(self, cell: Label) -> float:
         """Code of a cell's category: `UNKNOWN_CATEGORY` if training had it not."""
@@ -144,9 +147,14 @@ class Schema:
         ]
 
     @cached_property
-    def has_categories(self) -> bool:
-        """Whether any feature is a category."""
-        return any(column.categories is not None for column in self.features)
+    def dates(self) -> list[int]:
+        """Features that are dates."""
+        return [index for index, column in enumerate(self.features) if column.is_date]
+
+    @cached_property
+    def has_text(self) -> bool:
+        """Whether any feature is written in words: a category or a date."""
+        return any(column.categories is not None or column.is_date for column in self.features)
 
     @cached_property
     def accepts_missing(self) -> NDArray[np.bool_]:
@@ -157,7 +165,7 @@ class Schema:
     @cached_property
     def finite_numbers_only(self) -> bool:
         """Whether every cell must be a finite number."""
-        return not self.has_categories and not self.accepts_missing.any()
+        return not self.has_text and not self.accepts_missing.any()
 
     @cached_property
     def missing_markers(self) -> Collection[str]:
@@ -174,7 +182,9 @@ class Schema:
         """Take the numbers that mean missing for NaN, in rows of shape (n, c)."""
         if not self.missing_numbers:
             return rows
-        is_number = np.array([column.categories is None for column in self.features])
+        is_number = np.array(
+            [column.categories is None and not column.is_date for column in self.features]
+        )
         return np.where(np.isin(rows, self.missing_numbers) & is_number, np.nan, rows)
 
     def with_indicators(self, rows: Array) -> Array:

@@ -11,12 +11,16 @@ from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask
 from gaussian_processes.data.column_types import (
     MAX_CATEGORIES,
     category_names,
+    check_dates,
     check_not_mixed,
     counts_rows,
+    holds_dates,
     is_mixed,
     is_unnamed_index,
     names_rows,
+    unread_dates,
 )
+from gaussian_processes.data.dates import DATE_EXAMPLE
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
@@ -176,13 +180,21 @@ def _infer_features(
     remarks: list[str] = []
     for position in roles.features:
         label, cells = table.column_label(position), as_numbers(table.columns[position])
-        asked_for = bool(options.features) or position in roles.categories
+        is_category = position in roles.categories
+        asked_for = bool(options.features) or is_category
         if not asked_for:
             _check_no_index(table, position)
-        if cells.dtype == object and not asked_for and names_rows(cells):
-            remarks.append(_left_out_remark(table, position))
+        if holds_dates(cells) and not is_category:
+            check_dates(table, position)
+            columns.append(replace(_learned_column(table, position, options), is_date=True))
             continue
-        columns.append(_infer_feature(table, position, position in roles.categories, options))
+        example = None if asked_for else unread_dates(cells)
+        if cells.dtype == object and not asked_for and names_rows(cells):
+            remarks.append(_left_out_remark(table, position, example))
+            continue
+        if example:
+            remarks.append(_unread_dates_remark(table, position, example))
+        columns.append(_infer_feature(table, position, is_category, options))
         if columns[-1].categories is not None and is_mixed(cells) and not asked_for:
             remarks.append(
                 f"{label} has numbers and words, of which there are many, and is taken for a"
@@ -195,13 +207,17 @@ def _infer_features(
     return columns, remarks
 
 
+def _learned_column(table: Table, position: int, options: SchemaOptions) -> Column:
+    """Column of a feature, which learns what missing cells mean if training has any."""
+    is_learned = options.missing == "auto" and bool(missing_mask(table.columns[position]).any())
+    return Column(table.column_name(position), position, missing_indicator=is_learned)
+
+
 def _infer_feature(
     table: Table, position: int, is_category: bool, options: SchemaOptions
 ) -> Column:
     """Infer the type of a feature, and its categories if it has any."""
-    cells = table.columns[position]
-    is_learned = options.missing == "auto" and bool(missing_mask(cells).any())
-    column = Column(table.column_name(position), position, missing_indicator=is_learned)
+    cells, column = table.columns[position], _learned_column(table, position, options)
     if as_numbers(cells).dtype != object and not is_category:
         return column
     if not is_category:
@@ -226,14 +242,22 @@ def _check_no_index(table: Table, position: int) -> None:
         )
 
 
-def _left_out_remark(table: Table, position: int) -> str:
+def _left_out_remark(table: Table, position: int, date: str | None) -> str:
     cells = table.columns[position]
+    remedy = f"write dates as {DATE_EXAMPLE}" if date else "make numbers of it"
     rows = int((~missing_mask(cells)).sum())
     return (
         f"{table.column_label(position)} has {len(category_names(cells)):,} different words in"
-        f" {rows:,}"
-        " rows, as names and dates have, and is left out: put it into ignore, make numbers of it,"
-        " or name it in categories"
+        f" {rows:,} rows, as names have, and is left out: put it into ignore, {remedy}, or name it"
+        " in categories"
+    )
+
+
+def _unread_dates_remark(table: Table, position: int, example: str) -> str:
+    kind = "words" if table.columns[position].dtype == object else "numbers"
+    return (
+        f"{table.column_label(position)} looks like dates or times, such as {example}, which are"
+        f" read as {kind}: write dates as {DATE_EXAMPLE}, and times alone as numbers of hours"
     )
 
 

@@ -37,7 +37,7 @@ Array = NDArray[Any]
 Description = dict[str, Any]
 
 # Raised by one whenever a program of the format before would misread what is written now.
-FORMAT = 3
+FORMAT = 4
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
 ARRAY_FILE = re.compile(r"(points|alpha|factor)-\d+\.npy")
@@ -341,6 +341,7 @@ def _column(described: Mapping[str, Any]) -> Column:
         described["position"],
         None if categories is None else tuple(categories),
         described["missing_indicator"],
+        described["is_date"],
     )
 
 

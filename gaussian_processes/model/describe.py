@@ -76,7 +76,8 @@ def _schema_lines(model: Model) -> Iterator[str]:
     yield f"features: {len(schema.features)} columns, in this order in a request"
     for index, column in enumerate(schema.features):
         categories = column.categories
-        kind = "numbers" if categories is None else f"one of {', '.join(categories)}"
+        kind = "dates" if column.is_date else "numbers"
+        kind = kind if categories is None else f"one of {', '.join(categories)}"
         kind += ", or missing" if column.missing_indicator else ""
         yield f"  {schema.column_label(index)}: {kind}"
     if schema.ignored:
@@ -109,9 +110,22 @@ def _encodings(schema: Schema, preprocessor: Preprocessor) -> Iterator[str]:
     """Yield what the columns of numbers become beside themselves, or in their place."""
     if preprocessor.normal_scores:
         yield "numbers as their normal scores"
+    if periods := _periods(schema, preprocessor):
+        yield f"dates as days and by their periods ({periods})"
     indicated = preprocessor.column[preprocessor.is_indicator].tolist()
     if not all(schema.category_counts[column] for column in indicated):
         yield "numbers of few values also as categories"
+
+
+def _periods(schema: Schema, preprocessor: Preprocessor) -> str:
+    """Periods of dates that are features, with their columns."""
+    on_circles = zip(preprocessor.column.tolist(), preprocessor.circle.tolist(), strict=True)
+    names = [
+        f"{schema.features[column].name} by {circle.partition(',')[0]}"
+        for column, circle in on_circles
+        if circle
+    ]
+    return ", ".join(dict.fromkeys(names))
 
 
 def _deviation_lines(schema: Schema, member: EnsembleMember) -> Iterator[str]:
@@ -138,6 +152,8 @@ def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int
         indicated = schema.indicated_features[index - len(schema.features)]
         return f"{schema.features[indicated].name}={MISSING_CATEGORY}"
     column = schema.features[index]
+    if circle := preprocessor.circle[coordinate]:
+        return f"{column.name} ({circle})"
     if not preprocessor.is_indicator[coordinate]:
         return column.name
     if column.categories is None:

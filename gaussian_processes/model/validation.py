@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.data.dates import CIRCLE_COORDINATES
 from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp.regression import GaussianProcess
@@ -109,7 +110,9 @@ def _validate_column(column: Column, width: int) -> None:
     _require_integer(f"position of {column.name:.60}", column.position, 0, width - 1)
     is_bool = isinstance(column.missing_indicator, bool)
     _require(is_bool, f"missing_indicator of {column.name:.60} is neither true nor false")
+    _require(isinstance(column.is_date, bool), f"is_date of {column.name:.60} is no truth value")
     if column.categories is not None:
+        _require(not column.is_date, f"{column.name:.60} has categories, and is a date")
         _require_texts(f"categories of {column.name:.60}", column.categories)
 
 
@@ -146,6 +149,7 @@ def _validate_preprocessor(preprocessor: Preprocessor, schema: Schema) -> None:
     _require_numbers("target_center", preprocessor.target_center, outputs)
     _require_positive("target_scale", preprocessor.target_scale, outputs)
     _validate_categories(preprocessor, schema)
+    _validate_circles(preprocessor, schema)
     _validate_normal_scores(preprocessor)
 
 
@@ -163,6 +167,17 @@ def _validate_categories(preprocessor: Preprocessor, schema: Schema) -> None:
     allowed = (codes >= NO_CATEGORY) & (codes < counts[is_indicator & (counts > 0)])
     _require((allowed & (codes == np.floor(codes))).all(), "category is none of its column's")
     _require(is_indicator[counts > 0].all(), "is_indicator is false where a column has categories")
+
+
+def _validate_circles(preprocessor: Preprocessor, schema: Schema) -> None:
+    """Refuse a circle of what is no period, or of a column without dates."""
+    circle = preprocessor.circle
+    _require(circle.shape == preprocessor.column.shape, "circle is no list of coordinates")
+    on_circle = circle != ""
+    _require(set(circle[on_circle].tolist()) <= set(CIRCLE_COORDINATES), "circle has no such place")
+    are_dates = np.isin(preprocessor.column[on_circle], schema.dates)
+    _require(are_dates.all(), "circle is of a column that is no date")
+    _require(not preprocessor.is_indicator[on_circle].any(), "is_indicator is true on a circle")
 
 
 def _validate_normal_scores(preprocessor: Preprocessor) -> None:

@@ -193,12 +193,14 @@ class Hyperparameters:
         " q or l are compared",
     )
     encoding: str = _declared(
-        CategoricalParameter.of_words("auto", "none", "categories", "normal_scores", "both"),
+        CategoricalParameter.of_words(
+            "auto", "none", "categories", "normal_scores", "both", "trend"
+        ),
         default="auto",
         description="encoding of columns of numbers, with projection=sphere only: none;"
         " categories one-hot encodes those of 3 to 12 values as well; normal_scores"
-        " replaces each by its normal scores; both; auto compares these, where several q"
-        " or l are compared",
+        " replaces each by its normal scores; both; trend is none without the periods of"
+        " dates; auto compares these, where several q or l are compared",
     )
     normalize_y: bool | None = _declared(
         CategoricalParameter(AUTO_TRUE_FALSE),

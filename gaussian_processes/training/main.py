@@ -161,7 +161,7 @@ def _read_datasets(
     schema = infer_schema(tables["train"], SchemaOptions.from_attributes(hyperparameters))
     datasets = {name: dataset.from_table(table, schema) for name, table in tables.items()}
     _check_targets(schema, datasets["train"])
-    reporting.log_schema(schema)
+    reporting.log_schema(schema, datasets["train"])
     remarks = [*schema.remarks, *reporting.remarks(schema, datasets["train"])]
     remarks += reporting.describe_constant_targets(schema, datasets["train"], "training")
     for rows in datasets.values():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data import preprocessing
+from gaussian_processes.data import dates, preprocessing
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import PreprocessingOptions, Preprocessor
 from gaussian_processes.data.schema import Schema
@@ -33,7 +33,7 @@ class Preparation:
         As the hyperparameter's.
     encoding : str
         `none`; `categories`: numbers of few values also as categories; `normal_scores`: numbers as
-        their normal scores; or `both`.
+        their normal scores; `both`; or `trend`: dates without the periods that they span.
     """
 
     scaling: str = "columns"
@@ -59,6 +59,8 @@ def preparations(
         encodings.append("normal_scores")
     if len(encodings) > 1:
         encodings.append("both")
+    if any(dates.periods(dataset.X[:, column]) for column in schema.dates):
+        encodings.append("trend")
     return plain + [Preparation("columns", encoding) for encoding in encodings]
 
 
@@ -75,9 +77,10 @@ def fit_preprocessor(
         bias=bias,
         few_values_as_categories=preparation.encoding in {"categories", "both"},
         normal_scores=preparation.encoding in {"normal_scores", "both"},
+        periods=preparation.encoding != "trend",
     )
     targets = regression_targets(dataset, schema)
-    return preprocessing.fit(dataset.X, targets, schema.category_counts, options)
+    return preprocessing.fit(dataset.X, targets, schema.category_counts, options, schema.dates)
 
 
 def with_parameters(preprocessor: Preprocessor, parameters: KernelParameters) -> Preprocessor:

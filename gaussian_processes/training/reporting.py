@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.dates import format_date, periods
 from gaussian_processes.data.outliers import find_outlier
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.data.table import Table
@@ -18,6 +20,8 @@ from gaussian_processes.files import atomic_write
 from gaussian_processes.sagemaker.environment import emit_metric
 from gaussian_processes.sagemaker.hyperparameters import STACKED_ROWS, Hyperparameters
 from gaussian_processes.training.model_selection import ModelSelection
+
+Array = NDArray[np.float64]
 
 LOGGER = logging.getLogger(__name__)
 # Often enough to see that a long fit moves, seldom enough for a log that is kept.
@@ -80,7 +84,7 @@ def describe_constant_targets(schema: Schema, dataset: Dataset, part: str) -> li
     return sentences
 
 
-def log_schema(schema: Schema) -> None:
+def log_schema(schema: Schema, training: Dataset) -> None:
     """Log how the columns were understood."""
     LOGGER.info(_describe_target(schema))
     for index, column in enumerate(schema.features):
@@ -90,6 +94,20 @@ def log_schema(schema: Schema) -> None:
                 f"feature {schema.column_label(index)} has {len(codes)} categories:"
                 f" {', '.join(map(column.category_name, codes))[:200]}"
             )
+    for index in schema.dates:
+        LOGGER.info(_describe_dates(schema.column_label(index), training.X[:, index]))
+
+
+def _describe_dates(label: str, days: Array) -> str:
+    """Describe a column of dates: their range, and what of them is a feature."""
+    if np.isnan(days).all():
+        return f"feature {label} has dates, all of which are missing"
+    first, last = (format_date(day) for day in (np.nanmin(days), np.nanmax(days)))
+    parts = "".join(f", and by {period}" for period in periods(days))
+    return (
+        f"feature {label} has dates from {first} to {last}, as days{parts}; trends beyond these"
+        " dates are not foreseen"
+    )
 
 
 def _describe_target(schema: Schema) -> str:
@@ -99,7 +117,10 @@ def _describe_target(schema: Schema) -> str:
         kind = f"{len(schema.classes)} classes ({', '.join(map(str, schema.classes))[:200]})"
     names = ", ".join(schema.target_label(column) for column in schema.targets)
     categories = sum(column.categories is not None for column in schema.features)
-    kinds = f"{len(schema.features) - categories} numbers, {categories} categories"
+    kinds = (
+        f"{len(schema.features) - categories - len(schema.dates)} numbers, {categories} categories"
+    )
+    kinds += f", {len(schema.dates)} dates" if schema.dates else ""
     ignored = f"; left out: {', '.join(schema.ignored)[:200]}" if schema.ignored else ""
     return f"target: {names}, {kind}; features: {len(schema.features)} columns ({kinds}){ignored}"
 
@@ -141,8 +162,9 @@ def _outlier_remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
         row, deviations = found
         label = schema.file_column_label(column)
         row_label, _, file = dataset.locate_row(row).partition(" of ")
+        value = format_date(values[row]) if column.is_date else f"{values[row]:.6g}"
         yield (
-            f"{row_label}, {label} of {file} is {values[row]:.6g}, {deviations:.0f} standard"
+            f"{row_label}, {label} of {file} is {value}, {deviations:.0f} standard"
             " deviations from the mean of the others: correct it, or name it in missing_values if"
             " it means missing"
         )

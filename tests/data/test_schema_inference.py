@@ -239,7 +239,8 @@ def test_a_word_for_nearly_every_row_is_left_out_with_a_remark(cells):
     assert data.X.shape == (60, 1)
     (remark,) = schema.remarks
     assert remark.startswith(f"column 3 (z) has {len(cells)} different words in 60 rows, as names")
-    assert "make numbers of it" in remark
+    is_date = cells[0].endswith(".2026")
+    assert ("write dates as 2024-01-31" if is_date else "make numbers of it") in remark
     assert len(fitted(column(*cells), categories="z")[0].features[1].categories) == len(cells)
 
 

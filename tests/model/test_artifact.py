@@ -61,7 +61,7 @@ def test_the_folder_holds_words_and_arrays_and_nothing_half_written(tmp_path):
         "points-0.npy",
     ]
     description = json.loads((tmp_path / "model.json").read_text())
-    assert description["format"] == 3
+    assert description["format"] == artifact.FORMAT
     assert description["scores"] == {"RMSE": 1.5}
     assert description["libraries"]["numpy"] == np.__version__
 
@@ -132,12 +132,12 @@ def test_strangers_in_the_folder_do_not_matter(tmp_path):
     assert artifact.load(tmp_path).schema.output_count == 1
 
 
-@pytest.mark.parametrize("older", [1, 2])
+@pytest.mark.parametrize("older", [1, 2, 3])
 def test_an_artifact_of_an_earlier_format_is_refused_in_a_sentence(tmp_path, older):
     artifact.save(fitted(), tmp_path)
     edit(tmp_path, format=older)
 
-    sentence = rf"model\.json is of format {older} and this program reads 3; train again$"
+    sentence = rf"model\.json is of format {older} and this program reads 4; train again$"
     with pytest.raises(UserError, match=sentence):
         artifact.load(tmp_path)
 
@@ -205,9 +205,9 @@ def exchange_alpha(folder):
     ("spoil", "sentence"),
     [
         (flip_the_last_bit, r"alpha-0\.npy is not what was saved: its checksum differs"),
-        (lambda folder: edit(folder, format=99), "is of format 99 and this program reads 3"),
+        (lambda folder: edit(folder, format=99), "is of format 99 and this program reads 4"),
         (
-            lambda folder: (folder / "model.json").write_text('{"format": 3, "noi'),
+            lambda folder: (folder / "model.json").write_text('{"format": 4, "noi'),
             r"model\.json can't be used \(JSONDecodeError",
         ),
         (
@@ -244,6 +244,14 @@ def exchange_alpha(folder):
         (
             lambda folder: change_the_member(folder, "preprocessor", center=[0.0]),
             r"center has shape \(1,\) where \(3,\) belongs",
+        ),
+        (
+            lambda folder: change_the_member(folder, "preprocessor", circle=["", "", "month, cos"]),
+            r"circle is of a column that is no date",
+        ),
+        (
+            lambda folder: change_the_member(folder, "preprocessor", circle=["", "", "month"]),
+            r"circle has no such place",
         ),
         (exchange_alpha, r"alpha has shape \(7, 1\) where \(40, 1\) belongs"),
         (

@@ -1191,3 +1191,31 @@ def test_a_deviation_far_below_the_leave_one_out_error_is_said(base, capsys):
     sentence = "at training rows the standard deviation is"
     assert sentence in surer.out + surer.err
     assert sentence not in learned.out + learned.err
+
+
+def test_dates_are_features_with_their_periods_and_described_as_such(base, capsys):
+    rng = np.random.default_rng(11)
+    days = np.arange("2023-01-01", "2023-03-02", dtype="M8[D]")
+    weekend = ~np.is_busday(days)
+    y = np.where(weekend, 5.0, 1.0) + rng.normal(0, 0.1, 60)
+    order = rng.permutation(60)
+    written = [f"{y[row]},{days[row]},{rng.normal()}\n" for row in order]
+    (base / "input/data/train/data.csv").write_text("y,when,x\n" + "".join(written[:45]))
+    (base / "input/data/validation/data.csv").write_text("y,when,x\n" + "".join(written[45:]))
+
+    assert train(base, q="0,1", ard="true", strict="true") == 0
+
+    log = capsys.readouterr()
+    first, last = days[order[:45]].min(), days[order[:45]].max()
+    assert (
+        f"feature column 1 (when) has dates from {first} to {last}, as days, and by weekday; trends"
+        " beyond these dates are not foreseen"
+    ) in log.out + log.err
+    assert metrics(log.out)["validation:RMSE"] < 0.6
+    encodings = {row["encoding"] for row in lines(base / "output/data/candidates.csv")}
+    assert {"none", "trend"} <= encodings
+    assert describe.main([str(base / "model")]) == 0
+    described = capsys.readouterr().out
+    assert "  column 1 (when): dates\n" in described
+    assert "dates as days and by their periods (when by weekday)" in described
+    assert "when (weekday, cos)" in described

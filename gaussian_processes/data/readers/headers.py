@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaussian_processes.data.cells import Cells, parse_number
-from gaussian_processes.data.column_types import is_mistake
+from gaussian_processes.data.column_types import holds_dates, is_mistake
+from gaussian_processes.data.dates import parse_date
 
 # Fewer whole numbers from 0 may well be a row.
 MIN_COUNTED_NAMES = 3
@@ -25,8 +26,8 @@ def find_header(
 ) -> Header:
     """Find whether a first row is a header.
 
-    It is one if it has a name that is asked for, text above a column of numbers (unless most of its
-    cells are numbers: then that cell is a mistake), or the whole numbers from 0.
+    It is one if it has a name that is asked for, text above a column of numbers or dates (unless
+    most of its cells are numbers: then that cell is a mistake), or the whole numbers from 0.
 
     Parameters
     ----------
@@ -70,13 +71,19 @@ def _numbers_header(first_row: Sequence[str], has_rows: bool) -> Header:
 
 def _has_name_above_numbers(first_row: Sequence[str], columns: Sequence[Cells]) -> bool:
     return any(
-        parse_number(cell) is None and not is_mistake(cell) and _has_numbers(column)
+        parse_number(cell) is None
+        and not is_mistake(cell)
+        and (_has_numbers(column) or _is_name_above_dates(cell, column))
         for cell, column in zip(first_row, columns, strict=False)
     )
 
 
 def _has_numbers(column: Cells) -> bool:
     return column.dtype != object and not np.isnan(column).all()
+
+
+def _is_name_above_dates(cell: str, column: Cells) -> bool:
+    return parse_date(cell) is None and holds_dates(column)
 
 
 def _is_number(cell: str) -> bool:

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from gaussian_processes import npy
 from gaussian_processes.data.cells import (
+    dates_as_text,
     has_inexact_integers,
     is_missing,
     parse_integer,
     parse_number,
 )
+from gaussian_processes.data.dates import DATE_EXAMPLE, parse_date
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.serving.formats import recordio
@@ -213,6 +215,8 @@ def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
         cell = None
     if isinstance(cell, float) and cell in schema.missing_numbers:
         cell = None
+    if feature.is_date and cell is not None and cell == cell:  # noqa: PLR0124  NaN is missing
+        return _encode_date(schema, row, index, cell)
     if isinstance(cell, str) and feature.categories is None:
         cell = _parse_cell(cell)  # numbers in quotes are numbers, as in training
     if type(cell) is float and feature.categories is None:
@@ -231,6 +235,13 @@ def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
     if cell is None and schema.accepts_missing[index]:
         return feature.missing_code
     raise _invalid_cell_error(schema, row, index, quoted(cell))
+
+
+def _encode_date(schema: Schema, row: int, index: int, cell: object) -> float:
+    days = parse_date(cell) if isinstance(cell, str) else None
+    if days is None:
+        raise _invalid_cell_error(schema, row, index, quoted(cell))
+    return days
 
 
 def _decode_csv(body: bytes, schema: Schema, has_header: bool | None = None) -> Array:
@@ -364,7 +375,7 @@ def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int)
         # Its cells would take a hundred times the memory of its text.
         if len(line) > BLOCK_CHARACTERS and line.count(",") >= MAX_WIDTHS * mapping.width:
             raise _width_error(row, line.count(",") + 1, mapping.width)
-    if not mapping.schema.has_categories:
+    if not mapping.schema.has_text:
         rows = _parse_numbers(lines, mapping.width)
         if rows is not None:
             return rows if mapping.is_identity else rows[:, mapping.positions]
@@ -476,14 +487,15 @@ def _decode_npy(body: bytes, schema: Schema) -> Array:
         rows = rows.reshape(1, -1)
     if rows.ndim == 1 and len(rows):
         return _decode_records(rows, schema)
-    if rows.ndim != 2 or rows.dtype.kind not in "iufbUS" or not len(rows):
+    kinds = "iufbUSM" if schema.dates else "iufbUS"
+    if rows.ndim != 2 or rows.dtype.kind not in kinds or not len(rows):
         raise UserError(
             f"the request is an array of {rows.dtype} and shape {rows.shape};"
             " send numbers, a row for every row to predict"
         )
     if rows.shape[1] != len(schema.features):
         raise _width_error(1, rows.shape[1], len(schema.features))
-    is_text = rows.dtype.kind in "US"
+    is_text = rows.dtype.kind in "USM"
     if is_text or (not schema.finite_numbers_only and has_inexact_integers(rows)):
         return _encode_instances(_iterate_rows(rows), schema)
     if schema.finite_numbers_only or rows.dtype.kind != "b":
@@ -521,11 +533,11 @@ def _number_or_text(value: object) -> object:
 
 
 def _text(array: NDArray[Any]) -> NDArray[Any]:
-    """Text of bytes, and of integers that float64 would merge; any other array as it is."""
+    """Text of bytes, dates, and integers that float64 would merge; any other array as it is."""
     if has_inexact_integers(array):
         return array.astype(str)
     if array.dtype.kind != "S":
-        return array
+        return dates_as_text(array)
     return np.char.decode(array, "utf-8", "replace")
 
 
@@ -682,6 +694,8 @@ def _invalid_cell_error(
     cell = f"row {row}, {schema.column_label(index)} of the request is {value}"
     if schema.features[index].categories is not None:
         return UserError(f"{cell}, not a category; send a string")
+    if schema.features[index].is_date:
+        return UserError(f"{cell}, not a date; send one such as {DATE_EXAMPLE}")
     return UserError(f"{cell}, not a finite number; send numbers only{hint}")
 
 

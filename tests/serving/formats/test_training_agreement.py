@@ -5,10 +5,12 @@ import io
 import json
 import math
 
+import numpy as np
 import pytest
+from numpy.lib import recfunctions as rfn
 from odd_cells import MISSING, ODD_CELLS, REFUSED
 
-from gaussian_processes.data import dataset, readers
+from gaussian_processes.data import dataset, dates, readers
 from gaussian_processes.data.readers import ReadOptions
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Column, Schema
 from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
@@ -155,3 +157,61 @@ def test_words_and_numbers_that_mean_missing_do_so_in_training_and_in_requests(
     assert repr(features.tolist()) == repr(decoded.tolist())
     assert features[:, 1].tolist() == [1, 0, 2, 1, 0]
     assert features[:, 2].tolist() == [1, 0, 0, 1, 1]
+
+
+DATED = [
+    [1.5, "2024-01-05"],
+    [2.5, "2024/1/6"],
+    [-9999, "2024-01-05T08:30:00.5Z"],
+    [3.5, "2024-01-05 08:30+02:00"],
+    [4.5, None],
+    [5.5, "1942-08-17"],  # -9999 days since 1970, which is a date all the same
+]
+
+
+def npy_records(rows):
+    cells = [(z, np.datetime64(str(dates.format_date(dates.parse_date(x))), "s")) for z, x in rows]
+    body = io.BytesIO()
+    np.save(body, np.array(cells, [("z", "<f8"), ("x", "<M8[s]")]))
+    return body.getvalue()
+
+
+@pytest.mark.parametrize("content_type", WRITERS)
+def test_a_date_is_the_same_in_training_and_in_requests(tmp_path, content_type):
+    words = ("-9999", "")
+    schema, features = read_with(tmp_path, DATED, missing_values=words)
+
+    decoded = decoders.decode(WRITERS[content_type](DATED), content_type, schema)
+
+    assert schema.features[1].is_date
+    assert repr(features.tolist()) == repr(decoded.tolist())
+    assert features[-1, 1] == -9999
+
+
+def test_dates_of_numpy_are_dates_in_training_and_in_requests(tmp_path):
+    rows = [[1.5, "2024-01-05"], [2.5, "2024-01-06T08:30"]]
+    written = npy_records(rows)
+    array = np.load(io.BytesIO(written))
+    with_target = rfn.append_fields(array, "y", [1.0, 2.0], usemask=False)
+    np.save(tmp_path / "a.npy", with_target)
+    table = readers.read(tmp_path, ReadOptions("train"))
+    schema = infer_schema(table, SchemaOptions(target=("y",)))
+
+    features = dataset.from_table(table, schema).X
+
+    assert features[:, 1].tolist() == [dates.parse_date(x) for _, x in rows]
+    decoded = decoders.decode(written, "application/x-npy", schema)
+    np.testing.assert_array_equal(decoded, features)
+
+
+@pytest.mark.parametrize("cell", ["20240105", 19727.0, "05.01.2024", "2024-02-30", "red", True])
+@pytest.mark.parametrize("content_type", WRITERS)
+def test_what_is_no_date_is_refused_with_its_place_and_an_example(tmp_path, content_type, cell):
+    schema, _ = read_with(tmp_path, [[1.5, "2024-01-05"], [2.5, "2024-01-06"]])
+
+    with pytest.raises(
+        UserError, match=r"row 2, column 2 \(x\) .* not a date; send one such as 2024"
+    ):
+        decoders.decode(
+            WRITERS[content_type]([[1.5, "2024-01-05"], [1.5, cell]]), content_type, schema
+        )
