@@ -3,6 +3,8 @@
 Names of fields that Vega's expressions can say hold letters, digits and underscores alone.
 """
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +13,17 @@ from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import REVERSE, NumericRange, Range
 
 SEARCH, ORDER, BEST_SO_FAR, STATUS = "run", "order", "best_so_far", "status"
-NAME, FAILURE, ON_FRONT = "name", "failed", "front"
+NAME, FAILURE, ON_FRONT, IS_BEST, REGRET = "name", "failed", "front", "best", "regret"
 # What the name of a field of positions begins with; an axis shows the rest.
 POSITION = "at "
 MAX_FAILURE_CHARACTERS = 200
+# Bounds of a metric, by the words of its name. Others have none.
+NOT_NEGATIVE = {"rmse", "mse", "mae", "mape", "loss", "error"}
+SHARES = {"accuracy", "auc", "f1", "precision", "recall"}
+AT_MOST_ONE = {"r2"}
+# Values that an axis of the parallel coordinates names at most, and where it has more, these.
+MAX_LABELS = 6
+LABELLED_POSITIONS = (0.0, 0.5, 1.0)
 
 
 def field(name: str) -> str:
@@ -37,6 +46,44 @@ def axis_label(name: str) -> str:
     return position_field(name).removeprefix(POSITION)
 
 
+def bounds(metric: str) -> tuple[float, float]:
+    """Least and greatest value that a metric can have, by its name.
+
+    Examples
+    --------
+    >>> bounds("validation:RMSE"), bounds("validation:accuracy"), bounds("validation:NLPD")
+    ((0.0, inf), (0.0, 1.0), (-inf, inf))
+    """
+    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
+    if words & SHARES:
+        return 0.0, 1.0
+    return 0.0 if words & NOT_NEGATIVE else -math.inf, 1.0 if words & AT_MOST_ONE else math.inf
+
+
+def axis_values(entry: Range) -> list[tuple[float, str]]:
+    """Positions and texts of the values that an axis of the parallel coordinates names."""
+    if not isinstance(entry, NumericRange):
+        return [(entry.unit(category), category) for category in entry.categories]
+    if entry.integer and entry.size <= MAX_LABELS:
+        integers = range(int(entry.min_value), int(entry.max_value) + 1)
+        return [(entry.unit(value), str(value)) for value in integers]
+    values = [entry.value(position) for position in LABELLED_POSITIONS]
+    return [(entry.unit(value), _short(value)) for value in values]
+
+
+def objective_values(records: Sequence[dict[str, Any]], metric: str) -> list[tuple[float, str]]:
+    """Positions and texts on the objective's axis, from the least to the greatest seen value."""
+    values = [record[field(metric)] for record in records if record[field(metric)] is not None]
+    if not values:
+        return []
+    low, high = min(values), max(values)
+    return [(at, _short(low + at * (high - low))) for at in LABELLED_POSITIONS]
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
 def labels(searches: Sequence[Results]) -> list[str]:
     """Return names of searches that differ: by folder and strategy, else by the folder's path."""
     short = [search.label for search in searches]
@@ -52,8 +99,8 @@ def records(search: Results, label: str) -> list[dict[str, Any]]:
     """Return the records of a search, in the order in which its training jobs ended."""
     lines = dict(zip((row.name for row in search.rows), results.records(search), strict=True))
     front = {row.name for row in search.pareto_front}
-    best = _best_so_far(search)
-    found = [
+    best, winner = _best_so_far(search), search.best.name if search.candidates else None
+    return [
         {
             SEARCH: label,
             ORDER: order,
@@ -61,6 +108,7 @@ def records(search: Results, label: str) -> list[dict[str, Any]]:
             STATUS: row.status,
             FAILURE: row.failure[:MAX_FAILURE_CHARACTERS],
             ON_FRONT: row.name in front,
+            IS_BEST: row.name == winner,
             BEST_SO_FAR: best[row.name],
             **_texts(search, lines[row.name]),
             **_objectives(search, row),
@@ -68,7 +116,25 @@ def records(search: Results, label: str) -> list[dict[str, Any]]:
         }
         for order, row in enumerate(_by_end(search), start=1)
     ]
-    return _with_objective_position(found, search.objectives[0].metric)
+
+
+def of_searches(searches: Sequence[Results]) -> list[dict[str, Any]]:
+    """Return the records of all searches, with their regret and the objective's axis.
+
+    The simple regret is how far the best so far is from the best of all searches.
+    """
+    found = [
+        record
+        for search, label in zip(searches, labels(searches), strict=True)
+        for record in records(search, label)
+    ]
+    objective = searches[0].objectives[0]
+    best = [record[BEST_SO_FAR] for record in found if record[BEST_SO_FAR] is not None]
+    overall = (max if objective.maximize else min)(best, default=0.0)
+    for record in found:
+        value = record[BEST_SO_FAR]
+        record[REGRET] = None if value is None else abs(value - overall)
+    return _with_objective_position(found, objective.metric)
 
 
 def _by_end(search: Results) -> list[Row]:

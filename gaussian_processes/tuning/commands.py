@@ -63,20 +63,10 @@ def _backend(job: TuningJob, name: str, folder: Path) -> Backend:
 def _conclude(found: Results, folder: Path) -> None:
     """Print the best, and where the table and the report are."""
     pictures = report.write([found], folder)
-    print(_best_sentence(found))
+    print(found.best_sentence)
     if len(found.objectives) > 1:
         print(f"{len(found.pareto_front)} training jobs are on the Pareto front of the report")
     print(f"table: {folder / results.TABLE}; pictures: {', '.join(map(str, pictures))}")
-
-
-def _best_sentence(found: Results) -> str:
-    """Objectives of the best training job, its values, and its name."""
-    values = " ".join(f"{name}={value}" for name, value in found.best.values.items())
-    objectives = " ".join(
-        f"{objective.metric}={found.best.metrics[objective.metric]:.6g}"
-        for objective in found.objectives
-    )
-    return f"best {objectives} with {values} ({found.best.name})"
 
 
 def _find(name: str, folder: Path = FOLDER) -> Results:
@@ -137,7 +127,7 @@ def _report_folder(names: list[str]) -> Path:
 def best(arguments: argparse.Namespace) -> None:
     """Print the best hyperparameters as JSON, and about them to stderr."""
     found = _find(arguments.search)
-    print(_best_sentence(found), file=sys.stderr)
+    print(found.best_sentence, file=sys.stderr)
     print(json.dumps(found.hyperparameters(found.best), indent=2))
 
 

@@ -129,6 +129,16 @@ class Results:
             )
         return self.pareto_front[0]
 
+    @property
+    def best_sentence(self) -> str:
+        """Objectives of the best job, its values, and its name."""
+        values = " ".join(f"{name}={value}" for name, value in self.best.values.items())
+        objectives = " ".join(
+            f"{objective.metric}={self.best.metrics[objective.metric]:.6g}"
+            for objective in self.objectives
+        )
+        return f"best {objectives} with {values} ({self.best.name})"
+
     def hyperparameters(self, row: Row) -> dict[str, str]:
         """All hyperparameters of a job, as its file has them."""
         return {**self.static, **{name: text(value) for name, value in row.values.items()}}

@@ -14,7 +14,8 @@ import pytest
 from tuning.browser import browsing
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.tuning import report
+from gaussian_processes.tuning import importance, report
+from gaussian_processes.tuning.charts import CROSS, Charts
 from gaussian_processes.tuning.job import Objective
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import (
@@ -213,7 +214,7 @@ def test_a_click_on_a_name_in_the_legend_shows_one_search(page):
 
 def test_every_picture_is_there():
     one, two = (
-        json.dumps(report.page([results("search", objectives)]).to_dict(), ensure_ascii=False)
+        json.dumps(report.page(Charts([results("search", objectives)])), ensure_ascii=False)
         for objectives in (1, 2)
     )
 
@@ -224,11 +225,146 @@ def test_every_picture_is_there():
         "Against noise",
         "Against projection",
         "Best of q × l",
+        "Importance",
         "Parallel coordinates",
     ):
         assert title in one
     assert "Pareto front" in two
     assert "Pareto front" not in one
+    assert "Regret" not in one
+
+
+def charts_of(page):
+    """Every chart, by its title."""
+    found = {}
+
+    def walk(part):
+        if isinstance(part, dict):
+            if isinstance(part.get("title"), str) and "layer" in part:
+                found[part["title"]] = part
+            part = list(part.values())
+        for value in part if isinstance(part, list) else []:
+            walk(value)
+
+    walk(page)
+    return found
+
+
+def test_the_best_job_has_a_star_in_every_picture_of_jobs():
+    page = report.page(Charts([results("first", 2), results("second", 2)]))
+
+    starred = {title for title, chart in charts_of(page).items() if "#ffc400" in json.dumps(chart)}
+    assert starred == charts_of(page).keys()
+    assert len(starred) == 11
+    best = [entry for entry in rows_of(page) if entry["best"]]
+    assert {entry["validation_RMSE"] for entry in best} == {1.0}
+    assert len(best) == 2
+
+
+def test_the_heat_map_has_every_pair_of_the_declared_ranges():
+    heat_map = charts_of(report.page(Charts([results("search")])))["Best of q × l"]
+
+    encoding = heat_map["layer"][1]["encoding"]
+    assert sorted(encoding["x"]["scale"]["domain"]) == [0, 1, 2, 3, 4]
+    assert encoding["y"]["scale"]["domain"] == [4, 3, 2, 1, 0]
+
+
+def test_the_density_ends_where_the_metric_does():
+    near_zero = replace(results("search"), rows=(*results("search").rows, row(0)))
+    values = {"validation:RMSE": 0.01, "validation:NLPD": -3.0}
+    near_zero = replace(near_zero, rows=(*near_zero.rows, replace(row(20), metrics=values)))
+
+    text = json.dumps(report.page(Charts([near_zero])))
+
+    low, high = json.loads(re.search(r'"extent": (\[[^]]*\])', text)[1])
+    assert low == 0
+    assert high > 2
+
+
+def test_a_failure_has_one_symbol():
+    text = json.dumps(report.page(Charts([results("search")])))
+
+    shapes = list(re.findall(r'"range": \[("circle"[^]]*)\]', text))
+    assert {entry.split(", ")[-1].strip('"') for entry in shapes} == {CROSS}
+    assert f'"shape": "{CROSS}"' in text
+
+
+def test_the_hyperparameter_that_decides_is_the_important_one():
+    rows = tuple(
+        replace(row(number), metrics={"validation:RMSE": float(number % 5)}) for number in range(30)
+    )
+
+    found = importance.importances(replace(results("search"), rows=rows))
+
+    assert next(iter(found)) == "l"
+    assert found["l"] > 0.9
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_few_jobs_or_equal_ones_have_no_importance():
+    few, same = results("search"), results("search")
+    few = replace(few, rows=few.rows[:5])
+    same = replace(
+        same, rows=tuple(replace(row(n), metrics={"validation:RMSE": 1.0}) for n in range(12))
+    )
+
+    assert importance.importances(few) == importance.importances(same) == {}
+
+
+def test_regret_is_the_distance_from_the_best_of_all_searches():
+    better = replace(
+        results("better"),
+        rows=(replace(row(0), metrics={"validation:RMSE": 0.5, "validation:NLPD": 0.0}),),
+    )
+
+    records = rows_of(report.page(Charts([results("search"), better])))
+
+    regrets = [entry["regret"] for entry in records if entry["run"] == "search"]
+    assert regrets == pytest.approx([0.5] * 12)
+    assert [entry["regret"] for entry in records if entry["run"] == "better"] == [0]
+
+
+def test_the_page_has_a_line_for_the_search_and_a_row_for_every_job(tmp_path):
+    search = replace(results("gp-post"), folder=tmp_path / "out")
+    (tmp_path / "out/trials/job-1").mkdir(parents=True)
+
+    page, _ = report.write([search], tmp_path / "pages")
+
+    text = page.read_text()
+    assert "12 training jobs (10 completed, 1 failed, 1 stopped) in 11 min 30 s" in text
+    assert "best validation:RMSE=1 with" in text
+    assert text.count("\n<tr>\n") == 12
+    assert '<a href="../out/trials/job-1/">job-1</a>' in text
+    assert "★ job-0" in text
+    assert "too odd" in text
+    assert 'name="viewport" content="width=device-width' in text
+
+
+def test_a_click_on_a_head_sorts_the_table(page):
+    page = page(results("search"))
+    column = "[...document.querySelectorAll('tbody tr')].map(row => row.cells[3].textContent)"
+    heads = "document.querySelectorAll('th button')"
+
+    page.value(f"{heads}[3].click()")
+
+    numbers = [float(text) for text in page.value(column) if text]
+    assert numbers == sorted(numbers)
+    assert page.value(column)[-1] == ""
+    page.value(f"{heads}[3].click()")
+    assert [float(text) for text in page.value(column) if text] == numbers[::-1]
+
+
+def test_the_page_is_as_wide_as_its_screen(page):
+    page = page(results("search"), results("second"))
+    drawn = "document.querySelector('#charts svg').clientWidth"
+
+    for width in (390, 1280):
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        page("Emulation.setDeviceMetricsOverride", **screen)
+        page.wait_for(lambda width=width: width - 100 < page.value(drawn) <= width)
+        assert page.value("document.documentElement.scrollWidth") == page.value(
+            "document.documentElement.clientWidth"
+        )
 
 
 def test_axes_have_the_declared_scales():
@@ -237,27 +373,28 @@ def test_axes_have_the_declared_scales():
     def walk(part):
         if isinstance(part, dict):
             if str(part.get("title", "")).startswith("Against"):
-                charts[part["title"].split()[-1]] = part["encoding"]["x"]
+                charts[part["title"].split()[-1]] = part["layer"][0]["encoding"]["x"]
             for value in part.values():
                 walk(value)
         elif isinstance(part, list):
             for value in part:
                 walk(value)
 
-    walk(report.page([results("search")]).to_dict())
+    walk(report.page(Charts([results("search")])))
 
     assert charts["noise"]["scale"]["type"] == "log"
     assert (charts["share"]["scale"]["type"], charts["share"]["title"]) == ("log", "1 - share")
-    assert "type" not in charts["q"]["scale"]
+    assert charts["q"]["scale"]["type"] == "linear"
+    assert charts["q"]["axis"]["values"] == [0, 1, 2, 3, 4]
     assert charts["projection"]["type"] == "nominal"
 
 
 def rows_of(page):
-    return next(iter(page["datasets"].values())) if "datasets" in page else page["data"]["values"]
+    return page["data"]["values"]
 
 
 def test_the_best_so_far_only_falls_and_failures_are_marked():
-    page = report.page([results("search")]).to_dict()
+    page = report.page(Charts([results("search")]))
     rows = rows_of(page)
 
     best = [entry["best_so_far"] for entry in rows]
@@ -275,7 +412,7 @@ def test_searches_of_one_job_are_told_apart_by_folder_and_strategy(tmp_path):
         replace(two, strategy="Bayesian", folder=tmp_path / "b"),
     ]
 
-    page = report.page(searches).to_dict()
+    page = report.page(Charts(searches))
 
     assert page["title"]["text"] == "a (Random) · b (Bayesian)"
     assert {entry["run"] for entry in rows_of(page)} == {"a (Random)", "b (Bayesian)"}
@@ -287,7 +424,7 @@ def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
         for part in ("a", "b")
     ]
 
-    page = report.page(searches).to_dict()
+    page = report.page(Charts(searches))
 
     assert {entry["run"] for entry in rows_of(page)} == {
         f"{tmp_path}/a/out (Random)",

@@ -1,0 +1,1 @@
+"""Reports as pages: HTML without a network, for light and dark screens of any width."""
