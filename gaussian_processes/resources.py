@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 from pathlib import Path
 
 ROOT = Path("/")
@@ -36,11 +37,15 @@ def available_memory(root: Path = ROOT) -> int:
     Returns
     -------
     int
-        The less of what the kernel calls available and what the control group leaves. Page cache
-        counts as free: it gives way. Where there is no ``/proc``, as on macOS, the kernel's part is
-        all of the machine's memory.
+        The least of what the kernel calls available, what the control group leaves, and what the
+        limit of addresses does (``ulimit -v``). Page cache counts as free: it gives way. Where
+        there is no ``/proc``, as on macOS, the kernel's part is all of the machine's memory.
     """
-    limits = [_system_memory(root / "proc/meminfo"), _cgroup_memory(root / "sys/fs/cgroup")]
+    limits = [
+        _system_memory(root / "proc/meminfo"),
+        _cgroup_memory(root / "sys/fs/cgroup"),
+        _addresses_left(root / "proc/self/statm"),
+    ]
     return min(limit for limit in limits if limit is not None)
 
 
@@ -72,6 +77,15 @@ def _system_memory(meminfo: Path) -> int:
     if available is None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return available * 1024  # the file counts in KiB
+
+
+def _addresses_left(statm: Path) -> int | None:
+    """Bytes of addresses that RLIMIT_AS leaves to this process; None if unlimited."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    used = _words(statm)
+    if limit == resource.RLIM_INFINITY or not used:
+        return None
+    return max(limit - int(used[0]) * resource.getpagesize(), 0)
 
 
 def _cgroup_memory(cgroup: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+from collections import Counter
 
 import numpy as np
 
@@ -31,6 +32,10 @@ LIKELY_MISSING = frozenset(
 # Separators and units that people write into numbers, and letters that are typed for digits.
 DECORATION = re.compile(r"[\s,_'%$€£]")
 TYPED_FOR_DIGITS = str.maketrans("lIOo", "1100")
+# A number with its unit, and the share of the words of a column that are such numbers: the others
+# may be mistakes.
+UNIT = re.compile(r"[+-]?\d[\d.,\s]*([^\d.,\s]\D{0,7})")
+MIN_DECORATED_SHARE = 0.9
 # What pandas and this package call a column without a name.
 UNNAMED = re.compile(r"|unnamed:? ?\d+(\.\d+)?(_level_\d+)?|\.\.\.\d+|__index_level_0__", re.I)
 # Rows from which on it is no accident that a column counts them.
@@ -57,6 +62,25 @@ def is_mistyped_number(text: str) -> bool:
         return False
     corrected = plain.translate(TYPED_FOR_DIGITS)
     return any(map(str.isdigit, plain)) and parse_number(corrected) is not None
+
+
+def decorated_number(cells: Cells) -> str | None:
+    """First word of a column nearly all of whose words are numbers but for separators or a unit.
+
+    Examples
+    --------
+    >>> decorated_number(np.array(["5 kg", "12 kg"], object))
+    '5 kg'
+    >>> decorated_number(np.array(["1st", "2nd"], object)) is None
+    True
+    """
+    words = sorted({cell for cell in cells[~missing_mask(cells)].tolist() if is_word(cell)})
+    units = Counter(match[1] for match in map(UNIT.fullmatch, words) if match)
+    ((unit, count),) = units.most_common(1) or [("", 0)]
+    mistyped = sum(map(is_mistyped_number, words))
+    if len(words) < 2 or max(count, mistyped) < MIN_DECORATED_SHARE * len(words):
+        return None
+    return next(word for word in words if is_mistyped_number(word) or word.endswith(unit or "\0"))
 
 
 def is_mistake(word: str) -> bool:

@@ -29,6 +29,8 @@ def _series(frame: pd.DataFrame) -> "Iterator[pd.Series[Any]]":
 
 def series_cells(series: "pd.Series[Any]", markers: Collection[str] = MISSING_MARKERS) -> Cells:
     """Convert a column to cells: numbers, also where pandas holds them as objects, or else text."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(object)
     if pd.api.types.is_bool_dtype(series.dtype) or _has_inexact_integers(series):
         return _text(series, markers)
     if pd.api.types.is_numeric_dtype(series.dtype):

@@ -10,10 +10,12 @@ import numpy as np
 from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask
 from gaussian_processes.data.column_types import (
     MAX_CATEGORIES,
+    UNNAMED,
     category_names,
     check_dates,
     check_not_mixed,
     counts_rows,
+    decorated_number,
     holds_dates,
     is_mixed,
     is_unnamed_index,
@@ -179,11 +181,14 @@ def _infer_features(
     columns: list[Column] = []
     remarks: list[str] = []
     for position in roles.features:
-        label, cells = table.column_label(position), as_numbers(table.columns[position])
+        cells = as_numbers(table.columns[position])
         is_category = position in roles.categories
         asked_for = bool(options.features) or is_category
         if not asked_for:
             _check_no_index(table, position)
+        if _is_behind_last_delimiter(table, position) and not asked_for:
+            remarks.append(_empty_remark(position))
+            continue
         if holds_dates(cells) and not is_category:
             check_dates(table, position)
             columns.append(replace(_learned_column(table, position, options), is_date=True))
@@ -195,16 +200,27 @@ def _infer_features(
         if example:
             remarks.append(_unread_dates_remark(table, position, example))
         columns.append(_infer_feature(table, position, is_category, options))
-        if columns[-1].categories is not None and is_mixed(cells) and not asked_for:
-            remarks.append(
-                f"{label} has numbers and words, of which there are many, and is taken for a"
-                " category: correct the words if it should hold numbers, or name it in categories"
-            )
-        elif counts_rows(cells) and not asked_for:
-            remarks.append(_counting_remark(table, position, "put it into ignore"))
+        if not asked_for:
+            remarks += _feature_remarks(table, position, columns[-1])
     if not columns:
         raise UserError("; ".join(["no feature is left: give columns to predict from", *remarks]))
     return columns, remarks
+
+
+def _feature_remarks(table: Table, position: int, feature: Column) -> list[str]:
+    """Remark on what may have been meant otherwise in a column that is kept."""
+    cells = as_numbers(table.columns[position])
+    if feature.categories is not None and is_mixed(cells):
+        return [
+            f"{table.column_label(position)} has numbers and words, of which there are many, and is"
+            " taken for a category: correct the words if it should hold numbers, or name it in"
+            " categories"
+        ]
+    if feature.categories is not None:
+        return _decoration_remarks(table, position, "a category", "name it in categories")
+    if counts_rows(cells):
+        return [_counting_remark(table, position, "put it into ignore")]
+    return []
 
 
 def _learned_column(table: Table, position: int, options: SchemaOptions) -> Column:
@@ -242,8 +258,41 @@ def _check_no_index(table: Table, position: int) -> None:
         )
 
 
+def _is_behind_last_delimiter(table: Table, position: int) -> bool:
+    """Whether a column is what every line has that ends with a delimiter: nothing, without name."""
+    if position < table.width - 1 or position == 0:
+        return False
+    is_unnamed = table.names is None or bool(UNNAMED.fullmatch(table.names[position]))
+    return is_unnamed and bool(missing_mask(table.columns[position]).all())
+
+
+def _empty_remark(position: int) -> str:
+    return (
+        f"column {position + 1} has neither a name nor a value, as where every line ends with a"
+        " delimiter, and is left out: remove the delimiter at the end of the lines"
+    )
+
+
+def _decoration_remarks(table: Table, position: int, taken_for: str, remedy: str) -> list[str]:
+    """Remark on numbers with separators or units, which are words."""
+    word = decorated_number(table.columns[position])
+    if word is None:
+        return []
+    return [
+        f"{table.column_label(position)} has numbers with separators, signs or units, as"
+        f" {reprlib.repr(word)}, and is taken for {taken_for}: write plain numbers (1234.5), or"
+        f" {remedy} if words are meant"
+    ]
+
+
 def _left_out_remark(table: Table, position: int, date: str | None) -> str:
     cells = table.columns[position]
+    if not date and (word := decorated_number(cells)):
+        return (
+            f"{table.column_label(position)} has numbers with separators, signs or units, as"
+            f" {reprlib.repr(word)}, and is left out as words are that hardly recur: write plain"
+            " numbers (1234.5), put it into ignore, or name it in categories"
+        )
     remedy = f"write dates as {DATE_EXAMPLE}" if date else "make numbers of it"
     rows = int((~missing_mask(cells)).sum())
     return (
@@ -271,11 +320,12 @@ def _counting_remark(table: Table, position: int, remedy: str) -> str:
 
 
 def _target_remarks(table: Table, targets: Sequence[int], options: SchemaOptions) -> list[str]:
-    """Refuse an index as the target, and remark on a target that counts the rows."""
-    if options.target:
-        return []
+    """Refuse an index as the target, and remark on a target that may be meant otherwise."""
     remarks = []
     for position in targets:
+        if options.task == "auto":
+            remarks += _decoration_remarks(table, position, "classes", "set task=classification")
+    for position in () if options.target else targets:
         _check_no_index(table, position)
         if counts_rows(as_numbers(table.columns[position])):
             remedy = "write the file without it (index=False in pandas, row.names=FALSE in R)"

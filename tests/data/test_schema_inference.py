@@ -1,6 +1,7 @@
 """Roles, types, categories and classes that a schema has for the columns of a table."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -227,7 +228,6 @@ def test_numbers_and_a_few_words_or_mistyped_numbers_are_a_mistake(cells):
         [f"row {number}" for number in range(60)],
         [f"row {number}" for number in range(40)],
         [f"{number + 1}.4.2026" for number in range(31)],
-        [f"{number},{number:03}" for number in range(60)],
         [f"A/{number}" if number % 2 else str(number) for number in range(60)],
     ],
 )
@@ -242,6 +242,58 @@ def test_a_word_for_nearly_every_row_is_left_out_with_a_remark(cells):
     is_date = cells[0].endswith(".2026")
     assert ("write dates as 2024-01-31" if is_date else "make numbers of it") in remark
     assert len(fitted(column(*cells), categories="z")[0].features[1].categories) == len(cells)
+
+
+DECORATED = ["1,{:03}.5", "{}%", "${}.50", "{} €", "{} kg", "{}cm", "{} m³", "1'{:03}"]
+
+
+@pytest.mark.parametrize("pattern", DECORATED)
+@pytest.mark.parametrize(("count", "taken_for"), [(60, "is left out"), (20, "is taken for a cat")])
+def test_numbers_with_separators_or_units_are_words_with_a_remark(pattern, count, taken_for):
+    words = [pattern.format(number) for number in range(count)]
+
+    schema, _ = fitted(column(*words))
+
+    assert names(schema.features) == (["a"] if count == 60 else ["a", "z"])
+    (remark,) = schema.remarks
+    assert "column 3 (z) has numbers with separators, signs or units, as" in remark
+    assert taken_for in remark
+    assert "write plain numbers (1234.5)" in remark
+    assert fitted(column(*words), categories="z")[0].remarks == ()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["1st", "2nd", "3rd"], ["2026-01-05", "2026-02-05"], ["18-24", "25-34"], ["B1", "B2"]],
+)
+def test_other_words_with_digits_are_categories_without_a_remark(words):
+    assert fitted(column(*words))[0].remarks == ()
+
+
+def test_classes_that_are_numbers_with_a_sign_are_remarked_on():
+    table = column("$1", "$2")
+    columns = (table.columns[2], *table.columns[:2])
+
+    schema, _ = fitted(replace(table, columns=columns))
+
+    assert schema.classes == ("$1", "$2")
+    assert "column 1 (y) has numbers with separators, signs or units" in schema.remarks[0]
+    assert "set task=classification if words are meant" in schema.remarks[0]
+
+
+@pytest.mark.parametrize("names", [("y", "a", ""), ("y", "a", "Unnamed: 2"), None])
+def test_an_empty_last_column_without_a_name_is_left_out_with_a_remark(names):
+    table = replace(column(np.nan), names=names)
+
+    schema, data = fitted(table)
+
+    assert data.X.shape == (60, 1)
+    (remark,) = schema.remarks
+    assert remark.startswith("column 3 has neither a name nor a value, as where every line ends")
+
+
+def test_an_empty_last_column_with_a_name_is_a_feature_whose_values_are_to_come():
+    assert names(fitted(column(np.nan))[0].features) == ["a", "z"]
 
 
 def test_words_that_recur_in_two_rows_are_a_category():

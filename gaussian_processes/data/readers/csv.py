@@ -1,7 +1,7 @@
 """CSV reader: text in UTF-8 of any common dialect, with or without a header."""
 
 import csv
-import io
+import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,19 +16,25 @@ from gaussian_processes.data.cells import (
     NUMERIC_KINDS,
     Cells,
     has_inexact_integers,
+    missing_mask,
     numbers_or_text,
     parse_number,
 )
 from gaussian_processes.data.frames import frame_columns
-from gaussian_processes.data.readers.dialect import Dialect, find_dialect
+from gaussian_processes.data.readers.dialect import Dialect, find_dialect, title_lines
+from gaussian_processes.data.readers.foreign import check_not_foreign, undecodable_reason
 from gaussian_processes.data.readers.headers import Header, counts_from_zero, find_header, is_text
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
+from gaussian_processes.data.readers.memory import CSV_COLUMNS
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
 
 # pandas would parse a column of these as ones and zeros. As missing values they make it look again,
 # for text.
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
+# Excel's first line, which may be in quotes; and the bytes of the longest one.
+SEPARATOR_LINE = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;\t|])"?[,;\t|]*\r?\n', re.IGNORECASE)
+MAX_SEPARATOR_LINE = 1 << 10
 READ_ERRORS = (ValueError, csv.Error, *GZIP_ERRORS)
 
 
@@ -46,8 +52,10 @@ def read(source: Source, options: ReadOptions) -> FileTable:
     Without `options.header`, its first row is a header by the rules of `headers.find_header`;
     without `options.delimiter` and `options.decimal` its first lines tell.
     """
+    check_not_foreign(source, "csv")
     first, dialect = FirstRow((), 0), Dialect()
     try:
+        source, options = _without_separator_line(source, options)
         dialect = find_dialect(source, options)
         first = _first_row(source, dialect)
         if not first.cells:
@@ -89,14 +97,26 @@ def _doubt(note: str, header: Header) -> str:
 def first_cells(source: Source, options: ReadOptions) -> Sequence[str]:
     """Read the cells of the first row, if it can be read."""
     try:
+        source, options = _without_separator_line(source, options)
         return _first_row(source, find_dialect(source, options)).cells
     except READ_ERRORS:
         return ()
 
 
+def _without_separator_line(source: Source, options: ReadOptions) -> tuple[Source, ReadOptions]:
+    """Take the line of Excel's by which a file names its delimiter: ``sep=;``."""
+    with source.open() as content:
+        line = content.readline(MAX_SEPARATOR_LINE)
+    match = SEPARATOR_LINE.fullmatch(line)
+    if not match:
+        return source, options
+    delimiter = options.delimiter or match[1].decode()
+    return replace(source, skipped_bytes=len(line)), replace(options, delimiter=delimiter)
+
+
 def _first_row(source: Source, dialect: Dialect) -> FirstRow:
     """Read the first row that is not blank; one without cells if there is none."""
-    with source.open_text() as text:
+    with source.open_text(delimiter=dialect.delimiter) as text:
         for row_number, cells in enumerate(dialect.rows(text), 1):
             if not _is_blank(cells):
                 return FirstRow([dialect.with_point(cell.strip()) for cell in cells], row_number)
@@ -112,6 +132,8 @@ def _is_blank(cells: Sequence[str]) -> bool:
 
 def _column_names(file: str, names: Sequence[str], columns: Sequence[Cells]) -> tuple[str, ...]:
     """Names of the columns from the header; a column without one is called by its position."""
+    if len(columns) == len(names) + 1 and missing_mask(columns[-1]).all():
+        names = [*names, ""]  # every row, but not the header, ends with a delimiter
     if columns and len(columns) != len(names):
         is_r = len(columns) == len(names) + 1
         remedy = "name every column" + (", in R with row.names=FALSE" if is_r else "")
@@ -133,7 +155,7 @@ class _Layout:
 
     def parse(self, types: Any, more_missing: frozenset[str] = frozenset()) -> pd.DataFrame:
         """Parse the columns as types; what is missing is NaN."""
-        with self.source.open() as content:
+        with self.source.open(CSV_COLUMNS, self.dialect.delimiter) as content:
             return pd.read_csv(
                 content,
                 header=None,
@@ -201,8 +223,7 @@ def _check_rows(
     """Refuse what pandas accepts: rows that are too short, and control characters."""
     short = columns[-1].dtype == object or np.isnan(columns[-1]).any()
     if short or any(map(_has_control_characters, columns)):
-        with source.open_text() as text:
-            fault = _first_fault(source.name, dialect, text, header_rows)
+        fault = _first_fault(source, dialect, header_rows)
         if fault:
             raise UserError(fault)
 
@@ -215,38 +236,53 @@ def _has_control_characters(column: Cells) -> bool:
 
 def _explain(source: Source, dialect: Dialect, error: Exception, header_rows: int) -> str:
     """Explain the first fault of a file, found row by row, which is slow."""
-    try:
-        with source.open_text() as text:
-            fault = _first_fault(source.name, dialect, text, header_rows)
-    except READ_ERRORS as reason:
-        return _not_csv(source.name, reason)
+    fault = _first_fault(source, dialect, header_rows)
     return fault or f"{source.name} can't be read as CSV ({error}): correct it"
 
 
-def _first_fault(
-    file: str, dialect: Dialect, text: io.TextIOWrapper, header_rows: int
-) -> str | None:
+def _first_fault(source: Source, dialect: Dialect, header_rows: int) -> str | None:
     """Explain the first row of another width than the first; None if there is none."""
     width = row = 0
     try:
-        for row_number, cells in enumerate(dialect.rows(text), 1):
-            if _is_blank(cells):
-                continue
-            width = width or len(cells)
-            row += row_number > header_rows
-            if len(cells) != width:
-                first = "the header" if header_rows else "row 1"
-                return (
-                    f"row {row} of {file} has {len(cells)} column(s), but {first} has {width}:"
-                    " correct or remove it"
-                )
-    except (ValueError, csv.Error) as reason:
-        return _not_csv(file, reason)
+        with source.open_text(delimiter=dialect.delimiter) as text:
+            for row_number, cells in enumerate(dialect.rows(text), 1):
+                if _is_blank(cells):
+                    continue
+                width = width or len(cells)
+                row += row_number > header_rows
+                if row == header_rows == 1 and len(cells) == width + 1 and not cells[-1].strip():
+                    width += 1  # every row, but not the header, ends with a delimiter
+                if len(cells) != width:
+                    first = "the header" if header_rows else "row 1"
+                    return _title_fault(source, dialect) or (
+                        f"row {row} of {source.name} has {len(cells)} column(s), but {first} has"
+                        f" {width}: correct or remove it"
+                    )
+    except READ_ERRORS as reason:
+        return _not_csv(source, reason)
     return None
 
 
-def _not_csv(file: str, reason: Exception) -> str:
+def _title_fault(source: Source, dialect: Dialect) -> str | None:
+    """Explain that lines stand above the names of the columns, as a title does."""
+    lines = title_lines(source, dialect)
+    if not lines:
+        return None
     return (
-        f"{file} is not CSV in UTF-8 ({reason}): remove it, or write it as CSV, compressed by gzip"
-        " or not"
+        f"the first {len(lines)} line(s) of {source.name} (as {reprlib.repr(lines[0])}) have fewer"
+        " cells than those below: remove what stands above the names of the columns"
+    )
+
+
+def _not_csv(source: Source, reason: Exception) -> str:
+    if isinstance(reason, UnicodeDecodeError) and (fault := undecodable_reason(source)):
+        return fault
+    if "field limit" in str(reason):
+        return (
+            f"{source.name} has a cell of more than {csv.field_size_limit():,} characters, as where"
+            " a quote is not closed: close it, or remove the cell"
+        )
+    return (
+        f"{source.name} is not CSV in UTF-8 ({reason}): remove it, or write it as CSV, compressed"
+        " by gzip or not"
     )

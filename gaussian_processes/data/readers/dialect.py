@@ -6,7 +6,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from gaussian_processes.data.cells import parse_number
 from gaussian_processes.data.readers.interface import ReadOptions, Source
@@ -19,6 +19,8 @@ SAMPLE_LINES, SAMPLE_CHARACTERS = 50, 1 << 16
 # Share of the lines that must have one width: others may be the mistakes that are refused later.
 MIN_CONSISTENT_SHARE = 0.8
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+# A target, and features that are named by numbers.
+LIBSVM_LINE = re.compile(r"[+-]?\d+(\.\d*)?( \d+:[^\s:,]+)+", re.ASCII)
 # What may as well be a whole number with a separator of thousands.
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 
@@ -55,14 +57,34 @@ def find_dialect(source: Source, options: ReadOptions) -> Dialect:
     """
     if options.delimiter and options.decimal:
         return Dialect(options.delimiter, options.decimal)
+    lines = _first_lines(source)
+    delimiter = options.delimiter or _find_delimiter(source.name, lines)
+    rows = _sample(lines, delimiter)
+    return Dialect(delimiter, options.decimal or _find_decimal(source.name, rows, delimiter))
+
+
+def _first_lines(source: Source) -> list[str]:
+    """First lines of a file, with their ends."""
     with source.open_text() as text:
         sample = text.read(SAMPLE_CHARACTERS)
     lines = sample.splitlines(keepends=True)
     # The last line may have been cut.
-    lines = lines[:-1] if len(sample) == SAMPLE_CHARACTERS and len(lines) > 1 else lines
-    delimiter = options.delimiter or _find_delimiter(source.name, lines)
-    rows = _sample(lines, delimiter)
-    return Dialect(delimiter, options.decimal or _find_decimal(source.name, rows, delimiter))
+    return lines[:-1] if len(sample) == SAMPLE_CHARACTERS and len(lines) > 1 else lines
+
+
+def title_lines(source: Source, dialect: Dialect) -> list[str]:
+    """Lines at the top of a file that have fewer cells than those below, of one width, have."""
+    rows = _sample(_first_lines(source), dialect.delimiter)
+    width, count = _common_width(rows)
+    title = list(takewhile(lambda row: len(row) < width, rows))
+    is_table = all(len(row) == width for row in rows[len(title) :]) and count > len(title)
+    return [dialect.delimiter.join(row) for row in title] if is_table else []
+
+
+def _common_width(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Most common number of cells of a row, and the number of rows that have it."""
+    counts = Counter(map(len, rows)).most_common(1)
+    return counts[0] if counts else (0, 0)
 
 
 def _sample(lines: Sequence[str], delimiter: str) -> list[list[str]]:
@@ -82,6 +104,7 @@ def _find_delimiter(name: str, lines: Sequence[str]) -> str:
         rows = _sample(lines, delimiter)
         if _is_consistent(rows):
             shares[delimiter] = _number_share(rows, delimiter)
+    _check_not_spaced(name, lines, max(shares.values(), default=0.0))
     if not shares:
         return ","
     best = [delimiter for delimiter, share in shares.items() if share == max(shares.values())]
@@ -90,11 +113,28 @@ def _find_delimiter(name: str, lines: Sequence[str]) -> str:
     return best[0]
 
 
+def _check_not_spaced(name: str, lines: Sequence[str], best_share: float) -> None:
+    """Refuse white space between cells, if by it more of them are numbers than by a delimiter."""
+    rows = [line.split() for line in lines if line.strip()][:SAMPLE_LINES]
+    if len(rows) > 1 and all(map(LIBSVM_LINE.fullmatch, map(" ".join, rows))):
+        raise UserError(
+            f"{name} is in LIBSVM's format ({reprlib.repr(' '.join(rows[0]))}): write a column for"
+            " every feature, with commas between them"
+        )
+    below = rows[1:] or rows  # names may stand above the numbers
+    if not _is_consistent(rows):
+        return
+    share = _number_share(below, " ")
+    if share >= MIN_CONSISTENT_SHARE and share > best_share:
+        raise UserError(
+            f"the cells of {name} are separated by white space ({reprlib.repr(' '.join(rows[0]))}):"
+            " write a comma, a semicolon, a tab or a pipe between them"
+        )
+
+
 def _is_consistent(rows: Sequence[Sequence[str]]) -> bool:
     """Whether nearly all rows have one width, of several cells."""
-    if not rows:
-        return False
-    ((width, count),) = Counter(map(len, rows)).most_common(1)
+    width, count = _common_width(rows)
     return width > 1 and count >= MIN_CONSISTENT_SHARE * len(rows)
 
 

@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gaussian_processes.data.cells import missing_markers
+from gaussian_processes.data.readers.memory import (
+    BUFFER_BYTES,
+    ROW_BY_ROW,
+    WHOLE_FILE,
+    Costs,
+    Meter,
+    MeteredStream,
+)
 from gaussian_processes.data.table import FileTable
 
 # Errors of reading a damaged gzip file.
@@ -72,31 +80,50 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class Source:
-    """Name and content of a file: its path or, of a FIFO, which is read once, its bytes."""
+    """Name and content of a file: its path or, of a FIFO, which is read once, its bytes.
+
+    `skipped_bytes` of the decompressed content, at its start, are no part of the table.
+    """
 
     name: str
     content: Path | bytes
+    skipped_bytes: int = 0
 
     @contextmanager
-    def open(self) -> Iterator["gzip.GzipFile | io.BufferedReader[Any]"]:
-        """Open at the start, decompressed; only read forward, which FastFile mode needs."""
+    def open(
+        self, costs: Costs = ROW_BY_ROW, delimiter: str = ","
+    ) -> "Iterator[io.BufferedReader[Any]]":
+        """Open at the start, decompressed; only read forward, which FastFile mode needs.
+
+        Reading raises a `UserError` where what has been read takes more memory, by its costs, than
+        there is.
+        """
         with self._open_raw() as raw:
             compressed = raw.peek(2).startswith(GZIP_MAGIC)
-            yield gzip.GzipFile(fileobj=raw) if compressed else raw
+            content = gzip.GzipFile(fileobj=raw) if compressed else raw
+            meter = Meter(self.name, costs, delimiter.encode(), self._disk_bytes())
+            stream = io.BufferedReader(MeteredStream(content, raw, meter), BUFFER_BYTES)
+            stream.read(self.skipped_bytes)
+            yield stream
 
     @contextmanager
-    def open_text(self) -> Iterator[io.TextIOWrapper]:
+    def open_text(
+        self, costs: Costs = ROW_BY_ROW, delimiter: str = ","
+    ) -> Iterator[io.TextIOWrapper]:
         """Open as text in UTF-8, without a byte order mark, and with its ends of lines."""
         with (
-            self.open() as content,
+            self.open(costs, delimiter) as content,
             io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text,
         ):
             yield text
 
     def read_bytes(self) -> bytes:
         """Read the content, decompressed."""
-        with self.open() as content:
+        with self.open(WHOLE_FILE) as content:
             return content.read()
+
+    def _disk_bytes(self) -> int:
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
     def _open_raw(self) -> "io.BufferedReader[Any]":
         if isinstance(self.content, Path):

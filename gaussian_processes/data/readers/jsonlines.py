@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gaussian_processes.data.cells import json_cells, parse_integer
+from gaussian_processes.data.readers.foreign import check_not_foreign, undecodable_reason
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
+from gaussian_processes.data.readers.memory import JSON_RECORDS
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
 
@@ -16,11 +18,14 @@ Record = dict[Any, float | str | None]
 
 def read(source: Source, options: ReadOptions) -> FileTable:
     """Read the rows of a file; columns that a row lacks are missing there, if they have names."""
+    check_not_foreign(source, "jsonlines")
     records: list[Record] = []
     try:
         for line in _lines(source):
             records.append(_parse_record(source.name, len(records) + 1, line))
     except (ValueError, *GZIP_ERRORS) as error:
+        if isinstance(error, UnicodeDecodeError) and (fault := undecodable_reason(source)):
+            raise UserError(fault) from error
         raise UserError(
             f"row {len(records) + 1} of {source.name} is not JSON ({error}):"
             " write one object, or list, a line"
@@ -41,7 +46,7 @@ def read(source: Source, options: ReadOptions) -> FileTable:
 
 def _lines(source: Source) -> Iterator[str]:
     """Lines that are not blank."""
-    with source.open_text() as text:
+    with source.open_text(JSON_RECORDS) as text:
         yield from filter(str.strip, text)
 
 

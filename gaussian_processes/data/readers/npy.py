@@ -1,23 +1,28 @@
 """NPY reader: arrays of rows and columns, or of records, written by numpy.save."""
 
-import io
-
-from numpy.lib.format import read_array
-
+from gaussian_processes import npy
 from gaussian_processes.data.cells import array_cells
+from gaussian_processes.data.readers.foreign import check_not_foreign
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
+from gaussian_processes.data.readers.memory import check_memory
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
+
+# Bytes that a cell takes: as it is read, as float64 or text, and in a column of its own.
+CELL_BYTES = 40
 
 
 def read(source: Source, options: ReadOptions) -> FileTable:
     """Read an array of shape (n, c), or of n records, whose fields are columns with names."""
+    check_not_foreign(source, "npy")
     try:
-        array = read_array(io.BytesIO(source.read_bytes()), allow_pickle=False)
+        array = npy.parse(source.read_bytes())
     except (ValueError, *GZIP_ERRORS) as error:
         raise UserError(
             f"{source.name} is not an array ({error}): write it with numpy.save, without objects"
         ) from error
+    numbers = array.size * max(len(array.dtype.names or ()), 1)
+    check_memory(source.name, numbers * CELL_BYTES, f"{numbers:,} numbers")
     if array.dtype.names:
         names = array.dtype.names
         return FileTable(

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes import npy
+from gaussian_processes.data import parquet_size
 from gaussian_processes.data.cells import (
     dates_as_text,
     has_inexact_integers,
@@ -46,8 +47,6 @@ Array = NDArray[np.float64]
 BLOCK_CHARACTERS = 1 << 16
 # Rows of an array that are Python's objects at once.
 BLOCK_ROWS = 1_000
-# Bytes that a cell of Parquet takes, in the frame and as an object; a few bytes hold thousands.
-PARQUET_CELL_BYTES = 200
 # Seconds that a core of 2020 takes to decode a byte: with NumPy, and cell by cell with Python.
 NUMPY_SECONDS_PER_BYTE, PYTHON_SECONDS_PER_BYTE = 2e-8, 1e-6
 # Bytes that a cell of text takes: three copies of its number; in JSON also the objects of a row, in
@@ -137,28 +136,13 @@ def estimated_bytes(body: bytes, content_type: str | None) -> int:
     """Estimate how much memory `decode` takes at most, that of the body included."""
     media_type, _ = parse_content_type(content_type)
     if media_type == "application/x-parquet":
-        return BINARY_COPIES * len(body) + _parquet_bytes(body)
+        return BINARY_COPIES * len(body) + parquet_size.estimated_bytes(body)
     if media_type not in TEXT_MEDIA_TYPES:
         return BINARY_COPIES * len(body)
     # Text outside of ASCII takes up to four bytes a character.
     text = len(body) * (1 if body.isascii() else 4)
     cells = body.count(b",") + body.count(b"\n") + 1
     return len(body) + text + cells * CELL_BYTES[media_type]
-
-
-def _parquet_bytes(body: bytes) -> int:
-    """Estimate how much memory the cells take that the end of a Parquet file announces."""
-    if importlib.util.find_spec("pyarrow") is None:
-        return 0
-    from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415  optional
-
-    try:
-        metadata = parquet.read_metadata(io.BytesIO(body))
-    except (ValueError, OSError):
-        return 0  # decoding says what is wrong with it
-    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-    cells = metadata.num_rows * max(metadata.num_columns, 1)
-    return int(cells * PARQUET_CELL_BYTES + sum(group.total_byte_size for group in groups))
 
 
 def _transcode(body: bytes, charset: str) -> bytes:

@@ -104,16 +104,19 @@ def test_any_end_of_line_and_any_spacing_is_read(folder, content):
         ),
         (
             b"PAR1\x15\x04\x15,1\nPAR1",
-            "train/a.csv is not CSV in UTF-8 (it holds control characters): ",
+            "train/a.csv is Parquet, which is not read as csv: name it .parquet",
         ),
-        ("1,2\n".encode("utf-16"), "train/a.csv is not CSV in UTF-8 ("),
         (
-            "1,2\n".encode("utf-16-le"),
-            "train/a.csv is not CSV in UTF-8 (it holds control characters): ",
+            b'1,2\n3,"' + b"aaaaaaa\n" * 20_000,
+            "train/a.csv has a cell of more than 131,072 characters, as where a quote is not",
         ),
-        (gzip.compress(b"1,2\n")[:-4], "train/a.csv is not CSV in UTF-8 (Compressed file ended "),
+        (b"1,2\n3,\0\n", "train/a.csv is not CSV in UTF-8 (it holds control characters): "),
         (
-            gzip.compress(b"1,2\n")[:10] + b"\xff\xff\xff",
+            gzip.compress(b"1,2\n", mtime=0)[:-4],
+            "train/a.csv is not CSV in UTF-8 (Compressed file ended ",
+        ),
+        (
+            gzip.compress(b"1,2\n", mtime=0)[:10] + b"\xff\xff\xff",
             "train/a.csv is not CSV in UTF-8 (Error -3 while decompressing",
         ),
     ],

@@ -18,6 +18,6 @@ def test_a_json_document_of_one_list_is_refused_with_the_remedy(folder):
     fill(folder, {"a.json": b'[{"y": 1}, {"y": 2}]'})
 
     with pytest.raises(
-        UserError, match=r"row 1 of train/a\.json is \[.*\]: write one object, or list, a line"
+        UserError, match=r"train/a\.json is one JSON document, .* write one object, or list, a line"
     ):
         read(folder)

@@ -23,6 +23,6 @@ def test_an_array_of_objects_is_refused(folder):
     fill(folder, {"a.npy": buffer.getvalue()})
 
     with pytest.raises(
-        UserError, match=r"train/a\.npy is not an array \(Object arrays cannot be loaded"
+        UserError, match=r"train/a\.npy is not an array \(it holds objects of Python"
     ):
         read(folder)
