@@ -36,6 +36,14 @@ RUN PYTHONPATH="$(echo /opt/program/lib/python3*/site-packages)" \
   && python3 -m pip --python /opt/program/bin/python install --no-cache-dir --no-compile --no-deps --prefix /package /build/wheels/*.whl \
   && strip --strip-unneeded /package/lib/python3*/site-packages/gaussian_processes/_native/_routines*.so
 
+# The SageMaker SDK's scripts end without a word where there is no pip, as a command and as a module. This one says why it adds nothing.
+RUN printf '%s\n' 'import sys' 'from gaussian_processes.cli import pip' 'if __name__ == "__main__":' '    sys.exit(pip())' \
+    >"$(echo /package/lib/python3*/site-packages)/pip.py" \
+  && printf '%s\n' '#!/bin/sh' 'exec python -m pip "$@"' >/package/bin/pip3 \
+  && chmod +x /package/bin/pip3 \
+  && ln --symbolic pip3 /package/bin/pip
+
+
 
 FROM builder AS program
 

@@ -3,6 +3,7 @@
 Nothing is imported beside the standard library, so that even NumPy's import may fail.
 """
 
+import argparse
 import importlib
 import os
 import resource
@@ -13,6 +14,12 @@ from pathlib import Path
 from gaussian_processes import __version__
 
 INSTALL = "install the package with its extra: pip install '.[tuning]' in a checkout"
+# What the image says in the place of pip. Requirements that are longer are cut.
+FIXED = (
+    "this is the image of gaussian-processes, whose packages are fixed when it is built, and it has"
+    " no pip; leave the requirements out, or build an image of your own FROM it"
+)
+QUOTED_CHARACTERS = 200
 # Addresses that libraries reserve as they are imported: in all, and for the threads of BLAS that
 # every core has. With fewer OpenBLAS hangs or aborts.
 BASE_ADDRESSES, CORE_ADDRESSES = 256 << 20, 64 << 20
@@ -20,8 +27,7 @@ BASE_ADDRESSES, CORE_ADDRESSES = 256 << 20, 64 << 20
 
 def train() -> int:
     """Run `train`; the reason that keeps it from starting goes into the failure file as well."""
-    failure = Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml") / "output/failure"
-    return _run("gaussian_processes.training.main", lambda reason: _write(failure, reason))
+    return _run("gaussian_processes.training.main", lambda reason: _write(_failure_file(), reason))
 
 
 def serve() -> int:
@@ -57,6 +63,42 @@ def tune() -> int:
         print(f"{reason}; {INSTALL}", file=sys.stderr)
         return 1
     return main()
+
+
+def pip() -> int:
+    """Stand in for pip in the image: an empty list of requirements is installed, others refused.
+
+    Version 3 of the SageMaker SDK ends without a word in an image that has no pip, and gives one
+    that has it the requirements of the person's source code.
+    """
+    words = sys.argv[1:]
+    try:
+        asked = _requirements(words[1:]) if words[:1] == ["install"] else words
+    except OSError as error:
+        asked = [f"the requirements of {error.filename}, which can't be read ({error.strerror})"]
+    if not asked and words:
+        return 0
+    reason = f"pip was asked for {' '.join(asked)[:QUOTED_CHARACTERS] or 'nothing'}, but {FIXED}"
+    print(reason, file=sys.stderr)
+    failure = _failure_file()
+    if failure.parent.is_dir():
+        _write(failure, reason)
+    return 1
+
+
+def _requirements(words: list[str]) -> list[str]:
+    """Return what `pip install` is asked for, on its command line and in files."""
+    parser = argparse.ArgumentParser("pip install", add_help=False, allow_abbrev=False)
+    parser.add_argument("-r", "--requirement", action="append", default=[], type=Path)
+    parser.add_argument("asked", nargs="*")
+    found, _ = parser.parse_known_args(words)
+    lines = [line for path in found.requirement for line in path.read_text().splitlines()]
+    contents = [line.partition("#")[0].strip() for line in lines]
+    return [*found.asked, *filter(None, contents)]
+
+
+def _failure_file() -> Path:
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml") / "output/failure"
 
 
 def _run(module: str, leave: Callable[[str], object] = lambda _: None) -> int:

@@ -90,3 +90,51 @@ def test_a_library_that_is_missing_is_said_in_a_sentence():
     assert answer.returncode == 1
     assert answer.stderr.startswith("the libraries can't be loaded (ModuleNotFoundError: ")
     assert answer.stderr.count("\n") == 1
+
+
+PIP = "import sys; from gaussian_processes.cli import pip; sys.exit(pip())"
+
+
+def run_pip(base, *words):
+    """Run what stands in for pip in the image."""
+    return subprocess.run(
+        [sys.executable, "-c", PIP, *words],
+        env=os.environ | {"SAGEMAKER_BASE_DIR": str(base)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("content", ["", "\n# nothing but a comment\n\n"])
+@pytest.mark.parametrize("option", ["-r", "--requirement"])
+def test_the_images_pip_installs_an_empty_list(tmp_path, content, option):
+    (tmp_path / "requirements.txt").write_text(content)
+
+    answer = run_pip(tmp_path, "install", "--quiet", option, str(tmp_path / "requirements.txt"))
+
+    assert (answer.returncode, answer.stdout + answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("install", "-r", "requirements.txt"), "seaborn>=0.13"),
+        (("install", "--upgrade", "seaborn"), "seaborn"),
+        (("install", "-r", "nowhere.txt"), "nowhere.txt"),
+        (("list",), "list"),
+        ((), "nothing"),
+    ],
+)
+def test_the_images_pip_says_in_a_sentence_that_packages_cannot_be_added(tmp_path, words, named):
+    (tmp_path / "requirements.txt").write_text("seaborn>=0.13  # pictures\n")
+    (tmp_path / "output").mkdir()
+    paths = [str(tmp_path / word) if word.endswith(".txt") else word for word in words]
+
+    answer = run_pip(tmp_path, *paths)
+
+    assert answer.returncode == 1
+    assert named in answer.stderr
+    assert "this is the image of gaussian-processes" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert (tmp_path / "output/failure").read_text() == answer.stderr.rstrip()

@@ -40,6 +40,8 @@ STATUSES: Mapping[type[UserError], HTTPStatus] = {
 RETRY_AFTER = ("Retry-After", "1")
 # Characters of an error's body: SageMaker's client shows 2,048 of them.
 MAX_ERROR_CHARACTERS = 2_000
+# Beginning of the paths at which SageMaker looks for containers that stream.
+STREAM_PATHS = "/invocations-"
 # Characters of a path and a method that an error's sentence quotes.
 QUOTED_CHARACTERS = 60
 
@@ -102,12 +104,21 @@ class ErrorRenderer:
         path, method = path[:QUOTED_CHARACTERS], method[:QUOTED_CHARACTERS]
         limit = f"{self.max_body_bytes / 2**20:g} MB" if self.max_body_bytes else "memory allows"
         return {
-            404: f"there is no {path}; GET /openapi.json lists what there is",
+            404: _not_found(path),
             405: f"{path} does not take {method}; GET /openapi.json lists what it takes",
             413: f"the body is larger than {limit}; send fewer rows at a time",
             500: "the prediction failed for a reason that is not in the request;"
             " the log of `serve` has it",
         }.get(status, "")
+
+
+def _not_found(path: str) -> str:
+    """Sentence on a path that there is not, such as those of SageMaker's streams."""
+    if path.startswith(STREAM_PATHS):
+        return (
+            f"answers are not streamed, so there is no {path}; POST /invocations gives them whole"
+        )
+    return f"there is no {path}; GET /openapi.json lists what there is"
 
 
 def request_path(environ: "WSGIEnvironment") -> str:

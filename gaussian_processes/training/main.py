@@ -30,9 +30,9 @@ from gaussian_processes.sagemaker.environment import (
 )
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse, usage
 from gaussian_processes.sagemaker.logs import log_to_stdout
-from gaussian_processes.training import reporting, scoring
+from gaussian_processes.training import model_card, reporting, scoring
 from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, locked
-from gaussian_processes.training.export import export, without_shared_factors
+from gaussian_processes.training.export import export, requested, without_shared_factors
 from gaussian_processes.training.sharding import gather_channels
 from gaussian_processes.training.stages import train_stages
 from gaussian_processes.training.trainer import Trainer
@@ -134,8 +134,11 @@ def _train(
         scores = scoring.score_model(trainer, model, datasets, job.output_data)
         if shared:
             model = without_shared_factors(model)
-        export(model, hyperparameters, {**out_of_fold, **scores}, job.model, critical_section)
-        reporting.write_metrics({**out_of_fold, **scores}, job.output_data)
+        scores = {**out_of_fold, **scores}
+        export(model, hyperparameters, scores, job.model, critical_section)
+        reporting.write_metrics(scores, job.output_data)
+        asked = requested(hyperparameters)
+        model_card.write(schema, len(training), asked, scores, job.output_data)
         checkpoint.remove()
     step = "comparing candidates" if len(selection.candidates) > 1 else "learning"
     reporting.log_share(step, selected - selecting, time.monotonic() - began)

@@ -73,7 +73,8 @@ def _find(name: str, folder: Path = FOLDER) -> Results:
     """Find a search: in a folder of this name, beside others, or at SageMaker's tuner."""
     paths = list(dict.fromkeys((Path(name), folder / name, FOLDER / name)))
     for path in paths:
-        if path.is_dir():
+        # The report of one of SageMaker's tuning jobs has a folder, which is no search for it.
+        if path.is_dir() and (path == Path(name) or (path / results.JOB).is_file()):
             return results.read(path)
     try:
         return amt.results_of(name)

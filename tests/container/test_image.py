@@ -32,7 +32,7 @@ def test_any_command_is_executed(image, command, answer):
 
 
 def test_the_image_holds_nothing_that_running_does_not_need(image):
-    no_tool = docker("run", "--rm", image, "bash", "-c", "type -P gcc pip pip3 strip || true")
+    no_tool = docker("run", "--rm", image, "bash", "-c", "type -P gcc strip || true")
     no_file = docker(
         "run",
         "--rm",
@@ -51,6 +51,15 @@ def test_the_image_holds_nothing_that_running_does_not_need(image):
 
     assert (no_tool, no_file) == ("", "")
     assert int(docker("image", "inspect", "--format", "{{.Size}}", image)) < LARGEST_BYTES
+
+
+def test_pip_says_that_no_package_can_be_added(image):
+    command = "pip3 install -r /dev/null && { python -m pip install seaborn 2>&1 || echo refused; }"
+
+    said = docker("run", "--rm", image, "bash", "-c", command)
+
+    assert said.startswith("pip was asked for seaborn, but this is the image of gaussian-processes")
+    assert said.endswith("\nrefused")
 
 
 def test_what_serving_imports_has_its_bytecode(image):

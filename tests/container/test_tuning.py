@@ -192,7 +192,11 @@ def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
         commands.BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5)
     )
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
-    service = Service(tmp_path / "sagemaker", DockerContainers, lambda model: serve(model).url())
+    service = Service(
+        tmp_path / "sagemaker",
+        DockerContainers,
+        lambda model, *options: serve(model, *options).url(),
+    )
     server = Server(service)
     with (
         storage() as s3,

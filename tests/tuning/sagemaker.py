@@ -1,13 +1,14 @@
 """A SageMaker on this machine: its protocol, its jobs and endpoints, its failures on demand."""
 
 import json
+import random
 import shutil
 import sys
 import tarfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import runtime
 from botocore.validate import ParamValidator
 from moto.server import ThreadedMotoServer
 
@@ -56,8 +58,10 @@ class Service:
         Makes the backend where training jobs run, of a job and a folder, as those of a search are
         made.
     serve : callable, optional
-        Serves the model of a folder; gives the address. With it models are kept in S3, as SageMaker
-        keeps them.
+        Serves the model of a folder, with options of the container's; gives the address. With it
+        models are kept in S3, as SageMaker keeps them.
+    searches : bool
+        Whether a tuning job starts its training jobs; else a test has started them before.
     throttled : Counter
         How many more calls of an operation are to be refused for being too many.
     calls : Counter
@@ -66,7 +70,8 @@ class Service:
 
     folder: Path
     run: Callable[[TuningJob, Path], Backend]
-    serve: Callable[[Path], str] | None = None
+    serve: Callable[..., str] | None = None
+    searches: bool = False
     backend: Backend | None = None
     jobs: dict = field(default_factory=dict)
     tuning: dict = field(default_factory=dict)
@@ -191,7 +196,25 @@ class Service:
     # Tuning jobs, whose training jobs are all there from the beginning.
 
     def CreateHyperParameterTuningJob(self, **asked):  # noqa: N802
-        self.tuning[asked["HyperParameterTuningJobName"]] = {"asked": asked, "looks": 0}
+        name, definition = asked["HyperParameterTuningJobName"], asked["TrainingJobDefinition"]
+        self.tuning[name] = {"asked": asked, "looks": 0}
+        config, generator = asked["HyperParameterTuningJobConfig"], random.Random(1)  # noqa: S311
+        limit = config["ResourceLimits"]["MaxNumberOfTrainingJobs"] if self.searches else 0
+        for number in range(limit):
+            tuned = {
+                entry["Name"]: str(
+                    generator.randint(int(entry["MinValue"]), int(entry["MaxValue"]))
+                )
+                for entry in config["ParameterRanges"]["IntegerParameterRanges"]
+            }
+            job = {
+                key: value for key, value in definition.items() if key != "StaticHyperParameters"
+            }
+            self.CreateTrainingJob(
+                TrainingJobName=f"{name}-{number:03d}",
+                HyperParameters=definition["StaticHyperParameters"] | tuned,
+                **job,
+            )
         return 200, {"HyperParameterTuningJobArn": f"{ARN}:hyper-parameter-tuning-job/toy"}
 
     def DescribeHyperParameterTuningJob(self, HyperParameterTuningJobName):  # noqa: N802, N803
@@ -207,10 +230,21 @@ class Service:
             "ObjectiveStatusCounters": {},
         }
 
-    def ListTrainingJobsForHyperParameterTuningJob(self, NextToken="0", **_):  # noqa: N802, N803
+    def ListTrainingJobsForHyperParameterTuningJob(  # noqa: N802
+        self,
+        HyperParameterTuningJobName,  # noqa: N803
+        NextToken="0",  # noqa: N803
+        **_,
+    ):
         summaries = []
+        config = self.tuning[HyperParameterTuningJobName]["asked"]["HyperParameterTuningJobConfig"]
+        ranges = [entry for kind in config["ParameterRanges"].values() for entry in kind]
         for name, job in self.jobs.items():
-            tuned = {key: job["asked"]["HyperParameters"][key] for key in ("q", "bias", "noise")}
+            if self.searches and not name.startswith(f"{HyperParameterTuningJobName}-"):
+                continue
+            tuned = {
+                entry["Name"]: job["asked"]["HyperParameters"][entry["Name"]] for entry in ranges
+            }
             summary = self._summary(name) | {
                 "TunedHyperParameters": tuned,
                 "TrainingStartTime": job["begun"],
@@ -260,20 +294,37 @@ class Service:
         return self._set_up(EndpointName, EndpointConfigName)
 
     def _set_up(self, name, config):
-        model = self.models[self.configs[config]["ProductionVariants"][0]["ModelName"]][
-            "PrimaryContainer"
-        ]
-        self.endpoints[name] = {"model": model, "url": None, "looks": 0}
+        asked = self.configs[config]
+        model = self.models[asked["ProductionVariants"][0]["ModelName"]]["PrimaryContainer"]
+        self.endpoints[name] = {"model": model, "url": None, "looks": 0, "config": asked}
         if self.serve:
-            folder = self.folder / f"endpoint-{config}"
-            folder.mkdir()
-            aws.client("s3").download_file(
-                *aws.bucket_and_key(model["ModelDataUrl"]), str(folder / "model.tar.gz")
-            )
-            with tarfile.open(folder / "model.tar.gz") as packed:
-                packed.extractall(folder / "model", filter="data")
-            self.endpoints[name]["url"] = self.serve(folder / "model")
+            self.endpoints[name] |= self._served(model, self.folder / f"endpoint-{config}")
         return 200, {"EndpointArn": f"{ARN}:endpoint/{name}"}
+
+    def _served(self, model, folder):
+        """Start a container of a model; of many, whose archives come later, one for all."""
+        (folder / "model").mkdir(parents=True)
+        if model.get("Mode") == "MultiModel":
+            url = self.serve(folder / "model", *runtime.MULTI_MODEL)
+            return {"url": url, "models": folder / "model"}
+        aws.client("s3").download_file(
+            *aws.bucket_and_key(model["ModelDataUrl"]), str(folder / "model.tar.gz")
+        )
+        with tarfile.open(folder / "model.tar.gz") as packed:
+            packed.extractall(folder / "model", filter="data")
+        return {"url": self.serve(folder / "model")}
+
+    def DeleteEndpoint(self, EndpointName):  # noqa: N802, N803
+        del self.endpoints[EndpointName]
+        return 200, {}
+
+    def DeleteEndpointConfig(self, EndpointConfigName):  # noqa: N802, N803
+        del self.configs[EndpointConfigName]
+        return 200, {}
+
+    def DeleteModel(self, ModelName):  # noqa: N802, N803
+        del self.models[ModelName]
+        return 200, {}
 
     def DescribeEndpoint(self, EndpointName):  # noqa: N802, N803
         endpoint = self.endpoints[EndpointName]
@@ -286,10 +337,52 @@ class Service:
             "LastModifiedTime": time.time(),
         }
 
-    def invoke(self, name: str, body: bytes, content_type: str) -> requests.Response:
-        """Pass a request on to the endpoint's own server."""
-        url = f"{self.endpoints[name]['url']}/invocations"
-        return requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=10)
+    def invoke(self, path: str, headers: Mapping[str, str], body: bytes) -> runtime.Answer:
+        """Answer a client of the runtime."""
+        _, _, name, operation = path.split("/")
+        endpoint = self.endpoints[name]
+        if operation == "async-invocations":
+            return self._invoke_later(name, headers)
+        target, path = headers.get(f"{runtime.PREFIX}Target-Model"), f"/{operation}"
+        if target:
+            archives = endpoint["model"]["ModelDataUrl"]
+            path = runtime.load(endpoint["url"], endpoint["models"], archives, target)
+        return runtime.invoke(endpoint["url"], path, headers, body)
+
+    def _invoke_later(self, name: str, headers: Mapping[str, str]) -> runtime.Answer:
+        """Predict what is in S3, into S3."""
+        bucket, key = aws.bucket_and_key(headers[f"{runtime.PREFIX}InputLocation"])
+        names = ("Content-Type", "Accept")
+        given = {name: headers[f"{runtime.PREFIX}{name}"] for name in names}
+        body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        endpoint = self.endpoints[name]
+        _, _, content = runtime.invoke(endpoint["url"], "/invocations", given, body)
+        output = endpoint["config"]["AsyncInferenceConfig"]["OutputConfig"]["S3OutputPath"]
+        location = f"{output}/{len(self.calls)}.out"
+        bucket, key = aws.bucket_and_key(location)
+        aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+        return 202, {f"{runtime.PREFIX}OutputLocation": location}, b"{}"
+
+    # Batch transform, whose job is over when it has been created.
+
+    def CreateTransformJob(self, **asked):  # noqa: N802
+        source, name = asked["TransformInput"], asked["TransformJobName"]
+        bucket, key = aws.bucket_and_key(source["DataSource"]["S3DataSource"]["S3Uri"])
+        body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        model = self.models[asked["ModelName"]]["PrimaryContainer"]
+        url = self._served(model, self.folder / f"transform-{name}")["url"]
+        headers = {
+            "Content-Type": source["ContentType"],
+            "Accept": asked["TransformOutput"]["Accept"],
+        }
+        _, _, content = runtime.invoke(url, "/invocations", headers, body)
+        output = f"{asked['TransformOutput']['S3OutputPath']}/{Path(key).name}.out"
+        bucket, key = aws.bucket_and_key(output)
+        aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+        return 200, {"TransformJobArn": f"{ARN}:transform-job/{name}"}
+
+    def DescribeTransformJob(self, TransformJobName):  # noqa: N802, N803
+        return 200, {"TransformJobName": TransformJobName, "TransformJobStatus": "Completed"}
 
     @staticmethod
     def _page(key, entries, token):
@@ -332,22 +425,19 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path.startswith(
-                    "/endpoints/"
-                ):  # the runtime's protocol, which has no target
-                    answer = service.invoke(
-                        self.path.split("/")[2], body, self.headers["Content-Type"]
-                    )
-                    self._send(answer.status_code, answer.content, answer.headers["Content-Type"])
+                if self.path.startswith("/endpoints/"):  # the runtime's, which has no target
+                    self._send(*service.invoke(self.path, self.headers, body))
                     return
                 status, found = service.answer(
                     self.headers["X-Amz-Target"].replace("Logs_20140328", "Logs"), json.loads(body)
                 )
-                self._send(status, json.dumps(found).encode(), "application/x-amz-json-1.1")
+                content_type = {"Content-Type": "application/x-amz-json-1.1"}
+                self._send(status, content_type, json.dumps(found).encode())
 
-            def _send(self, status, content, content_type):
+            def _send(self, status, headers, content):
                 self.send_response(status)
-                self.send_header("Content-Type", content_type)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

@@ -178,6 +178,17 @@ def test_a_job_is_handed_to_amt_as_it_was_written_and_followed(handed_over, caps
     assert len((path.parent / "tuning/toy/trials.csv").read_text().splitlines()) == 6
 
 
+def test_the_report_of_an_amt_job_does_not_hide_the_job(handed_over, capsys):
+    service, path = handed_over
+    service.CreateHyperParameterTuningJob(**json.loads(path.read_text()))
+    service.wait()
+
+    assert __main__.main(["report", "toy"]) == 0
+    assert __main__.main(["best", "toy"]) == 0
+
+    assert "best validation:RMSE=" in capsys.readouterr().err
+
+
 def test_amts_jobs_have_the_table_that_the_sdk_makes(handed_over):
     """The oracle is the SageMaker SDK's HyperparameterTuningJobAnalytics: columns and values."""
     service, path = handed_over
