@@ -75,6 +75,7 @@ class _GaussianProcess(BaseEstimator):
         criterion: str = "loo",
         ensemble: str = "auto",
         likelihood: str = "auto",
+        per_target: str | bool = "auto",
         noise: Parameter = "auto",
         bias: Parameter = "auto",
         projection: str = "sphere",
@@ -94,6 +95,7 @@ class _GaussianProcess(BaseEstimator):
         self.criterion = criterion
         self.ensemble = ensemble
         self.likelihood = likelihood
+        self.per_target = per_target
         self.noise = noise
         self.bias = bias
         self.projection = projection
@@ -227,6 +229,9 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
     likelihood : {"auto", "normal", "student"}
         Of observations: "student" has the tails and the width that leave-one-out residuals show;
         "auto" where theirs are heavy and several kernels are compared.
+    per_target : bool or "auto"
+        Whether each of several targets has a kernel, noise and relevances of its own; "auto": where
+        leave-one-out says so and several kernels are compared.
     noise : float or "auto"
         Noise variance relative to the signal's; "auto" maximises the log marginal likelihood.
     bias : float or "auto"

@@ -499,6 +499,34 @@ def test_replicates_cost_one_row_and_answer_as_rows_that_hardly_differ(tmp_path)
     np.testing.assert_array_equal(saved.predict_interval(new), merged.predict_interval(new))
 
 
+def test_targets_unlike_the_others_are_predicted_as_if_alone(tmp_path):
+    rng = np.random.default_rng(6)
+    x, new = rng.normal(size=(60, 2)), rng.normal(size=(7, 2))
+    wave = np.sin(3 * x[:, 0]) + 0.1 * rng.normal(size=60)
+    y = np.column_stack([wave, np.ones(60), rng.normal(size=60), 2 * wave + 1])
+    kernels = {"q": (1, 2), "l": 0, "ard": False, "encoding": "none"}
+
+    together = GaussianProcessRegressor(**kernels).fit(x, y)
+    apart = GaussianProcessRegressor(**kernels, per_target=True).fit(x, y)
+
+    alone = [GaussianProcessRegressor(**kernels).fit(x, y[:, k]) for k in (0, 2, 3)]
+    interval = apart.predict_interval(new)
+    mean, deviation = apart.predict(new, return_std=True)
+    for k, own in zip((0, 2, 3), alone, strict=True):
+        own_mean, own_deviation = own.predict(new, return_std=True)
+        np.testing.assert_allclose(mean[:, k], own_mean, rtol=1e-12)
+        np.testing.assert_allclose(deviation[:, k], own_deviation, rtol=1e-12)
+        np.testing.assert_allclose(interval[:, k], own.predict_interval(new), rtol=1e-9)
+    np.testing.assert_array_equal(mean[:, 1], 1)
+    np.testing.assert_array_equal(apart.predict(new), mean)
+    groups = {member.targets for member in together.model_.members}
+    assert {target for group in groups for target in group} == {0, 1, 2, 3}
+    assert (2,) in groups or any(0 not in group for group in groups if 2 in group)
+    together.save(tmp_path)
+    answer = load(tmp_path).predict_interval(new)
+    np.testing.assert_array_equal(answer, together.predict_interval(new))
+
+
 def test_deviations_cover_the_effects_of_levels_that_training_did_not_have():
     covered, losses = [], []
     for seed in range(6):

@@ -26,8 +26,8 @@ class PredictiveDistribution:
 
     Parameters
     ----------
-    weights : ndarray of shape (k,) or (k, m, 1)
-        Of the k members, of every row by itself if they differ; their sum is 1.
+    weights : ndarray of shape (k,), or of one that broadcasts to (k, m, t)
+        Of the k members, of every row and target by itself if they differ; their sum is 1.
     locations, scales : ndarray of shape (k, m, t)
         Of every member, for m rows and t targets. Scales are positive.
     degrees_of_freedom : ndarray of shape (k,)
@@ -56,11 +56,14 @@ class PredictiveDistribution:
 
     @classmethod
     def blend(
-        cls, weights: Sequence[float], members: Sequence["PredictiveDistribution"]
+        cls, weights: Sequence[float | Array], members: Sequence["PredictiveDistribution"]
     ) -> "PredictiveDistribution":
-        """Mixture of distributions over the same rows and targets, whose weights sum to 1."""
+        """Mixture of distributions over the same rows and targets.
+
+        Weights sum to 1; they are numbers, or of shape (t,) where those of the targets differ.
+        """
         return cls(
-            np.concatenate([w * m.weights for w, m in zip(weights, members, strict=True)]),
+            np.concatenate([w * m._cell_weights for w, m in zip(weights, members, strict=True)]),
             np.concatenate([member.locations for member in members]),
             np.concatenate([member.scales for member in members]),
             np.concatenate([member.degrees_of_freedom for member in members]),
@@ -73,12 +76,12 @@ class PredictiveDistribution:
         counts = [len(part.locations) for part in parts]
         shape = (sum(counts), sum(sizes), parts[0].locations.shape[2])
         # Members of the other parts have weight 0.
-        weights = np.zeros((*shape[:2], 1))
+        weights = np.zeros(shape)
         locations, scales = np.zeros(shape), np.ones(shape)
         member = row = 0
         for part, count, size in zip(parts, counts, sizes, strict=True):
             at = slice(member, member + count), slice(row, row + size)
-            weights[at] = part._row_weights
+            weights[at] = part._cell_weights
             locations[at], scales[at] = part.locations, part.scales
             member, row = member + count, row + size
         degrees = np.concatenate([part.degrees_of_freedom for part in parts])
@@ -86,8 +89,11 @@ class PredictiveDistribution:
 
     def subset(self, rows: Rows, targets: Rows = slice(None)) -> "PredictiveDistribution":
         """Distribution of some of the rows and targets, chosen by a slice or by indices."""
+        weights = self.weights
+        if weights.ndim > 1:
+            weights = np.broadcast_to(weights, self.locations.shape)[:, rows][:, :, targets]
         return PredictiveDistribution(
-            self.weights if self.weights.ndim == 1 else self.weights[:, rows],
+            weights,
             self.locations[:, rows][:, :, targets],
             self.scales[:, rows][:, :, targets],
             self.degrees_of_freedom,
@@ -115,7 +121,7 @@ class PredictiveDistribution:
             [log_density(y, location, scale, degrees) for location, scale, degrees in self._members]
         )
         with np.errstate(divide="ignore"):  # a weight of 0
-            logs = logs + np.log(self._row_weights)
+            logs = logs + np.log(self._cell_weights)
         largest: Array = logs.max(axis=0)
         total: Array = largest + np.log(np.exp(logs - largest).sum(axis=0))
         return total
@@ -139,7 +145,7 @@ class PredictiveDistribution:
                 for location, scale, degrees in self._members
             ]
         )
-        has_weight = self._row_weights > 0
+        has_weight = self._cell_weights > 0
         low: Array = np.where(has_weight, own, np.inf).min(axis=0)
         high: Array = np.where(has_weight, own, -np.inf).max(axis=0)
         # One member needs no step: its bracket is empty.
@@ -151,13 +157,13 @@ class PredictiveDistribution:
 
     def _average(self, values: Array) -> Array:
         """Weighted mean over the members of values of shape (k, m, t)."""
-        mean: Array = (self._row_weights * values).sum(axis=0)
+        mean: Array = (self._cell_weights * values).sum(axis=0)
         return mean
 
     @property
-    def _row_weights(self) -> Array:
-        """Weights of shape (k, 1, 1), or (k, m, 1) where those of the rows differ."""
-        return self.weights.reshape(len(self.weights), -1, 1)
+    def _cell_weights(self) -> Array:
+        """Weights in a shape that broadcasts to (k, m, t)."""
+        return self.weights if self.weights.ndim > 1 else self.weights[:, np.newaxis, np.newaxis]
 
     @property
     def _members(self) -> list[tuple[Array, Array, float]]:

@@ -163,13 +163,13 @@ def _maximize_mixture(densities: Array) -> Array:
 
 
 def mixture(
-    weights: Sequence[float], means: Sequence[Array], variances: Sequence[Array]
+    weights: Sequence[float | Array], means: Sequence[Array], variances: Sequence[Array]
 ) -> tuple[Array, Array]:
     """Mean and variance of a mixture.
 
     Parameters
     ----------
-    weights : sequence of k float
+    weights : sequence of k float, or of ndarray of shape (t,)
         Of sum 1.
     means, variances : sequence of k ndarray of shape (m, t)
         Of the members.
@@ -187,6 +187,6 @@ def mixture(
     return mean, average(weights, second_moments)
 
 
-def average(weights: Sequence[float], values: Iterable[Array]) -> Array:
+def average(weights: Sequence[float | Array], values: Iterable[Array]) -> Array:
     """Weighted sum Σ w_i v_i, of the shape of each value."""
     return reduce(np.add, map(operator.mul, weights, values))

@@ -101,6 +101,8 @@ def fit(standardized: Array, degrees: float, min_gain: float = MIN_GAIN) -> Tail
     Tails or None
         Of the highest log density; None where the gain is less.
     """
+    if not standardized.size:
+        return None
     base = _log_likelihood(standardized, 1.0, degrees)
     candidates = [
         Tails(heavy, scale)

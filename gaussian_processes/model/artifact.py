@@ -223,6 +223,7 @@ def _describe_member(member: EnsembleMember) -> Description:
     process = member.process
     return {
         "weight": member.weight,
+        "targets": member.targets,
         "tails": None if member.tails is None else asdict(member.tails),
         "preprocessor": member.preprocessor.to_json(),
         "process": {
@@ -293,12 +294,13 @@ def _member(
         arrays.get(f"factor-{index}.npy"),
         rows,
     )
-    tails = described["tails"]
+    tails, targets = described["tails"], described["targets"]
     return EnsembleMember(
         Preprocessor.from_json(described["preprocessor"]),
         process,
         float(described["weight"]),
         None if tails is None else Tails(**tails),
+        None if targets is None else tuple(targets),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussian_processes import __version__
 from gaussian_processes.data.preprocessing import Preprocessor
-from gaussian_processes.data.schema import MISSING_CATEGORY, UNKNOWN_CATEGORY, Schema
+from gaussian_processes.data.schema import MISSING_CATEGORY, UNKNOWN_CATEGORY, Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -86,7 +86,12 @@ def _schema_lines(model: Model) -> Iterator[str]:
 
 def _member_lines(model: Model, member: EnsembleMember) -> Iterator[str]:
     process, preprocessor = member.process, member.preprocessor
-    share = f", {member.weight:.1%} of the model" if len(model.members) > 1 else ""
+    share, own = "", list(model.schema.targets)
+    if member.targets is not None:
+        own = [model.schema.targets[index] for index in member.targets]
+        share = f", {member.weight:.1%} of {', '.join(column.name for column in own)}"
+    elif len(model.members) > 1:
+        share = f", {member.weight:.1%} of the model"
     yield f"kernel: arc-cosine q={process.kernel.q}, l={process.kernel.l}{share}"
     jitter = f" (and {process.jitter:g} of jitter)" if process.jitter else ""
     yield (
@@ -94,7 +99,7 @@ def _member_lines(model: Model, member: EnsembleMember) -> Iterator[str]:
         f" noise={process.noise_ratio:.6g}{jitter}"
     )
     if not model.schema.classes:
-        yield from _deviation_lines(model.schema, member)
+        yield from _deviation_lines(own, member)
     if member.tails is not None:
         yield (
             f"  tails: Student-t of {member.tails.degrees_of_freedom:g} degrees of freedom,"
@@ -128,10 +133,10 @@ def _periods(schema: Schema, preprocessor: Preprocessor) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _deviation_lines(schema: Schema, member: EnsembleMember) -> Iterator[str]:
+def _deviation_lines(targets: Sequence[Column], member: EnsembleMember) -> Iterator[str]:
     """Yield the deviations of the noise and of the function, in every target's units."""
     signal_variance = member.process.signal_variance * member.preprocessor.target_scale**2
-    for column, variance in zip(schema.targets, signal_variance, strict=True):
+    for column, variance in zip(targets, signal_variance, strict=True):
         noise, function = np.sqrt(variance * member.process.noise_ratio), np.sqrt(variance)
         yield (
             f"  {column.name}: standard deviation of the noise {noise:.6g},"

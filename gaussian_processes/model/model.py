@@ -12,7 +12,7 @@ from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.distributions import PredictiveDistribution
-from gaussian_processes.gp.ensembles import average, mixture
+from gaussian_processes.gp.ensembles import mixture
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.gp.tails import (
     Tails,
@@ -101,6 +101,12 @@ class MemberPrediction:
         """Variance of shape (m, t); as `Prediction` says where there is next to none."""
         return self.squared_scale * variance_ratio(self.degrees_of_freedom)
 
+    def spread(self, targets: Sequence[int], count: int) -> "MemberPrediction":
+        """Return the prediction at some of `count` targets: the others have no weight here."""
+        mean, squared_scale = np.zeros((len(self.mean), count)), np.ones((len(self.mean), count))
+        mean[:, targets], squared_scale[:, targets] = self.mean, self.squared_scale
+        return MemberPrediction(mean, squared_scale, self.degrees_of_freedom)
+
     @property
     def distribution(self) -> PredictiveDistribution:
         """Distribution of new observations."""
@@ -121,12 +127,16 @@ class EnsembleMember:
         Of the ensemble.
     tails : Tails, optional
         Where observations have heavier tails than the process.
+    targets : tuple of int, optional
+        Indices of the t targets that it predicts, where others have members of their own; all
+        unless it is given.
     """
 
     preprocessor: Preprocessor
     process: GaussianProcess
     weight: float = 1.0
     tails: Tails | None = None
+    targets: tuple[int, ...] | None = None
 
     def mean(self, rows: Array, locate_row: Callable[[int], str] = locate_request_row) -> Array:
         """Predictive mean, of shape (m, t), at rows of shape (m, c)."""
@@ -156,7 +166,7 @@ class EnsembleMember:
         Parameters
         ----------
         targets : ndarray of shape (n, t)
-            Those of the training, in their units.
+            Those of the training that it predicts, in their units.
         """
         mean, variance = self.process.leave_one_out(self.preprocessor.standardized_targets(targets))
         factor, degrees = self._scale_of(len(targets) - 1)
@@ -186,7 +196,7 @@ class Model:
     schema : Schema
         What the columns of a row mean.
     members : tuple of EnsembleMember
-        Of weights that sum to 1.
+        Of weights that sum to 1 for every target.
     calibration : Calibration, optional
         In classification, what makes probabilities of the means.
     """
@@ -254,8 +264,9 @@ class Model:
         if variance:
             members = self._with_factors
             return self.blend([own.predict(rows, locate_row, sample_weight) for own in members])
-        weights = [member.weight for member in self.members]
-        mean = average(weights, [member.mean(rows, locate_row) for member in self.members])
+        mean = np.zeros((len(rows), self.schema.output_count))
+        for member in self.members:
+            mean[:, self._columns(member)] += member.weight * member.mean(rows, locate_row)
         return Prediction(mean, None, self._probabilities(mean))
 
     def leave_one_out(self, targets: Array) -> Prediction:
@@ -266,11 +277,15 @@ class Model:
         targets : ndarray of shape (n, t)
             Those of the training; in classification the indicators of the classes.
         """
-        return self.blend([member.leave_one_out(targets) for member in self._with_factors])
+        members = self._with_factors
+        return self.blend([own.leave_one_out(targets[:, self._columns(own)]) for own in members])
 
     def blend(self, predictions: Sequence[MemberPrediction]) -> Prediction:
         """Blend the predictions of all members: their mixture."""
-        weights = [member.weight for member in self.members]
+        weights: list[float | Array] = [member.weight for member in self.members]
+        if any(member.targets is not None for member in self.members):
+            weights = [self._target_weights(member) for member in self.members]
+            predictions = self._spread(predictions)
         if len(predictions) == 1:
             mean, variance = predictions[0].mean, predictions[0].variance
         else:
@@ -283,6 +298,24 @@ class Model:
             return PredictiveDistribution.blend(weights, own)
 
         return Prediction(mean, variance, self._probabilities(mean), distribution)
+
+    def _columns(self, member: EnsembleMember) -> slice | list[int]:
+        """Columns of the targets that a member predicts."""
+        return slice(None) if member.targets is None else list(member.targets)
+
+    def _target_weights(self, member: EnsembleMember) -> Array:
+        """Weight of a member in the mixture of each target, of shape (t,)."""
+        weights = np.zeros(self.schema.output_count)
+        weights[self._columns(member)] = member.weight
+        return weights
+
+    def _spread(self, predictions: Sequence[MemberPrediction]) -> list[MemberPrediction]:
+        """Predictions of the members over all targets."""
+        count = self.schema.output_count
+        return [
+            prediction.spread(range(count) if member.targets is None else member.targets, count)
+            for member, prediction in zip(self.members, predictions, strict=True)
+        ]
 
     def _probabilities(self, mean: Array) -> Array | None:
         return None if self.calibration is None else self.calibration.probabilities(mean)

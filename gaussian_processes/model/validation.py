@@ -36,10 +36,15 @@ def validate(model: Model) -> None:
         With the attribute, its value and the rule.
     """
     _validate_schema(model.schema)
-    _validate_weights([member.weight for member in model.members])
+    _require(model.members, "it has no members")
     for member in model.members:
-        _validate_preprocessor(member.preprocessor, model.schema)
-        _validate_process(member, model.schema)
+        outputs = _validate_targets(member, model.schema)
+        _validate_preprocessor(member.preprocessor, model.schema, outputs)
+        _validate_process(member, outputs)
+    for target in range(model.schema.output_count):
+        _validate_weights(
+            [own.weight for own in model.members if own.targets is None or target in own.targets]
+        )
     _validate_calibration(model)
 
 
@@ -126,18 +131,28 @@ def _validate_classes(schema: Schema) -> None:
 
 
 def _validate_weights(weights: list[float]) -> None:
-    _require(weights, "it has no members")
     for weight in weights:
         _require_number("weight", weight, 0)
     total = math.fsum(weights)
     _require(abs(total - 1) < WEIGHT_TOLERANCE, f"the weights sum to {total:g}; they must to 1")
 
 
-def _validate_preprocessor(preprocessor: Preprocessor, schema: Schema) -> None:
+def _validate_targets(member: EnsembleMember, schema: Schema) -> int:
+    """Refuse targets that the schema does not have; return the number of the member's."""
+    if member.targets is None:
+        return schema.output_count
+    for target in member.targets:
+        _require_integer("target", target, 0, schema.output_count - 1)
+    _require(len(set(member.targets)) == len(member.targets), "targets holds one twice")
+    _require(not schema.classes, "targets are given, but the target is one of classes")
+    return len(member.targets)
+
+
+def _validate_preprocessor(preprocessor: Preprocessor, schema: Schema, outputs: int) -> None:
     projection = preprocessor.projection
     _require(projection in PROJECTIONS, f"projection is {projection:.60}")
     _require_number("bias", preprocessor.bias, 0)
-    outputs, coordinates = (schema.output_count,), (len(preprocessor.column),)
+    coordinates = (len(preprocessor.column),)
     columns = len(schema.category_counts)  # features, and indicators of their missing numbers
     _require(preprocessor.column.ndim == 1, "column is no list of whole numbers")
     within = (preprocessor.column >= 0) & (preprocessor.column < columns)
@@ -146,8 +161,8 @@ def _validate_preprocessor(preprocessor: Preprocessor, schema: Schema) -> None:
     _require_numbers("center", preprocessor.center, coordinates)
     _require_positive("scale", preprocessor.scale, coordinates)
     _require_numbers("relevance", preprocessor.relevance, coordinates, least=0)
-    _require_numbers("target_center", preprocessor.target_center, outputs)
-    _require_positive("target_scale", preprocessor.target_scale, outputs)
+    _require_numbers("target_center", preprocessor.target_center, (outputs,))
+    _require_positive("target_scale", preprocessor.target_scale, (outputs,))
     _validate_categories(preprocessor, schema)
     _validate_circles(preprocessor, schema)
     _validate_normal_scores(preprocessor)
@@ -192,14 +207,14 @@ def _validate_normal_scores(preprocessor: Preprocessor) -> None:
             _require((numbers[1:] > numbers[:-1]).all(), f"{name} do not increase")
 
 
-def _validate_process(member: EnsembleMember, schema: Schema) -> None:
+def _validate_process(member: EnsembleMember, outputs: int) -> None:
     process, coordinates = member.process, len(member.preprocessor.column)
     _require_integer("q", process.kernel.q, 0, MAX_DEGREE)
     _require_integer("l", process.kernel.l, 0, MAX_DEPTH)
     _require_integer("iterations", process.iterations, 0, 2**31)
     _require_number("noise_ratio", process.noise_ratio, 0)
     _require_number("jitter", process.jitter, 0)
-    rows, outputs = len(process.points), schema.output_count
+    rows = len(process.points)
     _require(rows, "it has no training rows")
     _require_integer("training_rows", process.observations, rows, 2**53)
     _require_positive("signal_variance", process.signal_variance, (outputs,))

@@ -152,6 +152,13 @@ class Hyperparameters:
         " leave-one-out residuals show, in place of the process's own; normal never; auto where"
         " their density gains by more than 2 nats, where several q or l are compared",
     )
+    per_target: bool | None = _declared(
+        CategoricalParameter(AUTO_TRUE_FALSE),
+        default="auto",
+        description="whether each of several targets has a kernel, noise and relevances of its own,"
+        " and so a factor; auto: those whose leave-one-out density gains by more than 5 nats,"
+        " where several q or l are compared",
+    )
     noise: float | None = _declared(
         ContinuousParameter(0, auto=True),
         default="auto",

@@ -92,6 +92,8 @@ class CandidateResult:
         On the validation rows: RMSE, or log loss in classification.
     tails : Tails or None
         Where the leave-one-out residuals have heavier ones than the process.
+    targets : tuple of int, optional
+        Indices of the targets that it was fitted to, where others have candidates of their own.
     """
 
     preparation: Preparation
@@ -102,6 +104,7 @@ class CandidateResult:
     loo_nlpd: float
     validation_error: float | None
     tails: Tails | None = None
+    targets: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,9 @@ class CandidateFit:
     Parameters
     ----------
     result : CandidateResult
-    loo_log_densities : ndarray of shape (n,)
-        Log predictive density of every row, given all others; of classes, log probability.
+    loo_log_densities : ndarray of shape (n, t)
+        Log predictive density of every row and target, given all other rows; of classes, of shape
+        (n, 1), log probability.
     loo_means : ndarray of shape (n, t)
         Mean of every row, likewise.
     """
@@ -124,11 +128,21 @@ class CandidateFit:
 
 @dataclass(frozen=True)
 class ModelSelection:
-    """Candidates, their weights in the model, and the calibration of its classes."""
+    """Candidates, their weights in the model, and the calibration of its classes.
+
+    Parameters
+    ----------
+    candidates : sequence of CandidateResult
+    weights : sequence of float
+    calibration : Calibration, optional
+    loo_nlpd : sequence of float
+        Of every target by itself, of the blend on the rows of the last comparison.
+    """
 
     candidates: Sequence[CandidateResult]
     weights: Sequence[float]
     calibration: Calibration | None = None
+    loo_nlpd: Sequence[float] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the selection as JSON can hold it."""
@@ -141,6 +155,7 @@ class ModelSelection:
             "candidates": candidates,
             "weights": list(self.weights),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "loo_nlpd": list(self.loo_nlpd),
         }
 
     @classmethod
@@ -156,6 +171,7 @@ class ModelSelection:
                 "parameters": found,
                 "preparation": Preparation(**candidate["preparation"]),
                 "tails": None if candidate["tails"] is None else Tails(**candidate["tails"]),
+                "targets": candidate["targets"] and tuple(candidate["targets"]),
             }
             candidates.append(CandidateResult(**{**candidate, **own}))
         found_calibration = content["calibration"]
@@ -163,6 +179,7 @@ class ModelSelection:
             candidates,
             content["weights"],
             None if found_calibration is None else Calibration.from_json(found_calibration),
+            content["loo_nlpd"],
         )
 
 
@@ -468,7 +485,7 @@ def _score(
         rows=len(sample),
         log_marginal_likelihood=process.log_marginal_likelihood()
         - len(data.y) * float(np.log(scale).sum()),
-        loo_nlpd=-float(densities.mean()),
+        loo_nlpd=-float(densities.sum(axis=1).mean()),
         validation_error=_validation_error(member, prediction.mean, sample),
         tails=heavy,
     )
@@ -486,19 +503,19 @@ def _fit_tails(prediction: MemberPrediction, sample: Sample) -> Tails | None:
 
 
 def _loo_log_densities(prediction: MemberPrediction, sample: Sample) -> Array:
-    """Log density of every row, given the others; of a class, its calibrated log probability.
+    """Log density of every row and target, given the other rows, of shape (n, t).
 
-    Targets that are constant in the sample have no say.
+    Of a class it is its calibrated log probability, of shape (n, 1). Targets that are constant in
+    the sample have no say: theirs are 0.
     """
     mean = prediction.mean
     if sample.codes is None:
         varies = (sample.targets != sample.targets[0]).any(axis=0)
-        logs = prediction.distribution.log_density(sample.targets)
-        total: Array = logs[:, varies].sum(axis=1)
-        return total
+        logs: Array = np.where(varies, prediction.distribution.log_density(sample.targets), 0.0)
+        return logs
     probabilities = calibration.fit(mean, sample.codes).probabilities(mean)
     own = probabilities[np.arange(len(mean)), sample.codes]
-    densities: Array = np.log(np.maximum(own, np.finfo(float).tiny))
+    densities: Array = np.log(np.maximum(own, np.finfo(float).tiny))[:, np.newaxis]
     return densities
 
 
@@ -528,7 +545,7 @@ def _weigh(
 ) -> ModelSelection:
     """Weigh the candidates of the last round; those that were left out have no weight."""
     if hyperparameters.stacks(rows):
-        densities = np.column_stack([fit.loo_log_densities for fit in ranked])
+        densities = np.column_stack([fit.loo_log_densities.sum(axis=1) for fit in ranked])
         weights = stacking_weights(densities, MAX_MEMBERS, MIN_MEMBER_WEIGHT)
     elif hyperparameters.ensemble == "mean":
         weights = np.full(len(ranked), 1 / len(ranked))
@@ -542,4 +559,13 @@ def _weigh(
         [fit.result for fit in [*ranked, *left_out]],
         [*weights.tolist(), *[0.0] * len(left_out)],
         fitted,
+        _blended_nlpd(ranked, weights),
     )
+
+
+def _blended_nlpd(fits: Sequence[CandidateFit], weights: Array) -> list[float]:
+    """Mean negative leave-one-out log density of a blend, of every target."""
+    kept = np.flatnonzero(weights)
+    logs = np.stack([fits[index].loo_log_densities for index in kept.tolist()])
+    blended = np.logaddexp.reduce(logs + np.log(weights[kept])[:, np.newaxis, np.newaxis])
+    return (-blended.mean(axis=0)).tolist()  # type: ignore[no-any-return]

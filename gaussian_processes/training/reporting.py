@@ -212,6 +212,7 @@ def _candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
     records = []
     for candidate, weight in zip(selection.candidates, selection.weights, strict=True):
         record: dict[str, object] = {
+            **({} if candidate.targets is None else {"targets": _numbers(candidate.targets)}),
             "scaling": candidate.preparation.scaling,
             "encoding": candidate.preparation.encoding,
             "ard": candidate.ard,
@@ -227,6 +228,11 @@ def _candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
             record["validation"] = candidate.validation_error
         records.append(record | {"weight": weight})
     return records
+
+
+def _numbers(targets: Sequence[int]) -> str:
+    """Numbers of targets, from 1, in one cell of a table."""
+    return " ".join(str(target + 1) for target in targets)
 
 
 def _log_row(cells: Iterable[object]) -> None:

@@ -125,8 +125,11 @@ def _score_channel(
 
 
 def score_members(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, object]:
-    """Score every member of an ensemble by itself on the validation and test rows."""
-    if len(model.members) == 1:
+    """Score every member of an ensemble by itself on the validation and test rows.
+
+    Not members of some targets only, which are no model by themselves.
+    """
+    if len(model.members) == 1 or model.members[0].targets is not None:
         return {}
     members = []
     for member in model.members:

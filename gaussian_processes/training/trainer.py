@@ -1,7 +1,7 @@
 """Trainer: from a dataset and a model selection to a conditioned model."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from gaussian_processes.cluster.cholesky import DISTRIBUTED_WIDTH
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import Preprocessor
-from gaussian_processes.data.schema import Schema
+from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.gp.replicates import find_replicates
@@ -21,7 +21,7 @@ from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progres
 from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.sagemaker.logs import SILENT
-from gaussian_processes.training import model_selection
+from gaussian_processes.training import target_selection
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.model_selection import (
     PARAMETER_NAMES,
@@ -35,6 +35,7 @@ from gaussian_processes.training.preparation import (
     with_parameters,
 )
 from gaussian_processes.training.storage import StoragePlan, plan_storage
+from gaussian_processes.training.target_selection import of_targets, schema_of_targets
 
 LOGGER = logging.getLogger(__name__)
 Array = NDArray[np.float64]
@@ -103,7 +104,7 @@ class Trainer:
         loaded = self.hosts.gather(checkpoint.load("selection"))
         content = next((selection for selection in loaded if selection is not None), None)
         if content is None:
-            content = model_selection.select(
+            content = target_selection.select(
                 dataset,
                 self.schema,
                 self.hyperparameters,
@@ -131,8 +132,10 @@ class Trainer:
     def _fit_member(
         self, result: CandidateResult, weight: float, dataset: Dataset, checkpoint: Checkpoint
     ) -> EnsembleMember:
+        dataset = of_targets(dataset, result.targets)
+        schema = schema_of_targets(self.schema, result.targets)
         preprocessor = with_parameters(
-            fit_preprocessor(dataset, self.schema, self.hyperparameters, result.preparation),
+            fit_preprocessor(dataset, schema, self.hyperparameters, result.preparation),
             result.parameters,
         )
         matrix = GramMatrix.merged(
@@ -142,10 +145,10 @@ class Trainer:
             dataset.sample_weight,
             find_replicates(preprocessor.standardized(dataset.X), dataset.sample_weight),
         )
-        y = preprocessor.standardized_targets(regression_targets(dataset, self.schema))
+        y = preprocessor.standardized_targets(regression_targets(dataset, schema))
         process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))
-        self._log_deviations(process, preprocessor)
-        return EnsembleMember(preprocessor, process, weight, result.tails)
+        self._log_deviations(process, preprocessor, schema.targets)
+        return EnsembleMember(preprocessor, process, weight, result.tails, result.targets)
 
     def _plan_storage(self, matrix: GramMatrix, checkpoint: Checkpoint) -> StoragePlan:
         """Plan the precision and place of the factor, in the precision of an earlier run if any.
@@ -211,6 +214,9 @@ class Trainer:
             sentence += f", Student-t tails of {degrees:g} degrees of freedom"
         if weight < 1:
             sentence += f"; {weight:.1%} of the model"
+        if result.targets is not None:
+            names = ", ".join(self.schema.targets[index].name for index in result.targets)
+            sentence += f"; of target {names}"
         self.logger.info(sentence)
         for name in marginal_likelihood.at_bounds(parameters, learned):
             low, high = marginal_likelihood.BOUNDS[name]
@@ -239,11 +245,13 @@ class Trainer:
                 f" {process.jitter:g} was added to its diagonal"
             )
 
-    def _log_deviations(self, process: GaussianProcess, preprocessor: Preprocessor) -> None:
+    def _log_deviations(
+        self, process: GaussianProcess, preprocessor: Preprocessor, targets: Sequence[Column]
+    ) -> None:
         """Log the deviations of noise and function in each target's units; classes have none."""
         if self.schema.classes:
             return
-        for column, target in enumerate(self.schema.targets):
+        for column, target in enumerate(targets):
             several = len(self.schema.targets) > 1
             units = f"the units of {target.name}" if several else "the target's units"
             scale = preprocessor.target_scale[column]
