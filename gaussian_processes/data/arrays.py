@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gaussian_processes.data.cells import Cells, dates_as_text
+from gaussian_processes.data.cells import Cells, array_cells, dates_as_text
 from gaussian_processes.data.frames import series_cells
 from gaussian_processes.data.table import Table
 
@@ -43,7 +43,7 @@ def cells(column: Any) -> Cells:
     Truth values are words, as they are in files, so that a column of them is a category.
     """
     if isinstance(column, np.ndarray) and column.dtype.kind in "iuf":
-        return column.astype(np.float64)
+        return array_cells(column)
     if isinstance(column, np.ndarray) and column.dtype.kind == "S":
         column = np.char.decode(column, "utf-8")
     if isinstance(column, np.ndarray):

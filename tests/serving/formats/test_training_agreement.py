@@ -1,11 +1,14 @@
 """A cell means the same in a training file and in a request."""
 
 import csv
+import importlib.util
 import io
 import json
 import math
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.lib import recfunctions as rfn
 from odd_cells import MISSING, ODD_CELLS, REFUSED
@@ -142,6 +145,99 @@ def test_ids_of_17_digits_are_the_same_categories_in_training_and_in_requests(
 
     assert schema.features[1].categories == tuple(map(str, ids))
     assert features[:, 1].tolist() == decoded[:, 1].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+# Numbers as they may be written, each with the name of its category. Integers are exact; what has a
+# point or an exponent is the nearest number of float64.
+WRITTEN = {
+    **dict.fromkeys(("1", "1.0", "1e0", "01", "+1"), "1"),
+    **dict.fromkeys(("0", "-0", "-0.0", "0.0"), "0"),
+    **dict.fromkeys(("1e3", "1000", "1000.0", "1E3"), "1000"),
+    **dict.fromkeys(("0.1", "0.10", "1e-1"), "0.1"),
+    **{text: text for text in map(str, range(2**53 - 1, 2**53 + 3))},
+    **{text: text for text in map(str, range(-(2**53) - 2, -(2**53) + 1))},
+    "9007199254740993.0": "9007199254740992",
+    "9.007199254740993e15": "9007199254740992",
+    "1.2345678901234567e16": "12345678901234568",
+    **{text: text for text in ("12345678901234567", "12345678901234568", "9223372036854775807")},
+    **{text: text for text in ("18446744073709551614", "18446744073709551615", "1" * 30)},
+    "1e22": "1" + "0" * 22,
+    "1" + "0" * 22: "1" + "0" * 22,
+}
+JSON_NUMBERS = [text for text in WRITTEN if not text.startswith(("01", "+"))]
+INTEGERS = [text for text in WRITTEN if text.lstrip("-").isdecimal() and text != "01"]
+
+
+def in_64_bits(dtype):
+    bounds = np.iinfo(dtype)
+    texts = [text for text in INTEGERS if bounds.min <= int(text) <= bounds.max]
+    return texts, np.array(list(map(int, texts)), dtype)
+
+
+def lines(texts, pattern):
+    return "".join(pattern.format(text) + "\n" for text in texts).encode()
+
+
+def saved(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def records(values, names):
+    array = np.zeros(len(values), [(name, float) for name in names] + [("x", values.dtype)])
+    array["x"] = values
+    return array
+
+
+def as_parquet(values, names):
+    buffer = io.BytesIO()
+    pd.DataFrame({**dict.fromkeys(names, 1.5), "x": values}).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def routes(names):
+    """Every way to write the texts into a file or a body, behind columns of some names."""
+    cells = "1.5," * len(names)
+    quoted = "".join(f'"{name}": 1.5, ' for name in names)
+    header = ",".join([*names, "x"]).encode() + b"\n"
+    yield "text/csv", list(WRITTEN), header + lines(WRITTEN, cells + "{}")
+    yield "text/csv", list(WRITTEN), header + lines(WRITTEN, cells + '"{}"')
+    yield "application/jsonlines", JSON_NUMBERS, lines(JSON_NUMBERS, f'{{{{{quoted}"x": {{}}}}}}')
+    yield "application/jsonlines", list(WRITTEN), lines(WRITTEN, f'{{{{{quoted}"x": "{{}}"}}}}')
+    for dtype in (np.int64, np.uint64):
+        texts, values = in_64_bits(dtype)
+        yield "application/x-npy", texts, saved(records(values, names))
+        if importlib.util.find_spec("pyarrow"):
+            yield "application/x-parquet", texts, as_parquet(values, names)
+    if importlib.util.find_spec("pyarrow"):
+        decimals = list(map(Decimal, INTEGERS))
+        yield "application/x-parquet", INTEGERS, as_parquet(decimals, names)
+
+
+def test_numbers_are_the_same_categories_however_they_are_written(tmp_path):
+    found, trained = [], NUMBERS
+    for index, (content_type, texts, content) in enumerate(routes("yz")):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        (folder / "a").write_bytes(content)
+        table = readers.read(folder, ReadOptions("train", content_type, column_names=("y",)))
+        schema = infer_schema(table, SchemaOptions(categories=("x",)))
+        codes = dataset.from_table(table, schema).X[:, 1]
+        names = [schema.features[1].categories[int(code)] for code in codes]
+        found.append(names == [WRITTEN[text] for text in texts])
+        trained = schema if index == 0 else trained
+    for content_type, texts, content in routes("z"):
+        codes = decoders.decode(content, content_type, trained)[:, 1]
+        names = [trained.features[1].categories[int(code)] for code in codes]
+        found.append(names == [WRITTEN[text] for text in texts])
+    for pattern in ('{{"instances": [[1.5, {}]]}}', '{{"instances": [[1.5, "{}"]]}}'):
+        for text in JSON_NUMBERS:
+            body = pattern.format(text).encode()
+            (code,) = decoders.decode(body, "application/json", trained)[:, 1]
+            found.append(trained.features[1].categories[int(code)] == WRITTEN[text])
+
+    assert all(found)
 
 
 @pytest.mark.parametrize("content_type", WRITERS)
