@@ -80,7 +80,10 @@ def decorated_number(cells: Cells) -> str | None:
     mistyped = sum(map(is_mistyped_number, words))
     if len(words) < 2 or max(count, mistyped) < MIN_DECORATED_SHARE * len(words):
         return None
-    return next(word for word in words if is_mistyped_number(word) or word.endswith(unit or "\0"))
+    example: str = next(
+        word for word in words if is_mistyped_number(word) or word.endswith(unit or "\0")
+    )
+    return example
 
 
 def is_mistake(word: str) -> bool:
