@@ -70,7 +70,7 @@ def decorated_number(cells: Cells) -> str | None:
     Examples
     --------
     >>> decorated_number(np.array(["5 kg", "12 kg"], object))
-    '5 kg'
+    '12 kg'
     >>> decorated_number(np.array(["1st", "2nd"], object)) is None
     True
     """
