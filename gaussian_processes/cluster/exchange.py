@@ -32,7 +32,8 @@ class Exchange(Protocol):
     def offer(self, key: Key, answer: Answer) -> None:
         """Answer requests for `key`, waiting ones and later ones, with what `answer` returns.
 
-        It is called with the arguments of a request; arrays that it returns never change.
+        It is called with the arguments of a request. What it returns never changes: another host
+        may be receiving it long after this one has gone on.
         """
 
     def request(self, rank: int, key: Key, *arguments: int) -> Future[Any]:

@@ -93,9 +93,11 @@ class Hosts:
             stack.callback(ended.set)
             for _ in parallel_map(run, range(max(1, workers))):
                 pass
-        for other in all_gather(self.exchange, results):
-            results |= other
-        return iter([results[index] for index in range(len(tasks))])
+        # Another host may be fetching `results` yet, so it stays as it is.
+        merged: dict[int, Result] = {}
+        for own in all_gather(self.exchange, results):
+            merged |= own
+        return iter([merged[index] for index in range(len(tasks))])
 
 
 @contextmanager

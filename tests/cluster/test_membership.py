@@ -141,6 +141,17 @@ def test_each_item_is_computed_once_and_every_host_has_all_results(shared):
     assert list(shared(Hosts(), square, [])) == []
 
 
+def test_what_others_may_still_be_fetching_does_not_change():
+    def run(exchange):
+        return list(Hosts(exchange).map(lambda item: item, range(20)))
+
+    _, hosts = on_all_hosts(3, run)
+
+    # Every host still offers what it computed itself, and no item twice.
+    offered = [max(host.offers.items())[1]() for host in hosts]
+    assert sorted(index for results in offered for index in results) == list(range(20))
+
+
 def test_who_fails_on_one_item_begins_no_other():
     begun = []
 
