@@ -1,12 +1,12 @@
 """SageMaker's runtime on this machine: its protocol between a client and a container."""
 
 import json
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import requests
 
+from gaussian_processes import files
 from gaussian_processes.tuning import aws
 
 PREFIX = "X-Amzn-SageMaker-"
@@ -54,8 +54,7 @@ def load(url: str, folder: Path, archives: str, target: str) -> str:
         archive = folder / target
         bucket, prefix = aws.bucket_and_key(archives)
         aws.client("s3").download_file(bucket, f"{prefix}{target}", str(archive))
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder / name, filter="data")
+        files.unpack(archive, folder / name)
         asked = {"model_name": name, "url": f"{MODELS}/{name}"}
         assert requests.post(f"{url}/models", json=asked, timeout=60).status_code == 200
     return f"/models/{name}/invoke"

@@ -1,5 +1,7 @@
 import errno
+import io
 import os
+import tarfile
 import threading
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.files import atomic_write, create_memmap, format_bytes
+from gaussian_processes.files import atomic_write, create_memmap, format_bytes, unpack
 
 
 def test_a_file_is_written_with_its_folder_and_replaces_what_was_there(tmp_path):
@@ -142,3 +144,18 @@ def test_a_formatted_size_is_right_to_its_last_digit(size):
     factor = {"MB": 10**6, "GB": 10**9}[unit]
     # Half a digit of rounding, and what a float of 15 digits adds.
     assert abs(float(number) * factor - size) <= 0.0500001 * factor
+
+
+@pytest.mark.parametrize("knows_filters", [True, False])
+def test_what_was_packed_is_unpacked(tmp_path, monkeypatch, knows_filters):
+    if not knows_filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    content = np.random.default_rng(0).bytes(10_000)
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as packed:
+        entry = tarfile.TarInfo("inner/alpha.npy")
+        entry.size = len(content)
+        packed.addfile(entry, io.BytesIO(content))
+
+    unpack(tmp_path / "model.tar.gz", tmp_path / "model")
+
+    assert (tmp_path / "model/inner/alpha.npy").read_bytes() == content

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaussian_processes import files
 from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
 from gaussian_processes.tuning.backends import COMPLETED, RUNNING, Backend, Report
@@ -135,8 +135,7 @@ def _local_model(model: str, folder: Path) -> Path:
     if not model.startswith("s3://"):
         return Path(model)
     archive = aws.download(model, folder.with_name(f"{folder.name}.archive")) / MODEL
-    with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
+    files.unpack(archive, folder)
     return folder
 
 

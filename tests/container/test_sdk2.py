@@ -1,8 +1,8 @@
 """Version 2 of the SageMaker SDK in local mode, over containers of the image."""
 
 import json
+import shutil
 import socket
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,8 +99,7 @@ def predictor(estimator) -> Iterator[Predictor]:
 
 
 def unpacked(archive: str, folder: Path) -> Path:
-    with tarfile.open(archive.removeprefix("file://")) as packed:
-        packed.extractall(folder, filter="data")
+    shutil.unpack_archive(archive.removeprefix("file://"), folder)
     return folder
 
 

@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import sys
-import tarfile
 import threading
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ import runtime
 from botocore.validate import ParamValidator
 from moto.server import ThreadedMotoServer
 
+from gaussian_processes import files
 from gaussian_processes.tuning import aws, jobfile
 from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, Backend, Report
 from gaussian_processes.tuning.backends.local import LocalProcesses
@@ -310,8 +310,7 @@ class Service:
         aws.client("s3").download_file(
             *aws.bucket_and_key(model["ModelDataUrl"]), str(folder / "model.tar.gz")
         )
-        with tarfile.open(folder / "model.tar.gz") as packed:
-            packed.extractall(folder / "model", filter="data")
+        files.unpack(folder / "model.tar.gz", folder / "model")
         return {"url": self.serve(folder / "model")}
 
     def DeleteEndpoint(self, EndpointName):  # noqa: N802, N803
