@@ -27,6 +27,7 @@ from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.distributions import PredictiveDistribution
 from gaussian_processes.model import artifact
+from gaussian_processes.model.explanations import with_background
 from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.sagemaker import hyperparameters
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
@@ -162,7 +163,7 @@ class _GaussianProcess(BaseEstimator):
             model = trainer.select_and_fit(data, Checkpoint(Path(scratch)))
         self.log_marginal_likelihood_ = evaluation.log_marginal_likelihood(model, len(data))
         kept = export.keeps_factor(model, settings.keep_factor)
-        self.model_ = model if kept else model.without_factors()
+        self.model_ = with_background(model if kept else model.without_factors(), data.X)
         self.hyperparameters_ = export.requested(settings)
 
     def _settings(self) -> Hyperparameters:

@@ -200,6 +200,8 @@ class GaussianProcess:
         Iterations of conjugate gradients that α took: 0 in float64.
     replicates : Replicates, optional
         What leaving one out needs, where n is more than m.
+    first : ndarray of shape (m,), optional
+        Index of the first observation of every point, where n is more than m.
     """
 
     kernel: ArcCosine
@@ -213,6 +215,17 @@ class GaussianProcess:
     varies: NDArray[np.bool_]
     iterations: int = 0
     replicates: Replicates | None = None
+    first: Array | None = None
+
+    @property
+    def first_observations(self) -> NDArray[np.intp]:
+        """Index of the first observation of every point, of shape (m,)."""
+        return np.arange(len(self.points)) if self.first is None else self.first.astype(np.intp)
+
+    def influence(self, points: Array) -> Array:
+        """Terms k(x*, x_i) α_i of the posterior mean, of shape (m*, m, t): GPML eq. 2.27."""
+        influence: Array = self._cross_covariance(points)[:, :, np.newaxis] * self.alpha
+        return influence
 
     def mean(self, points: Array) -> Array:
         """Posterior mean, of shape (m, t), at new points of shape (m, d): GPML eq. 2.25."""
@@ -433,5 +446,6 @@ def fit(
         varies=(targets != 0).any(axis=0),
         iterations=iterations,
         replicates=matrix.replicates,
+        first=None if matrix.replicates is None else matrix.replicates.first.astype(np.float64),
     )
     return process if process.varies.all() else process.with_prior_variance(targets)

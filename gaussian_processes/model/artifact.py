@@ -40,7 +40,7 @@ Description = dict[str, Any]
 FORMAT = 4
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
-ARRAY_FILE = re.compile(r"(points|alpha|factor)-\d+\.npy")
+ARRAY_FILE = re.compile(r"(points|alpha|factor|first)-\d+\.npy|background\.npy")
 # The key of the checksum of all others.
 OWN_CHECKSUM = "description_sha256"
 # Bytes of `model.json` at most. A million categories take 20 MB.
@@ -84,6 +84,10 @@ def save(
             # Not synced: a checksum tells what a loss of power has spoiled.
             atomic_write(path, partial(_write_array, array=array), sync=False)
             checksums[path.name] = npy.checksum(path)
+    if model.background is not None:
+        path = folder / "background.npy"
+        atomic_write(path, partial(_write_array, array=model.background), sync=False)
+        checksums[path.name] = npy.checksum(path)
     description = {
         "format": FORMAT,
         **(record or {}),
@@ -216,6 +220,8 @@ def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
     }
     if process.factor is not None:
         arrays["factor"] = process.factor.panels
+    if process.first is not None:
+        arrays["first"] = process.first
     return arrays
 
 
@@ -251,7 +257,7 @@ def _model(folder: Path, description: Description) -> Model:
     ]
     described = description["calibration"]
     calibration = None if described is None else Calibration.from_json(described)
-    model = Model(schema, tuple(members), calibration)
+    model = Model(schema, tuple(members), calibration, arrays.get("background.npy"))
     validate(model)
     return model
 
@@ -287,13 +293,9 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
 def _member(
     index: int, described: Mapping[str, Any], arrays: Mapping[str, Array], rows: int
 ) -> EnsembleMember:
-    process = _process(
-        described["process"],
-        arrays[f"points-{index}.npy"],
-        arrays[f"alpha-{index}.npy"],
-        arrays.get(f"factor-{index}.npy"),
-        rows,
-    )
+    own = {name: arrays.get(f"{name}-{index}.npy") for name in ("factor", "first")}
+    own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
+    process = _process(described["process"], own, rows)
     tails, targets = described["tails"], described["targets"]
     return EnsembleMember(
         Preprocessor.from_json(described["preprocessor"]),
@@ -304,9 +306,8 @@ def _member(
     )
 
 
-def _process(
-    described: Mapping[str, Any], points: Array, alpha: Array, packed: Array | None, rows: int
-) -> GaussianProcess:
+def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int) -> GaussianProcess:
+    points, alpha, packed = arrays["points"], arrays["alpha"], arrays["factor"]
     return GaussianProcess(
         kernel=ArcCosine(**described["kernel"]),
         noise_ratio=float(described["noise_ratio"]),
@@ -318,6 +319,7 @@ def _process(
         observations=rows,
         varies=(alpha != 0).any(axis=0),
         iterations=int(described["iterations"]),
+        first=arrays["first"],
     )
 
 

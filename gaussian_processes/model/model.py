@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 # of the kernel; for an entry of the factor, once to fetch it, and with every row to use it.
 COLUMN_SECONDS, LAYER_SECONDS = 2e-10, 1.2e-9
 FETCH_SECONDS, ENTRY_SECONDS = 3e-10, 4e-11
+# Training rows that a model keeps at most, for explanations to compare with.
+MAX_BACKGROUND_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -199,11 +201,14 @@ class Model:
         Of weights that sum to 1 for every target.
     calibration : Calibration, optional
         In classification, what makes probabilities of the means.
+    background : ndarray of shape (m, c), optional
+        Representative training rows, as `schema` encodes them, that explanations compare with.
     """
 
     schema: Schema
     members: tuple[EnsembleMember, ...]
     calibration: Calibration | None = None
+    background: Array | None = None
 
     @property
     def has_variance(self) -> bool:

@@ -16,7 +16,7 @@ from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.linalg.cholesky import CholeskyFactor
-from gaussian_processes.model.model import EnsembleMember, Model
+from gaussian_processes.model.model import MAX_BACKGROUND_ROWS, EnsembleMember, Model
 
 Array = NDArray[Any]
 
@@ -46,6 +46,7 @@ def validate(model: Model) -> None:
             [own.weight for own in model.members if own.targets is None or target in own.targets]
         )
     _validate_calibration(model)
+    _validate_background(model)
 
 
 def _require(condition: object, sentence: str) -> None:
@@ -217,12 +218,40 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
     rows = len(process.points)
     _require(rows, "it has no training rows")
     _require_integer("training_rows", process.observations, rows, 2**53)
+    _validate_first_observations(process)
     _require_positive("signal_variance", process.signal_variance, (outputs,))
     _require_numbers("points", process.points, (rows, coordinates + 1))
     _require_numbers("alpha", process.alpha, (rows, outputs))
     _validate_points(process)
     if process.factor is not None:
         _validate_factor(process.factor)
+
+
+def _validate_first_observations(process: GaussianProcess) -> None:
+    first, rows = process.first, len(process.points)
+    merged = process.observations != rows
+    _require(merged == (first is not None), "first belongs where observations share points")
+    if first is not None:
+        _require_numbers("first", first, (rows,), least=0)
+        _require((first < process.observations).all(), "first names a row beyond all")
+        _require((np.unique(first) % 1 == 0).all(), "first holds what is no whole number")
+        _require(len(np.unique(first)) == rows, "first names a row twice")
+
+
+def _validate_background(model: Model) -> None:
+    """Refuse a background of other columns, or with cells that no training row has."""
+    background, schema = model.background, model.schema
+    if background is None:
+        return
+    columns = len(schema.category_counts)
+    _require(background.ndim == 2, "background is no table")
+    count = len(background)
+    _require(0 < count <= MAX_BACKGROUND_ROWS, f"background has {count} rows")
+    may_miss = np.append(schema.accepts_missing, np.zeros(len(schema.indicated_features), bool))
+    _require(background.shape[1] == columns, f"background has not {columns} columns")
+    missing = np.isnan(background)
+    _require((~missing | may_miss).all(), "background misses what may not be missing")
+    _require_numbers("background", np.where(missing, 0.0, background), (count, columns))
 
 
 def _validate_points(process: GaussianProcess) -> None:

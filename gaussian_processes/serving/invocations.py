@@ -210,6 +210,8 @@ class Invocation:
     def is_brief(self, rows: int) -> bool:
         """Whether the answer to so many rows is encoded within a millisecond."""
         levels = sum(len(requested.levels) for requested in self.output_requests)
+        if outputs.explains(self.output_requests):
+            return False
         return rows <= MAX_INLINE_ROWS and rows * levels <= MAX_INLINE_NUMBERS
 
     def predict_and_encode(self, rows: Array) -> bytes:
@@ -220,6 +222,7 @@ class Invocation:
         TooLargeError, BusyError
             If there is no memory for the answer.
         """
+        outputs.reserve_explanations(self.output_requests, self.model, len(rows), self.memory)
         first = self._block(rows, 0, FIRST_BLOCK_ROWS)
         if len(rows) <= FIRST_BLOCK_ROWS:
             return self.encoder.encode(first)
@@ -233,7 +236,9 @@ class Invocation:
         prediction = self.model.predict(
             rows[start:stop], self.needs_variance, lambda row: locate_request_row(start + row)
         )
-        return outputs.compute_outputs(self.output_requests, self.model, prediction, start + 1)
+        return outputs.compute_outputs(
+            self.output_requests, self.model, prediction, start + 1, rows[start:stop]
+        )
 
     def _reserve_answer(self, first_bytes: int, rows: int) -> None:
         """Reserve the memory of an answer whose first block has so many bytes."""

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.errors import UserError
+from gaussian_processes.model import explanations
 from gaussian_processes.model.model import Model, Prediction
-from gaussian_processes.serving.formats.encoders import Output
+from gaussian_processes.serving.formats.encoders import Output, StructuredOutput
+from gaussian_processes.serving.memory import Reservation, TooLargeError
 
 Array = NDArray[np.float64]
 Levels = tuple[float, ...]
@@ -22,6 +24,8 @@ INTERVAL_LEVEL: Levels = (0.9,)
 QUANTILE_LEVELS: Levels = (0.05, 0.5, 0.95)
 # Levels of one output: a request of 100 numbers a row is large enough for any use that is known.
 MAX_LEVELS = 100
+# Seconds that the explanations of one request may take: SageMaker waits a minute for an answer.
+MAX_EXPLAINED_SECONDS = 60.0
 # Characters of custom attributes that SageMaker takes.
 MAX_ATTRIBUTES_CHARACTERS = 1024
 # Attributes whose values are levels; and what a level looks like.
@@ -52,11 +56,17 @@ class OutputRequest:
 
 @dataclass(frozen=True)
 class _OutputKind:
-    """How an output is computed from a prediction, and whether it needs the variance."""
+    """How an output is computed from a prediction, and whether it needs the variance.
 
-    compute: Callable[[Model, Prediction, Levels], Output]
+    One that explains the prediction is computed from the rows instead; it has a number of seconds
+    a row, of which a request may take a minute.
+    """
+
+    compute: Callable[[Model, Prediction, Levels], Output] | None = None
     needs_variance: bool = False
     levels: Levels = ()
+    explain: Callable[[Model, Array, int], Output] | None = None
+    row_seconds: Callable[[Model], float] = lambda _: 0.0
 
 
 def _mean(_: Model, prediction: Prediction, __: Levels) -> Output:
@@ -101,6 +111,60 @@ def _labels(model: Model, prediction: Prediction, _: Levels) -> Output:
     return [model.schema.classes] * len(prediction.mean)
 
 
+def _shap(model: Model, rows: Array, first_row: int) -> Output:
+    """Shapley values of the columns, by their names, and what they sum to."""
+    found = [
+        explanations.explain(model, row, _locating(first_row + index))
+        for index, row in enumerate(rows)
+    ]
+    names = [column.name for column in model.schema.features]
+    objects = []
+    for explanation in found:
+        described: dict[str, object] = {
+            "baseline": _plain(explanation.baseline),
+            "values": dict(zip(names, map(_plain, explanation.values), strict=True)),
+        }
+        if explanation.standard_errors.any():
+            errors = map(_plain, explanation.standard_errors)
+            described["standard_errors"] = dict(zip(names, errors, strict=True))
+        objects.append(described)
+    numbers = np.array([explanation.values for explanation in found])
+    _check_finite("shap", numbers.reshape(len(rows), -1), first_row)
+    return StructuredOutput(numbers, objects)
+
+
+def _neighbours(model: Model, rows: Array, first_row: int) -> Output:
+    """Training rows of the largest influence, by their numbers."""
+    found = [
+        explanations.neighbours(model, row, _locating(first_row + index))
+        for index, row in enumerate(rows)
+    ]
+    objects = [
+        [
+            {"row": number, "influence": _plain(influence)}
+            for number, influence in zip(own.rows, own.influences, strict=True)
+        ]
+        for own in found
+    ]
+    numbers = [np.column_stack([own.rows, own.influences]) for own in found]
+    return StructuredOutput(np.array(numbers), objects)
+
+
+def _locating(row: int) -> Callable[[int], str]:
+    return lambda _: f"row {row}"
+
+
+def _plain(values: Array) -> object:
+    """Return the number of the only target, or a list of those of all."""
+    return values.item() if len(values) == 1 else values.tolist()
+
+
+EXPLANATIONS: Mapping[str, _OutputKind] = {
+    "shap": _OutputKind(explain=_shap, row_seconds=explanations.explained_seconds),
+    "neighbours": _OutputKind(
+        explain=_neighbours, row_seconds=lambda model: model.estimated_seconds(1, variance=False)
+    ),
+}
 # Outputs of regression, and of classification as SageMaker's XGBoost names them; the first of each
 # is the default.
 REGRESSION_OUTPUTS: Mapping[str, _OutputKind] = {
@@ -109,12 +173,14 @@ REGRESSION_OUTPUTS: Mapping[str, _OutputKind] = {
     "variance": _OutputKind(_variance, needs_variance=True),
     "interval": _OutputKind(_interval, needs_variance=True, levels=INTERVAL_LEVEL),
     "quantiles": _OutputKind(_quantiles, needs_variance=True, levels=QUANTILE_LEVELS),
+    **EXPLANATIONS,
 }
 CLASSIFICATION_OUTPUTS: Mapping[str, _OutputKind] = {
     "predicted_label": _OutputKind(_label),
     "probability": _OutputKind(_probability),
     "probabilities": _OutputKind(_probabilities),
     "labels": _OutputKind(_labels),
+    **EXPLANATIONS,
 }
 
 
@@ -245,8 +311,11 @@ def compute_outputs(
     model: Model,
     prediction: Prediction,
     first_row: int = 1,
+    rows: Array | None = None,
 ) -> dict[str, Output]:
     """Compute every requested output, by name, from a prediction that has what they need.
+
+    Explanations are computed from its rows, of shape (m, c).
 
     Raises
     ------
@@ -256,11 +325,41 @@ def compute_outputs(
     _check_finite("mean", prediction.mean, first_row)
     if prediction.variance is not None:
         _check_finite("variance", prediction.variance, first_row)
-    available = available_outputs(model)
-    return {
-        requested.name: available[requested.name].compute(model, prediction, requested.levels)
-        for requested in output_requests
-    }
+    computed: dict[str, Output] = {}
+    for requested in output_requests:
+        kind = available_outputs(model)[requested.name]
+        if kind.compute is not None:
+            computed[requested.name] = kind.compute(model, prediction, requested.levels)
+        elif kind.explain is not None:
+            computed[requested.name] = kind.explain(model, _required(rows), first_row)
+    return computed
+
+
+def explains(output_requests: Sequence[OutputRequest]) -> bool:
+    """Whether any output explains predictions, which takes long."""
+    return any(requested.name in EXPLANATIONS for requested in output_requests)
+
+
+def reserve_explanations(
+    output_requests: Sequence[OutputRequest], model: Model, rows: int, memory: Reservation
+) -> None:
+    """Reserve the memory that explanations of some rows take, and refuse more than a minute of it.
+
+    Raises
+    ------
+    TooLargeError, BusyError
+    """
+    kinds = [EXPLANATIONS[own.name] for own in output_requests if own.name in EXPLANATIONS]
+    row_seconds = sum(kind.row_seconds(model) for kind in kinds)
+    if rows > 1 and rows * row_seconds > MAX_EXPLAINED_SECONDS:
+        possible = max(int(MAX_EXPLAINED_SECONDS / row_seconds), 1)
+        raise TooLargeError(
+            f"the explanations of {rows:,} rows take about {rows * row_seconds:.0f} seconds; send"
+            f" {possible:,} rows at a time, or leave shap out"
+        )
+    if kinds:
+        size = explanations.working_bytes(model)
+        memory.grow(memory.size + size, "an explanation", "leave shap and neighbours out")
 
 
 def _check_finite(name: str, values: Array, first_row: int) -> None:

@@ -21,6 +21,7 @@ from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
+from gaussian_processes.model.explanations import with_background
 from gaussian_processes.sagemaker import environment
 from gaussian_processes.sagemaker.environment import (
     Channel,
@@ -134,6 +135,7 @@ def _train(
         scores = scoring.score_model(trainer, model, datasets, job.output_data)
         if shared:
             model = without_shared_factors(model)
+        model = with_background(model, training.X)
         scores = {**out_of_fold, **scores}
         export(model, hyperparameters, scores, job.model, critical_section)
         reporting.write_metrics(scores, job.output_data)

@@ -157,7 +157,7 @@ def test_the_keys_of_the_description_are_the_attributes(tmp_path):
     ):
         attributes = {field.name for field in fields(subject)}
         assert described.keys() <= attributes
-    arrays = {"points", "alpha", "factor"}
+    arrays = {"points", "alpha", "factor", "first"}
     # The number of observations is that of the training rows; the others are training's alone.
     elsewhere = {"observations", "varies", "replicates"}
     assert {field.name for field in fields(model.members[0].process)} == (

@@ -18,8 +18,30 @@ from numpy.typing import NDArray
 from gaussian_processes.data.cells import Label
 
 Array = NDArray[np.float64]
-# One output of every row: a number, several numbers, a class, or a list of classes or numbers.
-Output = Array | Sequence[Label] | Sequence[tuple[Label, ...]]
+
+
+@dataclass(frozen=True)
+class StructuredOutput:
+    """An output that is an object, or a list of objects, in JSON, and numbers elsewhere.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (m, ...)
+    objects : sequence
+        As JSON can hold them, one a row.
+    """
+
+    numbers: Array
+    objects: Sequence[object]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.objects)
+
+
+# One output of every row: a number, several numbers, a class, a list of classes or numbers, or
+# what has names.
+Output = Array | Sequence[Label] | Sequence[tuple[Label, ...]] | StructuredOutput
 
 # Outputs of a block of rows, by name, each of as many rows.
 Block = Mapping[str, Output]
@@ -51,7 +73,7 @@ class Encoder:
 def _encode_csv(blocks: Iterable[Block]) -> bytes:
     """Encode a line a row: a cell for each number, and one of JSON for a list."""
     return b"".join(
-        "".join(f"{','.join(cells)}\n" for cells in _rows(block, _csv_cells)).encode()
+        "".join(f"{','.join(cells)}\n" for cells in _rows(_numbers(block), _csv_cells)).encode()
         for block in blocks
     )
 
@@ -73,18 +95,30 @@ def _encode_npy(blocks: Iterable[Block]) -> bytes:
 
 
 def _npy_block(block: Block) -> Any:
-    columns = [np.asarray(values).reshape(len(values), -1) for values in block.values()]
+    columns = [np.asarray(values).reshape(len(values), -1) for values in _numbers(block).values()]
     return np.hstack(columns)
 
 
 def _json_objects(outputs: Block) -> Iterator[bytes]:
     # SageMaker's own algorithms name a prediction "score".
     pattern = ", ".join(f'"{"score" if name == "mean" else name}": %s' for name in outputs)
-    for values in _rows(outputs, partial(json.dumps, ensure_ascii=False)):
+    objects = {
+        name: values.objects if isinstance(values, StructuredOutput) else values
+        for name, values in outputs.items()
+    }
+    for values in _rows(objects, partial(json.dumps, ensure_ascii=False)):
         yield ("{" + pattern % values + "}").encode()
 
 
-def _rows(outputs: Block, write: Callable[[object], str]) -> Iterator[tuple[str, ...]]:
+def _numbers(block: Block) -> Mapping[str, Any]:
+    """Return outputs as numbers where they have names too."""
+    return {
+        name: values.numbers if isinstance(values, StructuredOutput) else values
+        for name, values in block.items()
+    }
+
+
+def _rows(outputs: Mapping[str, Any], write: Callable[[object], str]) -> Iterator[tuple[str, ...]]:
     """Yield the outputs of each row as text; `repr` of a float reads back as the same float."""
     size = len(next(iter(outputs.values())))
     for start in range(0, size, BLOCK_ROWS):

@@ -1,0 +1,165 @@
+"""Explanations of predictions, by the definitions evaluated slowly."""
+
+import itertools
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fitted import fitted
+
+from gaussian_processes.errors import UserError
+from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.shapley import shapley_values
+from gaussian_processes.model import artifact, explanations
+from gaussian_processes.serving import outputs
+from gaussian_processes.serving.app import AppConfig, create_app
+from gaussian_processes.serving.memory import MemoryBudget, TooLargeError
+
+NEW = np.random.default_rng(43).normal(size=(2, 3))
+MODELS = {
+    "regression": fitted,
+    "targets": lambda: fitted(outputs=2),
+    "classes": lambda: fitted(classes=("no", "yes")),
+    "ensemble": lambda: fitted(kernels=[ArcCosine(0, 0), ArcCosine(2, 1)], weights=[0.25, 0.75]),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    return explanations.with_background(MODELS[request.param](), training_rows())
+
+
+def training_rows():
+    return np.random.default_rng(41).normal(size=(40, 3))
+
+
+def predicted(model, rows):
+    prediction = model.predict(rows)
+    return prediction.mean if prediction.probabilities is None else prediction.probabilities
+
+
+def shapley_by_all_orders(model, row):
+    """Mean gain of every column over all orders and all background rows."""
+    total = np.zeros((3, model.schema.output_count))
+    for other in model.background:
+        for order in itertools.permutations(range(3)):
+            mixed = other.copy()
+            for column in order:
+                before = predicted(model, mixed[np.newaxis])[0]
+                mixed[column] = row[column]
+                total[column] += predicted(model, mixed[np.newaxis])[0] - before
+    return total / (len(model.background) * math.factorial(3))
+
+
+def test_shapley_values_are_the_mean_gains_over_all_orders_and_sum_to_the_prediction(model):
+    found = explanations.explain(model, NEW[0])
+
+    np.testing.assert_allclose(found.values, shapley_by_all_orders(model, NEW[0]), atol=1e-11)
+    gained = predicted(model, NEW[:1])[0] - predicted(model, model.background).mean(axis=0)
+    np.testing.assert_allclose(found.values.sum(axis=0), gained, atol=1e-9)
+    assert not found.standard_errors.any()
+
+
+def test_of_many_players_values_are_sampled_with_their_errors_and_sum_exactly():
+    rng = np.random.default_rng(7)
+    pairs, own = rng.normal(size=(12, 12)), rng.normal(size=12)
+
+    def value(coalitions):
+        members = coalitions.astype(float)
+        return (members @ own + np.einsum("ki,ij,kj->k", members, pairs, members))[:, np.newaxis]
+
+    found, squared = shapley_values(value, 12)
+
+    # A pair's gain goes half to each; that of a player with itself is its own.
+    exact = own + (pairs + pairs.T).sum(axis=1) / 2
+    # Antithetic orders are exact for games of pairs.
+    np.testing.assert_allclose(found[:, 0], exact, atol=1e-12)
+
+    def of_three(coalitions):
+        members = coalitions.astype(float)
+        return (members[:, :3].prod(axis=1) + members @ own)[:, np.newaxis]
+
+    found, squared = shapley_values(of_three, 12)
+    expected = own + np.array([1 / 3] * 3 + [0] * 9)
+    assert found.sum() == pytest.approx(1 + own.sum(), abs=1e-12)
+    assert (np.abs(found[:, 0] - expected) <= 5 * np.sqrt(squared[:, 0]) + 1e-12).all()
+    assert (squared[:3] > 0).all()
+
+
+def test_neighbours_have_the_largest_terms_of_the_mean(model):
+    found = explanations.neighbours(model, NEW[0])
+
+    terms = np.zeros((40, model.schema.output_count))
+    for member in model.members:
+        point = member.preprocessor.points(NEW[:1])
+        kernel = member.process.kernel(point, member.process.points)[0]
+        scaled = member.process.alpha * member.preprocessor.target_scale
+        terms += member.weight * kernel[:, np.newaxis] * scaled
+    strength = np.linalg.norm(terms / model.members[0].preprocessor.target_scale, axis=1)
+    assert found.rows == (np.argsort(-strength)[:5] + 1).tolist()
+    np.testing.assert_allclose(found.influences, terms[np.array(found.rows) - 1], atol=1e-12)
+    center = model.members[0].preprocessor.target_center
+    np.testing.assert_allclose(terms.sum(axis=0) + center, model.predict(NEW).mean[0], atol=1e-9)
+
+
+def test_an_artifact_keeps_the_background(model, tmp_path):
+    artifact.save(model, tmp_path)
+
+    loaded = artifact.load(tmp_path)
+
+    assert 4 <= len(loaded.background) <= 16
+    rows = training_rows().tolist()
+    assert all(row in rows for row in loaded.background.tolist())
+    expected = explanations.explain(model, NEW[0]).values
+    np.testing.assert_allclose(explanations.explain(loaded, NEW[0]).values, expected, atol=1e-12)
+
+
+def test_shap_and_neighbours_are_answered_by_name(model):
+    client = create_app(model, AppConfig()).test_client()
+    names = {"a", "b", "c"}
+    label = "predicted_label" if model.schema.classes else "mean"
+
+    def ask(accept):
+        answer = client.post(
+            "/invocations",
+            data="0.5,1,-1\n",
+            content_type="text/csv",
+            headers={
+                "Accept": accept,
+                "X-Amzn-SageMaker-Custom-Attributes": f"output={label},shap,neighbours",
+            },
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    (answered,) = json.loads(ask("application/json"))["predictions"]
+    assert set(answered["shap"]) == {"baseline", "values"}
+    assert set(answered["shap"]["values"]) == names
+    assert [set(entry) for entry in answered["neighbours"]] == [{"row", "influence"}] * 5
+    count = model.schema.output_count
+    assert len(ask("text/csv").split(",")) == 1 * (1 if model.schema.classes else count) + (
+        3 * count + 5 * (1 + count)
+    )
+    if not model.schema.classes and count == 1:
+        total = sum(answered["shap"]["values"].values()) + answered["shap"]["baseline"]
+        assert total == pytest.approx(answered["score"], abs=1e-9)
+
+
+def test_a_model_without_a_background_says_so_and_a_long_explanation_is_refused():
+    model = fitted()
+
+    with pytest.raises(UserError, match="keeps no background rows for shap; train again"):
+        explanations.explain(model, NEW[0])
+    requested = outputs.default_outputs("mean,shap", model)
+    memory = MemoryBudget(1 << 30).reservation()
+    with pytest.raises(TooLargeError, match="rows at a time, or leave shap out"):
+        outputs.reserve_explanations(requested, model, 10**7, memory)
+
+
+def test_a_forged_background_is_refused(tmp_path):
+    model = explanations.with_background(fitted(), training_rows())
+
+    with pytest.raises(ValueError, match="background has not 3 columns"):
+        artifact.save(replace(model, background=model.background[:, :2]), tmp_path)
