@@ -52,7 +52,7 @@ class ServedModel:
         table = arrays.table(columns, _names(model.schema), "model_input")
         rows, _ = dataset.encode_features(table, model.schema, range(len(columns)))
         prediction = model.predict(rows, needs_variance(requested, model))
-        outputs = compute_outputs(requested, model, prediction)
+        outputs = compute_outputs(requested, model, rows, prediction)
         return {name: list(values) for name, values in outputs.items()}
 
 

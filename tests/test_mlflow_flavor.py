@@ -6,6 +6,7 @@ import pytest
 from fitted import fitted
 
 from gaussian_processes.model import artifact
+from gaussian_processes.model.explanations import with_background
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -46,6 +47,16 @@ def test_a_classifier_answers_with_labels(tmp_path):
 
     assert found["predicted_label"] == [("no", "yes")[code] for code in expected.argmax(axis=1)]
     np.testing.assert_allclose(found["probability"], expected.max(axis=1))
+
+
+def test_a_prediction_is_explained_by_column(tmp_path):
+    model = with_background(fitted(), ROWS)
+
+    (found, *rest) = saved(model, tmp_path).predict(FRAME, params={"output": "shap"})["shap"]
+
+    assert len(rest) == 4
+    explained = found["baseline"] + sum(found["values"][name] for name in "abc")
+    assert explained == pytest.approx(model.predict(ROWS).mean[0, 0], abs=1e-9)
 
 
 def test_nothing_of_a_logged_model_is_pickled(tmp_path):

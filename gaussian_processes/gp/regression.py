@@ -199,9 +199,7 @@ class GaussianProcess:
     iterations : int
         Iterations of conjugate gradients that α took: 0 in float64.
     replicates : Replicates, optional
-        What leaving one out needs, where n is more than m.
-    first : ndarray of shape (m,), optional
-        Index of the first observation of every point, where n is more than m.
+        Which point every observation has, where n is more than m.
     """
 
     kernel: ArcCosine
@@ -215,12 +213,11 @@ class GaussianProcess:
     varies: NDArray[np.bool_]
     iterations: int = 0
     replicates: Replicates | None = None
-    first: Array | None = None
 
     @property
     def first_observations(self) -> NDArray[np.intp]:
         """Index of the first observation of every point, of shape (m,)."""
-        return np.arange(len(self.points)) if self.first is None else self.first.astype(np.intp)
+        return np.arange(self.observations) if self.replicates is None else self.replicates.first
 
     def influence(self, points: Array) -> Array:
         """Terms k(x*, x_i) α_i of the posterior mean, of shape (m*, m, t): GPML eq. 2.27."""
@@ -293,8 +290,8 @@ class GaussianProcess:
         """
         size, signal = self.observations, self.signal_variance[self.varies]
         log_determinant = self._kept_factor.log_determinant
-        if self._kept_replicates is not None:
-            log_determinant += self._kept_replicates.log_determinant(self._jittered_noise_ratio)
+        if self.replicates is not None:
+            log_determinant += self.replicates.log_determinant(self._jittered_noise_ratio)
         # yᵀ M⁻¹ y / σ²_f = n, and log |σ²_f M| = n log σ²_f + log |M|.
         terms = size * np.log(2 * np.pi * signal) + log_determinant + size
         return float(-terms.sum() / 2)
@@ -326,8 +323,8 @@ class GaussianProcess:
     def _alpha_and_precision(self, targets: Array) -> tuple[Array, Array]:
         """α of shape (n, t), and the diagonal of M⁻¹ of shape (n, 1), of all observations."""
         alpha, precision = self.alpha, self._kept_factor.inverse_diagonal()
-        if self._kept_replicates is not None:
-            alpha, precision = self._kept_replicates.expand(
+        if self.replicates is not None:
+            alpha, precision = self.replicates.expand(
                 alpha, precision, targets, self._jittered_noise_ratio
             )
         return alpha, precision[:, np.newaxis]
@@ -354,12 +351,6 @@ class GaussianProcess:
     @property
     def _jittered_noise_ratio(self) -> float:
         return self.noise_ratio + self.jitter
-
-    @property
-    def _kept_replicates(self) -> Replicates | None:
-        if self.replicates is None and self.observations != len(self.points):
-            raise ValueError("this needs the replicates, which a saved process has not")
-        return self.replicates
 
     @property
     def _kept_factor(self) -> CholeskyFactor:
@@ -446,6 +437,5 @@ def fit(
         varies=(targets != 0).any(axis=0),
         iterations=iterations,
         replicates=matrix.replicates,
-        first=None if matrix.replicates is None else matrix.replicates.first.astype(np.float64),
     )
     return process if process.varies.all() else process.with_prior_variance(targets)

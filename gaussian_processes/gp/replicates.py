@@ -36,6 +36,26 @@ class Replicates:
     point: Indices
     sample_weight: Array
 
+    @classmethod
+    def from_array(cls, array: Array) -> "Replicates":
+        """Return what `to_array` has written.
+
+        Raises
+        ------
+        ValueError
+            If it is no array of two columns, the first of which are indices.
+        """
+        if array.ndim != 2 or array.shape[1] != 2:
+            raise ValueError(f"replicates has shape {array.shape} where (n, 2) belongs")
+        point, sample_weight = array.T
+        if not ((point >= 0) & (point < len(point)) & (point % 1 == 0)).all():
+            raise ValueError("replicates holds what is no index of a point")
+        return cls(point.astype(np.intp), sample_weight)
+
+    def to_array(self) -> Array:
+        """Return both as columns, of shape (n, 2): indices are exact in float64."""
+        return np.column_stack([self.point, self.sample_weight])
+
     def __len__(self) -> int:
         """Return the number of observations."""
         return len(self.point)

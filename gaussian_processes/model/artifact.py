@@ -27,6 +27,7 @@ from gaussian_processes.files import atomic_write, create_memmap, format_bytes, 
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GaussianProcess
+from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.gp.tails import Tails
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
 from gaussian_processes.model.model import EnsembleMember, Model
@@ -40,7 +41,7 @@ Description = dict[str, Any]
 FORMAT = 4
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
-ARRAY_FILE = re.compile(r"(points|alpha|factor|first)-\d+\.npy|background\.npy")
+ARRAY_FILE = re.compile(r"(points|alpha|factor|replicates)-\d+\.npy|background\.npy")
 # The key of the checksum of all others.
 OWN_CHECKSUM = "description_sha256"
 # Bytes of `model.json` at most. A million categories take 20 MB.
@@ -220,8 +221,8 @@ def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
     }
     if process.factor is not None:
         arrays["factor"] = process.factor.panels
-    if process.first is not None:
-        arrays["first"] = process.first
+    if process.replicates is not None:
+        arrays["replicates"] = process.replicates.to_array()
     return arrays
 
 
@@ -293,7 +294,7 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
 def _member(
     index: int, described: Mapping[str, Any], arrays: Mapping[str, Array], rows: int
 ) -> EnsembleMember:
-    own = {name: arrays.get(f"{name}-{index}.npy") for name in ("factor", "first")}
+    own = {name: arrays.get(f"{name}-{index}.npy") for name in ("factor", "replicates")}
     own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
     process = _process(described["process"], own, rows)
     tails, targets = described["tails"], described["targets"]
@@ -308,6 +309,7 @@ def _member(
 
 def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int) -> GaussianProcess:
     points, alpha, packed = arrays["points"], arrays["alpha"], arrays["factor"]
+    replicates = arrays["replicates"]
     return GaussianProcess(
         kernel=ArcCosine(**described["kernel"]),
         noise_ratio=float(described["noise_ratio"]),
@@ -319,7 +321,7 @@ def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int)
         observations=rows,
         varies=(alpha != 0).any(axis=0),
         iterations=int(described["iterations"]),
-        first=arrays["first"],
+        replicates=None if replicates is None else Replicates.from_array(replicates),
     )
 
 

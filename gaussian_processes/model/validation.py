@@ -218,7 +218,7 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
     rows = len(process.points)
     _require(rows, "it has no training rows")
     _require_integer("training_rows", process.observations, rows, 2**53)
-    _validate_first_observations(process)
+    _validate_replicates(process)
     _require_positive("signal_variance", process.signal_variance, (outputs,))
     _require_numbers("points", process.points, (rows, coordinates + 1))
     _require_numbers("alpha", process.alpha, (rows, outputs))
@@ -227,15 +227,16 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
         _validate_factor(process.factor)
 
 
-def _validate_first_observations(process: GaussianProcess) -> None:
-    first, rows = process.first, len(process.points)
+def _validate_replicates(process: GaussianProcess) -> None:
+    """Refuse observations of other points than there are, or without weight."""
+    replicates, rows = process.replicates, len(process.points)
     merged = process.observations != rows
-    _require(merged == (first is not None), "first belongs where observations share points")
-    if first is not None:
-        _require_numbers("first", first, (rows,), least=0)
-        _require((first < process.observations).all(), "first names a row beyond all")
-        _require((np.unique(first) % 1 == 0).all(), "first holds what is no whole number")
-        _require(len(np.unique(first)) == rows, "first names a row twice")
+    _require(merged == (replicates is not None), "replicates belong where some share a point")
+    if replicates is not None:
+        observations = (process.observations,)
+        _require_positive("weights of replicates", replicates.sample_weight, observations)
+        points = np.unique(replicates.point)
+        _require(np.array_equal(points, np.arange(rows)), "replicates are not of all points")
 
 
 def _validate_background(model: Model) -> None:

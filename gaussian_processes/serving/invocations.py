@@ -202,9 +202,9 @@ class Invocation:
         """Whether any output needs the variance."""
         return outputs.needs_variance(self.output_requests, self.model)
 
-    def encode(self, prediction: Prediction) -> bytes:
+    def encode(self, rows: Array, prediction: Prediction) -> bytes:
         """Encode the outputs of a prediction."""
-        computed = outputs.compute_outputs(self.output_requests, self.model, prediction)
+        computed = outputs.compute_outputs(self.output_requests, self.model, rows, prediction)
         return self.encoder.encode(computed)
 
     def is_brief(self, rows: int) -> bool:
@@ -233,12 +233,11 @@ class Invocation:
 
     def _block(self, rows: Array, start: int, stop: int) -> Mapping[str, Output]:
         """Compute the outputs of some of the rows."""
+        own = rows[start:stop]
         prediction = self.model.predict(
-            rows[start:stop], self.needs_variance, lambda row: locate_request_row(start + row)
+            own, self.needs_variance, lambda row: locate_request_row(start + row)
         )
-        return outputs.compute_outputs(
-            self.output_requests, self.model, prediction, start + 1, rows[start:stop]
-        )
+        return outputs.compute_outputs(self.output_requests, self.model, own, prediction, start + 1)
 
     def _reserve_answer(self, first_bytes: int, rows: int) -> None:
         """Reserve the memory of an answer whose first block has so many bytes."""
@@ -334,7 +333,7 @@ class InvocationHandler:
         if not invocation.is_brief(len(rows)):
             return self.config.run(lambda: (invocation.predict_and_encode(rows), len(rows)))
         prediction = self.config.predict(invocation.model, rows, invocation.needs_variance)
-        return invocation.encode(prediction), len(rows)
+        return invocation.encode(rows, prediction), len(rows)
 
     def _decode_and_predict(self, invocation: Invocation) -> tuple[bytes, int]:
         rows = self._decode(invocation)

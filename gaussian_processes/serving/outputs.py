@@ -309,13 +309,13 @@ def needs_variance(output_requests: Sequence[OutputRequest], model: Model) -> bo
 def compute_outputs(
     output_requests: Sequence[OutputRequest],
     model: Model,
+    rows: Array,
     prediction: Prediction,
     first_row: int = 1,
-    rows: Array | None = None,
 ) -> dict[str, Output]:
     """Compute every requested output, by name, from a prediction that has what they need.
 
-    Explanations are computed from its rows, of shape (m, c).
+    Explanations are computed from the rows, of shape (m, c).
 
     Raises
     ------
@@ -331,7 +331,7 @@ def compute_outputs(
         if kind.compute is not None:
             computed[requested.name] = kind.compute(model, prediction, requested.levels)
         elif kind.explain is not None:
-            computed[requested.name] = kind.explain(model, _required(rows), first_row)
+            computed[requested.name] = kind.explain(model, rows, first_row)
     return computed
 
 

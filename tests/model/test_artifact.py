@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from fitted import fitted
-from forged import fit_own_checksum
+from forged import fit_checksums, fit_own_checksum
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine
@@ -38,6 +38,39 @@ def test_a_model_that_was_saved_predicts_the_same_bits(tmp_path, model):
     np.testing.assert_array_equal(answer.mean, expected.mean)
     np.testing.assert_array_equal(answer.variance, expected.variance)
     np.testing.assert_array_equal(answer.probabilities, expected.probabilities)
+
+
+def test_rows_that_share_a_point_are_left_out_one_by_one_after_loading(tmp_path):
+    model = fitted(rows=20, repeats=3)
+    targets = np.random.default_rng(44).normal(size=(60, 1))
+    artifact.save(model, tmp_path)
+
+    loaded = artifact.load(tmp_path)
+
+    assert loaded.members[0].process.points.shape == (20, 4)
+    expected, answer = model.leave_one_out(targets), loaded.leave_one_out(targets)
+    np.testing.assert_array_equal(answer.mean, expected.mean)
+    np.testing.assert_array_equal(answer.variance, expected.variance)
+
+
+@pytest.mark.parametrize(
+    ("replicates", "sentence"),
+    [
+        (np.zeros(60), r"replicates has shape \(60,\) where \(n, 2\) belongs"),
+        (np.full((60, 2), 0.5), "replicates holds what is no index of a point"),
+        (np.full((60, 2), np.nan), "replicates holds what is no index of a point"),
+        (np.ones((60, 2)), "replicates are not of all points"),
+        (np.column_stack([np.arange(60) % 20, np.zeros(60)]), "weights of replicates holds 0"),
+        (np.column_stack([np.arange(40) % 20, np.ones(40)]), r"has shape \(40,\) where \(60,\)"),
+    ],
+)
+def test_forged_replicates_are_refused(tmp_path, replicates, sentence):
+    artifact.save(fitted(rows=20, repeats=3), tmp_path)
+    np.save(tmp_path / "replicates-0.npy", replicates.astype(float))
+    fit_checksums(tmp_path)
+
+    with pytest.raises(UserError, match=sentence):
+        artifact.load(tmp_path)
 
 
 def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(tmp_path):
@@ -157,9 +190,9 @@ def test_the_keys_of_the_description_are_the_attributes(tmp_path):
     ):
         attributes = {field.name for field in fields(subject)}
         assert described.keys() <= attributes
-    arrays = {"points", "alpha", "factor", "first"}
+    arrays = {"points", "alpha", "factor", "replicates"}
     # The number of observations is that of the training rows; the others are training's alone.
-    elsewhere = {"observations", "varies", "replicates"}
+    elsewhere = {"observations", "varies"}
     assert {field.name for field in fields(model.members[0].process)} == (
         member["process"].keys() | arrays | elsewhere
     )

@@ -62,6 +62,18 @@ def test_shapley_values_are_the_mean_gains_over_all_orders_and_sum_to_the_predic
     assert not found.standard_errors.any()
 
 
+def test_shapley_values_are_those_of_the_package_shap(model):
+    shap = pytest.importorskip("shap", reason="the lowest versions are tested without it")
+    explainer = shap.KernelExplainer(lambda rows: predicted(model, rows), model.background)
+
+    # Of three columns it enumerates all coalitions; its regression without a penalty is exact.
+    expected = explainer.shap_values(NEW[0], l1_reg=False, silent=True)
+
+    found = explanations.explain(model, NEW[0])
+    np.testing.assert_allclose(found.values, expected.reshape(found.values.shape), atol=1e-9)
+    np.testing.assert_allclose(found.baseline, np.ravel(explainer.expected_value), atol=1e-12)
+
+
 def test_of_many_players_values_are_sampled_with_their_errors_and_sum_exactly():
     rng = np.random.default_rng(7)
     pairs, own = rng.normal(size=(12, 12)), rng.normal(size=12)
@@ -102,6 +114,15 @@ def test_neighbours_have_the_largest_terms_of_the_mean(model):
     np.testing.assert_allclose(found.influences, terms[np.array(found.rows) - 1], atol=1e-12)
     center = model.members[0].preprocessor.target_center
     np.testing.assert_allclose(terms.sum(axis=0) + center, model.predict(NEW).mean[0], atol=1e-9)
+
+
+def test_of_rows_that_are_alike_the_first_is_named():
+    model = fitted(rows=20, repeats=3)
+
+    found = explanations.neighbours(model, NEW[0])
+
+    assert max(found.rows) <= 20
+    assert len(found.rows) == 5
 
 
 def test_an_artifact_keeps_the_background(model, tmp_path):

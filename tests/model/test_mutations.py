@@ -18,6 +18,7 @@ from forged import fit_checksums
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.model import artifact
+from gaussian_processes.model.explanations import with_background
 from gaussian_processes.serving import outputs
 
 NEW = np.random.default_rng(43).normal(size=(4, 3))
@@ -40,7 +41,7 @@ WORDS = [
     b"[" * 100_000,
 ]
 MODELS = {
-    "regression": lambda: fitted(rows=12, outputs=2),
+    "regression": lambda: with_background(fitted(rows=12, outputs=2, repeats=2), NEW),
     "classes": lambda: fitted(rows=12, classes=("no", "yes")),
     "ensemble": lambda: fitted(
         rows=12, kernels=[ArcCosine(0, 0), ArcCosine(2, 1)], weights=[0.25, 0.75]
@@ -62,7 +63,7 @@ def numbers(model):
     with np.errstate(over="ignore", invalid="ignore"):
         prediction = model.predict(NEW, variance=True)
         requested = outputs.default_outputs(names, model)
-        found = outputs.compute_outputs(requested, model, prediction)
+        found = outputs.compute_outputs(requested, model, NEW, prediction)
     return np.hstack([np.asarray(values, float) for values in found.values()])
 
 

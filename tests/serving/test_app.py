@@ -144,7 +144,7 @@ def test_an_unknown_output_is_refused_with_the_nearest_name(client):
     assert (
         sentence
         == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance,'
-        " interval, quantiles"
+        " interval, quantiles, shap, neighbours"
     )
 
 
@@ -348,9 +348,9 @@ def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(class
 
     assert (
         sentence == '"mean" is not an output;'
-        " the outputs are predicted_label, probability, probabilities, labels"
+        " the outputs are predicted_label, probability, probabilities, labels, shap, neighbours"
     )
-    assert "the outputs are mean, std, variance, interval, quantiles" in refusal(
+    assert "the outputs are mean, std, variance, interval, quantiles, shap, neighbours" in refusal(
         invoke(client, **{CUSTOM_ATTRIBUTES: "output=probability"}), 400
     )
 
@@ -656,7 +656,7 @@ def test_an_unloaded_model_leaves_memory(many):
     client, folders = many
 
     def count():
-        return sum(isinstance(thing, Model) for thing in gc.get_objects())
+        return sum(type(thing) is Model for thing in gc.get_objects())
 
     gc.collect()
     before = count()

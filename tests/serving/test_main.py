@@ -229,6 +229,21 @@ def test_a_long_prediction_delays_neither_ping_nor_other_requests(large):
     assert len(others) > 10
 
 
+def test_another_request_is_answered_while_one_is_explained(large):
+    shap = {"X-Amzn-SageMaker-Custom-Attributes": "output=shap"}
+    rows = 1_000
+
+    with serve(large, MODEL_SERVER_WORKERS="1") as server, ThreadPoolExecutor() as pool:
+        long = pool.submit(post, server, many_rows(rows), **shap)
+        wait_until(lambda: metric(server, "gaussian_processes_queue") or long.done())
+        other = post(server)
+
+        assert not long.done()
+
+    assert other.status_code == 200
+    assert len(long.result().text.splitlines()) == rows
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("nginx", FRONTS)
 def test_sigterm_answers_what_is_in_flight_refuses_what_is_new_and_ends_with_0(large, nginx):
@@ -433,7 +448,7 @@ def test_an_unknown_output_ends_it_at_the_start_with_a_sentence(small):
     assert code == 1
     assert stderr == (
         'SAGEMAKER_INFERENCE_OUTPUT=mean,stdev: "stdev" is not an output, did you mean "std"; '
-        "the outputs are mean, std, variance, interval, quantiles\n"
+        "the outputs are mean, std, variance, interval, quantiles, shap, neighbours\n"
     )
 
 

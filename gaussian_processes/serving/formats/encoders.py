@@ -38,6 +38,10 @@ class StructuredOutput:
         """Return the number of rows."""
         return len(self.objects)
 
+    def __iter__(self) -> Iterator[object]:
+        """Return the objects, row by row."""
+        return iter(self.objects)
+
 
 # One output of every row: a number, several numbers, a class, a list of classes or numbers, or
 # what has names.
