@@ -5,7 +5,6 @@ few points. Kernels and derivatives are of one pass over half of the pairs; the 
 made in the memory of the matrix, and its inverse in that of the factor.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,26 +14,20 @@ from numpy.typing import NDArray
 from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.linalg import blas
-from gaussian_processes.linalg.cholesky import (
-    JITTERS,
-    NotPositiveDefiniteError,
-    factorise,
-    slices,
+from gaussian_processes.linalg.cholesky import JITTERS, NotPositiveDefiniteError, slices
+from gaussian_processes.linalg.inversion import (
+    ONE_CORE_ROWS,
+    factorise_in_place,
+    invert_in_place,
 )
 from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
 
 Array = NDArray[np.float64]
-# Returns α, log |M| and M⁻¹ of a matrix and its targets.
-Invert = Callable[["DenseGram", Array], tuple[Array, float, Array]]
 
 # Rows of a block of pairs: its arrays stay in a core's cache, and what is computed above the
 # diagonal is 64 n pairs of n²/2. From 32 to 128 it makes no difference that could be measured.
 BLOCK_ROWS = 64
 BELOW_DIAGONAL = np.tri(BLOCK_ROWS, k=-1)
-# Rows up to which one core does all: a factor and its inverse take it 50 ms, and to hand tiles to
-# the threads of a pool would cost more than a second core gains. It does not depend on the number
-# of cores, and so neither do the results.
-ONE_CORE_ROWS = 1_024
 
 
 @dataclass(frozen=True)
@@ -202,42 +195,35 @@ def condition(
     ValueError
         If M stays indefinite whatever the jitter.
     """
-    invert = _invert_in_place if len(matrix) <= ONE_CORE_ROWS else _invert_by_tiles
     for jitter in (0.0, *JITTERS):
         jittered = replace(matrix, noise_ratio=matrix.noise_ratio + jitter)
         gram = DenseGram.of(jittered, parallel_map)
         with suppress(NotPositiveDefiniteError):
-            return _posterior(gram, targets, invert)
+            return _posterior(gram, targets, parallel_map)
     raise ValueError(
         f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal;"
         " are there NaN among the points?"
     )
 
 
-def _posterior(gram: DenseGram, targets: Array, invert: Invert) -> DensePosterior:
+def _posterior(gram: DenseGram, targets: Array, parallel_map: ParallelMap) -> DensePosterior:
     source = gram.source
     means = source.means(targets)
-    alpha, log_determinant, inverse = invert(gram, means)
+    alpha, log_determinant, inverse = _invert(gram, means, parallel_map)
     if source.replicates is not None:
         log_determinant += source.replicates.log_determinant(source.noise_ratio)
     signal_variance = source.signal_variance(targets, means, alpha)
     return DensePosterior(gram, targets, alpha, signal_variance, log_determinant, inverse)
 
 
-def _invert_in_place(gram: DenseGram, targets: Array) -> tuple[Array, float, Array]:
-    """Factorise and invert by LAPACK, in the memory of the matrix: α, log |M| and M⁻¹."""
+def _invert(
+    gram: DenseGram, targets: Array, parallel_map: ParallelMap
+) -> tuple[Array, float, Array]:
+    """Factorise and invert in the memory of the matrix: α, log |M| and M⁻¹."""
     square, alpha = gram.matrix, targets.copy()
-    failed_minor = blas.potrf(square)
-    if failed_minor:
-        raise NotPositiveDefiniteError(f"the leading minor {failed_minor} is not positive")
+    factorise_in_place(square, parallel_map)
     log_determinant = 2 * float(np.log(square.diagonal()).sum())
     blas.solve_triangular(square, alpha)
     blas.solve_triangular(square.T, alpha)
-    blas.potri(square)
+    invert_in_place(square, parallel_map)
     return alpha, log_determinant, square
-
-
-def _invert_by_tiles(gram: DenseGram, targets: Array) -> tuple[Array, float, Array]:
-    """Factorise and invert by tiles, which all cores share."""
-    factor = factorise(gram)
-    return factor.solve(targets), factor.log_determinant, factor.inverse()
