@@ -78,10 +78,11 @@ FROM debian:trixie-slim
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
   com.amazonaws.sagemaker.capabilities.multi-models=true
 
-# python3-minimal would be 11 MB less, but has no ctypes, decimal or multiprocessing; nginx-light is nginx and a module.
+# python3-minimal would be 11 MB less, but has no ctypes, decimal or multiprocessing; nginx-light is nginx and a module. openssl
+# makes the certificates of hosts that share a secret.
 # hadolint ignore=DL3008 # as above
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends nginx python3 \
+  && apt-get install --yes --no-install-recommends nginx openssl python3 \
   && apt-get clean \
   && rm --recursive --force /var/lib/apt/lists/*
 

@@ -106,6 +106,7 @@ def join(
     current_host: str,
     on_failure: Callable[[str, int], None],
     set_agreement: Callable[[Agreement], None],
+    secret: str | None = None,
 ) -> Iterator[Hosts]:
     """Join the hosts of a job, which may be one; stay until all have succeeded.
 
@@ -117,20 +118,24 @@ def join(
         Ends the process with a reason and an exit status, when another host has failed.
     set_agreement : callable
         Takes what tells the other hosts of a failure of this one, and returns that of all.
+    secret : str, optional
+        Known to the hosts alone, who then encrypt what they send and let in nobody else.
 
     Raises
     ------
     UserError
-        If not all hosts come.
+        If not all hosts come, or the secret is too short.
     """
     if len(hosts) == 1:
         yield Hosts()
         return
     # Dask takes half a second to import, which a job of one host is spared.
+    from gaussian_processes.cluster import tls  # noqa: PLC0415
     from gaussian_processes.cluster.ending import Outcome  # noqa: PLC0415
     from gaussian_processes.cluster.membership import Membership  # noqa: PLC0415
 
-    with Membership(hosts, current_host, on_failure) as membership:
+    security = tls.security(secret) if secret else None
+    with Membership(hosts, current_host, on_failure, security=security) as membership:
 
         def agree(reason: str, status: int) -> tuple[str, int]:
             outcome = membership.conclude(Outcome(reason, status))

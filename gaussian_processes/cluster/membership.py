@@ -14,11 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from distributed import Scheduler
-from distributed.diagnostics.plugin import WorkerPlugin
+from distributed import Scheduler, Security, Worker
 
 from gaussian_processes.cluster import nodes
 from gaussian_processes.cluster.dask_exchange import DaskExchange
@@ -46,6 +44,8 @@ class Membership:
         See `Ending`. Called in the event loop.
     patience_seconds : float
         How long the other hosts are waited for.
+    security : Security, optional
+        TLS, if the hosts have a secret.
     """
 
     def __init__(
@@ -54,9 +54,11 @@ class Membership:
         current_host: str,
         on_failure: Callable[[str, int], None],
         patience_seconds: float = PATIENCE_SECONDS,
+        security: Security | None = None,
     ) -> None:
         self.hosts = sorted(hosts)
         self._name, self._patience = current_host, patience_seconds
+        self._security = security
         rank = self.hosts.index(current_host)
         self.exchange = DaskExchange(self.hosts, rank)
         self.ending = Ending(self.hosts, rank, on_failure)
@@ -87,34 +89,32 @@ class Membership:
         return self.ending.conclude(outcome)
 
     def _run(self) -> None:
-        with nodes.settings(), TemporaryDirectory(prefix="cluster-") as folder:
+        with nodes.settings():
             try:
-                asyncio.run(self._live(folder))
+                asyncio.run(self._live())
             except Exception as error:
                 if self._joined.done():
                     raise
                 self._joined.set_exception(error)
 
-    async def _live(self, folder: str) -> None:
+    async def _live(self) -> None:
         """Come together with the other hosts, and stay until this one leaves."""
         self._loop, self._leaving = asyncio.get_running_loop(), asyncio.Event()
         self._deadline = time.monotonic() + self._patience
         own = await self._wait(_resolve(self._name), lambda: [self._name])
         async with AsyncExitStack() as stack:
             if self.exchange.rank == 0:
-                addresses = await self._lead(stack, own, folder)
+                addresses = await self._lead(stack, own)
             else:
-                addresses = await self._follow(stack, own, folder)
+                addresses = await self._follow(stack, own)
             self.exchange.addresses = addresses
             self._joined.set_result(None)
             await self._leaving.wait()
 
-    async def _lead(self, stack: AsyncExitStack, own: str, folder: str) -> Sequence[str]:
+    async def _lead(self, stack: AsyncExitStack, own: str) -> Sequence[str]:
         """Wait for all hosts, and tell them when they are there; return their addresses."""
-        scheduler = await stack.enter_async_context(nodes.make_scheduler(own))
-        await stack.enter_async_context(
-            nodes.make_worker(self._name, own, own, folder, self._plugins)
-        )
+        scheduler = await stack.enter_async_context(nodes.make_scheduler(own, self._security))
+        await stack.enter_async_context(self._worker(own, own))
         scheduler.add_plugin(nodes.LossReport(self._lose))
         try:
             await self._wait(self._count(scheduler), lambda: self._missing(scheduler))
@@ -127,13 +127,13 @@ class Membership:
             raise
         return list(self.ending.addresses.values())
 
-    async def _follow(self, stack: AsyncExitStack, own: str, folder: str) -> Sequence[str]:
+    async def _follow(self, stack: AsyncExitStack, own: str) -> Sequence[str]:
         """Register with the leader, and wait until it says that all hosts are there."""
         name = self.hosts[0]
         leader = await self._wait(_resolve(name), lambda: [name])
-        worker = nodes.make_worker(self._name, own, leader, folder, self._plugins)
+        worker = self._worker(own, leader)
         await self._wait(stack.enter_async_context(worker), lambda: [name])
-        self.ending.addresses[0] = nodes.worker_address(leader)
+        self.ending.addresses[0] = nodes.worker_address(leader, self._security)
         self.ending.watch_scheduler()
         # From here on it is the leader that loses patience.
         self._deadline = math.inf
@@ -158,9 +158,9 @@ class Membership:
             waited = time.monotonic() - began
             LOGGER.info("waiting for host %s, %.0f s so far", ", ".join(missing()), waited)
 
-    @property
-    def _plugins(self) -> tuple[WorkerPlugin, ...]:
-        return (self.exchange, self.ending)
+    def _worker(self, own: str, leader: str) -> Worker:
+        plugins = (self.exchange, self.ending)
+        return nodes.make_worker(self._name, own, leader, plugins, self._security)
 
     def _ranks(self, scheduler: Scheduler) -> dict[int, str]:
         """Addresses of the hosts that have come, by rank."""

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dask
-from distributed import Scheduler, Worker
+from distributed import Scheduler, Security, Worker
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 SCHEDULER_PORT, WORKER_PORT = 8786, 8788
@@ -64,32 +65,43 @@ class LossReport(SchedulerPlugin):
 def settings() -> Iterator[None]:
     """Set Dask's settings, and leave the log to the program."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set(SETTINGS):
+    with (
+        TemporaryDirectory(prefix="cluster-") as folder,
+        dask.config.set({**SETTINGS, "temporary-directory": folder}),
+    ):
         yield
 
 
-def make_scheduler(address: str) -> Scheduler:
+def make_scheduler(address: str, security: Security | None) -> Scheduler:
     """Make a scheduler that listens on one address."""
-    return QuietScheduler(host=address, port=SCHEDULER_PORT, dashboard=False)
+    return QuietScheduler(host=address, port=SCHEDULER_PORT, dashboard=False, security=security)
 
 
 def make_worker(
-    name: str, address: str, leader: str, folder: str, plugins: tuple[WorkerPlugin, ...]
+    name: str,
+    address: str,
+    leader: str,
+    plugins: tuple[WorkerPlugin, ...],
+    security: Security | None,
 ) -> Worker:
     """Make a worker that listens on one address, and reports to the leader's scheduler."""
     return QuietWorker(
-        f"tcp://{leader}:{SCHEDULER_PORT}",
+        _url(leader, SCHEDULER_PORT, security),
         name=name,
         host=address,
         port=WORKER_PORT,
         nthreads=1,
         memory_limit=0,
         dashboard=False,
-        local_directory=folder,
         plugins=plugins,
+        security=security,
     )
 
 
-def worker_address(address: str) -> str:
+def worker_address(address: str, security: Security | None) -> str:
     """Return the address of a host's worker, as Dask writes it."""
-    return f"tcp://{address}:{WORKER_PORT}"
+    return _url(address, WORKER_PORT, security)
+
+
+def _url(address: str, port: int, security: Security | None) -> str:
+    return f"{'tls' if security else 'tcp'}://{address}:{port}"

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,17 @@ class TrainingEnvironment:
     output_data: Path
     failure: Path
     checkpoints: Path | None
+    secret: str | None = field(default=None, repr=False)
 
 
 def base_folder(environment: Mapping[str, str]) -> Path:
     """Folder of the contract: ``SAGEMAKER_BASE_DIR``, as in AWS's toolkits, or /opt/ml."""
     return Path(environment.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
+
+
+def cluster_secret(environment: Mapping[str, str]) -> str | None:
+    """Secret of the job's hosts: ``CLUSTER_SECRET``, which the job's `Environment` gives to all."""
+    return environment.get("CLUSTER_SECRET") or None
 
 
 def failure_file(base: Path) -> Path:

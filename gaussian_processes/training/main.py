@@ -43,7 +43,8 @@ Train a Gaussian process on the files of the channel `train` (CSV, JSON Lines, N
 Parquet; the target is the first column unless `target` names another), score it on
 `validation` and `test` where there are any, and leave it in /opt/ml/model.
 SAGEMAKER_BASE_DIR names another folder than /opt/ml; SAGEMAKER_CONTAINER_LOG_LEVEL
-(20) is the least level of what is logged beside the metrics.
+(20) is the least level of what is logged beside the metrics. CLUSTER_SECRET, of 32
+characters or more, lets the hosts of a job encrypt what they send each other.
 
 Hyperparameters, in /opt/ml/input/config/hyperparameters.json:
 """
@@ -66,11 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end = JobEnd(outcome=lambda: artifact.outcome(environment.model_folder(base), began))
     failure = environment.failure_file(base)
 
-    def job() -> None:
+    def run() -> None:
         with log_to_stdout(os.environ):
-            train(environment.read(base), critical_section, end)
+            job = replace(environment.read(base), secret=environment.cluster_secret(os.environ))
+            train(job, critical_section, end)
 
-    return environment.run_entry_point(job, failure, critical_section, end)
+    return environment.run_entry_point(run, failure, critical_section, end)
 
 
 def train(job: TrainingEnvironment, critical_section: CriticalSection, end: JobEnd) -> None:
@@ -93,7 +95,7 @@ def train(job: TrainingEnvironment, critical_section: CriticalSection, end: JobE
         end.agree = agree
 
     with (
-        join(job.hosts, job.current_host, on_failure, set_agreement) as hosts,
+        join(job.hosts, job.current_host, on_failure, set_agreement, job.secret) as hosts,
         TemporaryDirectory(prefix="shards-") as shards,
     ):
         channels = gather_channels(job.channels, hosts, Path(shards))

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 
+from gaussian_processes.cluster import tls
 from gaussian_processes.cluster.cholesky import factorise
 from gaussian_processes.cluster.ending import Outcome
 from gaussian_processes.cluster.hosts import Hosts
@@ -38,6 +39,11 @@ def wait(hosts):
     threading.Event().wait()
 
 
+def wait_for_word(_hosts):
+    write_line("waiting")
+    sys.stdin.readline()
+
+
 def fail(hosts):
     if not hosts.leads:
         raise ValueError("a bad row")
@@ -59,7 +65,9 @@ def main():
         write_line(reason)
         os._exit(status)
 
-    membership = Membership(names.split(","), current_host, end, float(patience))
+    secret = os.environ.get("CLUSTER_SECRET")
+    security = tls.security(secret) if secret else None
+    membership = Membership(names.split(","), current_host, end, float(patience), security)
     try:
         with membership:
             try:

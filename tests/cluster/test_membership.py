@@ -1,9 +1,5 @@
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
-import loopback
 import numpy as np
 import pytest
 from in_process_hosts import on_all_hosts
@@ -12,28 +8,6 @@ from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.resources import available_cpus
-
-PROGRAM = Path(__file__).with_name("host.py")
-
-
-@pytest.fixture
-def names():
-    return loopback.addresses(3)
-
-
-@pytest.fixture
-def start():
-    processes = []
-
-    def start(names, current_host, task, patience=60.0):
-        command = [sys.executable, PROGRAM, ",".join(names), current_host, str(patience), task]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 def ends(processes, timeout=60):

@@ -14,6 +14,7 @@ from container.engine import docker, wait_for
 # Nothing is learned or compared, so that the factorisation is most of the job.
 HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.1", "bias": "1", "leave_one_out": "true"}
 ROWS, VALIDATION_ROWS = 900, 30  # three panels
+SECRET = "b5" * 32
 MEMORY = ["--memory", "400m", "--memory-swap", "400m"]
 # `train`, which shares the factor of few rows as it would that of 30,000, loses patience as the
 # test says, and where it is told to comes to a halt after so many panels.
@@ -163,9 +164,9 @@ def whole(make_job):
 def test_several_hosts_score_as_one_whether_files_are_whole_or_sharded(frozen, whole, make_job):
     alone, sharded = make_job(1), make_job(4, sharded=True)
     alone.start()
-    sharded.start("algo-1", "algo-2", "algo-4")
+    sharded.start("algo-1", "algo-2", "algo-4", CLUSTER_SECRET=SECRET)
     assert alone.statuses() == [0], alone.logs()
-    sharded.start("algo-3")  # late
+    sharded.start("algo-3", CLUSTER_SECRET=SECRET)  # late
 
     assert sharded.statuses() == [0] * 4, sharded.logs()
 
