@@ -33,6 +33,7 @@ from gaussian_processes.sagemaker import hyperparameters
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import evaluation, export
 from gaussian_processes.training.checkpoints import Checkpoint
+from gaussian_processes.training.preparation import training_rows
 from gaussian_processes.training.trainer import Trainer
 
 Array = NDArray[np.float64]
@@ -153,6 +154,7 @@ class _GaussianProcess(BaseEstimator):
         asked_for = tuple(map(table.column_name, range(len(columns))))
         schema = infer_schema(table, replace(options, features=asked_for))
         data = replace(dataset.from_table(table, schema), sample_weight=weight[kept])
+        data = training_rows(data, schema)
         _log(data.warnings)
         self._learn(data, schema, settings)
 

@@ -549,6 +549,23 @@ def test_deviations_cover_the_effects_of_levels_that_training_did_not_have():
     assert np.mean(losses) < 2.9
 
 
+@pytest.mark.parametrize("value", [-9999.0, 1e300])
+def test_five_far_cells_cost_no_more_than_their_rows(value):
+    generator = np.random.default_rng(2)
+    x, new = generator.normal(size=(200, 3)), generator.normal(size=(500, 3))
+    y = np.sin(2 * x[:, 0]) + x[:, 1] + generator.normal(0, 0.1, 200)
+    truth = np.sin(2 * new[:, 0]) + new[:, 1]
+    far = x.copy()
+    far[:4, 0] = far[4, 1] = value
+
+    errors = [
+        np.sqrt(np.square(GaussianProcessRegressor(q=1).fit(rows, y).predict(new) - truth).mean())
+        for rows in (x, far)
+    ]
+
+    assert errors[1] < 1.3 * errors[0]
+
+
 def test_new_observations_of_training_rows_are_covered_beside_one_outlier():
     covered = []
     for seed in range(3):

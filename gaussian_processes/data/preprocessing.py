@@ -31,6 +31,13 @@ FAR_SHARE, FAR_DEVIATIONS = 0.05, 10.0
 # How many times greater a deviation with the far cells is than one without, where they drive it:
 # nine tenths of the variance are theirs. Of those columns' deviations no other is twice as great.
 DRIVEN_RATIO = 3.0
+# Weight of a training row with a far cell: noise of ten times the deviation. The value that belongs
+# there is unknown, which is noise of the size of what the column does to the target. A hundredth
+# makes that of five such rows of 200 invisible; what it costs is what they say otherwise.
+FAR_WEIGHT = 0.01
+# Where far cells of training rows are put that are farther: the direction of their row is the same,
+# and squares stay in floating point's range.
+FAR_LIMIT = 1e100
 
 
 def locate_request_row(row: int) -> str:
@@ -340,6 +347,29 @@ def fit(
     return _fit_scaling(unscaled, unscaled.one_hot(rows), options.scaling)
 
 
+def discount_far_rows(rows: Array, sample_weight: Array, category_counts: Sequence[int]) -> Array:
+    """Weights of shape (n,) of training rows, less where a cell is far from all of its column.
+
+    A wrong value in an input is noise of the output, of the variance that the function has over
+    that input (A. McHutchon and C. E. Rasmussen, "Gaussian Process Training with Input Noise", NIPS
+    2011). Rows with such cells would otherwise make the noise of all.
+    """
+    far = np.zeros(len(rows), np.bool_)
+    for column in np.flatnonzero(np.array(category_counts) == 0):
+        far |= _far_cells_of(rows[:, column])
+    return np.where(far, FAR_WEIGHT * sample_weight, sample_weight)
+
+
+def limit_far_cells(rows: Array, category_counts: Sequence[int]) -> Array:
+    """Training rows of shape (n, c) whose far cells have squares in floating point's range."""
+    beyond = np.abs(rows) > FAR_LIMIT
+    limited = rows.copy()
+    for column in np.flatnonzero(beyond.any(axis=0) & (np.array(category_counts) == 0)):
+        moved = beyond[:, column] & _far_cells_of(rows[:, column])
+        limited[moved, column] = np.copysign(FAR_LIMIT, rows[moved, column])
+    return limited
+
+
 def _fit_targets(y: Array, normalize_y: bool) -> tuple[Array, Array]:
     """Return center and scale of every target; the scale of a constant one is its magnitude.
 
@@ -426,8 +456,7 @@ def _imputation_values(rows: Array, category_counts: Sequence[int]) -> Array:
     """Mean of every column's values, neither missing nor far; for a category, no category."""
     present = ~np.isnan(rows)
     for column in np.flatnonzero(np.array(category_counts) == 0):
-        values = rows[:, column]
-        present[present[:, column], column] = ~_far_cells(values[present[:, column]])
+        present[:, column] &= ~_far_cells_of(rows[:, column])
     # A sum that overflows is refused where the numbers are squared.
     with np.errstate(over="ignore"):
         mean = np.where(present, rows, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
@@ -439,12 +468,9 @@ def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Pr
 
     The coordinate of unknown levels stays as long as a level does.
     """
-    center, scale = _standardization(coordinates)
     on_circles = unscaled.circle != ""
-    for column in np.flatnonzero(~unscaled.is_indicator & ~on_circles):
-        values = coordinates[:, column]
-        if (far := _far_cells(values)).any():
-            center[column], scale[column] = values[~far].mean(), values[~far].std()
+    numbers = np.flatnonzero(~unscaled.is_indicator & ~on_circles)
+    center, scale = _robust_standardization(coordinates, numbers)
     varies = (coordinates != coordinates[0]).any(axis=0)
     overall_scale = np.sqrt(np.square(scale[varies]).mean()) if varies.any() else 1.0
     for coordinate, levels in unscaled.unknown_levels:
@@ -472,6 +498,20 @@ def _fit_scaling(unscaled: Preprocessor, coordinates: Array, scaling: str) -> Pr
     )
 
 
+def _robust_standardization(coordinates: Array, numbers: Indices) -> tuple[Array, Array]:
+    """Mean and standard deviation of every coordinate, those of numbers without far cells."""
+    near = np.ones(coordinates.shape, np.bool_)
+    for column in numbers:
+        near[:, column] = ~_far_cells(coordinates[:, column])
+    center, scale = np.zeros(len(near.T)), np.ones(len(near.T))
+    whole = near.all(axis=0)
+    center[whole], scale[whole] = _standardization(coordinates[:, whole])
+    for column in np.flatnonzero(~whole):
+        own = coordinates[near[:, column]][:, [column]]
+        center[[column]], scale[[column]] = _standardization(own)
+    return center, scale
+
+
 def _standardization(columns: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of every column; 1 in place of a constant column's deviation."""
     center = columns.mean(axis=0)
@@ -491,6 +531,14 @@ def _standardization(columns: Array) -> tuple[Array, Array]:
     return center, scale
 
 
+def _far_cells_of(column: Array) -> NDArray[np.bool_]:
+    """Whether each cell of a column is far, of shape (n,); those that are missing are not."""
+    far = np.zeros(len(column), np.bool_)
+    present = ~np.isnan(column)
+    far[present] = _far_cells(column[present])
+    return far
+
+
 def _far_cells(column: Array) -> NDArray[np.bool_]:
     """Whether each cell is one of a few that drive the standard deviation of a column.
 
@@ -507,14 +555,15 @@ def _far_cells(column: Array) -> NDArray[np.bool_]:
     """
     none = np.zeros(len(column), np.bool_)
     trimmed_count = int(FAR_SHARE * len(column))
-    # Numbers whose squares are out of range are refused where the column is standardised.
+    if not trimmed_count:
+        return none
+    # Numbers of which too many are out of range are refused where the column is standardised.
     with np.errstate(over="ignore", invalid="ignore"):
-        if not trimmed_count or not np.isfinite(deviation := column.std()):
-            return none
         distances = np.abs(column - np.median(column))
         near_deviation = np.sqrt(np.square(np.sort(distances)[:-trimmed_count]).mean())
         far: NDArray[np.bool_] = distances > FAR_DEVIATIONS * near_deviation
-    # Where most cells are equal, the others are what the column has to say.
-    if not near_deviation or not far.any() or deviation < DRIVEN_RATIO * column[~far].std():
-        return none
-    return far
+        # Where most cells are equal, the others are what the column has to say.
+        if not near_deviation or not far.any():
+            return none
+        driven = column.std() >= DRIVEN_RATIO * column[~far].std() or not np.isfinite(column.std())
+    return far if driven else none

@@ -34,6 +34,7 @@ from gaussian_processes.sagemaker.logs import log_to_stdout
 from gaussian_processes.training import model_card, reporting, scoring
 from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, locked
 from gaussian_processes.training.export import export, requested, without_shared_factors
+from gaussian_processes.training.preparation import training_rows
 from gaussian_processes.training.sharding import gather_channels
 from gaussian_processes.training.stages import train_stages
 from gaussian_processes.training.trainer import Trainer
@@ -176,7 +177,7 @@ def _read_datasets(
     reporting.log_warnings(remarks)
     read = [warning for table in tables.values() for warning in table.warnings]
     _check_strict(hyperparameters, [*read, *remarks])
-    return schema, datasets
+    return schema, {**datasets, "train": training_rows(datasets["train"], schema)}
 
 
 def _check_strict(hyperparameters: Hyperparameters, remarks: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparam
 from gaussian_processes.training.preparation import (
     Preparation,
     fit_preprocessor,
+    noise_weights,
     preparations,
     regression_targets,
     with_parameters,
@@ -332,9 +333,11 @@ def draw_sample(
     Of drawn targets that are all 0 no parameter can be learned: then the priors decide.
     """
     dataset = dataset.subset(canonical_order(dataset))
+    weights = noise_weights(dataset, schema, hyperparameters)
     size = min(len(dataset), marginal_likelihood.MAX_ROWS)
     generator = np.random.default_rng(hyperparameters.seed)
-    drawn = dataset.subset(generator.choice(len(dataset), size, replace=False))
+    indices = generator.choice(len(dataset), size, replace=False)
+    drawn = dataset.subset(indices)
     targets = regression_targets(drawn, schema)
     preprocessors, data = {}, {}
     for preparation in preparations(dataset, schema, hyperparameters):
@@ -343,7 +346,7 @@ def draw_sample(
         data[preparation] = TrainingData(
             preprocessor.standardized(drawn.X),
             preprocessor.standardized_targets(targets),
-            drawn.sample_weight,
+            weights[indices],
         )
     return Sample(
         targets=targets,

@@ -83,6 +83,21 @@ def fit_preprocessor(
     return preprocessing.fit(dataset.X, targets, schema.category_counts, options, schema.dates)
 
 
+def noise_weights(dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters) -> Array:
+    """Weights of training rows, of shape (n,), less for rows with far cells.
+
+    Not where coordinates are taken as they are.
+    """
+    if hyperparameters.projection != "sphere":
+        return dataset.sample_weight
+    return preprocessing.discount_far_rows(dataset.X, dataset.sample_weight, schema.category_counts)
+
+
+def training_rows(dataset: Dataset, schema: Schema) -> Dataset:
+    """Training rows whose far cells can be computed with."""
+    return replace(dataset, X=preprocessing.limit_far_cells(dataset.X, schema.category_counts))
+
+
 def with_parameters(preprocessor: Preprocessor, parameters: KernelParameters) -> Preprocessor:
     """Give a preprocessor the bias and the relevance of the kernel's parameters.
 

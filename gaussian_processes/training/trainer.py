@@ -31,6 +31,7 @@ from gaussian_processes.training.model_selection import (
 from gaussian_processes.training.preparation import (
     Preparation,
     fit_preprocessor,
+    noise_weights,
     regression_targets,
     with_parameters,
 )
@@ -138,12 +139,13 @@ class Trainer:
             fit_preprocessor(dataset, schema, self.hyperparameters, result.preparation),
             result.parameters,
         )
+        weights = noise_weights(dataset, schema, self.hyperparameters)
         matrix = GramMatrix.merged(
             result.parameters.kernel,
             preprocessor.points(dataset.X, dataset.locate_row),
             result.parameters.noise_ratio,
-            dataset.sample_weight,
-            find_replicates(preprocessor.standardized(dataset.X), dataset.sample_weight),
+            weights,
+            find_replicates(preprocessor.standardized(dataset.X), weights),
         )
         y = preprocessor.standardized_targets(regression_targets(dataset, schema))
         process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))

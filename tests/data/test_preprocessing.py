@@ -6,7 +6,11 @@ from scipy.spatial.distance import pdist
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 
-from gaussian_processes.data.preprocessing import PreprocessingOptions
+from gaussian_processes.data.preprocessing import (
+    PreprocessingOptions,
+    discount_far_rows,
+    limit_far_cells,
+)
 from gaussian_processes.data.preprocessing import fit as fit_preprocessor
 from gaussian_processes.errors import UserError
 
@@ -217,3 +221,19 @@ def test_a_column_that_no_few_cells_drive_has_its_standard_deviation(column):
 
     np.testing.assert_allclose(features.scale, rows.std(axis=0), rtol=1e-14)
     np.testing.assert_allclose(features.center, rows.mean(axis=0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("value", [-9999.0, 1e6, 1e300])
+def test_rows_with_far_cells_count_a_hundredth_and_can_be_computed_with(value):
+    rows = np.random.default_rng(5).normal(3, 2, size=(200, 3))
+    rows[:5, 0] = value
+    rows[4:7, 1] = -value
+    rows[9] = np.nan
+
+    weights = discount_far_rows(rows, np.full(200, 2.0), [0, 0, 0])
+    points = learn(
+        limit_far_cells(rows, [0, 0, 0]), np.arange(200.0)[:, np.newaxis], "sphere", True
+    ).points(limit_far_cells(rows, [0, 0, 0]))
+
+    assert weights.tolist() == [0.02] * 7 + [2.0] * 193
+    np.testing.assert_allclose(np.abs(points[:4, 0]), 1, rtol=1e-4)
