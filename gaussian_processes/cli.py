@@ -37,7 +37,7 @@ def serve() -> int:
 
 def describe() -> int:
     """Run `describe`."""
-    return _run("gaussian_processes.model.describe")
+    return _run("gaussian_processes.report.main")
 
 
 def tune() -> int:

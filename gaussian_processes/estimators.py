@@ -57,6 +57,7 @@ ONLY_OF_JOBS: Mapping[str, str] = MappingProxyType(
         "k_fold": "`sklearn.model_selection.cross_validate` scores folds",
         "stages": "they print metrics for tuners that stop jobs early",
         "leave_one_out": "it says which metrics a job prints",
+        "report": "it keeps what describe --html draws of a job",
     }
 )
 SCORE = "train:log_evidence"

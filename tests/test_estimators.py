@@ -25,7 +25,8 @@ from trained import train
 import gaussian_processes
 from gaussian_processes import GaussianProcessClassifier, GaussianProcessRegressor, load
 from gaussian_processes.estimators import ONLY_OF_JOBS
-from gaussian_processes.model import artifact, describe
+from gaussian_processes.model import artifact
+from gaussian_processes.report import main as describe
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse
 from gaussian_processes.serving.app import create_app
 from gaussian_processes.training import main

@@ -44,6 +44,8 @@ LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 ARRAY_FILE = re.compile(r"(points|alpha|factor|replicates)-\d+\.npy|background\.npy")
 # The key of the checksum of all others.
 OWN_CHECKSUM = "description_sha256"
+# The data of the report, which predictions don't need, and the key of their checksum.
+REPORT, REPORT_CHECKSUM = "report.json", "report_sha256"
 # Bytes of `model.json` at most. A million categories take 20 MB.
 MAX_DESCRIPTION_BYTES = 1 << 28
 # Characters of a reason that a sentence quotes.
@@ -55,6 +57,7 @@ def save(
     folder: Path,
     record: Mapping[str, Any] | None = None,
     critical_section: AbstractContextManager[object] | None = None,
+    report: Mapping[str, Any] | None = None,
 ) -> None:
     """Save a model into a folder.
 
@@ -70,6 +73,8 @@ def save(
         Goes into `model.json` as it is: hyperparameters, scores, whatever JSON can hold.
     critical_section : context manager, optional
         Entered for the moment in which the folder comes to hold a whole model.
+    report : mapping, optional
+        Data of the model's report, for `report.json`, which is read for nothing else.
 
     Raises
     ------
@@ -100,6 +105,11 @@ def save(
         "panel_width": PANEL_WIDTH,
         "sha256": checksums,
     }
+    (folder / REPORT).unlink(missing_ok=True)
+    if report is not None:
+        content = _canonical(report)
+        atomic_write(folder / REPORT, lambda path: path.write_text(content))
+        description[REPORT_CHECKSUM] = hashlib.sha256(content.encode()).hexdigest()
     description[OWN_CHECKSUM] = _own_checksum(description)
     text = json.dumps(description, indent=2, allow_nan=False) + "\n"
     with critical_section or nullcontext():
@@ -149,6 +159,29 @@ def load_description(folder: Path) -> Description:
     """
     with _refusing(folder):
         return _read_description(folder)
+
+
+def load_report(folder: Path) -> dict[str, Any] | None:
+    """Load the data of a model's report; None if it was saved without.
+
+    Raises
+    ------
+    UserError
+        If they are not what was saved.
+    """
+    with _refusing(folder):
+        checksum = _read_description(folder).get(REPORT_CHECKSUM)
+        if checksum is None:
+            return None
+        with open_regular(folder / REPORT) as file:
+            content = file.read(MAX_DESCRIPTION_BYTES)
+        if hashlib.sha256(content).hexdigest() != checksum:
+            raise UserError(
+                f"{folder / REPORT} is not what was saved: its checksum differs; copy the model"
+                " again"
+            )
+        report: dict[str, Any] = json.loads(content)
+        return report
 
 
 @contextmanager
@@ -202,8 +235,12 @@ def _refuse_constant(name: str) -> NoReturn:
 def _own_checksum(description: Mapping[str, Any]) -> str:
     """SHA-256 of a description's canonical text, without this checksum."""
     content = {name: value for name, value in description.items() if name != OWN_CHECKSUM}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()
+
+
+def _canonical(content: Mapping[str, Any]) -> str:
+    """Text of JSON that depends on nothing but its content."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _check_record(description: Description) -> None:

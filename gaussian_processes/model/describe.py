@@ -1,51 +1,17 @@
-"""Description of a model's artifact, for a person to read.
+"""Description of a model's artifact in words, for a person to read."""
 
-Run as ``describe``, or ``python -m gaussian_processes.model.describe``.
-"""
-
-import argparse
-import os
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from gaussian_processes import __version__
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import MISSING_CATEGORY, UNKNOWN_CATEGORY, Column, Schema
-from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import EnsembleMember, Model
-from gaussian_processes.sagemaker import environment
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the description of a model; return the exit code."""
-    parser = argparse.ArgumentParser(
-        "describe", description="Print what a trained model is and how good it was."
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    default = environment.base_folder(os.environ) / "model"
-    parser.add_argument(
-        "folder",
-        type=Path,
-        nargs="?",
-        default=default,
-        help=f"what `train` has written (default {default})",
-    )
-    folder = parser.parse_args(arguments).folder
-    try:
-        model, description = artifact.load(folder), artifact.load_description(folder)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for line in _lines(model, description):
-        print(line)
-    return 0
-
-
-def _lines(model: Model, description: artifact.Description) -> Iterator[str]:
+def lines(model: Model, description: artifact.Description) -> Iterator[str]:
+    """Describe a model, its scores and its hyperparameters, line by line."""
     libraries = description["libraries"].items()
     versions = ", ".join(f"{name} {version}" for name, version in libraries)
     yield f"a Gaussian process of {description['training_rows']:,} training rows ({versions})"
@@ -166,7 +132,3 @@ def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int
     if value == UNKNOWN_CATEGORY:
         return f"{column.name}=(unknown)"
     return f"{column.name}={column.category_name(int(value))}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

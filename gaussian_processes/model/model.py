@@ -11,7 +11,7 @@ from gaussian_processes.data.preprocessing import Preprocessor, locate_request_r
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.calibration import Calibration
-from gaussian_processes.gp.distributions import PredictiveDistribution
+from gaussian_processes.gp.distributions import PredictiveDistribution, Rows
 from gaussian_processes.gp.ensembles import mixture
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.gp.tails import (
@@ -69,7 +69,7 @@ class Prediction:
             raise ValueError("the prediction has no variance: predict with variance=True")
         return PredictiveDistribution.single(self.mean, np.sqrt(self.variance))
 
-    def subset(self, rows: slice) -> "Prediction":
+    def subset(self, rows: Rows) -> "Prediction":
         """Return the prediction of some of the rows."""
         variance = None if self.variance is None else self.variance[rows]
         probabilities = None if self.probabilities is None else self.probabilities[rows]

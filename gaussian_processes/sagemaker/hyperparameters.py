@@ -312,6 +312,12 @@ class Hyperparameters:
         description="whether the model keeps the factor that standard deviations are predicted"
         f" from; auto: up to {FACTOR_BYTES / 1e9:g} GB",
     )
+    report: bool = _declared(
+        CategoricalParameter({"false": False, "true": True}),
+        default="true",
+        description="whether the model keeps the data of its report, which describe --html draws:"
+        " predictions of at most 500 rows and the features of at most 100",
+    )
     precision: str = _declared(
         CategoricalParameter.of_words("auto", "float64", "mixed"),
         default="auto",

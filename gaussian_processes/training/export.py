@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from gaussian_processes.files import format_bytes
 from gaussian_processes.model import artifact
@@ -14,10 +15,18 @@ from gaussian_processes.sagemaker.hyperparameters import FACTOR_BYTES, Hyperpara
 LOGGER = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Findings:
+    """Scores of a model, and the data of its report, if it keeps them."""
+
+    scores: Mapping[str, object]
+    report: Mapping[str, Any] | None
+
+
 def export(
     model: Model,
     hyperparameters: Hyperparameters,
-    scores: Mapping[str, object],
+    found: Findings,
     folder: Path,
     critical_section: AbstractContextManager[object],
 ) -> None:
@@ -37,8 +46,8 @@ def export(
             f"the model leaves out its factor ({format_bytes(size)}): it predicts means only;"
             " keep_factor=true keeps it"
         )
-    record = {"hyperparameters": requested(hyperparameters), "scores": scores}
-    artifact.save(model, folder, record, critical_section)
+    record = {"hyperparameters": requested(hyperparameters), "scores": found.scores}
+    artifact.save(model, folder, record, critical_section, found.report)
     LOGGER.info(f"the model is in {folder}")
 
 

@@ -22,6 +22,7 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
 from gaussian_processes.model.explanations import with_background
+from gaussian_processes.model.model import Model
 from gaussian_processes.sagemaker import environment
 from gaussian_processes.sagemaker.environment import (
     Channel,
@@ -31,9 +32,14 @@ from gaussian_processes.sagemaker.environment import (
 )
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse, usage
 from gaussian_processes.sagemaker.logs import log_to_stdout
-from gaussian_processes.training import model_card, reporting, scoring
+from gaussian_processes.training import model_card, report_data, reporting, scoring
 from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, locked
-from gaussian_processes.training.export import export, requested, without_shared_factors
+from gaussian_processes.training.export import (
+    Findings,
+    export,
+    requested,
+    without_shared_factors,
+)
 from gaussian_processes.training.preparation import training_rows
 from gaussian_processes.training.sharding import gather_channels
 from gaussian_processes.training.stages import train_stages
@@ -121,7 +127,7 @@ def _train(
     trainer.check(*datasets.values())
     with TemporaryDirectory(prefix="panels-") as scratch, _locked_checkpoint(job):
         checkpoint = _checkpoint(job, Path(scratch), critical_section, trainer, datasets)
-        train_stages(trainer, datasets, checkpoint)
+        stages = train_stages(trainer, datasets, checkpoint)
         out_of_fold = scoring.score_out_of_fold(trainer, datasets, checkpoint, job.output_data)
         selecting = time.monotonic()
         selection = trainer.select(training, checkpoint)
@@ -130,23 +136,40 @@ def _train(
         if not hosts.leads:
             if shared:
                 model = trainer.fit(selection, training, checkpoint)
-                scoring.score_model(trainer, model, datasets, Path(scratch))
+                left_out = scoring.leave_one_out(trainer, model, training)
+                scoring.score_model(trainer, model, datasets, Path(scratch), left_out)
             checkpoint.remove()
             return
         reporting.report_selection(selection, hyperparameters, len(training), job.output_data)
         model = trainer.fit(selection, training, checkpoint)
-        scores = scoring.score_model(trainer, model, datasets, job.output_data)
+        left_out = scoring.leave_one_out(trainer, model, training)
+        scores = scoring.score_model(trainer, model, datasets, job.output_data, left_out)
         if shared:
             model = without_shared_factors(model)
+        report = None
+        if hyperparameters.report:
+            curve = report_data.learning_curve(stages, len(training), scores)
+            report = report_data.collect(model, selection, datasets, left_out, curve)
         model = with_background(model, training.X)
-        scores = {**out_of_fold, **scores}
-        export(model, hyperparameters, scores, job.model, critical_section)
-        reporting.write_metrics(scores, job.output_data)
-        asked = requested(hyperparameters)
-        model_card.write(schema, len(training), asked, scores, job.output_data)
+        found = Findings({**out_of_fold, **scores}, report)
+        _save(job, hyperparameters, model, found, critical_section)
         checkpoint.remove()
     step = "comparing candidates" if len(selection.candidates) > 1 else "learning"
     reporting.log_share(step, selected - selecting, time.monotonic() - began)
+
+
+def _save(
+    job: TrainingEnvironment,
+    hyperparameters: Hyperparameters,
+    model: Model,
+    found: Findings,
+    critical_section: CriticalSection,
+) -> None:
+    """Save the model, then its scores in a form for machines."""
+    export(model, hyperparameters, found, job.model, critical_section)
+    reporting.write_metrics(found.scores, job.output_data)
+    rows, asked = model.members[0].process.observations, requested(hyperparameters)
+    model_card.write(model.schema, rows, asked, found.scores, job.output_data)
 
 
 def _check_writable(folder: Path) -> None:

@@ -183,7 +183,7 @@ def report_selection(
         Training rows.
     folder : Path
     """
-    records = _candidate_records(selection)
+    records = candidate_records(selection)
     atomic_write(folder / "candidates.csv", lambda path: _write_csv(path, records))
     if len(records) == 1:
         return
@@ -208,7 +208,8 @@ def report_selection(
         _log_row(f"{value:.6g}" if isinstance(value, float) else value for value in record.values())
 
 
-def _candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
+def candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
+    """Return the lines of candidates.csv, with the weights in the blend."""
     records = []
     for candidate, weight in zip(selection.candidates, selection.weights, strict=True):
         record: dict[str, object] = {

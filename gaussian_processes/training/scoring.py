@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.gp.marginal_likelihood import subset_rows
-from gaussian_processes.model.model import Model
+from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS
 from gaussian_processes.training import evaluation, reporting
 from gaussian_processes.training.checkpoints import Checkpoint
@@ -45,30 +45,43 @@ def score_out_of_fold(
 
 
 def score_model(
-    trainer: Trainer, model: Model, datasets: Mapping[str, Dataset], folder: Path
+    trainer: Trainer,
+    model: Model,
+    datasets: Mapping[str, Dataset],
+    folder: Path,
+    leave_one_out: Prediction | None,
 ) -> dict[str, object]:
     """Print the scores of the training, validation and test rows; return them with the members'."""
     return {
-        **score_training(trainer, model, datasets["train"]),
+        **score_training(trainer, model, datasets["train"], leave_one_out),
         **score_channels(trainer, model, datasets, folder),
         **score_members(model, datasets),
     }
 
 
-def score_training(trainer: Trainer, model: Model, training: Dataset) -> dict[str, float]:
-    """Print the log evidence and, if they are wanted, the leave-one-out scores."""
-    metrics = {
-        "train:log_evidence": evaluation.log_marginal_likelihood(model, len(training)),
-    }
+def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Prediction | None:
+    """Predict every training row from all others, if it is wanted."""
     wanted = trainer.hyperparameters.leave_one_out
     if wanted is None and len(training) > LEAVE_ONE_OUT_ROWS:
         LOGGER.info(
             f"leave-one-out scores are left out beyond {LEAVE_ONE_OUT_ROWS:,} rows;"
             " leave_one_out=true computes them"
         )
-    elif wanted is not False:
-        targets = regression_targets(training, trainer.schema)
-        scores = evaluation.score(training, model.leave_one_out(targets))
+        return None
+    if wanted is False:
+        return None
+    return model.leave_one_out(regression_targets(training, trainer.schema))
+
+
+def score_training(
+    trainer: Trainer, model: Model, training: Dataset, leave_one_out: Prediction | None
+) -> dict[str, float]:
+    """Print the log evidence and, if there are predictions for it, the leave-one-out scores."""
+    metrics = {
+        "train:log_evidence": evaluation.log_marginal_likelihood(model, len(training)),
+    }
+    if leave_one_out is not None:
+        scores = evaluation.score(training, leave_one_out)
         if "RMSE" in scores:
             compare_deviations(model, training, scores["RMSE"])
         for name, value in scores.items():

@@ -16,8 +16,17 @@ LOGGER = logging.getLogger(__name__)
 MIN_STAGE_ROWS = 20
 
 
-def train_stages(trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: Checkpoint) -> None:
-    """Print the validation metrics of models of growing parts of the rows, but for the last."""
+def train_stages(
+    trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: Checkpoint
+) -> list[dict[str, float]]:
+    """Print the validation metrics of models of growing parts of the rows, but for the last.
+
+    Returns
+    -------
+    list of dict of str to float
+        The rows of every stage, and its scores.
+    """
+    found = []
     training, stages = datasets["train"], trainer.hyperparameters.stages
     generator = np.random.default_rng(trainer.hyperparameters.seed)
     order = generator.permutation(canonical_order(training))
@@ -28,6 +37,8 @@ def train_stages(trainer: Trainer, datasets: Mapping[str, Dataset], checkpoint: 
         model = trainer.quiet().select_and_fit(part, checkpoint.child(f"stage-{stage}"))
         # On all hosts, since they may share the factor.
         scores = score_dataset(model, datasets["validation"])
+        found.append({"rows": size, **scores})
         if trainer.hosts.leads:
             LOGGER.info(f"stage {stage} of {stages}: {size:,} rows")
             report_scores(["validation"], scores)
+    return found

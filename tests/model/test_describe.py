@@ -3,7 +3,8 @@ import pytest
 from fitted import fitted
 
 from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.model import artifact, describe
+from gaussian_processes.model import artifact
+from gaussian_processes.report import main as describe
 
 
 def described(model, folder, capsys, **record):

@@ -22,7 +22,8 @@ from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.metrics import log_loss
 
 from gaussian_processes.gp import marginal_likelihood
-from gaussian_processes.model import artifact, describe
+from gaussian_processes.model import artifact
+from gaussian_processes.report import main as describe
 from gaussian_processes.serving.formats import decoders
 from gaussian_processes.training import (
     export,

@@ -1,0 +1,305 @@
+"""Page of a model: what its data were taken for, how good it is, and what it has learned."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussian_processes.data.preprocessing import Preprocessor
+from gaussian_processes.model import artifact
+from gaussian_processes.model.describe import lines
+from gaussian_processes.model.model import Model
+from gaussian_processes.report import drawing, page, partial_dependence
+from gaussian_processes.report.partial_dependence import Curve
+
+Array = NDArray[np.float64]
+
+# Pictures of partial dependence; of so many columns the curves are computed, to rank them.
+DEPENDENCES, RANKED_COLUMNS = 6, 30
+# Targets, and classes, that are drawn: a page has room for few. And points of all targets, of which
+# 500 take 0.3 MB.
+MAX_TARGETS, MAX_CLASSES, MAX_POINTS = 3, 12, 500
+# Lines of what `describe` prints; it has one a column.
+MAX_LINES = 200
+BINS = 10
+COVERAGES = np.linspace(0.05, 0.95, 19)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Part of a page: a heading, a sentence, and charts or a table."""
+
+    title: str
+    text: str
+    charts: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+def render(folder: Path) -> str:
+    """Render the page of the model in a folder, which needs no network.
+
+    Raises
+    ------
+    UserError
+        If there is no model, or it is not what was saved.
+    """
+    model, description = artifact.load(folder), artifact.load_description(folder)
+    report = artifact.load_report(folder)
+    return page.render(
+        "report/model.html",
+        title=f"Model of {', '.join(column.name for column in model.schema.targets)}",
+        sections=list(_sections(model, report)),
+        lines=list(islice(lines(model, description), MAX_LINES)),
+    )
+
+
+def _sections(model: Model, report: Mapping[str, Any] | None) -> Iterator[Section]:
+    if report is None:
+        text = (
+            "The model was saved without the data of its report: a job keeps them unless"
+            " report=false, a notebook never does."
+        )
+        yield Section("No pictures of rows", text)
+        yield _relevance(model)
+        return
+    yield _data(model, report["columns"])
+    yield _held_out(model, report["held_out"])
+    curves = _curves(model, _floats(report["background"]))
+    yield _relevance(model)
+    yield _dependence(model, curves)
+    yield _candidates(report["candidates"])
+    if report["learning_curve"]:
+        yield _learning_curve(report["learning_curve"])
+
+
+def _data(model: Model, columns: Sequence[Mapping[str, Any]]) -> Section:
+    rows = [
+        [own["name"], own.get("role", "feature"), *_kind(own), f"{own['missing']:,}"]
+        for own in columns
+    ]
+    remarks = " ".join(f"{remark}." for remark in model.schema.remarks)
+    ignored = f"Left out: {', '.join(model.schema.ignored)}. " if model.schema.ignored else ""
+    more = len(model.schema.targets) + len(model.schema.features) - len(rows)
+    unshown = f"{more:,} more columns are not shown. " if more else ""
+    head = ["column", "role", "taken for", "values", "missing"]
+    return Section("Data", ignored + unshown + remarks, columns=head, rows=rows)
+
+
+def _kind(column: Mapping[str, Any]) -> list[str]:
+    categories = column.get("categories")
+    if categories:
+        most = ", ".join(f"{label} ({rows:,})" for label, rows in categories["most"])
+        return [f"{categories['number']} categories", most]
+    ends = ["?" if value is None else f"{value:g}" for value in column["quantiles"]]
+    return ["numbers", f"{ends[0]} to {ends[2]}, median {ends[1]}, {column['distinct']:,} distinct"]
+
+
+def _held_out(model: Model, rows: Mapping[str, Any] | None) -> Section:
+    title = "Predictions of rows that were left out"
+    if rows is None:
+        text = "There are none: train with leave_one_out=true, or with a validation channel."
+        return Section(title, text)
+    each = "of all others" if rows["source"] == "train" else "of the training rows"
+    shown = f"{len(rows['target']):,} of {rows['of_rows']:,} {rows['source']} rows"
+    if "probabilities" in rows:
+        text = f"{shown}, each predicted by a model {each}; bands hold 95 % of what chance does."
+        return Section(title, text, _class_charts(model, rows))
+    text = (
+        f"{shown}, each predicted by a model {each}. Bars are central 90 % intervals; bands hold"
+        " 95 % of what chance makes of a perfect model."
+    )
+    names = [column.name for column in model.schema.targets][:MAX_TARGETS]
+    charts = [chart for at, name in enumerate(names) for chart in _target_charts(rows, at, name)]
+    return Section(title, text, charts)
+
+
+def _target_charts(rows: Mapping[str, Any], index: int, name: str) -> Iterator[str]:
+    fields = ("target", "mean", "lower", "upper", "pit")
+    columns = {field: _floats(rows[field])[:, index] for field in fields}
+    columns["residual"] = columns["target"] - columns["mean"]
+    targets = min(MAX_TARGETS, len(rows["target"][0]))
+    records = _records(columns)[: MAX_POINTS // targets]
+    yield drawing.svg(drawing.predicted(records, name), "Predicted and actual")
+    yield drawing.svg(drawing.residuals(records, name), "Residuals")
+    pit, size = columns["pit"], len(columns["pit"])
+    counts, edges = np.histogram(pit, BINS, (0, 1))
+    bins = _records({"start": edges[:-1], "end": edges[1:], "rows": counts})
+    deviation = 1.96 * np.sqrt(size * (1 - 1 / BINS) / BINS)
+    expected = {"low": max(size / BINS - deviation, 0.0), "high": size / BINS + deviation}
+    yield drawing.svg(drawing.histogram(bins, expected), "Calibration (PIT)")
+    found = (abs(2 * pit - 1) <= COVERAGES[:, np.newaxis]).mean(axis=1)
+    chart = drawing.diagonal(_shares(COVERAGES, found, size), "interval", "targets inside")
+    yield drawing.svg(chart, "Coverage of central intervals")
+
+
+def _class_charts(model: Model, rows: Mapping[str, Any]) -> list[str]:
+    codes, probabilities = _floats(rows["target"])[:, 0].astype(int), _floats(rows["probabilities"])
+    happened = np.eye(len(model.schema.classes))[codes]
+    which = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    bins = [which == index for index in range(BINS) if (which == index).any()]
+    announced = np.array([probabilities[own].mean() for own in bins])
+    found = np.array([happened[own].mean() for own in bins])
+    sizes = np.array([own.sum() for own in bins])
+    reliability = _shares(announced, found, sizes)
+    charts = [drawing.svg(drawing.diagonal(reliability, "probability", "how often"), "Reliability")]
+    labels = [str(label) for label in model.schema.classes]
+    if len(labels) <= MAX_CLASSES:
+        matrix = np.zeros((len(labels), len(labels)), int)
+        np.add.at(matrix, (codes, probabilities.argmax(axis=1)), 1)
+        charts.append(
+            drawing.svg(drawing.confusion(_cells(matrix, labels), labels), "Confusion matrix")
+        )
+    return charts
+
+
+def _cells(matrix: NDArray[np.int_], labels: Sequence[str]) -> list[dict[str, Any]]:
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    return [
+        {"class": a, "predicted": b, "rows": int(matrix[i, j]), "share": float(shares[i, j])}
+        for i, a in enumerate(labels)
+        for j, b in enumerate(labels)
+    ]
+
+
+def _shares(announced: Array, found: Array, size: Any) -> list[dict[str, Any]]:
+    """Return records of shares, with the central 95 % of what chance makes of those announced."""
+    deviation = 1.96 * np.sqrt(announced * (1 - announced) / size)
+    ends = {"low": announced - deviation, "high": announced + deviation}
+    return _records(
+        {"announced": announced, "found": found, **{n: e.clip(0, 1) for n, e in ends.items()}}
+    )
+
+
+def relevances(model: Model) -> dict[int, float]:
+    """Relevance of every feature: the greatest of its coordinates', averaged over the members.
+
+    A member's relevances are over the greatest of them, which is 1.
+    """
+    total = dict.fromkeys(range(len(model.schema.features)), 0.0)
+    for member in model.members:
+        for column, relevance in _own_relevances(member.preprocessor).items():
+            if column in total:
+                total[column] += member.weight * relevance
+    return total
+
+
+def _own_relevances(preprocessor: Preprocessor) -> dict[int, float]:
+    largest = preprocessor.relevance.max(initial=0.0) or 1.0
+    found: dict[int, float] = {}
+    pairs = zip(preprocessor.column.tolist(), preprocessor.relevance.tolist(), strict=True)
+    for column, relevance in pairs:
+        found[column] = max(found.get(column, 0.0), relevance / largest)
+    return found
+
+
+def _curves(model: Model, background: Array) -> dict[int, Curve]:
+    """Partial dependences, those on the most relevant columns first."""
+    ranked = sorted(relevances(model).items(), key=lambda pair: -pair[1])[:RANKED_COLUMNS]
+    found = {column: partial_dependence.curve(model, background, column) for column, _ in ranked}
+    known = {column: own for column, own in found.items() if own is not None}
+    by_column = dict(ranked)
+    order = sorted(known, key=lambda column: (-by_column[column], -known[column].spread))
+    return {column: known[column] for column in order}
+
+
+def _relevance(model: Model) -> Section:
+    order = sorted(relevances(model).items(), key=lambda pair: -pair[1])[:RANKED_COLUMNS]
+    names = [column.name for column in model.schema.features]
+    records = [{"column": names[column], "relevance": value} for column, value in order]
+    text = (
+        "The inverse length scale of a standardised column, over the greatest; of a blend the mean"
+        " of its members'. A member without relevances of its own (ard) gives 1 to every column."
+    )
+    if len(records) < len(names):
+        text += f" Of {len(names):,} columns these are the {len(records)} most relevant."
+    chart = drawing.svg(drawing.bars(records), "Relevance of columns")
+    return Section("Relevance", text, [chart])
+
+
+def _dependence(model: Model, curves: Mapping[int, Curve]) -> Section:
+    text = (
+        "What is predicted on average over rows of the training data if one column had the value"
+        " on the axis, for the most relevant columns. "
+    )
+    text += (
+        "Bands are central 95 % intervals of the average over such rows."
+        if model.schema.classes
+        else "Bands are central 95 % intervals of the average, without noise."
+        if model.has_variance
+        else "There is no band: the model was saved without its factor."
+    )
+    charts = [
+        _dependence_chart(model, column, own) for column, own in list(curves.items())[:DEPENDENCES]
+    ]
+    return Section("Partial dependence", text, charts)
+
+
+def _dependence_chart(model: Model, column: int, own: Curve) -> str:
+    feature, classes = model.schema.features[column], model.schema.classes
+    outputs = [str(label) for label in classes] or [entry.name for entry in model.schema.targets]
+    values = own.values.tolist()
+    if feature.categories is not None:
+        values = [feature.category_name(int(code)) for code in values]
+    shown = range(min(len(outputs), MAX_TARGETS))
+    if len(classes) == 2:
+        # The probability of the other is 1 less that.
+        shown = range(1, 2)
+    records = [
+        {
+            "value": value,
+            "output": outputs[output],
+            "mean": float(own.mean[at, output]),
+            "lower": float(own.lower[at, output]),
+            "upper": float(own.upper[at, output]),
+        }
+        for output in shown
+        for at, value in enumerate(values)
+    ]
+    title = "probability" if classes else "target"
+    if len(shown) == 1:
+        title = f"probability of {outputs[1]}" if classes else outputs[0]
+    chart = drawing.dependence(records, feature.categories is not None, title, len(shown) > 1)
+    return drawing.svg(chart, feature.name)
+
+
+def _candidates(records: Sequence[Mapping[str, Any]]) -> Section:
+    text = (
+        "What was compared, the best first, and its weight in the model. Scores of fewer rows are"
+        " of an earlier round and not comparable with those of more."
+    )
+    rows = [[_cell(value) for value in record.values()] for record in _ordered(records)]
+    return Section("Candidates and blend", text, columns=list(_ordered(records)[0]), rows=rows)
+
+
+def _ordered(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Candidates with their columns in the order of candidates.csv, which JSON has sorted."""
+    first = ("weight", "q", "l", "ard", "scaling", "encoding", "noise", "bias", "rows")
+    names = [name for name in first if name in records[0]]
+    names += [name for name in records[0] if name not in first]
+    return [{name: record[name] for name in names} for record in records]
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _learning_curve(points: Sequence[Mapping[str, float]]) -> Section:
+    metric = "RMSE" if "RMSE" in points[0] else "log_loss"
+    records = [{"rows": point["rows"], "value": point[metric]} for point in points]
+    chart = drawing.svg(drawing.curve(records, f"validation {metric}"), "Learning curve")
+    text = "Models of growing parts of the rows (stages); the last one is of all."
+    return Section("Learning curve", text, [chart])
+
+
+def _floats(values: Sequence[Any]) -> Array:
+    return np.array(values, float)
+
+
+def _records(columns: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    lists = [column.tolist() for column in columns.values()]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]

@@ -1,0 +1,162 @@
+"""`describe --html`, on models that `train` has left."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from fitted import fitted
+
+from gaussian_processes import report
+from gaussian_processes.model import artifact
+from gaussian_processes.report import main as describe
+from gaussian_processes.training import main
+
+HEADINGS = [
+    "Data",
+    "Predictions of rows that were left out",
+    "Relevance",
+    "Partial dependence",
+    "Candidates and blend",
+]
+MAX_BYTES = 1_000_000
+
+
+def train(base, table, validation=None, **hyperparameters):
+    """Train on lines of CSV in a base folder; return the folder of the model."""
+    for channel, lines in {"train": table, "validation": validation}.items():
+        if lines:
+            path = base / f"input/data/{channel}/data.csv"
+            path.parent.mkdir(parents=True)
+            path.write_text("\n".join(lines) + "\n")
+    config = base / "input/config/hyperparameters.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"q": "1", "l": "1", **hyperparameters}))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SAGEMAKER_BASE_DIR", str(base))
+        assert main.main([]) == 0
+    return base / "model"
+
+
+def table(seed, rows, header):
+    rng = np.random.default_rng(seed)
+    lines = [header]
+    for x, z in rng.normal(size=(rows, 2)).tolist():
+        cell = "" if x > 1.5 else repr(x)
+        place = ("north", "south", '"<script>alert(1)</script>"')[int(3 * abs(z)) % 3]
+        lines.append(f"{2 * x + z!r},{cell},{z!r},{place}")
+    return lines
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory):
+    base = tmp_path_factory.mktemp("regression")
+    header = "price,size,<b>noise</b>,place"
+    return train(base, table(1, 60, header), table(2, 30, header), stages="3")
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    rng = np.random.default_rng(3)
+    lines = [
+        f"{'yes' if x > z else 'no'},{x!r},{z!r}" for x, z in rng.normal(size=(50, 2)).tolist()
+    ]
+    return train(tmp_path_factory.mktemp("classes"), ["bought,age,income", *lines])
+
+
+def page(folder, tmp_path):
+    out = tmp_path / "pages/report.html"
+    assert describe.main([str(folder), "--html", "--out", str(out)]) == 0
+    return out.read_text()
+
+
+def headings(text):
+    return re.findall("<h2>(.*?)</h2>", text)
+
+
+def test_the_page_of_a_regression_says_what_was_taken_for_what_and_how_good_it_is(
+    regression, tmp_path
+):
+    text = page(regression, tmp_path)
+
+    assert headings(text) == [*HEADINGS, "Learning curve", "The model"]
+    for title in ("Predicted and actual", "Residuals", "Calibration (PIT)", "Learning curve"):
+        assert f">{title}</text>" in text
+    assert "60 of 60 train rows, each predicted by a model of all others." in text
+    assert "3 categories" in text
+    assert len(text.encode()) < MAX_BYTES
+
+
+def test_the_page_needs_no_network_and_runs_nothing_of_the_data(regression, tmp_path):
+    text = page(regression, tmp_path)
+
+    # Namespaces of SVG are names alone.
+    assert set(re.findall(r"https?://[^\"' <]*", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "<script" not in text
+    assert "<b>" not in text
+    # Two pictures can't take each other's.
+    assert not re.search(r'\bid="', text)
+
+
+def test_the_page_of_classes_has_their_reliability_and_confusion(classes, tmp_path):
+    text = page(classes, tmp_path)
+
+    assert headings(text) == [*HEADINGS, "The model"]
+    for title in ("Reliability", "Confusion matrix", "age", "probability of yes"):
+        assert f">{title}</text>" in text
+
+
+def test_what_is_drawn_is_what_leaving_one_out_has_scored(regression):
+    rows, description = (
+        artifact.load_report(regression)["held_out"],
+        artifact.load_description(regression),
+    )
+
+    residuals = np.array(rows["target"]) - np.array(rows["mean"])
+    rmse = np.sqrt(np.square(residuals).mean())
+    assert rmse == pytest.approx(description["scores"]["train:LOO_RMSE"], rel=1e-5)
+    inside = (np.array(rows["lower"]) < rows["target"]) & (np.array(rows["target"]) < rows["upper"])
+    np.testing.assert_array_equal(inside, np.abs(2 * np.array(rows["pit"]) - 1) < 0.9)
+
+
+def test_the_learning_curve_ends_with_the_model_itself(regression):
+    curve = artifact.load_report(regression)["learning_curve"]
+
+    scores = artifact.load_description(regression)["scores"]
+    assert [point["rows"] for point in curve] == [20, 30, 60]
+    assert curve[-1]["RMSE"] == scores["validation:RMSE"]
+
+
+def test_a_model_without_the_data_of_its_report_says_so(tmp_path):
+    folder = train(tmp_path / "job", table(4, 30, "y,a,b,place"), report="false")
+
+    text = page(folder, tmp_path)
+
+    assert not (folder / "report.json").exists()
+    assert headings(text) == ["No pictures of rows", "Relevance", "The model"]
+
+
+def test_a_report_that_is_not_what_was_saved_is_refused(tmp_path, capsys):
+    artifact.save(fitted(), tmp_path, report={"columns": []})
+    (tmp_path / "report.json").write_text('{"columns": [0]}')
+
+    assert describe.main([str(tmp_path), "--html"]) == 1
+
+    assert "report.json is not what was saved: its checksum differs" in capsys.readouterr().err
+    artifact.save(fitted(), tmp_path)
+    assert artifact.load_report(tmp_path) is None
+
+
+def test_without_altair_the_sentence_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "altair", None)
+    for name in ("drawing", "model_page"):
+        monkeypatch.delitem(sys.modules, f"gaussian_processes.report.{name}", raising=False)
+        monkeypatch.delattr(report, name, raising=False)
+
+    assert describe.main([str(tmp_path), "--html"]) == 1
+
+    assert "describe --html needs altair" in capsys.readouterr().err
