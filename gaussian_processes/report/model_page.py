@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ from gaussian_processes.report.partial_dependence import Curve
 
 Array = NDArray[np.float64]
 
-# Pictures of partial dependence; of so many columns the curves are computed, to rank them.
+# Pictures of partial dependence; where more columns are as relevant, curves of so many are
+# computed, to rank them.
 DEPENDENCES, RANKED_COLUMNS = 6, 30
 # Targets, and classes, that are drawn: a page has room for few. And points of all targets, of which
 # 500 take 0.3 MB.
 MAX_TARGETS, MAX_CLASSES, MAX_POINTS = 3, 12, 500
-# Lines of what `describe` prints; it has one a column.
-MAX_LINES = 200
+# Lines of what `describe` prints, which has one a column, at the beginning and at the end.
+MAX_LINES = 100
 BINS = 10
 COVERAGES = np.linspace(0.05, 0.95, 19)
 
@@ -54,8 +54,15 @@ def render(folder: Path) -> str:
         "report/model.html",
         title=f"Model of {', '.join(column.name for column in model.schema.targets)}",
         sections=list(_sections(model, report)),
-        lines=list(islice(lines(model, description), MAX_LINES)),
+        lines=_shortened(list(lines(model, description))),
     )
+
+
+def _shortened(found: list[str]) -> list[str]:
+    left_out = len(found) - 2 * MAX_LINES
+    if left_out <= 0:
+        return found
+    return [*found[:MAX_LINES], f"({left_out:,} lines are left out)", *found[-MAX_LINES:]]
 
 
 def _sections(model: Model, report: Mapping[str, Any] | None) -> Iterator[Section]:
@@ -199,7 +206,9 @@ def _own_relevances(preprocessor: Preprocessor) -> dict[int, float]:
 
 def _curves(model: Model, background: Array) -> dict[int, Curve]:
     """Partial dependences, those on the most relevant columns first."""
-    ranked = sorted(relevances(model).items(), key=lambda pair: -pair[1])[:RANKED_COLUMNS]
+    ranked = sorted(relevances(model).items(), key=lambda pair: -pair[1])
+    least = ranked[:DEPENDENCES][-1][1]
+    ranked = [(column, own) for column, own in ranked if own >= least][:RANKED_COLUMNS]
     found = {column: partial_dependence.curve(model, background, column) for column, _ in ranked}
     known = {column: own for column, own in found.items() if own is not None}
     by_column = dict(ranked)

@@ -131,6 +131,20 @@ def test_the_learning_curve_ends_with_the_model_itself(regression):
     assert curve[-1]["RMSE"] == scores["validation:RMSE"]
 
 
+def test_of_many_columns_a_part_is_shown_and_said_to_be_one(tmp_path):
+    rows = np.random.default_rng(5).normal(size=(20, 251)).tolist()
+    lines = [",".join(map(repr, row)) for row in rows]
+
+    text = page(train(tmp_path / "job", lines, ard="false", leave_one_out="false"), tmp_path)
+
+    assert "151 more columns are not shown." in text
+    assert "Of 250 columns these are the 30 most relevant." in text
+    assert "lines are left out)" in text
+    assert "There are none: train with leave_one_out=true" in text
+    assert text.count("<svg") == 1 + 6
+    assert len(text.encode()) < MAX_BYTES
+
+
 def test_a_model_without_the_data_of_its_report_says_so(tmp_path):
     folder = train(tmp_path / "job", table(4, 30, "y,a,b,place"), report="false")
 
