@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fitted import fitted
+from trained import train_on
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine
@@ -184,3 +185,72 @@ def test_a_forged_background_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match="background has not 3 columns"):
         artifact.save(replace(model, background=model.background[:, :2]), tmp_path)
+
+
+def test_a_category_and_a_number_with_its_indicator_are_one_column_each(mixed):
+    row = np.array([np.nan, 1.0, 0.5, 1.0])  # size is missing, as its indicator says
+
+    found = explanations.explain(mixed, row)
+
+    parts, total = [[0, 3], [1], [2]], np.zeros(3)
+    for other in mixed.background:
+        for order in itertools.permutations(range(3)):
+            mixture = other.copy()
+            for player in order:
+                before = predicted(mixed, mixture[np.newaxis])[0, 0]
+                mixture[parts[player]] = row[parts[player]]
+                total[player] += predicted(mixed, mixture[np.newaxis])[0, 0] - before
+    expected = total / (len(mixed.background) * math.factorial(3))
+    assert [column.name for column in mixed.schema.features] == ["size", "place", "age"]
+    np.testing.assert_allclose(found.values[:, 0], expected, atol=1e-10)
+    assert (np.abs(expected[:2]) > 1e-3).all()
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Model of a number that may be missing, a category and another number."""
+    base, rng = tmp_path_factory.mktemp("mixed"), np.random.default_rng(46)
+    lines = ["price,size,place,age"]
+    for size, age in rng.normal(size=(40, 2)).tolist():
+        place = ("north", "south", "west")[int(rng.integers(3))]
+        price = size + 2 * (place == "west") - age
+        lines.append(f"{price!r},{'' if size < -0.8 else repr(size)},{place},{age!r}")
+    return artifact.load(train_on(base, lines, q="1", l="1") / "model")
+
+
+def test_of_more_than_ten_columns_the_errors_stand_beside_the_values(tmp_path):
+    rows = np.random.default_rng(47).normal(size=(30, 13))
+    rows[:, 0] = rows[:, 1] * rows[:, 2] * rows[:, 3]
+    lines = [",".join(map(repr, row)) for row in rows.tolist()]
+    model = artifact.load(train_on(tmp_path, lines, q="2", l="1", ard="false") / "model")
+
+    answer = (
+        create_app(model, AppConfig())
+        .test_client()
+        .post(
+            "/invocations",
+            data=",".join(map(str, range(12))),
+            content_type="text/csv",
+            headers={
+                "Accept": "application/json",
+                "X-Amzn-SageMaker-Custom-Attributes": "output=mean,shap",
+            },
+        )
+    )
+
+    (found,) = answer.get_json()["predictions"]
+    values, errors = found["shap"]["values"], found["shap"]["standard_errors"]
+    assert values.keys() == errors.keys()
+    assert all(error > 0 for error in errors.values())
+    total = sum(values.values()) + found["shap"]["baseline"]
+    assert total == pytest.approx(found["score"], abs=1e-9)
+
+
+def test_rows_of_norm_1_are_not_mixed(tmp_path):
+    rows = np.random.default_rng(48).normal(size=(20, 3))
+    rows[:, 1:] /= np.linalg.norm(rows[:, 1:], axis=1, keepdims=True)
+    lines = [",".join(map(repr, row)) for row in rows.tolist()]
+    base = train_on(tmp_path, lines, q="1", l="1", projection="unit")
+
+    with pytest.raises(UserError, match="projection=unit takes rows of norm 1 only; train"):
+        explanations.explain(artifact.load(base / "model"), rows[0, 1:])

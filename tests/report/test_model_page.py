@@ -1,17 +1,16 @@
 """`describe --html`, on models that `train` has left."""
 
-import json
 import re
 import sys
 
 import numpy as np
 import pytest
 from fitted import fitted
+from trained import train_on
 
 from gaussian_processes import report
 from gaussian_processes.model import artifact
 from gaussian_processes.report import main as describe
-from gaussian_processes.training import main
 
 HEADINGS = [
     "Data",
@@ -21,22 +20,6 @@ HEADINGS = [
     "Candidates and blend",
 ]
 MAX_BYTES = 1_000_000
-
-
-def train(base, table, validation=None, **hyperparameters):
-    """Train on lines of CSV in a base folder; return the folder of the model."""
-    for channel, lines in {"train": table, "validation": validation}.items():
-        if lines:
-            path = base / f"input/data/{channel}/data.csv"
-            path.parent.mkdir(parents=True)
-            path.write_text("\n".join(lines) + "\n")
-    config = base / "input/config/hyperparameters.json"
-    config.parent.mkdir(parents=True)
-    config.write_text(json.dumps({"q": "1", "l": "1", **hyperparameters}))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SAGEMAKER_BASE_DIR", str(base))
-        assert main.main([]) == 0
-    return base / "model"
 
 
 def table(seed, rows, header):
@@ -53,7 +36,8 @@ def table(seed, rows, header):
 def regression(tmp_path_factory):
     base = tmp_path_factory.mktemp("regression")
     header = "price,size,<b>noise</b>,place"
-    return train(base, table(1, 60, header), table(2, 30, header), stages="3")
+    base = train_on(base, table(1, 60, header), table(2, 30, header), stages="3")
+    return base / "model"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +46,8 @@ def classes(tmp_path_factory):
     lines = [
         f"{'yes' if x > z else 'no'},{x!r},{z!r}" for x, z in rng.normal(size=(50, 2)).tolist()
     ]
-    return train(tmp_path_factory.mktemp("classes"), ["bought,age,income", *lines])
+    base = train_on(tmp_path_factory.mktemp("classes"), ["bought,age,income", *lines])
+    return base / "model"
 
 
 def page(folder, tmp_path):
@@ -135,7 +120,8 @@ def test_of_many_columns_a_part_is_shown_and_said_to_be_one(tmp_path):
     rows = np.random.default_rng(5).normal(size=(20, 251)).tolist()
     lines = [",".join(map(repr, row)) for row in rows]
 
-    text = page(train(tmp_path / "job", lines, ard="false", leave_one_out="false"), tmp_path)
+    base = train_on(tmp_path / "job", lines, ard="false", leave_one_out="false")
+    text = page(base / "model", tmp_path)
 
     assert "151 more columns are not shown." in text
     assert "Of 250 columns these are the 30 most relevant." in text
@@ -146,7 +132,8 @@ def test_of_many_columns_a_part_is_shown_and_said_to_be_one(tmp_path):
 
 
 def test_a_model_without_the_data_of_its_report_says_so(tmp_path):
-    folder = train(tmp_path / "job", table(4, 30, "y,a,b,place"), report="false")
+    base = train_on(tmp_path / "job", table(4, 30, "y,a,b,place"), report="false")
+    folder = base / "model"
 
     text = page(folder, tmp_path)
 
