@@ -125,7 +125,8 @@ def working_bytes(model: Model) -> int:
     """Memory that an explanation takes at most, in bytes."""
     coordinates = max(len(member.preprocessor.column) for member in model.members)
     width = len(model.schema.category_counts) + coordinates
-    return 8 * BLOCK_ROWS * width * COPIES
+    # And a byte for every player of every coalition of an order.
+    return 8 * BLOCK_ROWS * width * COPIES + (len(model.schema.features) + 1) ** 2
 
 
 def explain(
@@ -157,7 +158,7 @@ def explain(
     squared_errors = np.zeros_like(values)
     for other in background:
         players = _players(model, owner, row, other)
-        mixture = _Mixture(model, row, other, owner == players[:, np.newaxis], locate_row)
+        mixture = _Mixture(model, row, other, _positions(players, owner), locate_row)
         found, errors = shapley_values(mixture.values, len(players))
         values[players] += found / len(background)
         squared_errors[players] += errors / len(background) ** 2
@@ -191,24 +192,32 @@ def _players(model: Model, owner: NDArray[np.intp], row: Array, other: Array) ->
     return players
 
 
+def _positions(players: NDArray[np.intp], owner: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Position among the players of every column's owner; p where it is none of them."""
+    positions = np.searchsorted(players, owner)
+    return np.where(np.isin(owner, players), positions, len(players))
+
+
 @dataclass(frozen=True)
 class _Mixture:
     """Rows that have some players' columns of one row, and the others of another.
 
-    `own` is whether each column of X is one of each player's, of shape (p, c).
+    `player` is the position of the player to which each column of X belongs, of shape (c,), and p
+    for a column of none.
     """
 
     model: Model
     row: Array
     other: Array
-    own: Coalitions
+    player: NDArray[np.intp]
     locate_row: Callable[[int], str]
 
     def values(self, coalitions: Coalitions) -> Array:
         """Predictions for coalitions of players, of shape (k, t)."""
         blocks = []
         for start in range(0, len(coalitions), BLOCK_ROWS):
-            mask = coalitions[start : start + BLOCK_ROWS] @ self.own
+            block = coalitions[start : start + BLOCK_ROWS]
+            mask = np.pad(block, ((0, 0), (0, 1)))[:, self.player]
             rows = np.where(mask, self.row, self.other)
             blocks.append(_predicted(self.model, rows, lambda _: self.locate_row(0)))
         return np.concatenate(blocks)
