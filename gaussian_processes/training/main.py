@@ -22,7 +22,7 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH
 from gaussian_processes.model import artifact
 from gaussian_processes.model.explanations import with_background
-from gaussian_processes.model.model import Model
+from gaussian_processes.model.model import Model, Prediction
 from gaussian_processes.sagemaker import environment
 from gaussian_processes.sagemaker.environment import (
     Channel,
@@ -40,6 +40,7 @@ from gaussian_processes.training.export import (
     requested,
     without_shared_factors,
 )
+from gaussian_processes.training.model_selection import ModelSelection
 from gaussian_processes.training.preparation import training_rows
 from gaussian_processes.training.sharding import gather_channels
 from gaussian_processes.training.stages import train_stages
@@ -135,15 +136,13 @@ def _train(
         shared = trainer.shares_factor(len(training))
         if not hosts.leads:
             if shared:
-                model = trainer.fit(selection, training, checkpoint)
-                left_out = scoring.leave_one_out(trainer, model, training)
-                scoring.score_model(trainer, model, datasets, Path(scratch), left_out)
+                _fit_and_score(trainer, selection, datasets, checkpoint, Path(scratch))
             checkpoint.remove()
             return
         reporting.report_selection(selection, hyperparameters, len(training), job.output_data)
-        model = trainer.fit(selection, training, checkpoint)
-        left_out = scoring.leave_one_out(trainer, model, training)
-        scores = scoring.score_model(trainer, model, datasets, job.output_data, left_out)
+        model, left_out, scores = _fit_and_score(
+            trainer, selection, datasets, checkpoint, job.output_data
+        )
         if shared:
             model = without_shared_factors(model)
         report = None
@@ -156,6 +155,19 @@ def _train(
         checkpoint.remove()
     step = "comparing candidates" if len(selection.candidates) > 1 else "learning"
     reporting.log_share(step, selected - selecting, time.monotonic() - began)
+
+
+def _fit_and_score(
+    trainer: Trainer,
+    selection: ModelSelection,
+    datasets: Mapping[str, Dataset],
+    checkpoint: Checkpoint,
+    folder: Path,
+) -> tuple[Model, Prediction | None, dict[str, object]]:
+    """Fit to all training rows; return the model, its left-out predictions and all scores."""
+    model = trainer.fit(selection, datasets["train"], checkpoint)
+    left_out = scoring.leave_one_out(trainer, model, datasets["train"])
+    return model, left_out, scoring.score_model(trainer, model, datasets, folder, left_out)
 
 
 def _save(
