@@ -75,6 +75,7 @@ class _GaussianProcess(BaseEstimator):
         *,
         q: Parameter = "auto",
         l: Parameter = "auto",  # noqa: E741  the literature's own letter
+        kernel: str = "auto",
         criterion: str = "loo",
         ensemble: str = "auto",
         likelihood: str = "auto",
@@ -95,6 +96,7 @@ class _GaussianProcess(BaseEstimator):
     ) -> None:
         self.q = q
         self.l = l
+        self.kernel = kernel
         self.criterion = criterion
         self.ensemble = ensemble
         self.likelihood = likelihood
@@ -225,6 +227,9 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
     ----------
     q, l : int, sequence of int, or "auto"
         Degrees and depths of the kernels that are compared: "auto" is 0 to 3 of each.
+    kernel : {"auto", "arc_cosine", "arc_cosine_rbf", "matern52"}
+        Arc-cosine, its product with a Gaussian of the distance, or Matérn of smoothness 5/2; "auto"
+        compares the first two, where several q or l are compared.
     criterion : {"loo", "evidence"}
         What chooses among them: the leave-one-out density, or the log marginal likelihood.
     ensemble : {"auto", "none", "mean", "stack"}

@@ -40,6 +40,28 @@ def composed(degree, depth, cosine):
     return cosine
 
 
+def squared_distance(a, b):
+    """Squared distance of two rows of floats."""
+    return sum((mpf(float(x)) - mpf(float(y))) ** 2 for x, y in zip(a, b, strict=True))
+
+
+def gaussian(gamma, a, b):
+    """exp(-γ r²/2) of every row of `a` and of `b`."""
+    factor = -mpf(gamma) / 2
+    return mp.matrix([[mp.exp(factor * squared_distance(u, v)) for v in b] for u in a])
+
+
+def matern52(gamma, a, b):
+    """Matérn kernel of ν = 5/2 of rows of `a` and of `b`, by its Bessel function: GPML 4.14."""
+
+    def value(u, v):
+        s = mp.sqrt(5 * mpf(gamma) * squared_distance(u, v))
+        nu = mpf(5) / 2
+        return mpf(1) if s == 0 else 2 ** (1 - nu) / mp.gamma(nu) * s**nu * mp.besselk(nu, s)
+
+    return mp.matrix([[value(u, v) for v in b] for u in a])
+
+
 def gram(degree, depth, a, b):
     """Kernel of every row of `a` and of `b`: exact floats, divided by their exact norms."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
-from gaussian_processes.gp.sphere import project_to_sphere
+from gaussian_processes.gp.sphere import append_bias, project_to_sphere
 from gaussian_processes.linalg.cholesky import TILE_ROWS, slices
 from gaussian_processes.linalg.parallel import WorkerPool
 
@@ -62,7 +62,8 @@ def make(rows: int, new: int = 1000) -> Problem:
     rng = np.random.default_rng(20261121)
     z = rng.normal(size=(rows + new, COLUMNS))
     y = np.sin(z).sum(axis=1, keepdims=True) + rng.normal(size=(rows + new, 1)) / 2
-    points, y = project_to_sphere(z, bias=1.0), y[:rows]
+    # Peers take points of norm 1.
+    points, y = project_to_sphere(append_bias(z, bias=1.0))[0], y[:rows]
     return Problem(points[:rows], (y - y.mean()) / y.std(), points[rows:])
 
 

@@ -26,6 +26,9 @@ cdef extern from "routines.h" nogil:
         double *, const double *, const double *, const double *, const double *,
         size_t, size_t, size_t, double, double,
     )
+    void gp_gaussian(
+        double *, const double *, const double *, const double *, size_t, size_t, double
+    )
     int gp_simd_width()
     void gp_skinny_gemm_update(
         double *, const double *, const double *, size_t, size_t, size_t, size_t, int
@@ -105,6 +108,26 @@ def half_sqdist(
         gp_half_sqdist(
             &c[0, 0], &norms_a[0], &norms_b[0], &left[0, 0], &right[0, 0], rows, columns, width,
             cancellation_threshold, duplicate_tolerance,
+        )
+
+
+def gaussian(value, cosine_distance, norms_a, norms_b, double gamma):
+    """Write exp(-γ r²/2) of the points of cosine distances and norms."""
+    cdef double[:, ::1] result = _writable("value", value)
+    cdef const double[:, ::1] pairs = _contiguous("cosine_distance", cosine_distance)
+    cdef const double[::1] first = _vector("norms_a", norms_a)
+    cdef const double[::1] second = _vector("norms_b", norms_b)
+    cdef Py_ssize_t rows = result.shape[0], columns = result.shape[1]
+    if (
+        pairs.shape[0] != rows or pairs.shape[1] != columns
+        or first.shape[0] != rows or second.shape[0] != columns
+    ):
+        checks.refuse_gaussian(value, cosine_distance, norms_a, norms_b)
+    if not rows or not columns:
+        return
+    with nogil:
+        gp_gaussian(
+            &result[0, 0], &pairs[0, 0], &first[0], &second[0], rows, columns, gamma
         )
 
 

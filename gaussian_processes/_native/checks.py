@@ -77,6 +77,13 @@ def matrix(name: str, array: Array, *, writable: bool = False) -> None:
     contiguous(name, array, writable=writable)
 
 
+def vector(name: str, array: Array) -> None:
+    """Refuse what is no contiguous vector of float64."""
+    if not isinstance(array, np.ndarray) or array.ndim != 1:
+        refuse_buffer(name, array, 1, "contiguous")
+    contiguous(name, array)
+
+
 def rows(name: str, array: Array) -> None:
     """Refuse what is no matrix of float64 with contiguous rows."""
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype != np.float64:
@@ -201,4 +208,15 @@ def refuse_half_sqdist(
     raise ValueError(
         f"products, half_sqnorms_a, half_sqnorms_b, a and b have shapes {shapes};"
         " give (n, m), (n,), (m,), (n, d) and (m, d)"
+    )
+
+
+def refuse_gaussian(
+    value: Array, cosine_distance: Array, norms_a: Array, norms_b: Array
+) -> NoReturn:
+    """Refuse pairs and norms of different numbers of points."""
+    shapes = [array.shape for array in (value, cosine_distance, norms_a, norms_b)]
+    raise ValueError(
+        f"value, cosine_distance, norms_a and norms_b have shapes {shapes};"
+        " give (n, m), (n, m), (n,) and (m,)"
     )

@@ -132,9 +132,7 @@ def _check_half_sqdist(
     for name, points in (("a", a), ("b", b)):
         checks.matrix(name, points)
     for name, norms in (("half_sqnorms_a", half_sqnorms_a), ("half_sqnorms_b", half_sqnorms_b)):
-        if not isinstance(norms, np.ndarray) or norms.ndim != 1:
-            checks.refuse_buffer(name, norms, 1, "contiguous")
-        checks.contiguous(name, norms)
+        checks.vector(name, norms)
     if (
         products.shape != (len(a), len(b))
         or a.shape[1] != b.shape[1]
@@ -142,6 +140,22 @@ def _check_half_sqdist(
         or half_sqnorms_b.shape != (len(b),)
     ):
         checks.refuse_half_sqdist(products, half_sqnorms_a, half_sqnorms_b, a, b)
+
+
+def gaussian(
+    value: Array, cosine_distance: Array, norms_a: Array, norms_b: Array, gamma: float
+) -> None:
+    """Write exp(-γ r²/2) of the points of cosine distances and norms."""
+    checks.matrix("value", value, writable=True)
+    checks.matrix("cosine_distance", cosine_distance)
+    for name, norms in (("norms_a", norms_a), ("norms_b", norms_b)):
+        checks.vector(name, norms)
+    if not value.shape == cosine_distance.shape == (len(norms_a), len(norms_b)):
+        checks.refuse_gaussian(value, cosine_distance, norms_a, norms_b)
+    for rows in _blocks(*value.shape):
+        norms = norms_a[rows, np.newaxis]
+        squares = np.square(norms - norms_b) + 2 * norms * norms_b * cosine_distance[rows]
+        value[rows] = np.exp(-gamma / 2 * squares)
 
 
 def _blocks(rows: int, columns: int) -> list[slice]:

@@ -19,6 +19,10 @@ void gp_half_sqdist(double *products, const double *half_sqnorms_a, const double
     const double *a, const double *b, size_t rows, size_t columns, size_t width,
     double cancellation_threshold, double duplicate_tolerance);
 
+/* Of gaussian.c. */
+void gp_gaussian(double *value, const double *cosine_distance, const double *norms_a, const double *norms_b, size_t rows,
+    size_t columns, double gamma);
+
 /* Of skinny.c. */
 int gp_simd_width(void);
 void gp_skinny_gemm_update(double *c, const double *a, const double *b, size_t rows, size_t width,

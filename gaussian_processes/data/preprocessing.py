@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaussian_processes.data import dates
 from gaussian_processes.data.normal_scores import NormalScores
 from gaussian_processes.errors import UserError
-from gaussian_processes.gp.sphere import project_to_sphere
+from gaussian_processes.gp.sphere import append_bias, project_to_sphere
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -232,7 +232,7 @@ class Preprocessor:
         return (self.one_hot(rows) - self.center) / self.scale
 
     def points(self, rows: Array, locate_row: Callable[[int], str] = locate_request_row) -> Array:
-        """Points on the unit sphere, of shape (n, d + 1), of rows of shape (n, c).
+        """Points that kernels compare, of shape (n, d + 1), of rows of shape (n, c).
 
         Parameters
         ----------
@@ -253,8 +253,8 @@ class Preprocessor:
             )
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             standardized = self.standardized(rows)
-            points = project_to_sphere(standardized * self.relevance, self.bias)
-            invalid = _not_unit(points)
+            points = append_bias(standardized * self.relevance, self.bias)
+            invalid = _not_unit(project_to_sphere(points)[0])
             if self.projection == "unit":
                 invalid |= _not_unit(standardized)
         if invalid.any():
@@ -263,7 +263,7 @@ class Preprocessor:
         return points
 
     def _invalid_row_error(self, row: Array, standardized: Array, location: str) -> UserError:
-        """Explain why a row has no point on the sphere."""
+        """Explain why a row has no point with a direction."""
         with np.errstate(over="ignore", invalid="ignore"):
             norm = np.linalg.norm(standardized)
         for column in np.flatnonzero(np.isinf(row))[:1]:

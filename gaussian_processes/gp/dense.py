@@ -1,4 +1,4 @@
-"""Dense Gram matrix of a few thousand points, with its derivative in the points' cosines.
+"""Dense Gram matrix of a few thousand points, with its derivatives in the pairs of points.
 
 Learning evaluates the log marginal likelihood and its gradient (GPML eq. 5.9) some tens of times on
 few points. Kernels and derivatives are of one pass over half of the pairs; the Cholesky factor is
@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.gp.kernels import Derivatives
 from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.gp.regression import GramMatrix
+from gaussian_processes.gp.sphere import project_to_sphere, project_to_sphere_vjp
 from gaussian_processes.linalg import blas
 from gaussian_processes.linalg.cholesky import JITTERS, NotPositiveDefiniteError, slices
 from gaussian_processes.linalg.inversion import (
@@ -23,6 +25,8 @@ from gaussian_processes.linalg.inversion import (
 from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
 
 Array = NDArray[np.float64]
+# Of a block's rows and of its columns; 0 for arrays of zeros.
+Products = tuple[Array, Array] | tuple[float, float]
 
 # Rows of a block of pairs: its arrays stay in a core's cache, and what is computed above the
 # diagonal is 64 n pairs of n²/2. From 32 to 128 it makes no difference that could be measured.
@@ -39,13 +43,13 @@ class DenseGram:
     source : GramMatrix
     matrix : ndarray of shape (n, n)
         M at and below the diagonal; what stands above means nothing.
-    derivatives : list of ndarray of shape (BLOCK_ROWS, stop)
-        ∂k/∂t below the diagonal, 0 at and above, of each block of rows and the columns up to it.
+    derivatives : list of Derivatives
+        Below the diagonal, 0 at and above, of each block of rows and the columns up to it.
     """
 
     source: GramMatrix
     matrix: Array
-    derivatives: list[Array]
+    derivatives: list[Derivatives]
 
     @classmethod
     def of(cls, source: GramMatrix, parallel_map: ParallelMap = map) -> "DenseGram":
@@ -60,11 +64,11 @@ class DenseGram:
         kernel, points = source.kernel, source.points
         matrix, centered = np.empty((len(points), len(points))), CenteredPoints.of(points)
 
-        def fill(rows: slice) -> Array:
-            distances = centered.up_to(rows)
-            values, derivatives = kernel.value_and_derivative(distances)
+        def fill(rows: slice) -> Derivatives:
+            values, derivatives = kernel.value_and_derivatives(centered.pairs_up_to(rows))
             matrix[rows, : rows.stop] = values
-            derivatives[:, rows.start :] *= BELOW_DIAGONAL[: len(derivatives), : len(derivatives)]
+            for array in derivatives.arrays:
+                array[:, rows.start :] *= BELOW_DIAGONAL[: len(array), : len(array)]
             return derivatives
 
         derivatives = list(parallel_map(fill, slices(len(points), BLOCK_ROWS)))
@@ -128,33 +132,67 @@ class DensePosterior:
     def points_gradient(self, parallel_map: ParallelMap = map) -> Array:
         """Return the derivative of the log marginal likelihood in the points, of shape (n, d).
 
-        But for multiples of each point itself, which a projection to the sphere takes away.
-
         Notes
         -----
         GPML eq. 5.9: that in M is ½ (α αᵀ/σ²_f - M⁻¹), summed over the targets; twice as much for
         a pair below the diagonal, which stands for two.
         """
         points, scaled, targets = self.gram.source.points, self._scaled_alpha, self.alpha.shape[1]
-        blocks = slices(len(points), BLOCK_ROWS)
+        directions, _ = project_to_sphere(points)
+        # From their mean, which cancels, a bias takes no digits of the differences.
+        offsets = points - points.mean(axis=0)
 
-        def products(block: tuple[slice, Array]) -> tuple[Array, Array]:
+        def products(block: tuple[slice, Derivatives]) -> tuple[slice, list[Products]]:
             rows, derivatives = block
             weights = self.inverse[rows, : rows.stop] * -targets
             weights += scaled[rows] @ scaled[: rows.stop].T
-            weights *= derivatives
-            return weights @ points[: rows.stop], weights.T @ points[rows]
+            parts = [
+                _angular_products(weights, derivatives.angular, directions, rows),
+                _radial_products(weights, derivatives.radial, offsets, rows),
+            ]
+            return rows, parts
 
-        gradient = np.zeros_like(points)
-        pairs = zip(blocks, self.gram.derivatives, strict=True)
-        for rows, (own, others) in zip(blocks, parallel_map(products, pairs), strict=True):
-            gradient[rows] += own
-            gradient[: rows.stop] += others
-        return gradient
+        gradients = np.zeros_like(points), np.zeros_like(points)
+        blocks = zip(slices(len(points), BLOCK_ROWS), self.gram.derivatives, strict=True)
+        for rows, parts in parallel_map(products, blocks):
+            for gradient, (own, others) in zip(gradients, parts, strict=True):
+                gradient[rows] += own
+                gradient[: rows.stop] += others
+        angular, radial = gradients
+        return project_to_sphere_vjp(points, angular) + radial
 
     @property
     def _scaled_alpha(self) -> Array:
         return self.alpha / np.sqrt(self.signal_variance)
+
+
+def _angular_products(
+    weights: Array, derivative: Array | None, directions: Array, rows: slice
+) -> Products:
+    """Differentiate Σ w_ij t_ij in the directions of a block's rows, and in those of its columns.
+
+    As d(u·v) = v·du + u·dv; the weights are times ∂k/∂t.
+    """
+    if derivative is None:
+        return 0.0, 0.0
+    scaled = weights * derivative
+    return scaled @ directions[: rows.stop], scaled.T @ directions[rows]
+
+
+def _radial_products(
+    weights: Array, derivative: Array | None, offsets: Array, rows: slice
+) -> Products:
+    """Differentiate Σ w_ij r²_ij in the points of a block's rows, and in those of its columns.
+
+    As d‖a - b‖² = 2 (a - b)·(da - db); the weights are times ∂k/∂r².
+    """
+    if derivative is None:
+        return 0.0, 0.0
+    scaled = 2 * weights * derivative
+    own, others = offsets[rows], offsets[: rows.stop]
+    in_rows = scaled.sum(axis=1)[:, np.newaxis] * own - scaled @ others
+    in_columns = scaled.sum(axis=0)[:, np.newaxis] * others - scaled.T @ own
+    return in_rows, in_columns
 
 
 def log_marginal_likelihood_gradients(

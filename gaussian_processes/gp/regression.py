@@ -32,7 +32,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.kernels import Kernel
 from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.linalg.cg import preconditioned_cg
@@ -77,9 +77,9 @@ class GramMatrix:
 
     Parameters
     ----------
-    kernel : ArcCosine
+    kernel : Kernel
     points : ndarray of shape (m, d)
-        Rows of norm 1.
+        None zero.
     noise_ratio : float
         λ, at least 0.
     sample_weight : ndarray of shape (m,), optional
@@ -89,7 +89,7 @@ class GramMatrix:
         The n observations whose means stand for the points, where several are merged into one.
     """
 
-    kernel: ArcCosine
+    kernel: Kernel
     points: Array
     noise_ratio: float
     sample_weight: Array | None = None
@@ -98,7 +98,7 @@ class GramMatrix:
     @classmethod
     def merged(
         cls,
-        kernel: ArcCosine,
+        kernel: Kernel,
         points: Array,
         noise_ratio: float,
         sample_weight: Array,
@@ -179,13 +179,13 @@ class GaussianProcess:
 
     Parameters
     ----------
-    kernel : ArcCosine
+    kernel : Kernel
     noise_ratio : float
         λ, as asked for.
     jitter : float
         What had to be added to λ for M to be positive definite: usually 0.
     points : ndarray of shape (m, d)
-        X; rows of norm 1.
+        X, as the kernel compares them.
     alpha : ndarray of shape (m, t)
         α = M⁻¹ y, of the means of m points where n observations share these.
     signal_variance : ndarray of shape (t,)
@@ -202,7 +202,7 @@ class GaussianProcess:
         Which point every observation has, where n is more than m.
     """
 
-    kernel: ArcCosine
+    kernel: Kernel
     noise_ratio: float
     jitter: float
     points: Array
@@ -342,7 +342,7 @@ class GaussianProcess:
 
     def _cross_covariance(self, points: Array) -> Array:
         """Kernel of new points and the observations' points."""
-        return self.kernel.from_cosine_distance(self._centered_points.cosine_distances(points))
+        return self.kernel.value(self._centered_points.pairs(points))
 
     @cached_property
     def _centered_points(self) -> CenteredPoints:

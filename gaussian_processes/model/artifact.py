@@ -24,8 +24,8 @@ from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import atomic_write, create_memmap, format_bytes, open_regular
+from gaussian_processes.gp import kernels
 from gaussian_processes.gp.calibration import Calibration
-from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.gp.tails import Tails
@@ -38,7 +38,7 @@ Array = NDArray[Any]
 Description = dict[str, Any]
 
 # Raised by one whenever a program of the format before would misread what is written now.
-FORMAT = 4
+FORMAT = 5
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
 ARRAY_FILE = re.compile(r"(points|alpha|factor|replicates)-\d+\.npy|background\.npy")
@@ -271,7 +271,7 @@ def _describe_member(member: EnsembleMember) -> Description:
         "tails": None if member.tails is None else asdict(member.tails),
         "preprocessor": member.preprocessor.to_json(),
         "process": {
-            "kernel": asdict(process.kernel),
+            "kernel": process.kernel.to_json(),
             "noise_ratio": process.noise_ratio,
             "jitter": process.jitter,
             "signal_variance": process.signal_variance.tolist(),
@@ -348,7 +348,7 @@ def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int)
     points, alpha, packed = arrays["points"], arrays["alpha"], arrays["factor"]
     replicates = arrays["replicates"]
     return GaussianProcess(
-        kernel=ArcCosine(**described["kernel"]),
+        kernel=kernels.from_json(described["kernel"]),
         noise_ratio=float(described["noise_ratio"]),
         jitter=float(described["jitter"]),
         points=points,

@@ -58,7 +58,7 @@ def _member_lines(model: Model, member: EnsembleMember) -> Iterator[str]:
         share = f", {member.weight:.1%} of {', '.join(column.name for column in own)}"
     elif len(model.members) > 1:
         share = f", {member.weight:.1%} of the model"
-    yield f"kernel: arc-cosine q={process.kernel.q}, l={process.kernel.l}{share}"
+    yield f"kernel: {process.kernel}{share}"
     jitter = f" (and {process.jitter:g} of jitter)" if process.jitter else ""
     yield (
         f"  projection={preprocessor.projection}, bias={preprocessor.bias:.6g},"

@@ -233,7 +233,7 @@ class Model:
         seconds = 0.0
         for member in self.members:
             size, columns = member.process.points.shape
-            layers = member.process.kernel.l + 1
+            layers = member.process.kernel.layers
             seconds += rows * size * (columns * COLUMN_SECONDS + layers * LAYER_SECONDS)
             if variance:
                 seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)

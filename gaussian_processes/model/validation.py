@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gaussian_processes.data.dates import CIRCLE_COORDINATES
 from gaussian_processes.data.preprocessing import NO_CATEGORY, Preprocessor
 from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Kernel, Matern52
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.linalg.cholesky import CholeskyFactor
 from gaussian_processes.model.model import MAX_BACKGROUND_ROWS, EnsembleMember, Model
@@ -23,8 +24,8 @@ Array = NDArray[Any]
 PROJECTIONS = ("sphere", "normalize", "unit")
 # The hyperparameters' own limits: kernels beyond them are next to constant, and cost time.
 MAX_DEGREE, MAX_DEPTH = 10, 20
-# What rounding makes of the sum of weights, and of the norm of a point.
-WEIGHT_TOLERANCE, NORM_TOLERANCE = 1e-6, 1e-9
+# What rounding makes of the sum of weights.
+WEIGHT_TOLERANCE = 1e-6
 
 
 def validate(model: Model) -> None:
@@ -210,8 +211,7 @@ def _validate_normal_scores(preprocessor: Preprocessor) -> None:
 
 def _validate_process(member: EnsembleMember, outputs: int) -> None:
     process, coordinates = member.process, len(member.preprocessor.column)
-    _require_integer("q", process.kernel.q, 0, MAX_DEGREE)
-    _require_integer("l", process.kernel.l, 0, MAX_DEPTH)
+    _validate_kernel(process.kernel)
     _require_integer("iterations", process.iterations, 0, 2**31)
     _require_number("noise_ratio", process.noise_ratio, 0)
     _require_number("jitter", process.jitter, 0)
@@ -255,12 +255,20 @@ def _validate_background(model: Model) -> None:
     _require_numbers("background", np.where(missing, 0.0, background), (count, columns))
 
 
+def _validate_kernel(kernel: Kernel) -> None:
+    if isinstance(kernel, ArcCosine | ArcCosineRBF):
+        _require_integer("q", kernel.q, 0, MAX_DEGREE)
+        _require_integer("l", kernel.l, 0, MAX_DEPTH)
+    if isinstance(kernel, ArcCosineRBF | Matern52):
+        _require_number("gamma", kernel.gamma, 0)
+
+
 def _validate_points(process: GaussianProcess) -> None:
+    """Refuse points that have no direction."""
     with np.errstate(over="ignore"):
-        norms = np.vecdot(process.points, process.points)
-    _require(
-        (np.abs(norms - 1) < NORM_TOLERANCE).all(), "points holds one that is not on the sphere"
-    )
+        squares = np.vecdot(process.points, process.points)
+    has_direction = (squares > np.finfo(float).tiny) & np.isfinite(squares)
+    _require(has_direction.all(), "points holds one that has no direction")
 
 
 def _validate_factor(factor: CholeskyFactor) -> None:

@@ -117,6 +117,13 @@ class Hyperparameters:
         description="depths to choose from: how many times the kernel is composed with itself"
         " beyond the first; auto is 0-3",
     )
+    kernel: str = _declared(
+        CategoricalParameter.of_words("auto", "arc_cosine", "arc_cosine_rbf", "matern52"),
+        default="auto",
+        description="arc_cosine; arc_cosine_rbf, its product with a Gaussian of the distance, with"
+        " projection=sphere only; matern52, of smoothness 5/2, which has no q and l; auto compares"
+        " the first two, where several q or l are compared",
+    )
     criterion: str = _declared(
         CategoricalParameter.of_words("loo", "evidence", "validation"),
         default="loo",
@@ -335,6 +342,8 @@ class Hyperparameters:
         if self.projection != "sphere":
             _check_projection(self)
             object.__setattr__(self, "bias", 0.0)
+        if self.kernel == "matern52":
+            _check_matern(self)
         if self.target and self.label_size is not None:
             raise UserError(
                 f"hyperparameters target ({', '.join(self.target)}) and label_size"
@@ -369,6 +378,11 @@ class Hyperparameters:
         return len(self.q) > 1 or len(self.l) > 1
 
     @property
+    def compares_distances(self) -> bool:
+        """Whether kernels of the angle alone are compared with kernels of the distance as well."""
+        return self.kernel == "auto" and self.compares_kernels and self.projection == "sphere"
+
+    @property
     def compares_relevances(self) -> bool:
         """Whether candidates with relevances of their own are compared with those without."""
         return self.ard is None and self.compares_kernels and self.projection == "sphere"
@@ -392,6 +406,7 @@ def _check_projection(hyperparameters: Hyperparameters) -> None:
         "ard": bool(hyperparameters.ard),
         "encoding": hyperparameters.encoding not in {"auto", "none"},
         "scaling": hyperparameters.scaling != "columns",
+        "kernel": hyperparameters.kernel not in {"auto", "arc_cosine"},
     }
     for name, is_given in given.items():
         if is_given:
@@ -399,6 +414,17 @@ def _check_projection(hyperparameters: Hyperparameters) -> None:
                 f"hyperparameter {name} is {getattr(hyperparameters, name)} and projection is"
                 f" {hyperparameters.projection}, but only projection=sphere has a {name}:"
                 f" leave {name} out, or set projection to sphere"
+            )
+
+
+def _check_matern(hyperparameters: Hyperparameters) -> None:
+    """Refuse degrees and depths of a kernel that has none."""
+    for name in ("q", "l"):
+        values = getattr(hyperparameters, name)
+        if values != getattr(Hyperparameters, name):
+            raise UserError(
+                f"hyperparameter {name} is {','.join(map(str, values))} and kernel is matern52,"
+                f" which has no {name}: leave {name} out, or set kernel to arc_cosine"
             )
 
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from gaussian_processes.data.dataset import Dataset, canonical_order
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
-from gaussian_processes.gp import calibration, marginal_likelihood, scores, tails
+from gaussian_processes.gp import calibration, kernels, marginal_likelihood, scores, tails
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import stacking_weights
-from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Kernel, Matern52
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
 from gaussian_processes.gp.tails import Tails
 from gaussian_processes.linalg.parallel import ParallelMap
@@ -44,13 +44,14 @@ Classes = NDArray[np.intp]
 # Rows of each further round of halving, and the candidates that go on to it. A fit costs the cube
 # of its rows: the eight of 1,000 rows as much as all of 500, the four of 2,000 rows four times it.
 HALVING = ((1_000, 8), (marginal_likelihood.MAX_ROWS, MAX_MEMBERS))
-# Kernels that are tried with a relevance for each column, and kernels that are tried with the other
-# preparations: the best so far. Each is a search in as many dimensions as there are columns.
-RELEVANCE_KERNELS, PREPARED_KERNELS = 6, 2
+# Kernels that are tried with a relevance for each column, kernels that are tried with the other
+# preparations, and candidates that are tried with a Gaussian of the distance: the best so far. Each
+# is a search in as many dimensions as there are columns.
+RELEVANCE_KERNELS, PREPARED_KERNELS, DISTANCE_CANDIDATES = 6, 2, 4
 # A member of less weight hardly changes a prediction, and costs a factor as any other.
 MIN_MEMBER_WEIGHT = 0.05
 # The hyperparameter that sets each of the kernel's parameters.
-PARAMETER_NAMES = {"noise_ratio": "noise", "bias": "bias", "relevance": "ard"}
+PARAMETER_NAMES = {"noise_ratio": "noise", "bias": "bias", "relevance": "ard", "gamma": "gamma"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Candidate:
 
     Parameters
     ----------
-    kernel : ArcCosine
+    kernel : Kernel
+        The parameters that it learns may have any value.
     preparation : Preparation
     ard : bool
         Whether every column has a relevance of its own.
@@ -68,7 +70,7 @@ class Candidate:
         from several starts.
     """
 
-    kernel: ArcCosine
+    kernel: Kernel
     preparation: Preparation
     ard: bool = False
     start: KernelParameters | None = None
@@ -151,6 +153,7 @@ class ModelSelection:
         for candidate in self.candidates:
             content = asdict(candidate)
             content["parameters"]["relevance"] = candidate.parameters.relevance.tolist()
+            content["parameters"]["kernel"] = candidate.parameters.kernel.to_json()
             candidates.append(content)
         return {
             "candidates": candidates,
@@ -165,7 +168,7 @@ class ModelSelection:
         candidates = []
         for candidate in content["candidates"]:
             parameters = candidate["parameters"]
-            kernel = ArcCosine(**parameters["kernel"])
+            kernel = kernels.from_json(parameters["kernel"])
             relevance = np.array(parameters["relevance"])
             found = KernelParameters(**{**parameters, "kernel": kernel, "relevance": relevance})
             own = {
@@ -306,6 +309,8 @@ def select(
         fits += parallel_map(lambda candidate: evaluate(candidate, few), with_relevance)
         prepared = prepared_candidates(fits, hyperparameters, sample, criterion)
         fits += parallel_map(lambda candidate: evaluate(candidate, few), prepared)
+        with_distance = distance_candidates(fits, hyperparameters, criterion)
+        fits += parallel_map(lambda candidate: evaluate(candidate, few), with_distance)
     left_out: list[CandidateFit] = []
     for rows, count in _rounds(len(fits), hyperparameters.ensemble):
         if len(sample) > fits[0].result.rows:
@@ -386,11 +391,16 @@ def kernel_paths(hyperparameters: Hyperparameters, sample: Sample) -> Iterator[l
     for preparation in sample.data:
         if compares_encodings and preparation.encoding != "none":
             continue
-        for q in hyperparameters.q:
-            yield [
-                Candidate(ArcCosine(q, depth), preparation, bool(hyperparameters.ard))
-                for depth in hyperparameters.l
-            ]
+        for path in _named_kernels(hyperparameters):
+            yield [Candidate(kernel, preparation, bool(hyperparameters.ard)) for kernel in path]
+
+
+def _named_kernels(hyperparameters: Hyperparameters) -> list[list[Kernel]]:
+    """Kernels of each degree, by growing depth."""
+    if hyperparameters.kernel == Matern52.name:
+        return [[Matern52()]]
+    kernel = ArcCosineRBF if hyperparameters.kernel == ArcCosineRBF.name else ArcCosine
+    return [[kernel(q, depth) for depth in hyperparameters.l] for q in hyperparameters.q]
 
 
 def relevance_candidates(
@@ -418,12 +428,40 @@ def prepared_candidates(
         return []
     encodings = [key for key in sample.data if key.encoding != "none"]
     ard = hyperparameters.compares_relevances or bool(hyperparameters.ard)
-    kernels = list(dict.fromkeys(fit.result.parameters.kernel for fit in _ranked(fits, criterion)))
+    best = _distinct_kernels([fit.result for fit in _ranked(fits, criterion)])
     return [
         Candidate(kernel, preparation, ard)
-        for kernel in kernels[:PREPARED_KERNELS]
+        for kernel in best[:PREPARED_KERNELS]
         for preparation in encodings
     ]
+
+
+def _distinct_kernels(results: Sequence[CandidateResult]) -> list[Kernel]:
+    """Kernels of some results, each once whatever it has learned."""
+    found = [result.parameters.kernel for result in results]
+    return list(
+        dict.fromkeys(kernel.with_values(**dict.fromkeys(kernel.learned, 1.0)) for kernel in found)
+    )
+
+
+def distance_candidates(
+    fits: Sequence[CandidateFit], hyperparameters: Hyperparameters, criterion: Criterion
+) -> list[Candidate]:
+    """Multiply the kernels of the best candidates of each degree by a Gaussian of the distance.
+
+    One of each, because the Gaussian leaves depths of one degree little to differ by. The other
+    parameters start from what was found without, among others.
+    """
+    if not hyperparameters.compares_distances:
+        return []
+    found: dict[int, Candidate] = {}
+    for fit in _ranked(fits, criterion):
+        result, own = fit.result, fit.result.parameters
+        if isinstance(own.kernel, ArcCosine) and len(own.relevance):
+            kernel = ArcCosineRBF(own.kernel.q, own.kernel.l)
+            candidate = Candidate(kernel, result.preparation, result.ard, own)
+            found.setdefault(own.kernel.q, candidate)
+    return list(found.values())[:DISTANCE_CANDIDATES]
 
 
 def evaluate_path(path: Sequence[Candidate], sample: Sample) -> list[CandidateFit]:
@@ -438,11 +476,12 @@ def evaluate_path(path: Sequence[Candidate], sample: Sample) -> list[CandidateFi
 def evaluate(candidate: Candidate, sample: Sample) -> CandidateFit:
     """Learn a candidate's parameters from all rows of a sample, and score it there."""
     preprocessor = sample.preprocessors[candidate.preparation]
+    initial = KernelParameters(
+        candidate.kernel, sample.noise_ratio, preprocessor.bias, preprocessor.relevance
+    ).with_kernel(candidate.kernel)
     parameters = marginal_likelihood.maximize_posterior(
-        KernelParameters(
-            candidate.kernel, sample.noise_ratio, preprocessor.bias, preprocessor.relevance
-        ),
-        _learned_names(candidate.ard, sample),
+        initial,
+        _learned_names(candidate.kernel, candidate.ard, sample),
         sample.data[candidate.preparation],
         candidate.start,
     )
@@ -451,7 +490,7 @@ def evaluate(candidate: Candidate, sample: Sample) -> CandidateFit:
 
 def refine(result: CandidateResult, sample: Sample) -> CandidateFit:
     """Learn a candidate's parameters from more rows, from where fewer have led, and score it."""
-    names = _learned_names(result.ard, sample)
+    names = _learned_names(result.parameters.kernel, result.ard, sample)
     start = marginal_likelihood.floor_noise(result.parameters, names)
     data = sample.data[result.preparation]
     parameters = marginal_likelihood.maximize_posterior(result.parameters, names, data, start)
@@ -464,8 +503,8 @@ def _refine_all(
     return list(parallel_map(lambda fit: refine(fit.result, sample), fits))
 
 
-def _learned_names(ard: bool, sample: Sample) -> list[str]:
-    return [*sample.learned_parameters, *(["relevance"] if ard else [])]
+def _learned_names(kernel: Kernel, ard: bool, sample: Sample) -> list[str]:
+    return [*sample.learned_parameters, *kernel.learned, *(["relevance"] if ard else [])]
 
 
 def _score(

@@ -212,13 +212,16 @@ def candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
     """Return the lines of candidates.csv, with the weights in the blend."""
     records = []
     for candidate, weight in zip(selection.candidates, selection.weights, strict=True):
+        kernel = candidate.parameters.kernel.to_json()
         record: dict[str, object] = {
             **({} if candidate.targets is None else {"targets": _numbers(candidate.targets)}),
             "scaling": candidate.preparation.scaling,
             "encoding": candidate.preparation.encoding,
             "ard": candidate.ard,
-            "q": candidate.parameters.kernel.q,
-            "l": candidate.parameters.kernel.l,
+            "kernel": kernel["name"],
+            "q": kernel.get("q", ""),
+            "l": kernel.get("l", ""),
+            "gamma": kernel.get("gamma", ""),
             "noise": candidate.parameters.noise_ratio,
             "bias": candidate.parameters.bias,
             "rows": candidate.rows,

@@ -147,8 +147,8 @@ def score_members(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, ob
     members = []
     for member in model.members:
         alone = replace(model, members=(replace(member, weight=1.0),))
-        kernel = member.process.kernel
-        record = {"q": kernel.q, "l": kernel.l, "weight": member.weight}
+        kernel = member.process.kernel.to_json()
+        record = {"kernel": kernel.pop("name"), **kernel, "weight": member.weight}
         # In an order that all hosts have.
         for name in sorted(datasets.keys() - {"train"}):
             for score, value in score_dataset(alone, datasets[name]).items():

@@ -201,9 +201,13 @@ class Trainer:
     def _log_candidate(self, result: CandidateResult, weight: float) -> None:
         """Log what a candidate is, and what in it a person may want to change."""
         parameters = result.parameters
-        learned = [*self.hyperparameters.learned_parameters, *(["relevance"] if result.ard else [])]
+        learned = [
+            *self.hyperparameters.learned_parameters,
+            *parameters.kernel.learned,
+            *(["relevance"] if result.ard else []),
+        ]
         sentence = (
-            f"kernel q={parameters.kernel.q}, l={parameters.kernel.l};"
+            f"kernel {parameters.kernel};"
             f" noise={parameters.noise_ratio:.6g}, bias={parameters.bias:.6g}"
         )
         if result.preparation.encoding != "none":

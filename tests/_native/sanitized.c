@@ -109,6 +109,30 @@ static void distances(size_t rows, size_t columns, size_t width)
     free(products);
 }
 
+/* exp(-γ r²/2) of norms between 1 and 3. */
+static void gaussians(size_t rows, size_t columns, double gamma)
+{
+    double *value = numbers(rows * columns), *distance = numbers(rows * columns);
+    double *a = numbers(rows), *b = numbers(columns);
+    for (size_t i = 0; i < rows; i++)
+        a[i] += 2;
+    for (size_t j = 0; j < columns; j++)
+        b[j] += 2;
+    for (size_t i = 0; i < rows * columns; i++)
+        distance[i] += 1;
+    gp_gaussian(value, distance, a, b, rows, columns, gamma);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++) {
+            double square = (a[i] - b[j]) * (a[i] - b[j]) + 2 * a[i] * b[j] * distance[i * columns + j];
+            double expected = exp(-gamma * square / 2);
+            require(value[i * columns + j], expected, 1e-13 * expected + 1e-300, "gaussian");
+        }
+    free(value);
+    free(distance);
+    free(a);
+    free(b);
+}
+
 /* c - a b, where a has a stride and its last row ends with its last number. */
 static void product(size_t rows, size_t inner, size_t spare, size_t columns, int simd_width)
 {
@@ -180,6 +204,9 @@ int main(void)
         for (int j = 0; j < SIZES; j++)
             for (size_t width = 0; width < 4; width++)
                 distances(sizes[i], sizes[j], width);
+    for (int i = 0; i < SIZES; i++)
+        for (int j = 0; j < SIZES; j++)
+            gaussians(sizes[i], sizes[j], j % 2 ? 100 : 0.5);
     for (int simd_width = 2; simd_width <= gp_simd_width(); simd_width *= 2)
         for (size_t groups = 0; groups <= 9; groups++) {
             size_t columns = groups == 9 ? 1 : groups * (size_t)simd_width;

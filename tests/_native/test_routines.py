@@ -34,7 +34,13 @@ def test_this_suite_runs_on_what_was_compiled():
 
 @pytest.mark.parametrize(
     "symbol",
-    ["gp_arc_cosine", "gp_arc_cosine_derivative", "gp_half_sqdist", "gp_skinny_solve_lower"],
+    [
+        "gp_arc_cosine",
+        "gp_arc_cosine_derivative",
+        "gp_gaussian",
+        "gp_half_sqdist",
+        "gp_skinny_solve_lower",
+    ],
 )
 def test_no_symbol_of_c_is_seen_from_outside(symbol):
     assert not hasattr(ctypes.CDLL(routines.__file__), symbol)
@@ -109,6 +115,52 @@ def test_half_squared_distances_are_those_of_the_differences(native, shape):
     native.half_sqdist(products, (a**2).sum(axis=1) / 2, (b**2).sum(axis=1) / 2, a, b, *THRESHOLDS)
 
     np.testing.assert_allclose(products, exact.astype(float), rtol=1e-11)
+
+
+@both
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (3, 9), (7, 130)])
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.5, 40.0])
+def test_gaussians_are_exponentials_of_the_squared_distance(native, shape, gamma):
+    rng = np.random.default_rng(2)
+    distances = cosine_distances(shape[0] * shape[1]).reshape(shape)
+    norms_a, norms_b = (rng.uniform(0.5, 4, size=size) for size in shape)
+    values = np.full(shape, np.nan)
+
+    native.gaussian(values, distances, norms_a, norms_b, gamma)
+
+    with mp.workdps(40):
+        for row, column in np.ndindex(*shape):
+            a, b, distance = (
+                mpf(float(own)) for own in (norms_a[row], norms_b[column], distances[row, column])
+            )
+            square = (a - b) ** 2 + 2 * a * b * distance
+            expected = mp.exp(-mpf(gamma) * square / 2)
+            # The exponent's own rounding is its size times that of a double.
+            tolerance = 1e-15 * (1 + gamma * square / 2) * expected + mpf(10) ** -300
+            assert abs(mpf(float(values[row, column])) - expected) < tolerance
+
+
+@both
+def test_gaussians_are_1_at_equal_points_and_0_far_away(native):
+    values = np.empty((1, 3))
+
+    native.gaussian(values, np.array([[0.0, 2.0, np.nan]]), np.ones(1), np.ones(3), 1e6)
+
+    assert values[0, :2].tolist() == [1.0, 0.0]
+    assert np.isnan(values[0, 2])
+
+
+@both
+@pytest.mark.parametrize("position", range(4))
+@pytest.mark.parametrize(
+    "change", [lambda x: x[:-1], lambda x: x[..., np.newaxis], lambda x: x.astype(np.float32)]
+)
+def test_gaussians_of_what_does_not_fit_together_are_refused(native, position, change):
+    arguments = [np.ones((4, 5)), np.ones((4, 5)), np.ones(4), np.ones(5)]
+    arguments[position] = change(arguments[position])
+
+    with pytest.raises(ValueError, match="; give "):
+        native.gaussian(*arguments, 1.0)
 
 
 @both

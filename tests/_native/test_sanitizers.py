@@ -10,6 +10,7 @@ from gaussian_processes import _native
 
 SOURCES = Path(_native.__file__).parent
 DRIVER = Path(__file__).with_name("sanitized.c")
+NAMES = ("arc_cosine.c", "gaussian.c", "skinny.c")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"]
 
@@ -43,7 +44,7 @@ def run(folder, sources, *options):
 
 @pytest.mark.usefixtures("compiler")
 def test_no_awkward_shape_reads_or_writes_past_an_end(tmp_path):
-    answer = run(tmp_path, [DRIVER, SOURCES / "arc_cosine.c", SOURCES / "skinny.c"])
+    answer = run(tmp_path, [DRIVER, *(SOURCES / name for name in NAMES)])
 
     assert (answer.returncode, answer.stderr) == (0, "")
 
@@ -54,6 +55,7 @@ def test_no_awkward_shape_reads_or_writes_past_an_end(tmp_path):
     [
         ("arc_cosine.c", "i < count; i++", "i <= count; i++", "heap-buffer-overflow"),
         ("arc_cosine.c", "(distance - m) / 2", "(distance - m) / 3", "was expected"),
+        ("gaussian.c", "1.0 / 24", "1.0 / 25", "was expected"),
         ("skinny.c", "*panels + top * top,", "*panels + top * top + 1,", "heap-buffer-overflow"),
     ],
 )
@@ -64,7 +66,7 @@ def test_the_driver_sees_a_fault(tmp_path, source, line, fault, complaint):
             text.replace(line, fault) if path.name == source else text
         )
 
-    answer = run(tmp_path, [DRIVER, tmp_path / "arc_cosine.c", tmp_path / "skinny.c"])
+    answer = run(tmp_path, [DRIVER, *(tmp_path / name for name in NAMES)])
 
     assert answer.returncode != 0
     assert complaint in answer.stderr
@@ -72,7 +74,7 @@ def test_the_driver_sees_a_fault(tmp_path, source, line, fault, complaint):
 
 @pytest.mark.usefixtures("compiler")
 def test_the_sources_are_c99_without_a_warning(tmp_path):
-    for name in ("arc_cosine.c", "skinny.c"):
+    for name in NAMES:
         answer = compiled(tmp_path / "object", [SOURCES / name], "-c", *STRICT)
 
         assert answer.returncode == 0, answer.stderr

@@ -13,6 +13,7 @@ from gaussian_processes.data.preprocessing import (
 )
 from gaussian_processes.data.preprocessing import fit as fit_preprocessor
 from gaussian_processes.errors import UserError
+from gaussian_processes.gp.sphere import project_to_sphere
 
 rng = np.random.default_rng(31)
 
@@ -44,10 +45,10 @@ def test_columns_and_targets_are_standardised_as_scikit_learn_does():
 def test_normalize_divides_rows_by_their_norms_and_leaves_targets_alone():
     features = learn(ROWS, TARGETS, "normalize", normalize_y=False)
 
-    points = features.points(ROWS)
+    directions, _ = project_to_sphere(features.points(ROWS))
 
-    np.testing.assert_allclose(points[:, :-1], Normalizer().fit_transform(ROWS), rtol=1e-15)
-    assert (points[:, -1] == 0).all()
+    np.testing.assert_allclose(directions[:, :-1], Normalizer().fit_transform(ROWS), rtol=1e-15)
+    assert (directions[:, -1] == 0).all()
     np.testing.assert_array_equal(features.standardized_targets(TARGETS), TARGETS)
 
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from gaussian_processes.gp import dense
-from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Matern52
 from gaussian_processes.gp.regression import GramMatrix, fit
-from gaussian_processes.gp.sphere import project_to_sphere
+from gaussian_processes.gp.sphere import append_bias
 from gaussian_processes.linalg.inversion import ONE_CORE_ROWS
 
 
 def observations(rows, targets=2, seed=31):
     rng = np.random.default_rng(seed)
-    return project_to_sphere(rng.normal(size=(rows, 3)), 1.5), rng.normal(size=(rows, targets))
+    return append_bias(rng.normal(size=(rows, 3)), 1.5), rng.normal(size=(rows, targets))
 
 
 def gram_matrix(kernel, points):
@@ -38,23 +38,35 @@ def test_the_posterior_is_that_of_linear_algebra_on_whole_matrices(rows):
 
 
 @pytest.mark.parametrize("rows", [3, 130])
-@pytest.mark.parametrize("q", [0, 1, 2])
-def test_gradients_in_the_points_are_those_of_whole_matrices(rows, q):
+@pytest.mark.parametrize(
+    "kernel",
+    [ArcCosine(0, 1), ArcCosine(1, 1), ArcCosine(2, 1), ArcCosineRBF(2, 1, 0.3), Matern52(0.2)],
+)
+def test_gradients_in_the_points_are_those_of_whole_matrices(rows, kernel):
     points, targets = observations(rows)
-    kernel = ArcCosine(q, 1)
     source, noise = gram_matrix(kernel, points)
     inverse = np.linalg.inv(kernel(points, points) + np.diag(noise))
     alpha = inverse @ targets
     scaled = alpha / np.sqrt((targets * alpha).mean(axis=0))
     in_matrix = (scaled @ scaled.T - 2 * inverse) / 2
-    distances = ((points[:, np.newaxis] - points) ** 2).sum(axis=2) / 2
-    derivatives = kernel.derivative(distances) * (1 - np.eye(rows))
+    step = 1e-5
+    expected = np.zeros_like(points)
+    for row, column in np.ndindex(min(rows, 10), points.shape[1]):
+        shift = np.zeros_like(points)
+        shift[row, column] = step
+        # A point moves its own row and column of the matrix, and not its own entry.
+        slopes = kernel(points[[row]] + shift[row], points) - kernel(
+            points[[row]] - shift[row], points
+        )
+        slopes[0, row] = 0
+        expected[row, column] = 2 * (in_matrix[row] * slopes[0]).sum() / (2 * step)
 
     _, in_noise_ratio, in_points = dense.log_marginal_likelihood_gradients(source, targets)
 
     assert in_noise_ratio == pytest.approx((in_matrix.diagonal() * noise).sum() / 0.2, rel=1e-9)
-    expected = 2 * (in_matrix * derivatives) @ points
-    np.testing.assert_allclose(in_points, expected, rtol=0, atol=1e-9 * abs(expected).max())
+    np.testing.assert_allclose(
+        in_points[:10], expected[:10], rtol=0, atol=1e-8 * abs(expected).max()
+    )
 
 
 def test_a_matrix_that_rounding_made_indefinite_gets_the_least_jitter():

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
-from oracles import composed, gram
+from oracles import composed, gaussian, gram, matern52
 
-from gaussian_processes.gp.kernels import ArcCosine
-from gaussian_processes.gp.pairwise import cosine_distances
+from gaussian_processes.gp import kernels
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Matern52
+from gaussian_processes.gp.pairwise import CenteredPoints, cosine_distances
 
 COSINES = [-1.0, -0.999999, -0.9, -0.3, 0.0, 1e-8, 0.25, 0.7, 0.95, 0.999999, 1.0]
 degrees = st.integers(0, 10)
@@ -163,3 +164,88 @@ def test_the_error_grows_with_degree_and_depth_as_documented(degree, depth, boun
         values = ArcCosine(degree, depth).from_cosine_distance(cosine_distance)
 
         assert max(abs(mpf(float(v)) - e) for v, e in zip(values, expected, strict=True)) < bound
+
+
+def rows_of_a_bias(bias, seed=7):
+    rows = np.random.default_rng(seed).normal(size=(12, 3))
+    rows[1], rows[2] = rows[0], rows[3] + 1e-6
+    return np.column_stack([rows, np.full(12, bias)])
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.0, 1000.0])
+@pytest.mark.parametrize(("q", "l"), [(0, 0), (1, 2), (3, 1)])
+def test_the_product_with_a_gaussian_is_that_of_the_definitions(bias, q, l):  # noqa: E741
+    points = rows_of_a_bias(bias)
+    with mp.workdps(40):
+        arc, distance = gram(q, l, points, points[:5]), gaussian(0.3, points, points[:5])
+        expected = [[arc[i, j] * distance[i, j] for j in range(5)] for i in range(12)]
+
+        values = ArcCosineRBF(q, l, 0.3)(points, points[:5])
+
+    assert (values[range(5), range(5)] == 1).all()
+    # A bias of 1000 leaves the angle of a pair 12 digits, of which degree 0 takes the root.
+    np.testing.assert_allclose(values, np.array(expected, dtype=float), rtol=0, atol=5e-13)
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.0, 1000.0])
+def test_materns_kernel_is_that_of_the_bessel_function(bias):
+    points = rows_of_a_bias(bias)
+    with mp.workdps(40):
+        expected = np.array(matern52(0.7, points, points[:5]).tolist(), dtype=float)
+
+        values = Matern52(0.7)(points, points[:5])
+
+    assert (values[range(5), range(5)] == 1).all()
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-10)
+
+
+@given(degrees, depths, st.integers(0, 99))
+def test_a_gamma_of_0_is_the_arc_cosine_kernel_to_the_last_digit(degree, depth, seed):
+    points = np.random.default_rng(seed).normal(size=(7, 3))
+
+    values = ArcCosineRBF(degree, depth, 0.0)(points, points)
+
+    assert (values == ArcCosine(degree, depth)(points, points)).all()
+
+
+@pytest.mark.parametrize("kernel", [ArcCosineRBF(1, 0, 1e4), Matern52(1e4)])
+def test_points_far_apart_share_nothing(kernel):
+    values = kernel(np.array([[1e3, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0]]))
+
+    assert values.tolist() == [[0.0], [1.0]]
+
+
+@pytest.mark.parametrize("kernel", [ArcCosine(0, 3), ArcCosineRBF(2, 1, 0.3), Matern52(0.2)])
+def test_derivatives_are_computed_with_the_value(kernel):
+    points = rows_of_a_bias(2.0)
+    centered = CenteredPoints.of(points)
+
+    value, derivatives = kernel.value_and_derivatives(centered.pairs(points))
+
+    np.testing.assert_allclose(value, kernel(points, points), rtol=0, atol=1e-14)
+    assert all(np.isfinite(array).all() for array in derivatives.arrays)
+
+
+@pytest.mark.parametrize("kernel", [ArcCosine(0, 2), ArcCosineRBF(1, 3, 0.25), Matern52(3.0)])
+def test_a_kernel_survives_json(kernel):
+    content = kernel.to_json()
+
+    assert content["name"] in str(kernel)
+    assert kernels.from_json(content) == kernel
+
+
+@pytest.mark.parametrize("gamma", [-1.0, np.nan, np.inf])
+@pytest.mark.parametrize("kernel", [ArcCosineRBF, Matern52])
+def test_what_is_no_gamma_is_refused(kernel, gamma):
+    with pytest.raises(ValueError, match="must be a finite number, 0 or more"):
+        kernel(gamma=gamma)
+
+
+def test_squared_distances_are_those_of_the_points():
+    points = rows_of_a_bias(1000.0)
+    expected = ((points[:, np.newaxis] - points[:4]) ** 2).sum(axis=2)
+
+    squares = CenteredPoints.of(points[:4]).pairs(points).squared_distances()
+
+    np.testing.assert_allclose(squares, expected, rtol=1e-6, atol=1e-9)
+    assert squares[1, 0] == 0

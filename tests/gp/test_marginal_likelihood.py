@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mpmath import mp, mpf
-from oracles import gram
+from oracles import gaussian, gram, matern52
 from scipy.optimize import approx_fprime
 from scipy.stats import norm
 
-from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Matern52
 from gaussian_processes.gp.marginal_likelihood import (
     BOUNDS,
     KernelParameters,
@@ -33,7 +33,7 @@ def by_definition(parameters, data):
     size, total = len(data.z), mpf(0)
     rows = np.column_stack([data.z * parameters.relevance, np.full(size, parameters.bias)])
     noise = mp.diag([mpf(parameters.noise_ratio) / mpf(weight) for weight in data.sample_weight])
-    matrix = gram(parameters.kernel.q, parameters.kernel.l, rows, rows) + noise
+    matrix = kernel_by_definition(parameters.kernel, rows) + noise
     for column in data.y.T:
         target = mp.matrix(column.tolist())
         scale = (target.T * mp.lu_solve(matrix, target))[0] / size
@@ -41,11 +41,28 @@ def by_definition(parameters, data):
     return total
 
 
-@pytest.mark.parametrize("q", [0, 1, 3])
-@pytest.mark.parametrize("l", [0, 2])
-def test_the_log_marginal_likelihood_and_its_gradient_are_those_of_the_definition(q, l):  # noqa: E741
+def kernel_by_definition(kernel, rows):
+    if isinstance(kernel, Matern52):
+        return matern52(kernel.gamma, rows, rows)
+    values = gram(kernel.q, kernel.l, rows, rows)
+    if isinstance(kernel, ArcCosineRBF):
+        distances = gaussian(kernel.gamma, rows, rows)
+        for row, column in np.ndindex(len(rows), len(rows)):
+            values[row, column] *= distances[row, column]
+    return values
+
+
+KERNELS = [
+    *(ArcCosine(q, depth) for q in (0, 1, 3) for depth in (0, 2)),
+    *(ArcCosineRBF(q, 1, 0.4) for q in (0, 2)),
+    Matern52(0.6),
+]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_log_marginal_likelihood_and_its_gradient_are_those_of_the_definition(kernel):
     data = sample(8)
-    parameters = KernelParameters(ArcCosine(q, l), 0.3, 1.7, np.array([1.0, 0.5, 2.0]))
+    parameters = KernelParameters(kernel, 0.3, 1.7, np.array([1.0, 0.5, 2.0]))
     step = 1e-6
     with mp.workdps(40):
         expected = by_definition(parameters, data)
@@ -64,13 +81,21 @@ def test_the_log_marginal_likelihood_and_its_gradient_are_those_of_the_definitio
                 step,
             ),
         }
+        if kernel.learned:
+            quotients["gamma"] = quotient(
+                lambda factor: replace(
+                    parameters, kernel=replace(kernel, gamma=kernel.gamma * factor)
+                ),
+                data,
+                step,
+            )
 
     value, gradient = log_marginal_likelihood_and_gradient(parameters, data)
 
     assert value == pytest.approx(float(expected), rel=1e-12)
-    assert gradient["noise_ratio"][0] == pytest.approx(quotients["noise_ratio"], rel=1e-8)
-    assert gradient["bias"][0] == pytest.approx(quotients["bias"], rel=1e-8)
-    assert gradient["relevance"][1] == pytest.approx(quotients["relevance"], rel=1e-8)
+    assert gradient["relevance"][1] == pytest.approx(quotients.pop("relevance"), rel=1e-8)
+    for name, expected in quotients.items():
+        assert gradient[name][0] == pytest.approx(expected, rel=1e-8, abs=1e-9)
 
 
 def quotient(changed, data, step):
@@ -117,12 +142,20 @@ def test_what_is_learned_is_a_maximum_of_the_posterior_and_the_rest_stays(names)
 
 @pytest.mark.parametrize(
     "names",
-    [["noise_ratio"], ["noise_ratio", "bias"], ["relevance"], ["noise_ratio", "bias", "relevance"]],
+    [
+        ["noise_ratio"],
+        ["noise_ratio", "bias"],
+        ["relevance"],
+        ["noise_ratio", "bias", "relevance"],
+        ["noise_ratio", "gamma"],
+        ["noise_ratio", "bias", "gamma", "relevance"],
+    ],
 )
 def test_the_prior_is_normal_in_the_logarithms_of_ratios(names):
-    parameters = KernelParameters(ArcCosine(1, 1), 0.05, 2.0, np.array([0.5, 1.0, 4.0]))
+    kernel = ArcCosineRBF(1, 1, 0.7)
+    parameters = KernelParameters(kernel, 0.05, 2.0, np.array([0.5, 1.0, 4.0]))
 
-    def density(noise_ratio, bias, relevance):
+    def density(noise_ratio, bias, gamma, relevance):
         logs = np.log(relevance)
         value = 0.0
         if "noise_ratio" in names:
@@ -131,22 +164,32 @@ def test_the_prior_is_normal_in_the_logarithms_of_ratios(names):
             value += norm.logpdf(np.log(bias), np.log(4.5) + logs.mean(), 1)
         if "relevance" in names:
             value += norm.logpdf(logs, logs.mean(), 0.5).sum()
+        if "gamma" in names:
+            typical = gamma * (relevance**2).sum()
+            value += norm.logpdf(np.log(typical), np.log(0.3), 2)
         return value
 
     def at(logs):
         values = np.exp(logs)
-        return density(values[0], values[1], values[2:])
+        return density(values[0], values[1], values[2], values[3:])
 
-    logs = np.log(np.concatenate([[0.05, 2.0], parameters.relevance]))
+    logs = np.log(np.concatenate([[0.05, 2.0, 0.7], parameters.relevance]))
     slopes = approx_fprime(logs, at, 1e-7)
 
     value, gradient = log_prior_and_gradient(parameters, names)
-    moved, _ = log_prior_and_gradient(replace(parameters, noise_ratio=0.2, bias=3.0), names)
+    other = replace(parameters, noise_ratio=0.2, bias=3.0, kernel=replace(kernel, gamma=0.1))
+    moved, _ = log_prior_and_gradient(other, names)
 
-    expected = {"noise_ratio": slopes[:1], "bias": slopes[1:2], "relevance": slopes[2:]}
+    expected = {
+        "noise_ratio": slopes[:1],
+        "bias": slopes[1:2],
+        "gamma": slopes[2:3],
+        "relevance": slopes[3:],
+    }
     for name in names:
         np.testing.assert_allclose(gradient[name], expected[name], atol=1e-5)
-    difference = density(0.2, 3.0, parameters.relevance) - density(0.05, 2.0, parameters.relevance)
+    relevance = parameters.relevance
+    difference = density(0.2, 3.0, 0.1, relevance) - density(0.05, 2.0, 0.7, relevance)
     assert moved - value == pytest.approx(difference, abs=1e-12)
 
 
@@ -215,3 +258,28 @@ def test_targets_that_are_zero_everywhere_do_not_count():
     assert wider.condition(parameters).log_marginal_likelihood() == pytest.approx(
         data.condition(parameters).log_marginal_likelihood(), rel=1e-14
     )
+
+
+def test_a_start_without_gamma_does_not_bind_the_search_with_it():
+    data = wave(60)
+    near_nothing = KernelParameters(ArcCosine(1, 1), 1e-8, 900.0, np.ones(2))
+    names = ["noise_ratio", "bias", "gamma"]
+    parameters = near_nothing.with_kernel(ArcCosineRBF(1, 1))
+
+    led = maximize_posterior(parameters, names, data, near_nothing)
+    found = maximize_posterior(parameters, names, data)
+
+    posteriors = [
+        log_marginal_likelihood_and_gradient(own, data)[0] + log_prior_and_gradient(own, names)[0]
+        for own in (led, found)
+    ]
+    assert posteriors[0] >= posteriors[1] - 1e-3
+
+
+def test_a_kernel_begins_with_the_gamma_of_the_priors_median():
+    parameters = KernelParameters(ArcCosine(2, 1), 0.1, 2.0, np.array([1.0, 2.0]))
+
+    begun = parameters.with_kernel(ArcCosineRBF(2, 1))
+
+    assert begun.gamma * (1 + 4) == pytest.approx(0.3)
+    assert replace(begun, kernel=parameters.kernel) == parameters

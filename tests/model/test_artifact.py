@@ -186,10 +186,10 @@ def test_the_keys_of_the_description_are_the_attributes(tmp_path):
         (description["schema"], model.schema),
         (member["preprocessor"], model.members[0].preprocessor),
         (member["process"], model.members[0].process),
-        (member["process"]["kernel"], model.members[0].process.kernel),
     ):
         attributes = {field.name for field in fields(subject)}
         assert described.keys() <= attributes
+    assert member["process"]["kernel"] == {"name": "arc_cosine", "q": 1, "l": 1}
     arrays = {"points", "alpha", "factor", "replicates"}
     # The number of observations is that of the training rows; the others are training's alone.
     elsewhere = {"observations", "varies"}
@@ -267,7 +267,9 @@ def exchange_alpha(folder):
             "OverflowError",
         ),
         (
-            lambda folder: change_the_member(folder, "process", kernel={"q": -1, "l": 1}),
+            lambda folder: change_the_member(
+                folder, "process", kernel={"name": "arc_cosine", "q": -1, "l": 1}
+            ),
             r"q is -1, but it must be a whole number, 0 or more",
         ),
         (

@@ -30,7 +30,7 @@ def test_a_model_is_described_by_its_columns_kernel_and_scores(tmp_path, capsys)
         "  column 2 (b): numbers",
         "  column 3 (c): numbers",
     ]
-    assert "kernel: arc-cosine q=1, l=1" in lines
+    assert "kernel: arc_cosine q=1, l=1" in lines
     assert "  projection=sphere, bias=2, noise=0.1" in lines
     assert lines[-3:] == [
         "standard deviations: yes",
@@ -69,8 +69,8 @@ def test_members_are_described_with_their_weights(tmp_path, capsys):
 
     lines = described(model.without_factors(), tmp_path, capsys)
 
-    assert "kernel: arc-cosine q=0, l=0, 25.0% of the model" in lines
-    assert "kernel: arc-cosine q=2, l=1, 75.0% of the model" in lines
+    assert "kernel: arc_cosine q=0, l=0, 25.0% of the model" in lines
+    assert "kernel: arc_cosine q=2, l=1, 75.0% of the model" in lines
     assert "standard deviations: no, it was saved without its factor" in lines
 
 

@@ -163,7 +163,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
 
 def test_a_name_that_resembles_none_is_refused_with_all():
     with pytest.raises(
-        UserError, match="'gamma' is unknown: remove it, or use one of q, l, criterion, ensemble, "
+        UserError, match="'gamma' is unknown: remove it, or use one of q, l, kernel, criterion, "
     ):
         parse({"gamma": "1"})
 
@@ -290,6 +290,9 @@ def test_columns_are_lists_of_names(text):
     ("strings", "sentence"),
     [
         ({"scaling": "overall", "projection": "unit"}, "only projection=sphere has a scaling"),
+        ({"kernel": "matern52", "projection": "unit"}, "projection is unit, but only projection="),
+        ({"kernel": "matern52", "q": "1"}, "q is 1 and kernel is matern52, which has no q: leave"),
+        ({"kernel": "matern52", "l": "0-1"}, "l is 0,1 and kernel is matern52, which has no l"),
         ({"target": "a", "label_size": "2"}, "both say what to predict: leave one out"),
         ({"k_fold": "1"}, "a fold is predicted from the others: set it to 2 or more, or to 0"),
         ({"sample_weight": "a,b"}, "it must be the name or 0-based position of a column"),

@@ -66,7 +66,7 @@ def base(tmp_path, monkeypatch):
 
 
 # Compares kernels, and nothing beside them.
-ALONE = {"ensemble": "none", "ard": "false", "encoding": "none"}
+ALONE = {"ensemble": "none", "kernel": "arc_cosine", "ard": "false", "encoding": "none"}
 
 
 def train(base, **hyperparameters):
@@ -687,7 +687,8 @@ def test_validation_chooses_among_candidates_with_relevances_of_their_own(base):
         y = np.sin(2 * x[:, 1]) + 0.1 * rng.normal(size=size)
         write(base / f"input/data/{name}/data.csv", np.column_stack([y, x]))
 
-    assert train(base, q="0-1", l="0-1", criterion="validation", ard="true", encoding="none") == 0
+    own = {"criterion": "validation", "kernel": "arc_cosine", "ard": "true", "encoding": "none"}
+    assert train(base, q="0-1", l="0-1", **own) == 0
 
     candidates = lines(base / "output/data/candidates.csv")
     best = min(candidates, key=lambda line: float(line["validation"]))
@@ -1092,7 +1093,7 @@ def test_a_model_is_described(alone, capsys):
     assert "target: Sepal.Length" in output
     assert "column 3 (Species): one of setosa, versicolor, virginica" in output
     assert "ignored: Petal.Length" in output
-    assert "kernel: arc-cosine q=1, l=1" in output
+    assert "kernel: arc_cosine q=1, l=1" in output
     assert re.search(
         r"relevance: Sepal.Width [\d.e-]+, Petal.Width [\d.e-]+, Species=setosa", output
     )

@@ -12,7 +12,7 @@ from scipy import stats
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp import marginal_likelihood
-from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Kernel, Matern52
 from gaussian_processes.gp.marginal_likelihood import KernelParameters
 from gaussian_processes.linalg.parallel import WorkerPool
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
@@ -30,7 +30,13 @@ from gaussian_processes.training.preparation import Preparation
 SCHEMA = Schema(False, 3, (Column("1", 1), Column("2", 2)), (Column("0", 0),))
 FIXED = Hyperparameters(q=(1,), l=(0,), noise=0.1, bias=2.0)
 KERNELS = Hyperparameters(
-    q=(0, 1), l=(0, 1, 2), ard=False, encoding="none", criterion="evidence", ensemble="none"
+    q=(0, 1),
+    l=(0, 1, 2),
+    kernel="arc_cosine",
+    ard=False,
+    encoding="none",
+    criterion="evidence",
+    ensemble="none",
 )
 DEFAULTS = Hyperparameters(q=(0, 1), l=(0, 1, 2))
 PLAIN = Preparation()
@@ -91,9 +97,53 @@ def test_candidates_are_all_scalings_degrees_and_depths_the_best_first():
 def test_by_default_relevances_and_transforms_are_compared_as_well():
     found = select(dataset(), SCHEMA, DEFAULTS).candidates
 
-    assert len([r for r in found if r.ard and r.preparation == PLAIN]) == 6
+    with_relevances = [r for r in found if r.ard and r.preparation == PLAIN]
+    kernels = {r.parameters.kernel for r in with_relevances}
+    assert len([kernel for kernel in kernels if isinstance(kernel, ArcCosine)]) == 6
     encodings = {r.preparation.encoding for r in found}
     assert encodings == {"none", "normal_scores"}
+
+
+def test_by_default_the_best_of_each_degree_is_compared_with_a_gaussian_of_the_distance():
+    found = select(dataset(), SCHEMA, DEFAULTS).candidates
+
+    with_distance = [r for r in found if isinstance(r.parameters.kernel, ArcCosineRBF)]
+    assert sorted(r.parameters.kernel.q for r in with_distance) == [0, 1]
+    assert all(r.parameters.gamma > 0 for r in with_distance)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"kernel": "arc_cosine"}, {ArcCosine}),
+        ({"kernel": "arc_cosine_rbf"}, {ArcCosineRBF}),
+        ({"projection": "normalize"}, {ArcCosine}),
+        ({"ensemble": "mean"}, {ArcCosine}),
+    ],
+)
+def test_a_kernel_that_is_asked_for_is_alone(asked, expected):
+    settings = replace(DEFAULTS, encoding="none", ard=False, **asked)
+
+    found = select(dataset(), SCHEMA, settings).candidates
+
+    assert {type(result.parameters.kernel) for result in found} == expected
+
+
+def test_materns_kernel_is_one_candidate_of_each_preparation():
+    found = select(dataset(), SCHEMA, Hyperparameters(kernel="matern52")).candidates
+
+    assert {type(result.parameters.kernel) for result in found} == {Matern52}
+    described = sorted((result.preparation.encoding, result.ard) for result in found)
+    assert described == [("none", False), ("none", True), ("normal_scores", True)]
+
+
+def test_single_values_of_q_and_l_take_the_kernel_that_is_asked_for():
+    asked = Hyperparameters(q=(1,), l=(2,), kernel="arc_cosine_rbf")
+
+    (result,) = select(dataset(), SCHEMA, asked).candidates
+
+    assert isinstance(result.parameters.kernel, ArcCosineRBF)
+    assert not result.ard
 
 
 def test_columns_of_few_values_are_compared_as_categories_as_well():
@@ -226,7 +276,7 @@ def test_a_selection_survives_json_to_the_last_bit():
     for one, other in zip(again.candidates, selection.candidates, strict=True):
         np.testing.assert_array_equal(one.parameters.relevance, other.parameters.relevance)
         assert isinstance(one.parameters, KernelParameters)
-        assert isinstance(one.parameters.kernel, ArcCosine)
+        assert isinstance(one.parameters.kernel, Kernel)
 
 
 def test_where_the_first_rows_are_all_alike_the_others_are_learned_from(monkeypatch):
