@@ -35,9 +35,10 @@ DRIVEN_RATIO = 3.0
 # there is unknown, which is noise of the size of what the column does to the target. A hundredth
 # makes that of five such rows of 200 invisible; what it costs is what they say otherwise.
 FAR_WEIGHT = 0.01
-# Where far cells of training rows are put that are farther: the direction of their row is the same,
-# and squares stay in floating point's range.
-FAR_LIMIT = 1e100
+# Deviations of the other cells at which far cells of training rows are put that are farther: the
+# direction of their row is the same to six digits, and beside their distances those of other rows
+# keep enough digits to learn from.
+FAR_LIMIT = 1e6
 
 
 def locate_request_row(row: int) -> str:
@@ -361,12 +362,15 @@ def discount_far_rows(rows: Array, sample_weight: Array, category_counts: Sequen
 
 
 def limit_far_cells(rows: Array, category_counts: Sequence[int]) -> Array:
-    """Training rows of shape (n, c) whose far cells have squares in floating point's range."""
-    beyond = np.abs(rows) > FAR_LIMIT
+    """Training rows of shape (n, c) whose far cells are `FAR_LIMIT` deviations away at most."""
     limited = rows.copy()
-    for column in np.flatnonzero(beyond.any(axis=0) & (np.array(category_counts) == 0)):
-        moved = beyond[:, column] & _far_cells_of(rows[:, column])
-        limited[moved, column] = np.copysign(FAR_LIMIT, rows[moved, column])
+    for column in np.flatnonzero(np.array(category_counts) == 0):
+        cells = rows[:, column]
+        far = _far_cells_of(cells)
+        if far.any():
+            near = cells[~far & ~np.isnan(cells)]
+            center, distance = near.mean(), FAR_LIMIT * near.std()
+            limited[far, column] = np.clip(cells[far], center - distance, center + distance)
     return limited
 
 
