@@ -81,7 +81,7 @@ def diagonal(records: Records, x: str, y: str) -> Any:
 
 def confusion(records: Records, labels: Sequence[str]) -> Any:
     """Draw the confusion matrix: rows are the classes, columns what was predicted."""
-    axis = alt.Axis(labelAngle=-30, labelOverlap=False)
+    axis = alt.Axis(labelAngle=-60, labelOverlap=False)
     base = _chart(records).encode(
         x=alt.X("predicted:N", sort=list(labels), title="predicted", axis=axis),
         y=alt.Y("class:N", sort=list(labels), title="class"),
@@ -105,8 +105,19 @@ def bars(records: Records) -> Any:
     )
 
 
-def dependence(records: Records, is_category: bool, title: str, several: bool) -> Any:
-    """Draw the partial dependence on a column, with its band."""
+def dependence(records: Records, kind: str, title: str, several: bool) -> Any:
+    """Draw the partial dependence on a column, with its band.
+
+    Parameters
+    ----------
+    records : sequence of mappings
+    kind : str
+        Vega-Lite's type of the column: "N", "T" or "Q".
+    title : str
+        Of what is predicted.
+    several : bool
+        Whether it has several outputs.
+    """
     color = (
         alt.Color("output:N", title=None, legend=alt.Legend(orient="bottom", columns=3))
         if several
@@ -114,13 +125,15 @@ def dependence(records: Records, is_category: bool, title: str, several: bool) -
     )
     y = _number("mean", alt.Y, title)
     data = _chart(records)
-    if is_category:
+    if kind == "N":
         axis = alt.Axis(labelAngle=-30, labelOverlap=False)
         x: Any = alt.X("value:N", title=None, sort=None, axis=axis)
         band = data.mark_rule(opacity=0.6).encode(x=x, y="lower:Q", y2="upper:Q", color=color)
         mean = data.mark_point(filled=True, size=40).encode(x=x, y=y, color=color)
     else:
-        x = _number("value", alt.X, None)
+        x = alt.X(f"value:{kind}", title=None, scale=alt.Scale(zero=False))
+        if kind == "T":
+            x = alt.X("value:T", title=None, scale=alt.Scale(type="utc"))
         band = data.mark_area(opacity=0.25).encode(x=x, y="lower:Q", y2="upper:Q", color=color)
         mean = data.mark_line().encode(x=x, y=y, color=color)
     return alt.layer(band, mean).properties(height=HEIGHT)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussian_processes.data.dates import format_date
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.model import artifact
 from gaussian_processes.model.describe import lines
@@ -102,8 +103,11 @@ def _kind(column: Mapping[str, Any]) -> list[str]:
     if categories:
         most = ", ".join(f"{label} ({rows:,})" for label, rows in categories["most"])
         return [f"{categories['number']} categories", most]
-    ends = ["?" if value is None else f"{value:g}" for value in column["quantiles"]]
-    return ["numbers", f"{ends[0]} to {ends[2]}, median {ends[1]}, {column['distinct']:,} distinct"]
+    is_date = column.get("is_date", False)
+    write = format_date if is_date else "{:g}".format
+    ends = ["?" if value is None else write(value) for value in column["quantiles"]]
+    text = f"{ends[0]} to {ends[2]}, median {ends[1]}, {column['distinct']:,} distinct"
+    return ["dates" if is_date else "numbers", text]
 
 
 def _held_out(model: Model, rows: Mapping[str, Any] | None) -> Section:
@@ -254,6 +258,8 @@ def _dependence_chart(model: Model, column: int, own: Curve) -> str:
     values = own.values.tolist()
     if feature.categories is not None:
         values = [feature.category_name(int(code)) for code in values]
+    elif feature.is_date:
+        values = [format_date(days) for days in values]
     shown = range(min(len(outputs), MAX_TARGETS))
     if len(classes) == 2:
         # The probability of the other is 1 less that.
@@ -272,25 +278,20 @@ def _dependence_chart(model: Model, column: int, own: Curve) -> str:
     title = "probability" if classes else "target"
     if len(shown) == 1:
         title = f"probability of {outputs[1]}" if classes else outputs[0]
-    chart = drawing.dependence(records, feature.categories is not None, title, len(shown) > 1)
+    kind = "N" if feature.categories is not None else "T" if feature.is_date else "Q"
+    chart = drawing.dependence(records, kind, title, len(shown) > 1)
     return drawing.svg(chart, feature.name)
 
 
-def _candidates(records: Sequence[Mapping[str, Any]]) -> Section:
+def _candidates(candidates: Mapping[str, Any]) -> Section:
     text = (
         "What was compared, the best first, and its weight in the model. Scores of fewer rows are"
         " of an earlier round and not comparable with those of more."
     )
-    rows = [[_cell(value) for value in record.values()] for record in _ordered(records)]
-    return Section("Candidates and blend", text, columns=list(_ordered(records)[0]), rows=rows)
-
-
-def _ordered(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Candidates with their columns in the order of candidates.csv, which JSON has sorted."""
-    first = ("weight", "q", "l", "ard", "scaling", "encoding", "noise", "bias", "rows")
-    names = [name for name in first if name in records[0]]
-    names += [name for name in records[0] if name not in first]
-    return [{name: record[name] for name in names} for record in records]
+    # The weight comes last, which a phone would show last.
+    columns = [candidates["columns"][-1], *candidates["columns"][:-1]]
+    rows = [[_cell(row[-1]), *map(_cell, row[:-1])] for row in candidates["rows"]]
+    return Section("Candidates and blend", text, columns=columns, rows=rows)
 
 
 def _cell(value: object) -> str:

@@ -64,9 +64,13 @@ def collect(
     width = max(1, training.X.shape[1])
     background = min(BACKGROUND_ROWS, max(1, BACKGROUND_NUMBERS // width))
     rows = training_rows.X[subset_rows(len(training), background)]
+    candidates = reporting.candidate_records(selection)
     return {
         "columns": _describe_columns(model.schema, training)[:DESCRIBED_COLUMNS],
-        "candidates": reporting.candidate_records(selection),
+        "candidates": {
+            "columns": list(candidates[0]),
+            "rows": [list(candidate.values()) for candidate in candidates],
+        },
         "held_out": _held_out(model, datasets, leave_one_out),
         "background": _rounded(rows),
         "learning_curve": [dict(point) for point in curve],
@@ -99,7 +103,7 @@ def _describe_columns(schema: Schema, training: Dataset) -> list[dict[str, Any]]
     for index, column in enumerate(schema.features):
         cells = training.X[:, index]
         if column.categories is None:
-            described.append(_describe(column.name, cells))
+            described.append({**_describe(column.name, cells), "is_date": column.is_date})
             continue
         counts = [int((cells == code).sum()) for code in range(len(column.categories))]
         missing = int((~np.isin(cells, range(len(column.categories)))).sum())

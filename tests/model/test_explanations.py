@@ -11,7 +11,7 @@ from fitted import fitted
 from trained import train_on
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.kernels import ArcCosine, Matern52
 from gaussian_processes.gp.shapley import shapley_values
 from gaussian_processes.model import artifact, explanations
 from gaussian_processes.serving import outputs
@@ -23,7 +23,7 @@ MODELS = {
     "regression": fitted,
     "targets": lambda: fitted(outputs=2),
     "classes": lambda: fitted(classes=("no", "yes")),
-    "ensemble": lambda: fitted(kernels=[ArcCosine(0, 0), ArcCosine(2, 1)], weights=[0.25, 0.75]),
+    "ensemble": lambda: fitted(kernels=[ArcCosine(0, 0), Matern52(0.5)], weights=[0.25, 0.75]),
 }
 
 

@@ -28,14 +28,15 @@ def table(seed, rows, header):
     for x, z in rng.normal(size=(rows, 2)).tolist():
         cell = "" if x > 1.5 else repr(x)
         place = ("north", "south", '"<script>alert(1)</script>"')[int(3 * abs(z)) % 3]
-        lines.append(f"{2 * x + z!r},{cell},{z!r},{place}")
+        day = f"2026-{1 + len(lines) % 12:02}-{1 + len(lines) % 28:02}"
+        lines.append(f"{2 * x + z!r},{cell},{z!r},{place},{day}")
     return lines
 
 
 @pytest.fixture(scope="module")
 def regression(tmp_path_factory):
     base = tmp_path_factory.mktemp("regression")
-    header = "price,size,<b>noise</b>,place"
+    header = "price,size,<b>noise</b>,place,day"
     base = train_on(base, table(1, 60, header), table(2, 30, header), stages="3")
     return base / "model"
 
@@ -70,6 +71,7 @@ def test_the_page_of_a_regression_says_what_was_taken_for_what_and_how_good_it_i
         assert f">{title}</text>" in text
     assert "60 of 60 train rows, each predicted by a model of all others." in text
     assert "3 categories" in text
+    assert re.search("<td>dates</td><td>2026-01-.. to 2026-12-.., median 2026-", text)
     assert len(text.encode()) < MAX_BYTES
 
 
@@ -132,7 +134,7 @@ def test_of_many_columns_a_part_is_shown_and_said_to_be_one(tmp_path):
 
 
 def test_a_model_without_the_data_of_its_report_says_so(tmp_path):
-    base = train_on(tmp_path / "job", table(4, 30, "y,a,b,place"), report="false")
+    base = train_on(tmp_path / "job", table(4, 30, "y,a,b,place,day"), report="false")
     folder = base / "model"
 
     text = page(folder, tmp_path)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from fitted import fitted
 
-from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF
 from gaussian_processes.report.partial_dependence import curve
 
 BACKGROUND = np.random.default_rng(51).normal(size=(7, 3))
-BLEND = {"kernels": [ArcCosine(0, 0), ArcCosine(2, 1)], "weights": [0.25, 0.75]}
+BLEND = {"kernels": [ArcCosineRBF(0, 0, 0.5), ArcCosine(2, 1)], "weights": [0.25, 0.75]}
 
 
 def with_value(value):
