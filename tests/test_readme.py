@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.pictures import PICTURES, scaling
 from gaussian_processes.sagemaker.hyperparameters import table
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,32 @@ def test_every_link_between_pages_leads_somewhere(page):
         if link["anchor"]:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
             assert link["anchor"] in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+def test_every_picture_is_small_and_on_a_page():
+    pictures = {path.name: path for path in ROOT.glob("docs/pictures/*")}
+    shown = {
+        Path(link["target"]).name
+        for page in PAGES
+        for link in LINK.finditer((ROOT / page).read_text())
+        if "pictures/" in link["target"]
+    }
+
+    assert pictures.keys() == shown == {f"{draw.__name__}.svg" for draw in PICTURES}
+    assert max(path.stat().st_size for path in pictures.values()) < 100_000
+
+
+def test_the_picture_of_scaling_has_every_line_of_its_table():
+    table = (ROOT / "benchmarks/RESULTS.md").read_text().split("## ")
+    (section,) = [part for part in table if part.startswith("Scaling")]
+    rows = [
+        int(row.replace(",", "")) for row in re.findall(r"^\| ([\d,]+) \|", section, re.MULTILINE)
+    ]
+
+    points = scaling().to_dict()["data"]["values"]
+
+    for panel in ("seconds", "memory, GB"):
+        assert [point["rows"] for point in points if point["panel"] == panel] == rows
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
