@@ -1,6 +1,14 @@
-# The first three stages make /opt/program, a virtualenv, and /package, the program that goes into it. The last holds both,
-# Debian's python3 and nginx, and no tool to build with.
-FROM debian:trixie-slim AS builder
+# The first three stages make /opt/program, a virtualenv, and /package, the program that goes into it; the fourth is Debian with
+# python3 and nginx. The last holds all of that, and no tool to build with.
+
+# By its digest, the base is the same in a year: --build-arg BASE=debian:trixie-slim@sha256:…
+ARG BASE=debian:trixie-slim
+# No file is younger, so that builds from the same packages make equal layers; a day that stays keeps the layers of what has not
+# changed. BuildKit from 0.11 on takes this argument, where it is given, for the times in the image's configuration as well.
+ARG SOURCE_DATE_EPOCH=1767225600
+
+
+FROM ${BASE} AS builder
 
 # pip, setuptools and Cython are Debian's, outside the virtualenv, which then needs no step that removes them; gcc compiles the C
 # routines with Python's headers, and brings `strip`.
@@ -29,6 +37,7 @@ RUN if [ "$PARQUET" = true ]; then \
 # it, because isolation would fetch those that no lock file names; SciPy's declarations of BLAS are those of the virtualenv, which
 # is why this comes before they are taken out. A missing compiler fails here, where the package alone would do without.
 FROM builder AS package
+ARG SOURCE_DATE_EPOCH
 COPY LICENSE README.md pyproject.toml /build/
 COPY gaussian_processes /build/gaussian_processes
 RUN PYTHONPATH="$(echo /opt/program/lib/python3*/site-packages)" \
@@ -66,37 +75,63 @@ RUN find . -name '*.so*' -exec /opt/program/bin/python -B -c \
 
 COPY --from=package /package /package
 
-# Bytecode of what `serve` imports, and of nothing else: 8 MB, for which an endpoint need not compile before it answers.
-RUN PYTHONPATH="$(echo /package/lib/python3*/site-packages)" /opt/program/bin/python -c \
-  'import gaussian_processes.serving.main, gaussian_processes.serving.worker, gunicorn.app.wsgiapp'
+# Bytecode of what `serve` imports, and of nothing else: 8 MB, for which an endpoint need not compile before it answers. It holds
+# the times of its sources, which are set before; sets have the same order in every build. Both folders then lie as in the image,
+# since a folder that COPY makes, such as /opt, has the time of the build, and one that it copies has its own.
+ARG SOURCE_DATE_EPOCH
+RUN find /opt/program /package -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} + \
+  && PYTHONHASHSEED=0 PYTHONPATH="$(echo /package/lib/python3*/site-packages)" /opt/program/bin/python -c \
+    'import gaussian_processes.serving.main, gaussian_processes.serving.worker, gunicorn.app.wsgiapp' \
+  && mkdir --parents /dependencies/opt /own/opt \
+  && mv /opt/program /dependencies/opt/program \
+  && mv /package /own/opt/program \
+  && find /dependencies /own -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 
-FROM debian:trixie-slim
+FROM ${BASE} AS system
+ARG SOURCE_DATE_EPOCH
+
+# python3-minimal would be 11 MB less, but has no ctypes, decimal or multiprocessing; nginx-light is nginx and a module. openssl
+# makes the certificates of hosts that share a secret.
+# hadolint ignore=DL3008 # as above
+RUN apt-get update \
+  && PYTHONHASHSEED=0 apt-get install --yes --no-install-recommends nginx openssl python3 \
+  && rm --recursive --force /var/lib/apt/lists/*
+
+# In a folder of its own, since what the engine mounts while a step runs changes the root. What installing leaves goes: caches, logs
+# and backups of package managers. Nothing in the image may become another user, so nothing has a setuid or setgid bit.
+RUN mkdir --parents /image/dev /image/proc /image/sys \
+  && find / -mindepth 1 -maxdepth 1 ! -name dev ! -name image ! -name proc ! -name sys \
+    -exec cp --archive --target-directory=/image {} + \
+  && rm --force /image/etc/hosts /image/etc/resolv.conf /image/etc/*- /image/var/lib/dpkg/*-old \
+  && find /image/run /image/tmp /image/var/cache /image/var/log /image/var/tmp -type f -delete \
+  && find /image -perm /6000 -exec chmod a-s {} + \
+  && find /image -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+
+
+# Copied, and not built upon: what is removed above then takes no room in a layer beneath, and the layer has the times of the files.
+FROM scratch
 
 # SageMaker lets a container into an inference pipeline only if it promises to listen where SAGEMAKER_BIND_TO_PORT says.
 # With the second label it may be a multi-model endpoint.
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
   com.amazonaws.sagemaker.capabilities.multi-models=true
 
-# python3-minimal would be 11 MB less, but has no ctypes, decimal or multiprocessing; nginx-light is nginx and a module. openssl
-# makes the certificates of hosts that share a secret.
-# hadolint ignore=DL3008 # as above
-RUN apt-get update \
-  && apt-get install --yes --no-install-recommends nginx openssl python3 \
-  && apt-get clean \
-  && rm --recursive --force /var/lib/apt/lists/*
-
-# Two layers: the dependencies, which a registry then has for good, and the program.
-COPY --from=program /opt/program /opt/program
-COPY --from=program /package /opt/program
+# Three layers: Debian's packages and the dependencies, which a registry then has for good, and the program.
+COPY --from=system /image /
+COPY --from=program /dependencies /
+COPY --from=program /own /
 
 # Logs appear as they are written, and nothing is written beside the sources: the root may be read-only.
-ENV PATH=/opt/program/bin:$PATH \
+ENV PATH=/opt/program/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   PYTHONDONTWRITEBYTECODE=1 \
   PYTHONUNBUFFERED=1
 
 # Where `serve` listens by default.
 EXPOSE 8080
+
+# Asks `serve` for /ping, and takes every other program, such as `train`, for well. A large model may be minutes in loading.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10m CMD ["python", "-m", "gaussian_processes.serving.health"]
 
 # No entrypoint: SageMaker says `train` or `serve`, a person may say `python` or `bash`, and who says nothing trains.
 CMD ["train"]
