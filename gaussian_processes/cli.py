@@ -1,17 +1,19 @@
 """Entry points of console scripts: they say in a sentence what keeps a program from starting.
 
-Nothing is imported beside the standard library, so that even NumPy's import may fail.
+Nothing is imported that needs more than the standard library, so that even NumPy's import may fail.
 """
 
 import argparse
 import importlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from gaussian_processes import __version__
+from gaussian_processes.resources import available_memory, process_limit
 
 INSTALL = "install the package with its extra: pip install '.[tuning]' in a checkout"
 # What the image says in the place of pip. Requirements that are longer are cut.
@@ -23,6 +25,8 @@ QUOTED_CHARACTERS = 200
 # Addresses that libraries reserve as they are imported: in all, and for the threads of BLAS that
 # every core has. With fewer OpenBLAS hangs or aborts.
 BASE_ADDRESSES, CORE_ADDRESSES = 256 << 20, 64 << 20
+# Memory with less of which the kernel kills the process as it imports libraries.
+MIN_MEMORY = 64 << 20
 
 
 def train() -> int:
@@ -105,17 +109,31 @@ def _run(module: str, leave: Callable[[str], object] = lambda _: None) -> int:
     """Import a module and run its `main`; print why that can't be, and leave the reason."""
     try:
         _check_addresses()
+        _check_memory()
         main: Callable[[], int] = importlib.import_module(module).main
     except (ImportError, MemoryError, OSError) as error:
         reason = (
             f"the libraries can't be loaded ({type(error).__name__}: {error}); give the process"
             " more memory, or install the package again"
         )
-        reason = " ".join(reason.split())
-        print(reason, file=sys.stderr)
-        leave(reason)
-        return 1
+        return _refuse(reason, leave, 1)
+    except KeyboardInterrupt:  # OpenBLAS sends the signal where its threads can't be started
+        limit = process_limit()
+        number = "" if limit is None else f" ({limit:,} are allowed: docker run --pids-limit)"
+        reason = (
+            "interrupted as the libraries were loaded, by Ctrl-C or for want of processes"
+            f" and threads{number}; raise the limit, or start again"
+        )
+        return _refuse(reason, leave, 128 + signal.SIGINT)
     return main()
+
+
+def _refuse(reason: str, leave: Callable[[str], object], status: int) -> int:
+    """Print a reason and leave it; return the exit status."""
+    reason = " ".join(reason.split())
+    print(reason, file=sys.stderr)
+    leave(reason)
+    return status
 
 
 def _check_addresses() -> None:
@@ -126,6 +144,16 @@ def _check_addresses() -> None:
         raise MemoryError(
             f"{limit / 1e6:,.0f} MB of addresses are allowed and {needed / 1e6:,.0f} MB are needed:"
             " ulimit -v"
+        )
+
+
+def _check_memory() -> None:
+    """Refuse a limit of memory under which libraries can't be imported."""
+    available = available_memory()
+    if available < MIN_MEMORY:
+        raise MemoryError(
+            f"{available / 1e6:,.0f} MB of memory are free and {MIN_MEMORY / 1e6:,.0f} MB are"
+            " needed: docker run --memory"
         )
 
 

@@ -1,4 +1,4 @@
-"""Cores and memory that this process may use: affinity, control groups, OMP_NUM_THREADS."""
+"""Cores, memory and processes that may be used: affinity, control groups, OMP_NUM_THREADS."""
 
 import math
 import os
@@ -49,6 +49,19 @@ def available_memory(root: Path = ROOT) -> int:
     return min(limit for limit in limits if limit is not None)
 
 
+def process_limit(root: Path = ROOT) -> int | None:
+    """Return how many processes and threads the control group may have; None if unlimited."""
+    counts = [_count(folder / "pids.max") for folder in _process_cgroups(root)]
+    return next((count for count in counts if count is not None), None)
+
+
+def available_processes(root: Path = ROOT) -> int | None:
+    """Count the processes and threads that the control group still allows; None if unlimited."""
+    limit = process_limit(root)
+    counts = [_count(folder / "pids.current") for folder in _process_cgroups(root)]
+    return None if limit is None else limit - sum(filter(None, counts))
+
+
 def _affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -95,6 +108,17 @@ def _cgroup_memory(cgroup: Path) -> int | None:
         return left
     names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
     return _memory_left(cgroup / "memory", *names)
+
+
+def _process_cgroups(root: Path) -> list[Path]:
+    """Folders of the control group that counts processes, of version 2 and of version 1."""
+    return [root / "sys/fs/cgroup", root / "sys/fs/cgroup/pids"]
+
+
+def _count(path: Path) -> int | None:
+    """Whole number in a file; None if there is no file, or "max" in it."""
+    words = _words(path)
+    return int(words[0]) if words and words[0].isdecimal() else None
 
 
 def _memory_left(folder: Path, limit: str, usage: str, cache: str) -> int | None:

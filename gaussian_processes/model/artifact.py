@@ -33,6 +33,7 @@ from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
 from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.model.validation import validate
 from gaussian_processes.resources import available_memory
+from gaussian_processes.sagemaker.failures import platform_reason
 
 Array = NDArray[Any]
 Description = dict[str, Any]
@@ -193,9 +194,11 @@ def _refusing(folder: Path) -> Iterator[None]:
         raise UserError(
             f"{error.filename} is missing; {folder} must hold what `train` has written there"
         ) from error
+    except OSError as error:
+        reason = platform_reason(error) or f"{folder} can't be read ({error}); copy the model again"
+        raise UserError(reason) from error
     # What a person, a disk or another version may have made of the files.
     except (
-        OSError,
         ValueError,
         LookupError,
         TypeError,

@@ -376,7 +376,7 @@ def _check_hosts(job: TrainingEnvironment) -> None:
 
 def _channels(declared: Mapping[str, Any], data: Path) -> dict[str, Channel]:
     """Channels by their names in `CHANNELS`: declared ones or, if none is, those with a folder."""
-    given = declared or {folder.name: {} for folder in sorted(data.glob("*")) if folder.is_dir()}
+    given = declared or {name: {} for name in _folder_names(data)}
     _check_train(given, data)
     channels = {}
     for channel, names in CHANNELS.items():
@@ -386,6 +386,18 @@ def _channels(declared: Mapping[str, Any], data: Path) -> dict[str, Channel]:
     for name in sorted(given.keys() - {channel.name for channel in channels.values()}):
         LOGGER.warning("channel %s is ignored: only train, validation and test are read", name)
     return channels
+
+
+def _folder_names(data: Path) -> list[str]:
+    """Names of the folders in a folder, and of files that have the name of a channel."""
+    channel_names = {name for names in CHANNELS.values() for name in names}
+    try:
+        with os.scandir(data) as entries:
+            return sorted(
+                entry.name for entry in entries if entry.is_dir() or entry.name in channel_names
+            )
+    except FileNotFoundError:
+        return []
 
 
 def _check_train(given: Mapping[str, Any], data: Path) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import format_bytes
-from gaussian_processes.resources import available_memory
+from gaussian_processes.resources import available_memory, process_limit
 
 # What SageMaker shows of the failure file.
 FAILURE_REASON_LENGTH = 1024
-PIDS_MAX = Path("/sys/fs/cgroup/pids.max")
 
 
 def failure_reason(error: Exception) -> str:
@@ -30,11 +29,11 @@ def failure_reason(error: Exception) -> str:
     """
     if isinstance(error, UserError):
         return _one_line(str(error))
-    reason = _platform_reason(error)
+    reason = platform_reason(error)
     return _bug(error) if reason is None else _one_line(reason)
 
 
-def _platform_reason(error: Exception) -> str | None:
+def platform_reason(error: BaseException | None) -> str | None:
     """Sentence on an error of the platform; None for any other."""
     if isinstance(error, MemoryError):
         return _out_of_memory(error)
@@ -92,10 +91,8 @@ def _too_many_files(error: OSError) -> str:
 
 
 def _no_process(error: Exception) -> str:
-    limits = [resource.getrlimit(resource.RLIMIT_NPROC)[0]]
-    with suppress(OSError, ValueError):  # "max" is no limit
-        limits.append(int(PIDS_MAX.read_text()))
-    finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    limits = [resource.getrlimit(resource.RLIMIT_NPROC)[0], process_limit()]
+    finite = [limit for limit in limits if limit not in {resource.RLIM_INFINITY, None}]
     number = "the limit is the machine's"
     if finite:
         number = f"the limit is {min(finite):,}: ulimit -u, docker run --pids-limit"

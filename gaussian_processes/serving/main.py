@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,11 @@ from typing import NamedTuple
 from gaussian_processes import __version__
 from gaussian_processes.errors import UserError
 from gaussian_processes.resources import available_cpus
+from gaussian_processes.sagemaker.failures import failure_reason
 from gaussian_processes.serving.config import MODELS_RECORD, ServerConfig
+from gaussian_processes.serving.health import answers_ping
+from gaussian_processes.serving.limits import check_files, check_processes
+from gaussian_processes.serving.refusals import RefusalLog
 
 DESCRIPTION = """\
 Serve the model in /opt/ml/model: GET /ping, POST /invocations.
@@ -69,12 +72,14 @@ TERMINATION_SECONDS = 2
 WORKER_TIMEOUT_SECONDS = 60
 # How long a worker keeps an idle connection of nginx: longer than nginx does.
 KEEPALIVE_SECONDS = 75
+# How long nginx may take until it answers: some milliseconds, more where the machine is busy.
+NGINX_SECONDS = 60
 # Interval at which the processes are polled: a tenth of a second costs nothing and goes unnoticed.
 POLL_SECONDS = 0.1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
+    """Serve until SIGTERM or SIGINT; print the reason of another end, and return the exit code."""
     parser = argparse.ArgumentParser(
         "serve", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -82,12 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     try:
         config = ServerConfig.from_environment(os.environ, available_cpus())
-    except UserError as error:
-        _print(str(error))
+        for warning in config.warnings:
+            _print(warning)
+        check_processes(config)
+        return _serve(config)
+    except Exception as error:
+        _print(failure_reason(error))
         return 1
-    for warning in config.warnings:
-        _print(warning)
-    return _serve(config)
 
 
 class Child(NamedTuple):
@@ -102,17 +108,22 @@ def _serve(config: ServerConfig) -> int:
     stop_signals = _record_stop_signals()
     with tempfile.TemporaryDirectory(prefix="serve-") as name:
         folder, nginx = Path(name), shutil.which("nginx")
+        check_files(folder)
         children = [_start_gunicorn(config, folder, behind_nginx=nginx is not None)]
         address = str(folder / "gunicorn.sock") if nginx else (config.bind_address, config.port)
         try:
             # nginx listens only once a worker answers, so that no request is refused before.
-            ended = _wait(children, stop_signals, lambda: _answers_ping(address))
+            ended = _wait(children, stop_signals, lambda: answers_ping(address, 1))
             starting = ended is not None
             if not starting and not stop_signals:
-                _announce(config, nginx)
+                pause: Callable[[float], None] = time.sleep
                 if nginx:
+                    pause = _refusal_log(config, folder).wait
                     children.append(_start_nginx(nginx, config, folder))
-                ended = _wait(children, stop_signals)
+                    ended = _wait(children, stop_signals, _until_nginx_answers(config), pause)
+                if not ended and not stop_signals:
+                    _announce(config, nginx)
+                    ended = _wait(children, stop_signals, pause=pause)
         finally:
             _stop(children, DRAIN_SECONDS if stop_signals else 0)
     return _exit_code(ended, starting)
@@ -189,13 +200,34 @@ def _start_nginx(program: str, config: ServerConfig, folder: Path) -> Child:
     return Child("nginx", process, signal.SIGQUIT)
 
 
+def _refusal_log(config: ServerConfig, folder: Path) -> RefusalLog:
+    printed = config.log_level <= logging.INFO
+    return RefusalLog(folder / "refusals.sock", folder / "metrics", printed=printed)
+
+
+def _until_nginx_answers(config: ServerConfig) -> Callable[[], bool]:
+    """Condition that nginx answers, which it must within some time."""
+    deadline = time.monotonic() + NGINX_SECONDS
+
+    def is_ready() -> bool:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"nginx does not answer on port {config.port} within {NGINX_SECONDS} s, as where"
+                " it may start no process (ulimit -u): raise the limit"
+            )
+        return answers_ping((config.bind_address, config.port), 1)
+
+    return is_ready
+
+
 def _start(
     command: list[str], environment: Mapping[str, str], folder: Path | None = None
 ) -> subprocess.Popen[bytes]:
     # In a session of its own, Ctrl-C reaches this process alone, and the child can be killed with
     # all that it has started.
+    # SIGXFSZ stays ignored, so that a body beyond a limit of file sizes ends no nginx.
     return subprocess.Popen(  # noqa: S603  nothing in the command comes from a request
-        command, env=environment, cwd=folder, start_new_session=True
+        command, env=environment, cwd=folder, start_new_session=True, restore_signals=False
     )
 
 
@@ -203,6 +235,7 @@ def _wait(
     children: Sequence[Child],
     stop_signals: Sequence[int],
     is_ready: Callable[[], bool] = lambda: False,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Child | None:
     """Wait for a child to end, and return it; None on a stop signal, or once it is ready."""
     while not stop_signals:
@@ -211,21 +244,8 @@ def _wait(
                 return child
         if is_ready():
             return None
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)
     return None
-
-
-def _answers_ping(address: str | tuple[str, int]) -> bool:
-    """Whether ``GET /ping`` is answered on a unix socket, or on an address and a port."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    try:
-        with socket.socket(family) as connection:
-            connection.settimeout(1)
-            connection.connect(address)
-            connection.sendall(b"GET /ping HTTP/1.0\r\n\r\n")
-            return b" 200 " in connection.recv(64)  # the status is in the first 15 bytes
-    except OSError:
-        return False
 
 
 def _stop(children: Sequence[Child], seconds: float) -> None:
@@ -258,6 +278,8 @@ def _exit_code(ended: Child | None, starting: bool) -> int:
     # A program that could not start, such as gunicorn without a model, ends with 1 and a reason.
     if not (starting and code == 1):
         reason = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        if code == -signal.SIGKILL:
+            reason += ", which the kernel sends where memory runs out"
         _print(f"{ended.name} ended with {reason}, and serving ends with it")
     return 1
 

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_path_info
 
 from gaussian_processes.errors import UserError
+from gaussian_processes.sagemaker.failures import platform_reason
 from gaussian_processes.serving.formats.negotiation import (
     NotAcceptableError,
     UnsupportedMediaTypeError,
@@ -92,7 +93,11 @@ class ErrorRenderer:
             return _sentence(str(error), status, headers)
         path, method = request_path(environ), environ["REQUEST_METHOD"]
         if not isinstance(error, HTTPException):
-            self.logger.error("Exception on %s [%s]", path, method, exc_info=error)
+            reason = platform_reason(error)
+            if reason:
+                self.logger.error("%s [%s]: %s", path, method, reason)
+            else:
+                self.logger.error("Exception on %s [%s]", path, method, exc_info=error)
             return _sentence(self._reason(500, path, method), HTTPStatus.INTERNAL_SERVER_ERROR)
         status = HTTPStatus(error.code or 500)
         reason = self._reason(status, path, method) or f"{error.name}: {error.description}"

@@ -25,10 +25,11 @@ from gaussian_processes.linalg.parallel import single_threaded_blas
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model
 from gaussian_processes.resources import available_memory
+from gaussian_processes.sagemaker.failures import failure_reason, platform_reason
 from gaussian_processes.serving import outputs
 from gaussian_processes.serving.app import create_app
 from gaussian_processes.serving.batching import DynamicBatcher, LoadMonitor
-from gaussian_processes.serving.config import ServerConfig
+from gaussian_processes.serving.config import THREADPOOL_SIZE, ServerConfig
 from gaussian_processes.serving.execution import run_in_threadpool
 from gaussian_processes.serving.formats import negotiation
 from gaussian_processes.serving.invocations import POLLED_PATHS, ROWS, AppConfig
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
     from gunicorn.http.message import Request  # type: ignore[import-untyped]
     from gunicorn.http.wsgi import Response as GunicornResponse  # type: ignore[import-untyped]
 
-# Predictions at once in one worker, so that short requests need not wait for the end of long ones.
-# The operating system divides the worker's cores between them. Eight requests of 25 MB take 700 MB
-# of memory.
-THREADPOOL_SIZE = 8
 # How long a thread may keep the interpreter's lock while another waits; Python's default is 5 ms. A
 # request takes the lock back some ten times, so that `/ping` stays under 50 ms beside busy threads.
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -108,7 +105,19 @@ def write_error(sock: socket.socket, status: int, reason: str, message: str) -> 
 
 
 class AccessLog(Logger):  # type: ignore[misc]
-    """gunicorn's log, whose access log is a line of JSON for every request but polls."""
+    """gunicorn's log: a line of JSON for every request but polls, a sentence for what fails."""
+
+    def error(self, msg: str, *args: object, **kwargs: object) -> None:
+        """Log what went wrong: an error of the platform in one sentence, without its traceback."""
+        reason = platform_reason(sys.exception()) if kwargs.get("exc_info") else None
+        if reason:
+            super().error("%s", reason)
+        else:
+            super().error(msg, *args, **kwargs)
+
+    def exception(self, msg: str, *args: object, **kwargs: object) -> None:
+        """Log the exception that is being handled."""
+        self.error(msg, *args, **{"exc_info": True, **kwargs})
 
     def access(
         self,
@@ -171,9 +180,7 @@ def cooperative_reads(inner: "WSGIApplication") -> "WSGIApplication":
 
 
 def application(cores: int) -> "WSGIApplication":
-    """Make the WSGI application that gunicorn serves.
-
-    gunicorn calls this once, before it forks its workers, so that they share one copy of the model.
+    """Make the WSGI application that gunicorn serves, or end with the reason why it can't be.
 
     Parameters
     ----------
@@ -183,8 +190,19 @@ def application(cores: int) -> "WSGIApplication":
     Raises
     ------
     SystemExit
-        With a sentence, which Python prints on stderr, if the model or the default outputs can't
-        be served.
+        With a sentence, which Python prints on stderr.
+    """
+    try:
+        return _application(cores)
+    except Exception as error:
+        raise SystemExit(failure_reason(error)) from error
+
+
+def _application(cores: int) -> "WSGIApplication":
+    """Make the WSGI application.
+
+    gunicorn calls this once, before it forks its workers, so that they share one copy of the model.
+
     """
     config = ServerConfig.from_environment(os.environ, cores)
     app_config = AppConfig(
@@ -197,14 +215,11 @@ def application(cores: int) -> "WSGIApplication":
         predict=DynamicBatcher(LOAD_MONITOR.is_only_request).predict,
     )
     single_threaded_blas().__enter__()  # for good: entering takes as long as a small prediction
-    try:
-        served = (
-            ModelRegistry.of_free_memory(config.model_folders, config.models_record)
-            if config.multi_model
-            else _load_model(config)
-        )
-    except UserError as error:
-        raise SystemExit(str(error)) from error
+    served = (
+        ModelRegistry.of_free_memory(config.model_folders, config.models_record)
+        if config.multi_model
+        else _load_model(config)
+    )
     # The garbage collector does not write to what is frozen, so that workers go on sharing it.
     gc.collect()
     gc.freeze()

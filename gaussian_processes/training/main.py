@@ -185,14 +185,13 @@ def _save(
 
 
 def _check_writable(folder: Path) -> None:
-    """Refuse, before hours are spent, a folder that the model could not be written to."""
+    """Find out, before hours are spent, that the model could not be written to a folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(
-            f"{folder} can't be written to ({error.strerror}); mount it writable for this user"
-        ) from error
+        error.filename = str(folder)
+        raise
 
 
 def _read_datasets(

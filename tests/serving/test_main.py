@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections import namedtuple
+from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -288,7 +288,8 @@ def test_the_end_of_one_process_is_the_end_of_all(small, name, nginx):
 
     assert code == 1
     assert server.err.read_text().endswith(
-        f"{name} ended with signal 9, and serving ends with it\n"
+        f"{name} ended with signal 9, which the kernel sends where memory runs out, and serving"
+        " ends with it\n"
     )
     assert not any(Path(f"/proc/{number}").exists() for number in others)
 
@@ -596,6 +597,33 @@ def test_a_ping_with_a_large_body_and_an_internal_path_are_refused_by_method_and
         assert response.text.endswith("GET /openapi.json lists what it takes\n") or (
             response.text.endswith("GET /openapi.json lists what there is\n")
         )
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="this machine has no nginx")
+def test_what_nginx_refuses_is_in_the_log_and_in_the_metrics(small):
+    smuggled = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    cases = [
+        (b"\xff\x00 GARBAGE\r\n\r\n", 400),
+        (b"POST /invocations" + HOST + smuggled, 400),
+        (b"GET /\xff\"\\" + LONG[:7_000] + HOST + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET /" + LONG + HOST + b"\r\n", 414),
+        (b"GET /ping" + HOST + b"X: " + LONG + b"\r\n\r\n", 431),
+        (b"PUT /ping" + HOST + b"Content-Length: 0\r\nConnection: close\r\n\r\n", 405),
+        (b"GET /ping" + HOST + b"Content-Length: 2000\r\n\r\n", 413),
+        (b"POST /invocations" + HOST + b"Content-Length: 2000000\r\n\r\n", 413),
+    ]
+    with serve(small, SAGEMAKER_MAX_PAYLOAD_IN_MB="1") as server:
+        statuses = [send(server, request)[0] for request, _ in cases]
+        post(server)
+        wait_until(lambda: len(server.out.read_text().splitlines()) > len(cases))
+        text = requests.get(f"{server.url}/metrics", timeout=60).text
+    lines = [json.loads(line) for line in server.out.read_text().splitlines()]
+    counted = re.findall(r'requests_total\{path="refused",status="(\d+)"\} (\d)', text)
+
+    assert statuses == [status for _, status in cases]
+    assert sorted(line["status"] for line in lines) == sorted([*statuses, 200])
+    assert Counter({int(status): int(count) for status, count in counted}) == Counter(statuses)
+    assert all(line["path"] is None or len(line["path"]) <= 200 for line in lines)
 
 
 @pytest.mark.parametrize("nginx", FRONTS)

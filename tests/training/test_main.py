@@ -608,7 +608,10 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(base, capsys):
 
     assert train(base) == 1
 
-    assert "model can't be written to" in (base / "output/failure").read_text()
+    assert (
+        "model can't be used (File exists): a file is where"
+        in (base / "output/failure").read_text()
+    )
     assert "train: " not in capsys.readouterr().out
 
 

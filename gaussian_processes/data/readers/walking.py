@@ -16,11 +16,17 @@ def walk(folder: Path, options: ReadOptions) -> Iterator[tuple[str, Path]]:
     ------
     UserError
         If a folder can't be read, or is a link to one that holds it.
+    OSError
+        If the channel's own can't be read; one that is missing has no entries.
     """
 
     def refuse(error: OSError) -> None:
+        if error.filename == str(folder):
+            if isinstance(error, FileNotFoundError):
+                return
+            raise error
         relative = Path(error.filename).relative_to(folder).as_posix()
-        if error.filename == str(folder) or ignoring_pattern(relative, options.ignored_patterns):
+        if ignoring_pattern(relative, options.ignored_patterns):
             return
         raise UserError(
             f"{options.channel}/{relative} can't be read ({error.strerror}): let this user read it,"
