@@ -2,7 +2,12 @@ import os
 
 import pytest
 
-from gaussian_processes.resources import available_cpus, available_memory
+from gaussian_processes.resources import (
+    available_cpus,
+    available_memory,
+    available_processes,
+    process_limit,
+)
 
 
 @pytest.fixture
@@ -107,3 +112,19 @@ def test_a_control_group_limits_memory_without_proc_too(tmp_path):
 def test_this_machine_has_cores_and_memory():
     assert 1 <= available_cpus() <= os.cpu_count()
     assert available_memory() > 1 << 20
+
+
+# In version 1 the control group has a folder for processes.
+@pytest.mark.parametrize("folder", ["sys/fs/cgroup", "sys/fs/cgroup/pids"])
+@pytest.mark.parametrize(
+    ("allowed", "limit", "left"), [("55", 55, 35), ("20", 20, 0), ("max", None, None)]
+)
+def test_processes_are_those_that_the_control_group_leaves(tmp_path, folder, allowed, limit, left):
+    files = {f"{folder}/pids.max": f"{allowed}\n", f"{folder}/pids.current": "20\n"}
+    root = fake_root(tmp_path, files)
+
+    assert (process_limit(root), available_processes(root)) == (limit, left)
+
+
+def test_processes_are_unlimited_without_control_groups(tmp_path):
+    assert (process_limit(tmp_path), available_processes(tmp_path)) == (None, None)

@@ -72,3 +72,23 @@ print([file for file in files if file.startswith("/opt/program") and not os.path
 """
 
     assert docker("run", "--rm", image, "python", "-c", program) == "[]"
+
+
+def test_the_bill_of_materials_names_what_the_image_holds(image):
+    printed = json.loads(docker("run", "--rm", image, "python", "-m", "gaussian_processes.sbom"))
+    asked = "dpkg-query --show --showformat='${Package}\\n'"
+    packages = docker("run", "--rm", image, "bash", "-c", asked).split()
+
+    names = [component["name"] for component in printed["components"]]
+    assert set(packages) <= set(names)
+    assert {"gaussian-processes", "numpy", "scipy", "nginx"} <= set(names)
+
+
+def test_nothing_in_the_image_becomes_another_user(image):
+    assert docker("run", "--rm", image, "find", "/", "-xdev", "-perm", "/6000") == ""
+
+
+def test_the_engine_checks_the_health_of_an_endpoint(image):
+    check = docker("image", "inspect", "--format", "{{json .Config.Healthcheck.Test}}", image)
+
+    assert json.loads(check) == ["CMD", "python", "-m", "gaussian_processes.serving.health"]

@@ -93,11 +93,10 @@ def test_no_folder_for_temporary_files_is_the_platform_s(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("pids_max", "limit"), [("max", "the limit is 7,700"), ("55", "the limit is 55")]
+    ("of_group", "limit"), [(None, "the limit is 7,700"), (55, "the limit is 55")]
 )
-def test_the_smaller_limit_of_processes_is_named(tmp_path, monkeypatch, pids_max, limit):
-    (tmp_path / "pids.max").write_text(f"{pids_max}\n")
-    monkeypatch.setattr(failures, "PIDS_MAX", tmp_path / "pids.max")
+def test_the_smaller_limit_of_processes_is_named(monkeypatch, of_group, limit):
+    monkeypatch.setattr(failures, "process_limit", lambda: of_group)
     monkeypatch.setattr(failures.resource, "getrlimit", lambda which: (7700, 7700))
 
     assert limit in failure_reason(RuntimeError("can't start new thread"))

@@ -271,7 +271,8 @@ def test_ctrl_c_ends_it_with_0(small):
         code = server.process.wait(10)
 
     assert code == 0
-    assert server.err.read_text().count("\n") == 1
+    # That it serves, unless the signal came before it was said; no traceback.
+    assert server.err.read_text().count("\n") <= 1
 
 
 @pytest.mark.parametrize(
@@ -605,7 +606,7 @@ def test_what_nginx_refuses_is_in_the_log_and_in_the_metrics(small):
     cases = [
         (b"\xff\x00 GARBAGE\r\n\r\n", 400),
         (b"POST /invocations" + HOST + smuggled, 400),
-        (b"GET /\xff\"\\" + LONG[:7_000] + HOST + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+        (b'GET /\xff"\\' + LONG[:7_000] + HOST + b"Transfer-Encoding: gzip\r\n\r\n", 501),
         (b"GET /" + LONG + HOST + b"\r\n", 414),
         (b"GET /ping" + HOST + b"X: " + LONG + b"\r\n\r\n", 431),
         (b"PUT /ping" + HOST + b"Content-Length: 0\r\nConnection: close\r\n\r\n", 405),
