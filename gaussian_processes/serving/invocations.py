@@ -242,7 +242,7 @@ class Invocation:
     def _reserve_answer(self, first_bytes: int, rows: int) -> None:
         """Reserve the memory of an answer whose first block has so many bytes."""
         row_bytes = COPIES * first_bytes / FIRST_BLOCK_ROWS
-        taken, total = self.memory.size, self.memory.budget.total_bytes
+        taken, total = self.memory.size, self.memory.budget.request_bytes
         possible = max(int((total - taken) / row_bytes), 1)
         self.memory.grow(
             int(taken + rows * row_bytes),
@@ -381,5 +381,5 @@ def _reserve_body(memory: Reservation, body_bytes: int, byte_cost: float) -> Non
     memory.grow(
         int(body_bytes * byte_cost),
         f"a body of {format_bytes(body_bytes)}",
-        f"send {format_bytes(memory.budget.total_bytes / byte_cost)} at a time",
+        f"send {format_bytes(memory.budget.request_bytes / byte_cost)} at a time",
     )

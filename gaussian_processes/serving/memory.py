@@ -1,4 +1,4 @@
-"""Memory of requests: a budget of bytes that all workers share, and what each request reserves."""
+"""Memory of requests and of loaded models: a budget of bytes that all workers share."""
 
 import contextlib
 import fcntl
@@ -15,8 +15,9 @@ import numpy as np
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import format_bytes
 
-# Share of the memory that is free at the start that requests may take together. Allocators keep
-# some of what they had, workers grow by some megabytes, and nginx buffers bodies and answers.
+# Share of the memory that is free at the start that requests and models that are loaded later may
+# take together. Allocators keep some of what they had, workers grow by some megabytes, and nginx
+# buffers bodies and answers.
 BUDGET_SHARE = 0.7
 # Requests that take less are served whatever the others take: those of a worker that are computed
 # at once are as few as its threads.
@@ -34,7 +35,7 @@ class BusyError(UserError):
 
 
 class MemoryBudget:
-    """Budget of bytes that the requests of several processes reserve from.
+    """Budget of bytes that the requests and the models of several processes reserve from.
 
     It is made before the processes fork. What a process has reserved is free once it has ended,
     however it ended.
@@ -47,6 +48,7 @@ class MemoryBudget:
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = total_bytes
+        self._model_bytes = 0
         # Rows of a process's id and of the bytes that it has reserved, in memory that forks share.
         self._table = np.frombuffer(mmap.mmap(-1, 16 * MAX_PROCESSES), np.int64).reshape(-1, 2)
         # The kernel frees a file's lock with its process, and threads of one process share it.
@@ -59,6 +61,18 @@ class MemoryBudget:
         """Bytes that the living processes have reserved."""
         with self._locked():
             return self._remove_dead()
+
+    @property
+    def request_bytes(self) -> int:
+        """Bytes that one request may take: all but those of this process's models."""
+        return self.total_bytes - self._model_bytes
+
+    def add_model(self, size: int) -> bool:
+        """Reserve the bytes of a model, or give back as many; False if they are not free."""
+        added = self.add(size)
+        if added:
+            self._model_bytes += size
+        return added
 
     def reservation(self) -> "Reservation":
         """Make a reservation of no bytes."""
@@ -120,7 +134,7 @@ class Reservation:
         """
         if size <= max(self.size, SMALL_BYTES):
             return
-        total = self.budget.total_bytes
+        total = self.budget.request_bytes
         if size > total:
             raise TooLargeError(
                 f"{subject} takes about {format_bytes(size)} of memory, and"

@@ -16,9 +16,10 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.files import atomic_write, format_bytes
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model
-from gaussian_processes.resources import available_memory
+from gaussian_processes.serving.memory import MemoryBudget
+from gaussian_processes.serving.misplaced import misplaced_model
 
-# Share of the memory that is free at the start that models may take; the rest is for requests.
+# Share of the budget that models may take; the rest is for requests.
 MODELS_SHARE = 0.8
 # Characters of a name, as SageMaker's TargetModel has them.
 MAX_NAME_CHARACTERS = 1024
@@ -55,8 +56,8 @@ class ModelRegistry:
 
     Parameters
     ----------
-    max_bytes : int
-        Limit on the size of all models together.
+    memory : MemoryBudget
+        That of the requests, of which models take `MODELS_SHARE` at most.
     folders : sequence of Path
         Folders that hold the models which may be loaded.
     record : Path, optional
@@ -66,22 +67,17 @@ class ModelRegistry:
 
     def __init__(
         self,
-        max_bytes: int,
+        memory: MemoryBudget,
         folders: Sequence[Path] = (Path("/"),),
         record: Path | None = None,
     ) -> None:
-        self._max_bytes = max_bytes
+        self._memory = memory
         self._folders = [folder.resolve() for folder in folders]
         self._record = record
         self._models: dict[str, RegisteredModel] = {}
         self._loading: dict[str, int] = {}  # sizes of the models that are being loaded
         self._lock = threading.Lock()
         self._restoring = threading.Lock()
-
-    @classmethod
-    def of_free_memory(cls, folders: Sequence[Path], record: Path | None = None) -> "ModelRegistry":
-        """Make an empty registry whose models may take most of the memory that is free now."""
-        return cls(int(available_memory() * MODELS_SHARE), folders, record)
 
     @cached_property
     def _urls(self) -> dict[str, str]:
@@ -114,8 +110,14 @@ class ModelRegistry:
 
     def _load_reserved(self, name: str, folder: Path) -> None:
         """Load a model without the lock: that takes as long as reading every byte of it."""
+        size = self._loading[name]
         try:
-            self._models[name] = RegisteredModel(artifact.load(folder), self._loading[name])
+            if hint := misplaced_model(folder):
+                raise UserError(hint)
+            self._models[name] = RegisteredModel(artifact.load(folder), size)
+        except BaseException:
+            self._memory.add_model(-size)
+            raise
         finally:
             del self._loading[name]
 
@@ -153,11 +155,11 @@ class ModelRegistry:
         """Reserve memory for a model that is about to be loaded."""
         used = sum(registered.size for registered in self._models.values())
         used += sum(self._loading.values())
-        if used + size > self._max_bytes:
-            free = format_bytes(max(self._max_bytes - used, 0))
+        free = int(MODELS_SHARE * self._memory.total_bytes) - used
+        if size > free or not self._memory.add_model(size):
             raise InsufficientMemoryError(
-                f"model {name[:QUOTED_CHARACTERS]} takes {format_bytes(size)} and {free} are free;"
-                " unload others first"
+                f"model {name[:QUOTED_CHARACTERS]} takes {format_bytes(size)} and"
+                f" {format_bytes(max(free, 0))} are free beside requests; unload others first"
             )
         self._loading[name] = size
 
@@ -169,8 +171,10 @@ class ModelRegistry:
         NotLoadedError
         """
         self.url(name)
-        self._models.pop(name, None)
         with self._lock:
+            registered = self._models.pop(name, None)
+            if registered:
+                self._memory.add_model(-registered.size)
             self._urls.pop(name, None)
             self._write_record()
         gc.collect()  # reference cycles would keep its arrays until a later collection

@@ -205,8 +205,11 @@ def _application(cores: int) -> "WSGIApplication":
 
     """
     config = ServerConfig.from_environment(os.environ, cores)
+    single_threaded_blas().__enter__()  # for good: entering takes as long as a small prediction
+    model = None if config.multi_model else _load_model(config)
+    memory = MemoryBudget(int(available_memory() * BUDGET_SHARE))
     app_config = AppConfig(
-        memory=MemoryBudget(int(available_memory() * BUDGET_SHARE)),
+        memory=memory,
         default_outputs=config.default_outputs,
         default_accept=config.default_accept,
         max_body_bytes=config.max_body_bytes,
@@ -214,12 +217,7 @@ def _application(cores: int) -> "WSGIApplication":
         run=run_in_threadpool,
         predict=DynamicBatcher(LOAD_MONITOR.is_only_request).predict,
     )
-    single_threaded_blas().__enter__()  # for good: entering takes as long as a small prediction
-    served = (
-        ModelRegistry.of_free_memory(config.model_folders, config.models_record)
-        if config.multi_model
-        else _load_model(config)
-    )
+    served = model or ModelRegistry(memory, config.model_folders, config.models_record)
     # The garbage collector does not write to what is frozen, so that workers go on sharing it.
     gc.collect()
     gc.freeze()

@@ -23,6 +23,7 @@ from gaussian_processes.model.model import EnsembleMember, Model, Prediction
 from gaussian_processes.serving import app
 from gaussian_processes.serving.app import create_app
 from gaussian_processes.serving.invocations import CUSTOM_ATTRIBUTES, AppConfig
+from gaussian_processes.serving.memory import MemoryBudget
 from gaussian_processes.serving.registry import ModelRegistry
 from gaussian_processes.training import main
 
@@ -563,7 +564,7 @@ def test_prometheus_counts_requests_errors_rows_and_seconds(model):
 def many(tmp_path_factory):
     """Client of a multi-model endpoint, and the folders of two models."""
     folders = [train(tmp_path_factory.mktemp("base"), rows=rows) / "model" for rows in (20, 30)]
-    return create_app(ModelRegistry(10_000_000)).test_client(), folders
+    return create_app(ModelRegistry(MemoryBudget(10_000_000))).test_client(), folders
 
 
 def load(client, name, folder):
@@ -611,7 +612,7 @@ def test_invocations_of_every_model_are_counted_under_their_rule(many):
 
 
 def test_a_bug_in_one_of_many_models_is_a_sentence_for_the_client(caplog, monkeypatch):
-    registry = ModelRegistry(10_000_000)
+    registry = ModelRegistry(MemoryBudget(10_000_000))
     monkeypatch.setattr(artifact, "load", lambda _: Faulty())
     registry.load("a", "/somewhere")
     client = create_app(registry).test_client()
@@ -627,9 +628,9 @@ def test_a_path_that_names_no_model_is_no_invocation(many, path):
 
 def test_a_model_is_loaded_once_and_only_into_free_memory(many):
     client, folders = many
-    # Predicting keeps a copy of the points.
+    # Predicting keeps a copy of the points; a fifth of the budget is for requests.
     size = sum(path.stat().st_size for path in [*folders[0].iterdir(), folders[0] / "points-0.npy"])
-    small = create_app(ModelRegistry(size)).test_client()
+    small = create_app(ModelRegistry(MemoryBudget(size * 5 // 4 + 1))).test_client()
 
     assert load(client, "a", folders[0]).status_code == 200
     assert "is loaded already" in refusal(load(client, "a", folders[0]), 409)
@@ -684,7 +685,8 @@ def test_a_long_list_of_models_comes_in_pages(many, monkeypatch):
 @pytest.mark.parametrize("serve", ["one", "many"])
 def test_no_request_that_the_description_allows_or_forbids_is_a_fault(request, model, serve):
     application = create_app(
-        model if serve == "one" else ModelRegistry(10_000_000), AppConfig(max_body_bytes=LIMIT)
+        model if serve == "one" else ModelRegistry(MemoryBudget(10_000_000)),
+        AppConfig(max_body_bytes=LIMIT),
     )
     schema = schemathesis.openapi.from_wsgi("/openapi.json", application)
 

@@ -7,7 +7,8 @@ from trained import train
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.serving.app import create_app
-from gaussian_processes.serving.registry import ModelRegistry
+from gaussian_processes.serving.memory import MemoryBudget, TooLargeError
+from gaussian_processes.serving.registry import InsufficientMemoryError, ModelRegistry
 
 ROW = "0.5,-1.5,2.5\n"
 
@@ -21,7 +22,7 @@ def base(tmp_path_factory):
 @pytest.fixture
 def client(base):
     """Client of a multi-model endpoint whose models are those under `base`."""
-    return create_app(ModelRegistry(10_000_000, [base])).test_client()
+    return create_app(ModelRegistry(MemoryBudget(10_000_000), [base])).test_client()
 
 
 def load(client, name, url):
@@ -92,7 +93,7 @@ def restarted(base, tmp_path):
     """Make the client of a worker of the same endpoint, such as one that takes another's place."""
 
     def start():
-        registry = ModelRegistry(10_000_000, [base], tmp_path / "models.json")
+        registry = ModelRegistry(MemoryBudget(10_000_000), [base], tmp_path / "models.json")
         return create_app(registry).test_client()
 
     return start
@@ -137,4 +138,45 @@ def test_a_model_that_is_gone_when_a_worker_takes_another_s_place_is_said_to_be(
 @pytest.mark.parametrize("url", ["/" + "a/" * 100_000, "/" + "a" * 300], ids=["deep", "long"])
 def test_a_url_that_is_too_long_for_the_system_is_refused(url):
     with pytest.raises(UserError, match="send the path of a folder"):
-        ModelRegistry(1).load("a", url)
+        ModelRegistry(MemoryBudget(1)).load("a", url)
+
+
+def test_models_and_requests_share_one_budget(base):
+    memory = MemoryBudget(10_000_000)
+    registry = ModelRegistry(memory, [base])
+
+    registry.load("a", str(base / "model"))
+
+    size = registry.get("a").size
+    assert size > 0
+    assert (memory.reserved_bytes, memory.request_bytes) == (size, 10_000_000 - size)
+    with pytest.raises(TooLargeError):
+        memory.reservation().grow(10_000_000 - size + 1, "it", "stop")
+    registry.unload("a")
+    assert (memory.reserved_bytes, memory.request_bytes) == (0, 10_000_000)
+
+
+def test_a_model_waits_for_the_memory_that_requests_have(base):
+    memory = MemoryBudget(10_000_000)
+    registry = ModelRegistry(memory, [base])
+    request = memory.reservation()
+    request.grow(10_000_000, "it", "stop")
+
+    with pytest.raises(InsufficientMemoryError):
+        registry.load("a", str(base / "model"))
+
+    request.release()
+    registry.load("a", str(base / "model"))
+
+
+def test_a_folder_without_a_model_says_where_one_lies_and_takes_no_memory(base, tmp_path):
+    memory = MemoryBudget(10_000_000)
+    registry = ModelRegistry(memory, [base, tmp_path])
+    (tmp_path / "model.tar.gz").touch()
+
+    with pytest.raises(UserError, match=rf"has no model.json, but {base}/model has one"):
+        registry.load("a", str(base))
+    with pytest.raises(UserError, match=r"but the archive .*model.tar.gz; unpack it there"):
+        registry.load("a", str(tmp_path))
+
+    assert memory.reserved_bytes == 0
