@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 BUFFER_BYTES = 1 << 18
 # Share of the free memory that reading may take. What it takes is estimated.
 READING_SHARE = 0.9
-# The beginning of a word in a cell of text, up to the next delimiter. A number may have an e.
-WORD = re.compile(rb"[A-DF-Za-df-z_\x80-\xff][^,;|\t\r\n]*")
+# The beginning of a word in a cell of text, up to the next delimiter, or a whole number with more
+# digits than float64 keeps, which stays a text. A number may have an e.
+WORD = re.compile(rb"[A-DF-Za-df-z_\x80-\xff][^,;|\t\r\n]*|(?<![.\d])\d{17,}(?![.\deE])")
 # One block of so many is searched for words, which takes ten times as long as reading it.
 SAMPLED_BLOCKS = 8
-# Times that a compressed file unfolds to, at least, and the bytes of it from which on the whole is
-# estimated: the decompressor reads some ahead.
-MIN_RATIO, MIN_POSITION = 1.5, 1 << 20
+# Times its own bytes that a compressed file unfolds to, at least.
+MIN_RATIO = 1.5
 REMEDY = "give fewer rows, or use an instance with more memory"
 
 
@@ -120,12 +120,9 @@ class Meter:
 
     def _unfolded(self, position: int) -> str:
         """Size that a compressed file unfolds to; "" for any other."""
-        if position * MIN_RATIO > self.read_bytes or not self.disk_bytes:
+        if position * MIN_RATIO > self.read_bytes:
             return ""
-        if position < MIN_POSITION:
-            return f", which unfold to more than {format_bytes(self.read_bytes)}"
-        unfolded = self.read_bytes / position * self.disk_bytes
-        return f", which unfold to about {format_bytes(unfolded)}"
+        return f", which unfold to more than {format_bytes(self.read_bytes)}"
 
 
 class MeteredStream(io.RawIOBase):

@@ -107,3 +107,26 @@ def test_a_stream_counts_without_its_size(little_memory):
 
     with pytest.raises(UserError, match=r"^train_0 .*first .* MB and [\d,]+ lines take about"):
         read_json_lines(Source("train_0", lines.encode()), ReadOptions("train"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_text"),
+    [
+        (b"12345678901234567", True),
+        (b"9223372036854775807", True),
+        (b"1234567890123456", False),
+        (b"0.12345678901234567", False),
+        (b"12345678901234567.5", False),
+        (b"12345678901234567e3", False),
+    ],
+)
+def test_whole_numbers_that_stay_texts_cost_as_much_as_words(cell, is_text):
+    """An id of 17 digits takes 191 bytes, by the resident memory of pandas, and a number 53."""
+    meter = memory.Meter("it", memory.CSV_COLUMNS, limit=1 << 40)
+    rows = (cell + b",") * 1_000
+
+    meter.count(rows)
+
+    number = memory.CSV_COLUMNS.cell + len(cell) + 1
+    assert (meter._cost / 1_000 > 191) is is_text
+    assert is_text or meter._cost / 1_000 == pytest.approx(number)
