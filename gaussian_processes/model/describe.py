@@ -7,7 +7,7 @@ import numpy as np
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import MISSING_CATEGORY, UNKNOWN_CATEGORY, Column, Schema
 from gaussian_processes.model import artifact
-from gaussian_processes.model.model import EnsembleMember, Model
+from gaussian_processes.model.model import NOVELTY_BOUNDS, EnsembleMember, Model
 
 
 def lines(model: Model, description: artifact.Description) -> Iterator[str]:
@@ -23,6 +23,10 @@ def lines(model: Model, description: artifact.Description) -> Iterator[str]:
     for name, value in description.get("scores", {}).items():
         if isinstance(value, float):
             yield f"{name}: {value:.6g}"
+        if name == "novelty":
+            bins = zip(value, NOVELTY_BOUNDS, strict=True)
+            shares = ", ".join(f"{share:.0%} to {bound}" for share, bound in bins if share)
+            yield f"novelty of training rows, each left out: {shares}"
     hyperparameters = [
         f"{name}={value}"
         for name, value in description.get("hyperparameters", {}).items()

@@ -29,6 +29,8 @@ COLUMN_SECONDS, LAYER_SECONDS = 2e-10, 1.2e-9
 FETCH_SECONDS, ENTRY_SECONDS = 3e-10, 4e-11
 # Training rows that a model keeps at most, for explanations to compare with.
 MAX_BACKGROUND_ROWS = 16
+# Upper bounds of the bins of a histogram of novelty.
+NOVELTY_BOUNDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,16 @@ class Prediction:
         Of the classes; None in regression.
     make_distribution : callable, optional
         Makes `distribution`, which few requests ask for.
+    novelty : ndarray of shape (m, t) or None
+        Posterior variance of the function over its prior variance, in [0, 1]: how little the
+        training rows say of a row. The members' mean by their weights; None without variance.
     """
 
     mean: Array
     variance: Array | None
     probabilities: Array | None = None
     make_distribution: Callable[[], PredictiveDistribution] | None = None
+    novelty: Array | None = None
 
     @cached_property
     def distribution(self) -> PredictiveDistribution:
@@ -74,13 +80,15 @@ class Prediction:
         variance = None if self.variance is None else self.variance[rows]
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         make = None if variance is None else lambda: self.distribution.subset(rows)
-        return Prediction(self.mean[rows], variance, probabilities, make)
+        novelty = None if self.novelty is None else self.novelty[rows]
+        return Prediction(self.mean[rows], variance, probabilities, make, novelty)
 
     def of_target(self, index: int) -> "Prediction":
         """Return the prediction of one target of a regression."""
         variance = None if self.variance is None else self.variance[:, [index]]
         make = None if variance is None else lambda: self.distribution.subset(slice(None), [index])
-        return Prediction(self.mean[:, [index]], variance, None, make)
+        novelty = None if self.novelty is None else self.novelty[:, [index]]
+        return Prediction(self.mean[:, [index]], variance, None, make, novelty)
 
 
 @dataclass(frozen=True)
@@ -92,11 +100,14 @@ class MemberPrediction:
     mean, squared_scale : ndarray of shape (m, t)
         In the units of the targets.
     degrees_of_freedom : float
+    novelty : ndarray of shape (m, t)
+        See `Prediction`.
     """
 
     mean: Array
     squared_scale: Array
     degrees_of_freedom: float
+    novelty: Array
 
     @property
     def variance(self) -> Array:
@@ -105,9 +116,11 @@ class MemberPrediction:
 
     def spread(self, targets: Sequence[int], count: int) -> "MemberPrediction":
         """Return the prediction at some of `count` targets: the others have no weight here."""
-        mean, squared_scale = np.zeros((len(self.mean), count)), np.ones((len(self.mean), count))
+        shape = (len(self.mean), count)
+        mean, squared_scale, novelty = np.zeros(shape), np.ones(shape), np.zeros(shape)
         mean[:, targets], squared_scale[:, targets] = self.mean, self.squared_scale
-        return MemberPrediction(mean, squared_scale, self.degrees_of_freedom)
+        novelty[:, targets] = self.novelty
+        return MemberPrediction(mean, squared_scale, self.degrees_of_freedom, novelty)
 
     @property
     def distribution(self) -> PredictiveDistribution:
@@ -156,11 +169,12 @@ class EnsembleMember:
         """
         points = self.preprocessor.points(rows, locate_row)
         mean, variance = self.process.mean_and_variance(points)
+        novelty = self._novelty(variance / self.process.signal_variance)
         if sample_weight is not None:
             noise = (self.process.noise_ratio + self.process.jitter) * self.process.signal_variance
             variance += np.outer(1 / sample_weight - 1, noise)
         factor, degrees = self._own_scale
-        return MemberPrediction(self._in_units(mean), variance * factor, degrees)
+        return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
 
     def leave_one_out(self, targets: Array) -> MemberPrediction:
         """Predictive distribution of every training row, given all others.
@@ -170,9 +184,21 @@ class EnsembleMember:
         targets : ndarray of shape (n, t)
             Those of the training that it predicts, in their units.
         """
-        mean, variance = self.process.leave_one_out(self.preprocessor.standardized_targets(targets))
-        factor, degrees = self._scale_of(len(targets) - 1)
-        return MemberPrediction(self._in_units(mean), variance * factor, degrees)
+        standardized, rows = self.preprocessor.standardized_targets(targets), len(targets)
+        mean, variance = self.process.leave_one_out(standardized)
+        # 1/[M⁻¹]_ii: the variance is (n σ²_f/[M⁻¹]_ii - residual²)/(n - 1).
+        total = rows * self.process.signal_variance
+        relative = ((rows - 1) * variance + (standardized - mean) ** 2) / total
+        factor, degrees = self._scale_of(rows - 1)
+        return MemberPrediction(
+            self._in_units(mean), variance * factor, degrees, self._novelty(relative)
+        )
+
+    def _novelty(self, relative_variance: Array) -> Array:
+        """Novelty of a posterior variance, noise included, over the prior variance."""
+        noise = self.process.noise_ratio + self.process.jitter
+        novelty: Array = np.clip(relative_variance - noise, 0.0, 1.0)
+        return novelty
 
     @cached_property
     def _own_scale(self) -> tuple[Array, float]:
@@ -302,7 +328,9 @@ class Model:
             own = [prediction.distribution for prediction in predictions]
             return PredictiveDistribution.blend(weights, own)
 
-        return Prediction(mean, variance, self._probabilities(mean), distribution)
+        parts = zip(weights, predictions, strict=True)
+        novelty = np.sum([weight * own.novelty for weight, own in parts], axis=0)
+        return Prediction(mean, variance, self._probabilities(mean), distribution, novelty)
 
     def _columns(self, member: EnsembleMember) -> slice | list[int]:
         """Columns of the targets that a member predicts."""

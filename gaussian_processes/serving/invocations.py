@@ -196,6 +196,7 @@ class Invocation:
     content_type: str | None
     encoder: Encoder
     memory: Reservation
+    metrics: Metrics
 
     @property
     def needs_variance(self) -> bool:
@@ -204,6 +205,7 @@ class Invocation:
 
     def encode(self, rows: Array, prediction: Prediction) -> bytes:
         """Encode the outputs of a prediction."""
+        self.metrics.observe_novelty(prediction.novelty)
         computed = outputs.compute_outputs(self.output_requests, self.model, rows, prediction)
         return self.encoder.encode(computed)
 
@@ -237,6 +239,7 @@ class Invocation:
         prediction = self.model.predict(
             own, self.needs_variance, lambda row: locate_request_row(start + row)
         )
+        self.metrics.observe_novelty(prediction.novelty)
         return outputs.compute_outputs(self.output_requests, self.model, own, prediction, start + 1)
 
     def _reserve_answer(self, first_bytes: int, rows: int) -> None:
@@ -287,7 +290,9 @@ class InvocationHandler:
         if not body or body.isspace():
             return Response(HTTPStatus.NO_CONTENT)
         content_type = environ.get("CONTENT_TYPE")
-        invocation = Invocation(model, output_requests, body, content_type, encoder, memory)
+        invocation = Invocation(
+            model, output_requests, body, content_type, encoder, memory, self.metrics
+        )
         with self.metrics.track_prediction():
             content, rows = self._predict(invocation)
         self.metrics.count_rows(rows)

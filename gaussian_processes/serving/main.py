@@ -39,7 +39,7 @@ Environment variables:
   SAGEMAKER_INFERENCE_OUTPUT    what an answer holds: mean, std, variance, interval=0.9,
                                 quantiles=0.05,0.5,0.95 (mean); of classes predicted_label,
                                 probability, probabilities, labels (predicted_label); of both
-                                shap, neighbours
+                                novelty, shap, neighbours
   SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT  type of an answer to a request without Accept (text/csv)
   SAGEMAKER_CONTAINER_LOG_LEVEL 10 to 50: with 20 or less a line a request (20)
   SAGEMAKER_MULTI_MODEL         true: a multi-model endpoint, with /models

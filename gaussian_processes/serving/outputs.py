@@ -81,6 +81,12 @@ def _std(_: Model, prediction: Prediction, __: Levels) -> Output:
     return _by_row(np.sqrt(_required(prediction.variance)))
 
 
+def _novelty(model: Model, prediction: Prediction, _: Levels) -> Output:
+    """Posterior over prior variance of the function; that of one class is that of all."""
+    novelty = _required(prediction.novelty)
+    return novelty[:, 0] if model.schema.classes else _by_row(novelty)
+
+
 def _interval(model: Model, prediction: Prediction, levels: Levels) -> Output:
     """Compute the ends of the central prediction interval of some coverage."""
     return _quantiles(model, prediction, ((1 - levels[0]) / 2, (1 + levels[0]) / 2))
@@ -173,6 +179,7 @@ REGRESSION_OUTPUTS: Mapping[str, _OutputKind] = {
     "variance": _OutputKind(_variance, needs_variance=True),
     "interval": _OutputKind(_interval, needs_variance=True, levels=INTERVAL_LEVEL),
     "quantiles": _OutputKind(_quantiles, needs_variance=True, levels=QUANTILE_LEVELS),
+    "novelty": _OutputKind(_novelty, needs_variance=True),
     **EXPLANATIONS,
 }
 CLASSIFICATION_OUTPUTS: Mapping[str, _OutputKind] = {
@@ -180,6 +187,7 @@ CLASSIFICATION_OUTPUTS: Mapping[str, _OutputKind] = {
     "probability": _OutputKind(_probability),
     "probabilities": _OutputKind(_probabilities),
     "labels": _OutputKind(_labels),
+    "novelty": _OutputKind(_novelty, needs_variance=True),
     **EXPLANATIONS,
 }
 

@@ -4,6 +4,8 @@ import os
 from contextlib import AbstractContextManager
 from functools import cache
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -13,6 +15,8 @@ from prometheus_client import (
     multiprocess,
 )
 
+from gaussian_processes.model.model import NOVELTY_BOUNDS
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Upper bounds in seconds: from a quarter of what a single row takes to the hour that a request of
 # batch transform may.
@@ -20,6 +24,10 @@ BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30, 60, 600, 3600),
 )
+
+
+# Rows of one prediction whose novelty is counted, at most: each takes a microsecond or two.
+NOVELTY_ROWS = 100
 
 
 class Metrics:
@@ -52,6 +60,12 @@ class Metrics:
         self._rows = Counter(
             "gaussian_processes_rows", "rows that were predicted", registry=self._registry
         )
+        self._novelty = Histogram(
+            "gaussian_processes_novelty",
+            "posterior over prior variance of the function, where a variance is predicted",
+            buckets=NOVELTY_BOUNDS,
+            registry=self._registry,
+        )
         self._queue = Gauge(
             "gaussian_processes_queue",
             "predictions that are under way or wait for a thread",
@@ -73,6 +87,13 @@ class Metrics:
     def count_rows(self, rows: int) -> None:
         """Count predicted rows."""
         self._rows.inc(rows)
+
+    def observe_novelty(self, novelty: NDArray[np.float64] | None) -> None:
+        """Count the novelty of rows, the mean of several targets, or of an even part of many."""
+        if novelty is not None:
+            step = -(-len(novelty) // NOVELTY_ROWS)
+            for value in novelty[::step].mean(axis=1).tolist():
+                self._novelty.observe(value)
 
     def render(self) -> bytes:
         """Render the metrics in Prometheus's text format."""

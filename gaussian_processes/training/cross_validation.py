@@ -96,6 +96,7 @@ def concatenate(indices: Sequence[Indices], predictions: Sequence[Prediction]) -
         _concatenate([prediction.variance for prediction in predictions], order),
         _concatenate([prediction.probabilities for prediction in predictions], order),
         distribution,
+        _concatenate([prediction.novelty for prediction in predictions], order),
     )
 
 

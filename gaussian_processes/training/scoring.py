@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.gp.marginal_likelihood import subset_rows
-from gaussian_processes.model.model import Model, Prediction
+from gaussian_processes.model.model import NOVELTY_BOUNDS, Model, Prediction
 from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS
 from gaussian_processes.training import evaluation, reporting
 from gaussian_processes.training.checkpoints import Checkpoint
@@ -56,7 +56,17 @@ def score_model(
         **score_training(trainer, model, datasets["train"], leave_one_out),
         **score_channels(trainer, model, datasets, folder),
         **score_members(model, datasets),
+        **novelty_shares(leave_one_out),
     }
+
+
+def novelty_shares(leave_one_out: Prediction | None) -> dict[str, object]:
+    """Shares of the training rows in the bins of novelty, each row predicted by all others."""
+    if leave_one_out is None or leave_one_out.novelty is None:
+        return {}
+    novelty = leave_one_out.novelty.mean(axis=1)
+    counts, _ = np.histogram(novelty, (0.0, *NOVELTY_BOUNDS))
+    return {"novelty": (counts / len(novelty)).tolist()}
 
 
 def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Prediction | None:

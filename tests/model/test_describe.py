@@ -18,7 +18,7 @@ def test_a_model_is_described_by_its_columns_kernel_and_scores(tmp_path, capsys)
         fitted(),
         tmp_path,
         capsys,
-        scores={"validation:RMSE": 1.25, "members": []},
+        scores={"validation:RMSE": 1.25, "members": [], "novelty": [0.75, 0.25] + [0.0] * 8},
         hyperparameters={"noise": 0.1, "bias": "auto", "ignore": []},
     )
 
@@ -32,9 +32,10 @@ def test_a_model_is_described_by_its_columns_kernel_and_scores(tmp_path, capsys)
     ]
     assert "kernel: arc_cosine q=1, l=1" in lines
     assert "  projection=sphere, bias=2, noise=0.1" in lines
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "standard deviations: yes",
         "validation:RMSE: 1.25",
+        "novelty of training rows, each left out: 75% to 0.1, 25% to 0.2",
         "hyperparameters: noise=0.1",
     ]
 

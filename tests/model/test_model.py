@@ -7,8 +7,10 @@ from scipy.special import softmax as scipy_softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import PairwiseKernel
 
+from gaussian_processes import GaussianProcessRegressor as Estimator
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine
+from gaussian_processes.gp.regression import GramMatrix, fit
 from gaussian_processes.model.model import Prediction
 
 NEW = np.random.default_rng(42).normal(size=(5, 3))
@@ -131,3 +133,66 @@ def test_estimated_seconds_grow_with_rows_members_and_the_variance():
     assert 0 < model.estimated_seconds(1, False) < model.estimated_seconds(2, False)
     assert model.estimated_seconds(1, False) < model.estimated_seconds(1, True)
     assert model.estimated_seconds(1, True) < two.estimated_seconds(1, True)
+
+
+def novelty_by_definition(kernel, points, new, noise):
+    """1 - k(x*, X) M⁻¹ k(X, x*) of a kernel of unit variance: GPML eq. 2.26, without the noise."""
+    inverse = np.linalg.inv(kernel(points, points) + noise * np.eye(len(points)))
+    cross = kernel(new, points)
+    return 1 - np.einsum("ij,jk,ik->i", cross, inverse, cross)
+
+
+def test_novelty_is_the_posterior_over_the_prior_variance_of_the_function():
+    model = fitted(**TWO_KERNELS, outputs=2)
+    expected = sum(
+        own.weight
+        * novelty_by_definition(
+            own.process.kernel, own.process.points, own.preprocessor.points(NEW), 0.1
+        )
+        for own in model.members
+    )
+
+    novelty = model.predict(NEW, variance=True).novelty
+
+    np.testing.assert_allclose(novelty, np.column_stack([expected, expected]), rtol=0, atol=1e-9)
+    assert model.predict(NEW).novelty is None
+    heavy = model.predict(NEW, variance=True, sample_weight=np.full(len(NEW), 0.1)).novelty
+    np.testing.assert_allclose(heavy, novelty, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_the_novelty_of_a_row_that_is_left_out_is_that_of_a_model_without_it(repeats):
+    model = fitted(rows=12, repeats=repeats)
+    member = model.members[0]
+    x = np.tile(np.random.default_rng(41).normal(size=(12, 3)), (repeats, 1))
+    points = member.preprocessor.points(x)
+    targets = np.random.default_rng(1).normal(size=(12 * repeats, 1))
+    refitted = replace(
+        member,
+        process=fit(
+            GramMatrix(member.process.kernel, points, 0.1),
+            member.preprocessor.standardized_targets(targets),
+        ),
+    )
+    expected = [
+        novelty_by_definition(
+            member.process.kernel, np.delete(points, row, axis=0), points[[row]], 0.1
+        )[0]
+        for row in range(len(points))
+    ]
+
+    novelty = refitted.leave_one_out(targets).novelty
+
+    np.testing.assert_allclose(novelty[:, 0], expected, rtol=0, atol=1e-9)
+
+
+def test_novelty_goes_from_0_at_noise_free_rows_to_1_far_from_them():
+    generator = np.random.default_rng(0)
+    x, y = generator.uniform(size=(40, 2)), generator.normal(size=40)
+    model = Estimator(kernel="arc_cosine_rbf", q=1, l=1, noise=1e-6, ensemble="none").fit(x, y)
+
+    at_rows = model.model_.predict(x, variance=True).novelty
+    far = model.model_.predict(x + 1_000, variance=True).novelty
+
+    assert at_rows.max() < 1e-4
+    assert far.min() > 1 - 1e-4

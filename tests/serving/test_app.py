@@ -145,7 +145,7 @@ def test_an_unknown_output_is_refused_with_the_nearest_name(client):
     assert (
         sentence
         == '"stdev" is not an output, did you mean "std"; the outputs are mean, std, variance,'
-        " interval, quantiles, shap, neighbours"
+        " interval, quantiles, novelty, shap, neighbours"
     )
 
 
@@ -349,10 +349,12 @@ def test_outputs_of_numbers_are_refused_of_classes_and_the_other_way_round(class
 
     assert (
         sentence == '"mean" is not an output;'
-        " the outputs are predicted_label, probability, probabilities, labels, shap, neighbours"
+        " the outputs are predicted_label, probability, probabilities, labels, novelty, shap,"
+        " neighbours"
     )
-    assert "the outputs are mean, std, variance, interval, quantiles, shap, neighbours" in refusal(
-        invoke(client, **{CUSTOM_ATTRIBUTES: "output=probability"}), 400
+    assert (
+        "the outputs are mean, std, variance, interval, quantiles, novelty, shap, neighbours"
+        in refusal(invoke(client, **{CUSTOM_ATTRIBUTES: "output=probability"}), 400)
     )
 
 
@@ -530,6 +532,25 @@ def test_prometheus_counts_the_seconds_of_a_request_that_fails(model):
         if s.name.endswith("_sum")
     )
     assert seconds >= 0.05
+
+
+def test_prometheus_counts_the_novelty_of_predictions_with_a_variance(model):
+    client = create_app(model).test_client()
+    invoke(client)
+    answer = invoke(client, **{CUSTOM_ATTRIBUTES: "output=mean,novelty"})
+    novelty = np.loadtxt(answer.text.splitlines(), delimiter=",", ndmin=2)[:, 1]
+
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+    }
+
+    samples = families["gaussian_processes_novelty"].samples
+    counted = {s.labels.get("le"): s.value for s in samples if s.name.endswith("_bucket")}
+    assert counted["+Inf"] == len(ROWS)
+    assert counted["0.5"] == (novelty <= 0.5).sum()
+    (total,) = (s.value for s in samples if s.name.endswith("_sum"))
+    assert total == pytest.approx(novelty.sum())
 
 
 def test_prometheus_counts_requests_errors_rows_and_seconds(model):

@@ -450,7 +450,7 @@ def test_an_unknown_output_ends_it_at_the_start_with_a_sentence(small):
     assert code == 1
     assert stderr == (
         'SAGEMAKER_INFERENCE_OUTPUT=mean,stdev: "stdev" is not an output, did you mean "std"; '
-        "the outputs are mean, std, variance, interval, quantiles, shap, neighbours\n"
+        "the outputs are mean, std, variance, interval, quantiles, novelty, shap, neighbours\n"
     )
 
 
