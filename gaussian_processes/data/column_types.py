@@ -6,7 +6,13 @@ from collections import Counter
 
 import numpy as np
 
-from gaussian_processes.data.cells import Cells, missing_mask, normalize_category, parse_number
+from gaussian_processes.data.cells import (
+    Cells,
+    as_numbers,
+    missing_mask,
+    normalize_category,
+    parse_number,
+)
 from gaussian_processes.data.dates import (
     DATE_EXAMPLE,
     is_compact_date,
@@ -30,7 +36,8 @@ LIKELY_MISSING = frozenset(
     | {"missing", "undefined", "#null!", "#value!", "#div/0!", "#ref!", "#num!", "#name?", "inf"}
 )
 # Separators and units that people write into numbers, and letters that are typed for digits.
-DECORATION = re.compile(r"[\s,_'%$€£]")
+# An en dash and the minus of typography stand before numbers, and are no sign that is read.
+DECORATION = re.compile(r"^\s*[\u2013\u2212]|[\s,_'%$€£]")
 TYPED_FOR_DIGITS = str.maketrans("lIOo", "1100")
 # A number with its unit, and the share of the words of a column that are such numbers: the others
 # may be mistakes.
@@ -40,6 +47,8 @@ MIN_DECORATED_SHARE = 0.9
 UNNAMED = re.compile(r"|unnamed:? ?\d+(\.\d+)?(_level_\d+)?|\.\.\.\d+|__index_level_0__", re.I)
 # Rows from which on it is no accident that a column counts them.
 MIN_ROWS_TO_COUNT = 10
+# Pairs of equal numbers that chance would give, where it gives none in one column of a thousand.
+MIN_EXPECTED_PAIRS = 7
 
 
 def category_names(cells: Cells) -> set[str]:
@@ -179,22 +188,56 @@ def check_not_mixed(table: Table, position: int) -> None:
 
 
 def is_unnamed_index(table: Table, position: int) -> bool:
-    """Whether a column is the index that pandas or R wrote: without a name, and distinct."""
+    """Whether a column is the index that pandas or R wrote: without a name, of whole numbers.
+
+    Names of rows are one, too, if no file has one of them twice. Whole numbers may recur, as where
+    tables were concatenated or rows drawn with replacement.
+    """
     if table.names is None or not UNNAMED.fullmatch(table.names[position]) or len(table) < 2:
         return False
-    cells = table.columns[position]
+    cells = as_numbers(table.columns[position])
     if missing_mask(cells).any():
         return False
     # A column without a name may be any column, unless it is the first.
     if position and not table.names[position].startswith("Unnamed: 0"):
-        return counts_rows(cells)
+        return counts_rows(table, position)
     if cells.dtype != object:
-        return bool((cells % 1 == 0).all()) and len(np.unique(cells)) == len(cells)
-    return len(category_names(cells)) == len(cells)
+        return bool((cells % 1 == 0).all())
+    return all(len(category_names(part)) == len(part) for part in table.split_by_file(cells))
 
 
-def counts_rows(cells: Cells) -> bool:
-    """Whether a column has every whole number from its least to its greatest once."""
-    if cells.dtype == object or len(cells) < MIN_ROWS_TO_COUNT or not np.isfinite(cells).all():
+def counts_rows(table: Table, position: int) -> bool:
+    """Whether a column, or each file's part of it, has all whole numbers of a range once."""
+    cells = as_numbers(table.columns[position])
+    return _counts(cells) or all(map(_counts, table.split_by_file(cells)))
+
+
+def _counts(cells: Cells) -> bool:
+    if len(cells) < MIN_ROWS_TO_COUNT or not _is_whole(cells):
         return False
-    return bool((np.diff(np.sort(cells)) == 1).all()) and bool((cells % 1 == 0).all())
+    return bool((np.diff(np.sort(cells)) == 1).all())
+
+
+def is_split_index(cells: Cells) -> bool:
+    """Whether whole numbers lie so close that some would recur, if they did not number rows.
+
+    Of n numbers among r, n^2 / 2 r pairs are equal by chance. It is so of the index of a table
+    that was split into parts.
+
+    Examples
+    --------
+    >>> is_split_index(np.arange(0, 1000, 10.0))
+    False
+    >>> is_split_index(np.arange(0, 500, 5.0))
+    True
+    """
+    if len(cells) < MIN_ROWS_TO_COUNT or not _is_whole(cells):
+        return False
+    if len(np.unique(cells)) < len(cells):
+        return False
+    expected_pairs = len(cells) ** 2 / (2 * (np.ptp(cells) + 1))
+    return bool(expected_pairs >= MIN_EXPECTED_PAIRS)
+
+
+def _is_whole(cells: Cells) -> bool:
+    return cells.dtype != object and bool(np.isfinite(cells).all() and (cells % 1 == 0).all())

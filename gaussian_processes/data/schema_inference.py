@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask
+from gaussian_processes.data.cells import MAX_EXACT_INTEGER, Cells, Label, as_numbers, missing_mask
 from gaussian_processes.data.column_types import (
     MAX_CATEGORIES,
     UNNAMED,
@@ -18,6 +18,7 @@ from gaussian_processes.data.column_types import (
     decorated_number,
     holds_dates,
     is_mixed,
+    is_split_index,
     is_unnamed_index,
     names_rows,
     unread_dates,
@@ -210,6 +211,8 @@ def _infer_features(
 def _feature_remarks(table: Table, position: int, feature: Column) -> list[str]:
     """Remark on what may have been meant otherwise in a column that is kept."""
     cells = as_numbers(table.columns[position])
+    if cells.dtype != table.columns[position].dtype and not np.isinf(cells).any():
+        return [_rounding_remark(table, position)]
     if feature.categories is not None and is_mixed(cells):
         return [
             f"{table.column_label(position)} has numbers and words, of which there are many, and is"
@@ -218,9 +221,17 @@ def _feature_remarks(table: Table, position: int, feature: Column) -> list[str]:
         ]
     if feature.categories is not None:
         return _decoration_remarks(table, position, "a category", "name it in categories")
-    if counts_rows(cells):
+    if counts_rows(table, position):
         return [_counting_remark(table, position, "put it into ignore")]
     return []
+
+
+def _rounding_remark(table: Table, position: int) -> str:
+    """Remark on numbers that were kept as text, since float64 would merge some of them."""
+    return (
+        f"{table.column_label(position)} has whole numbers beyond {MAX_EXACT_INTEGER:,}, which are"
+        " rounded as features: name it in categories if they are names, or put it into ignore"
+    )
 
 
 def _learned_column(table: Table, position: int, options: SchemaOptions) -> Column:
@@ -252,16 +263,20 @@ def _check_no_index(table: Table, position: int) -> None:
     if is_unnamed_index(table, position):
         name = table.names[position] if table.names else ""
         raise UserError(
-            f"column {position + 1} of {table.source_label} has no name ({name}) and a value of its"
-            " own in every row, as the index has that pandas and R write: write the file with"
-            " index=False (R: row.names=FALSE), or name the column in ignore"
+            f"column {position + 1} of {table.source_label} has no name ({name}) and numbers or"
+            " names rows, as the index does that pandas and R write: write the file with"
+            " index=False (R: row.names=FALSE), or name the column in ignore (in target or features"
+            " if it is none)"
         )
 
 
 def _is_behind_last_delimiter(table: Table, position: int) -> bool:
-    """Whether a column is what every line has that ends with a delimiter: nothing, without name."""
-    if position < table.width - 1 or position == 0:
-        return False
+    """Whether a column is what delimiters at the end of every line leave: nothing, without name."""
+    return position > 0 and all(_is_empty(table, later) for later in range(position, table.width))
+
+
+def _is_empty(table: Table, position: int) -> bool:
+    """Whether a column has neither a name nor a value."""
     is_unnamed = table.names is None or bool(UNNAMED.fullmatch(table.names[position]))
     return is_unnamed and bool(missing_mask(table.columns[position]).all())
 
@@ -311,11 +326,13 @@ def _unread_dates_remark(table: Table, position: int, example: str) -> str:
 
 
 def _counting_remark(table: Table, position: int, remedy: str) -> str:
-    cells = table.columns[position]
+    cells = as_numbers(table.columns[position])
+    each = "" if len(np.unique(cells)) == len(cells) else " in each file"
+    every = "every whole number" if counts_rows(table, position) else "whole numbers"
     return (
-        f"{table.column_label(position)} holds every whole number from {cells.min():.0f} to"
-        f" {cells.max():.0f} once, as an index does: if it numbers the rows, {remedy}, or else name"
-        " it in target or features"
+        f"{table.column_label(position)} holds {every} from {cells.min():.0f} to {cells.max():.0f}"
+        f" once{each}, as an index does: if it numbers the rows, {remedy}, or else name it in"
+        " target or features"
     )
 
 
@@ -327,7 +344,7 @@ def _target_remarks(table: Table, targets: Sequence[int], options: SchemaOptions
             remarks += _decoration_remarks(table, position, "classes", "set task=classification")
     for position in () if options.target else targets:
         _check_no_index(table, position)
-        if counts_rows(as_numbers(table.columns[position])):
+        if counts_rows(table, position) or is_split_index(as_numbers(table.columns[position])):
             remedy = "write the file without it (index=False in pandas, row.names=FALSE in R)"
             remarks.append("the target, " + _counting_remark(table, position, remedy))
     return remarks

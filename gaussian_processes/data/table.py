@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
+
 from gaussian_processes.data.cells import Cells
 
 
@@ -84,6 +86,11 @@ class Table:
         """Label of a column in messages: its position, from 1, and its name."""
         name = f" ({self.names[position]})" if self.names else ""
         return f"column {position + 1}{name}"
+
+    def split_by_file(self, cells: Cells) -> list[Cells]:
+        """Split the cells of a column into those of each file that has rows."""
+        ends = list(accumulate(rows for _, rows in self.sources))
+        return [part for part in np.split(cells, ends[:-1]) if len(part)]
 
     def describe_row(self, row: int) -> str:
         """Describe a row as it was read, for the log."""

@@ -164,7 +164,7 @@ def _outlier_remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
         row_label, _, file = dataset.locate_row(row).partition(" of ")
         value = format_date(values[row]) if column.is_date else f"{values[row]:.6g}"
         yield (
-            f"{row_label}, {label} of {file} is {value}, {deviations:.0f} standard"
+            f"{row_label}, {label} of {file} is {value}, {deviations:.6g} standard"
             " deviations from the mean of the others: correct it, or name it in missing_values if"
             " it means missing"
         )

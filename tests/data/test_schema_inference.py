@@ -281,15 +281,19 @@ def test_classes_that_are_numbers_with_a_sign_are_remarked_on():
     assert "set task=classification if words are meant" in schema.remarks[0]
 
 
-@pytest.mark.parametrize("names", [("y", "a", ""), ("y", "a", "Unnamed: 2"), None])
-def test_an_empty_last_column_without_a_name_is_left_out_with_a_remark(names):
-    table = replace(column(np.nan), names=names)
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("title", ["", "Unnamed: 2", None])
+def test_empty_last_columns_without_a_name_are_left_out_with_a_remark_each(title, count):
+    numbers = column(np.nan)
+    columns = (*numbers.columns[:2], *[numbers.columns[2]] * count)
+    titles = None if title is None else ("y", "a", *[title] * count)
 
-    schema, data = fitted(table)
+    schema, data = fitted(replace(numbers, names=titles, columns=columns))
 
     assert data.X.shape == (60, 1)
-    (remark,) = schema.remarks
-    assert remark.startswith("column 3 has neither a name nor a value, as where every line ends")
+    assert len(schema.remarks) == count
+    for position, remark in enumerate(schema.remarks, 3):
+        assert remark.startswith(f"column {position} has neither a name nor a value, as where ")
 
 
 def test_an_empty_last_column_with_a_name_is_a_feature_whose_values_are_to_come():
@@ -331,12 +335,77 @@ def test_an_index_without_a_name_is_refused_with_the_remedy(name, position, writ
 
 
 @pytest.mark.parametrize(
-    ("name", "cells"), [("Unnamed: 0", np.ones(60)), ("Unnamed: 0", np.arange(60) / 2)]
+    "index",
+    [
+        np.tile(np.arange(30.0), 2),
+        np.random.default_rng(3).integers(0, 60, 60).astype(float),
+        np.repeat(np.arange(6.0), 10),
+    ],
+    ids=["of two tables that were concatenated", "of rows that were drawn", "of two levels"],
 )
-def test_a_column_without_a_name_whose_cells_recur_or_are_no_whole_numbers_is_a_column(name, cells):
-    rows = Table((name, "a"), (cells + np.arange(60) / 3, np.arange(60.0) ** 2), [("a.csv", 60)])
+@pytest.mark.parametrize("given", [{}, {"target": "y"}])
+def test_a_first_column_of_whole_numbers_without_a_name_is_an_index_though_they_recur(index, given):
+    values = np.arange(60) ** 0.5
+    rows = Table(("unnamed 0", "y", "a"), (index, values, values), [("a.csv", 60)])
 
-    assert names(fitted(rows)[0].targets) == [name]
+    with pytest.raises(UserError, match=r"column 1 of a\.csv has no name \(unnamed 0\)"):
+        fitted(rows, **given)
+
+    assert names(fitted(rows, target="y", features="0,a")[0].features) == ["unnamed 0", "a"]
+
+
+def test_an_index_is_found_in_each_of_several_files():
+    rng = np.random.default_rng(17)
+    index = np.concatenate([rng.permutation(20), rng.permutation(40)]) * 1.0
+    words = np.array([f"car {number:.0f}" for number in index], object)
+    y, sources = rng.normal(size=60), [("a.csv", 20), ("b.csv", 0), ("c.csv", 40)]
+
+    for cells in (index, words):
+        with pytest.raises(UserError, match="has no name"):
+            fitted(Table(("unnamed 0", "y"), (cells, y), sources))
+    (remark,) = fitted(Table(None, (index, y), sources))[0].remarks
+
+    assert "holds every whole number from 0 to 39 once in each file, as an index does" in remark
+
+
+@pytest.mark.parametrize(("share", "is_index"), [(0.8, True), (0.3, True), (0.01, False)])
+def test_the_index_of_a_table_that_was_split_is_remarked_on_as_the_target(share, is_index):
+    rng = np.random.default_rng(18)
+    index = rng.choice(int(100 / share), 100, replace=False) * 1.0
+
+    remarks = fitted(Table(None, (index, rng.normal(size=100)), [("a.csv", 100)]))[0].remarks
+
+    assert bool(remarks) == is_index
+    assert all("column 1 holds whole numbers from " in remark for remark in remarks)
+
+
+def test_a_target_of_whole_numbers_that_recur_is_no_index():
+    counts = np.random.default_rng(19).integers(0, 100, 100) * 1.0
+
+    assert fitted(Table(None, (counts, np.arange(100.0) / 3), [("a.csv", 100)]))[0].remarks == ()
+
+
+def test_integers_that_float64_merges_are_remarked_on_where_they_are_numbers():
+    ids = np.array([str(10**18 + 7 * row) for row in range(60)], object)
+    rows = Table(("y", "id"), (np.arange(60) ** 0.5, ids), [("a.csv", 60)])
+
+    (remark,) = fitted(rows)[0].remarks
+
+    assert remark.startswith("column 2 (id) has whole numbers beyond 9,007,199,254,740,992, which")
+
+
+def test_integers_that_are_kept_as_text_may_count_the_rows():
+    count = np.array([str(row) for row in range(60)], object)
+    rows = Table(("y", "id"), (count, np.arange(60) ** 0.5), [("a.npy", 60)])
+
+    assert "every whole number from 0 to 59 once" in fitted(rows)[0].remarks[0]
+
+
+def test_a_column_without_a_name_whose_cells_are_no_whole_numbers_is_a_column():
+    cells = np.arange(60) / 3
+    rows = Table(("Unnamed: 0", "a"), (cells, np.arange(60.0) ** 2), [("a.csv", 60)])
+
+    assert names(fitted(rows)[0].targets) == ["Unnamed: 0"]
 
 
 def test_a_later_column_without_a_name_is_a_column_unless_it_counts_the_rows():

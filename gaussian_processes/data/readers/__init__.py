@@ -1,5 +1,6 @@
 """Readers of a channel's files: CSV, JSON Lines, NPY and Parquet, one module a format."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +19,10 @@ __all__ = ["ReadOptions", "Source", "read", "resolve"]
 # Seconds between two looks for a FIFO: a start that much later, at most, for next to no work.
 PIPE_POLL_SECONDS = 0.1
 # Folders that people split their rows into.
-TRAINING_FOLDERS = frozenset({"train", "training"})
-OTHER_FOLDERS = frozenset({"validation", "valid", "val", "test"})
+TRAINING_NAMES = frozenset({"train", "training"})
+OTHER_NAMES = frozenset(
+    {"validation", "valid", "validate", "val", "eval", "dev", "test", "testing", "holdout"}
+)
 # Modules of this package, by the media types that they read.
 FORMATS = {
     "text/csv": "csv",
@@ -187,13 +190,17 @@ def _find_sources(folder: Path, options: ReadOptions) -> tuple[list[Source], lis
 
 
 def _shared_folder_remarks(sources: Sequence[Source], channel: str) -> list[str]:
-    """Remark on folders of training and of validation rows in one channel."""
-    folders = {source.name.split("/")[1] for source in sources if source.name.count("/") > 1}
-    training, others = folders & TRAINING_FOLDERS, folders & OTHER_FOLDERS
+    """Remark on folders, or files, of training and of validation rows in one channel."""
+    names: dict[str, str] = {}
+    for source in sources:
+        for part in source.name.split("/")[1:]:
+            # Words of a name, such as those of "2024-train.csv" and "diabetes_test.csv.gz".
+            names |= dict.fromkeys(re.split(r"[\W_]+", part.lower()), part)
+    training, others = names.keys() & TRAINING_NAMES, names.keys() & OTHER_NAMES
     if not training or not others:
         return []
     return [
-        f"channel {channel} has the folders {min(training)} and {min(others)}, and all their rows"
+        f"channel {channel} has {names[min(training)]} and {names[min(others)]}, and all their rows"
         " are read alike: give each a channel of its own"
     ]
 

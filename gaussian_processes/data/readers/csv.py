@@ -23,7 +23,13 @@ from gaussian_processes.data.cells import (
 from gaussian_processes.data.frames import frame_columns
 from gaussian_processes.data.readers.dialect import Dialect, find_dialect, title_lines
 from gaussian_processes.data.readers.foreign import check_not_foreign, undecodable_reason
-from gaussian_processes.data.readers.headers import Header, counts_from_zero, find_header, is_text
+from gaussian_processes.data.readers.headers import (
+    Header,
+    counts_from_zero,
+    find_header,
+    is_text,
+    may_be_years,
+)
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
 from gaussian_processes.data.readers.memory import CSV_COLUMNS
 from gaussian_processes.data.table import FileTable
@@ -75,7 +81,7 @@ def _read_below(
         header = Header(options.header)
     else:
         may_be = any(parse_number(cell) is None for cell in first.cells)
-        may_be = may_be or counts_from_zero(first.cells)
+        may_be = may_be or counts_from_zero(first.cells) or may_be_years(first.cells)
         below = _columns(replace(layout, skipped_rows=first.row_number)) if may_be else ()
         header = find_header(first.cells, below, options.column_names)
     skipped_rows = first.row_number if header.is_header else 0

@@ -11,6 +11,8 @@ from gaussian_processes.data.dates import parse_date
 
 # Fewer whole numbers from 0 may well be a row.
 MIN_COUNTED_NAMES = 3
+# Years that name columns, from 2000: from 1800 to 2200.
+MAX_YEARS = 200
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ def find_header(
 ) -> Header:
     """Find whether a first row is a header.
 
-    It is one if it has a name that is asked for, text above a column of numbers or dates (unless
-    most of its cells are numbers: then that cell is a mistake), or the whole numbers from 0.
+    It is one if it has a name that is asked for, or only such names, though they are numbers; text
+    above a column of numbers or dates (unless most of its cells are numbers: then that cell is a
+    mistake); or the whole numbers from 0.
 
     Parameters
     ----------
@@ -39,8 +42,12 @@ def find_header(
     """
     if any(name in first_row for name in asked_for if parse_number(name) is None):
         return Header(True)
+    if MIN_COUNTED_NAMES <= len(first_row) == len(set(first_row)) and set(first_row) <= {
+        *asked_for
+    }:
+        return Header(True)
     if all(parse_number(cell) is not None for cell in first_row):
-        return _numbers_header(first_row, bool(columns))
+        return _numbers_header(first_row, columns)
     if not columns:
         doubt = "it is the only one, and no column is asked for by a name in it"
         return Header(False, doubt if is_text(first_row) else "")
@@ -55,18 +62,37 @@ def _mixed_header(first_row: Sequence[str]) -> Header:
     numbers = [cell for cell in first_row if _is_number(cell)]
     if len(numbers) > len(first_row) / 2 and not counts_from_zero(numbers):
         return Header(False, "most of its cells are numbers")
-    return Header(True)
+    odd = [cell for cell in numbers if not cell.isdecimal()]
+    return Header(True, f"it has text above numbers, though {odd[0]} is no name" if odd else "")
 
 
-def _numbers_header(first_row: Sequence[str], has_rows: bool) -> Header:
+def _numbers_header(first_row: Sequence[str], columns: Sequence[Cells]) -> Header:
     """Find whether a first row of numbers is a header."""
     enough = len(first_row) >= MIN_COUNTED_NAMES
-    if enough and has_rows and counts_from_zero(first_row):
+    if enough and columns and counts_from_zero(first_row):
         return Header(True, "it counts the columns from 0, as pandas does where they have no names")
-    is_whole = all(cell.isdecimal() for cell in first_row)
-    if enough and is_whole and (np.diff([float(cell) for cell in first_row]) == 1).all():
+    numbers = np.array([parse_number(cell) for cell in first_row], np.float64)
+    if counts_from_zero(first_row) and len(numbers) > 1:
         return Header(False, "it is of numbers, though they count the columns")
+    if not enough or not (numbers % 1 == 0).all():
+        return Header(False)
+    if (np.diff(numbers) == 1).all():
+        return Header(False, "it is of numbers, though they count the columns")
+    if may_be_years(first_row) and columns and not all(map(_are_years, columns)):
+        return Header(False, "it is of numbers, though they may be years that name the columns")
     return Header(False)
+
+
+def may_be_years(cells: Sequence[str]) -> bool:
+    """Whether cells are three different years or more, as may name columns of periods."""
+    is_distinct = len(set(cells)) == len(cells) >= MIN_COUNTED_NAMES
+    is_whole = all(cell.isdecimal() and len(cell) == 4 for cell in cells)
+    return is_distinct and is_whole and _are_years(np.array([*map(float, cells)]))
+
+
+def _are_years(numbers: Cells) -> bool:
+    is_number = numbers.dtype != object
+    return is_number and bool(((numbers % 1 == 0) & (abs(numbers - 2000) <= MAX_YEARS)).all())
 
 
 def _has_name_above_numbers(first_row: Sequence[str], columns: Sequence[Cells]) -> bool:

@@ -13,6 +13,7 @@ from gaussian_processes.errors import UserError
 
 NUMBERS, TEXT = np.array([1.0, 2.0]), np.array(["a", "b"], object)
 EMPTY = np.array([np.nan, np.nan])
+YEARS_DOUBT = "it is of numbers, though they may be years that name the columns"
 TWO, FOUR = [NUMBERS] * 2, [NUMBERS] * 4
 
 
@@ -32,6 +33,7 @@ TWO, FOUR = [NUMBERS] * 2, [NUMBERS] * 4
         (["a"], [], False),
         (["?", "2"], TWO, False),
         (["l.5", "2"], TWO, False),
+        (["\N{MINUS SIGN}1.5", "2"], TWO, False),
         (["1,5", "2"], TWO, False),
         (["n/a", "x"], TWO, True),
         (["o2", "l1"], TWO, True),
@@ -60,6 +62,13 @@ def test_a_first_row_is_a_header_by_its_cells_and_those_below(first_row, columns
         (["a", "b"], [], "it is the only one, and no column is asked for by a name in it"),
         (["abc", "1", "2", "3"], FOUR, "most of its cells are numbers"),
         (["2001", "2002", "2003", "2004"], FOUR, "it is of numbers, though they count the columns"),
+        (["0", "1"], TWO, "it is of numbers, though they count the columns"),
+        (["0.0", "1.0", "2.0"], FOUR, "it is of numbers, though they count the columns"),
+        (["1990", "2010", "2000"], FOUR, YEARS_DOUBT),
+        (["1990", "2010", "2000"], [np.array([1999.0, 2001.0])] * 3, ""),
+        (["1990", "2010", "3000"], FOUR, ""),
+        (["y", "1.2", "b"], FOUR, "it has text above numbers, though 1.2 is no name"),
+        (["y", "2001", "b"], FOUR, ""),
         (
             ["0", "1", "2", "3"],
             FOUR,
@@ -75,6 +84,15 @@ def test_a_first_row_that_may_be_meant_otherwise_is_doubted(first_row, columns, 
 def test_a_name_that_is_asked_for_makes_a_header(columns):
     assert find_header(["kind", "b"], columns, ("b", "0")).is_header
     assert not find_header(["0", "1.5"], columns, ("b", "0")).is_header
+
+
+@pytest.mark.parametrize("first_row", [["2", "0", "1"], ["1", "2"], ["2003", "2001", "1"]])
+def test_numbers_that_are_the_names_of_training_are_names_in_any_order(first_row):
+    names = ("0", "1", "2", "2001", "2003")
+
+    assert find_header(first_row, FOUR, names).is_header == (len(first_row) > 2)
+    assert not find_header([*first_row, "9"], FOUR, names).is_header
+    assert not find_header([*first_row, first_row[0]], FOUR, names).is_header
 
 
 @pytest.mark.parametrize("cell", ["?", "n/a", "l.5", "#N/A", "-", "1,5", "12%"])

@@ -106,11 +106,29 @@ def test_an_augmented_manifest_is_refused_with_the_remedy(folder):
         read(folder)
 
 
-@pytest.mark.parametrize("other", ["validation", "val", "test"])
-def test_training_and_validation_rows_in_one_channel_are_remarked_on(folder, other):
-    fill(folder, {"train/a.csv": b"1,2\n", f"{other}/a.csv": b"3,4\n"})
+@pytest.mark.parametrize(
+    ("training", "other"),
+    [
+        ("train/a.csv", "validation/a.csv"),
+        ("train/a.csv", "val/a.csv"),
+        ("Train/a.csv", "TEST/a.csv"),
+        ("train.csv", "test.csv"),
+        ("x/y_train.csv", "x/y_dev.csv"),
+        ("2024-training.csv", "2024-holdout.csv"),
+    ],
+)
+def test_training_and_validation_rows_in_one_channel_are_remarked_on(folder, training, other):
+    fill(folder, {training: b"1,2\n", other: b"3,4\n"})
+    first, second = (name.removeprefix("x/").split("/")[0] for name in (training, other))
 
     assert read(folder).warnings == (
-        f"channel train has the folders train and {other}, and all their rows are read alike: give"
-        " each a channel of its own",
+        f"channel train has {first} and {second}, and all their rows are read alike: give each a"
+        " channel of its own",
     )
+
+
+@pytest.mark.parametrize("names", [("train.csv", "trained.csv"), ("a/test.csv", "b/test.csv")])
+def test_files_of_one_kind_of_rows_are_not_remarked_on(folder, names):
+    fill(folder, dict.fromkeys(names, b"1,2\n"))
+
+    assert read(folder).warnings == ()
