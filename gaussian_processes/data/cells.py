@@ -6,6 +6,7 @@ a request.
 
 import math
 import re
+import reprlib
 from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from typing import Any
@@ -55,6 +56,25 @@ def parse_number(text: str, markers: Collection[str] = MISSING_MARKERS) -> float
 def parse_integer(text: str) -> float | str:
     """Parse an integer of JSON: its number or, where float64 is not exact, its text."""
     return text if is_inexact_integer(text) else float(text)
+
+
+def unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Object of JSON from its names and values; raise a ValueError where a name stands twice.
+
+    Examples
+    --------
+    >>> import json
+    >>> json.loads('{"a": 1, "a": 2}', object_pairs_hook=unique_names)
+    Traceback (most recent call last):
+        ...
+    ValueError: the name 'a' stands twice in an object
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {reprlib.repr(twice)} stands twice in an object")
+    return found
 
 
 def is_inexact_integer(text: str) -> bool:

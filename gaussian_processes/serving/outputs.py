@@ -33,6 +33,8 @@ LEVEL_KEYS = ("interval", "quantiles")
 LEVEL = re.compile(r"0?\.[0-9]+")
 # Characters of a key that are compared with the known ones.
 MAX_KEY_CHARACTERS = 20
+# What stands around the names and values of JSON.
+QUOTES = string.whitespace + "\"'{}[]"
 SEPARATORS = string.whitespace + ","
 # A key behind a separator, with its equals sign. It begins where a word does, so that no character
 # is looked at twice: a regex that consumes the separators takes quadratic time for a run of them.
@@ -243,25 +245,32 @@ def _names_and_levels(text: str) -> tuple[list[str], dict[str, Levels]]:
         if key == "output":
             names += [name.strip() for name in value.split(",")]
         elif key in LEVEL_KEYS:
-            levels[key] = _parse_levels(key, value)
+            parsed = _parse_levels(key, value)
+            if levels.setdefault(key, parsed) != parsed:
+                raise UserError(f"{key} is given twice, and differs; send one")
         else:
-            _refuse_misspelt(key, value)
+            _refuse_misspelt(attribute)
     return names, levels
 
 
-def _refuse_misspelt(key: str, value: str) -> None:
-    """Refuse an attribute of another key that can only be meant for the outputs.
+def _refuse_misspelt(attribute: str) -> None:
+    """Refuse an attribute of another key, or of none, that can only be meant for the outputs.
 
-    Its key is one of theirs but for a letter or the case, and so is its value: others may well own
-    ``outputs=none``, but not ``ouput=mean,std``.
+    Its key is like one of theirs, and so is its value: others may well own ``outputs=none``, but
+    not ``ouput=mean,std``, and not ``mean,std`` alone. What is like JSON has colons and quotes.
     """
-    keys = {"output", *LEVEL_KEYS}
-    matches = difflib.get_close_matches(key[:MAX_KEY_CHARACTERS].lower(), keys, n=1, cutoff=0.8)
+    key, _, value = (part.strip(QUOTES) for part in re.sub("[:=]", "=", attribute).partition("="))
+    known = {*REGRESSION_OUTPUTS, *CLASSIFICATION_OUTPUTS}
+    if not value and known.issuperset(map(str.strip, key.split(","))):
+        raise UserError(f'"{key[:60]}" has no attribute before it; send output={key[:60]}')
+    matches = difflib.get_close_matches(
+        key[:MAX_KEY_CHARACTERS].lower(), ("output", *LEVEL_KEYS), n=1, cutoff=0.8
+    )
     if not matches:
         return
-    words = [word.strip().lower() for word in value.split(",")]
+    words = [word.strip(QUOTES).lower() for word in value.split(",")]
     if matches[0] == "output":
-        is_ours = not {*REGRESSION_OUTPUTS, *CLASSIFICATION_OUTPUTS}.isdisjoint(words)
+        is_ours = not known.isdisjoint(words)
     else:
         is_ours = all(LEVEL.fullmatch(word) for word in words)
     if is_ours:

@@ -60,6 +60,9 @@ def test_the_time_of_parsing_is_linear(pattern):
         ("trace=17;OUTPUT=predicted_label", "OUTPUT", "output"),
         ("Interval=0.8", "Interval", "interval"),
         ("output=mean;quantile=0.1,.9", "quantile", "quantiles"),
+        ("output:mean,std", "output", "output"),
+        ('{"output": "std"}', "output", "output"),
+        ('"output=std"', "output", "output"),
     ],
 )
 def test_a_misspelt_attribute_is_refused_with_the_one_that_is_meant(model, attributes, key, meant):
@@ -68,8 +71,39 @@ def test_a_misspelt_attribute_is_refused_with_the_one_that_is_meant(model, attri
 
 
 @pytest.mark.parametrize(
+    ("attributes", "names"),
+    [
+        ("mean,std", "mean,std"),
+        ("std", "std"),
+        ("output=mean;std", "std"),
+        ("a=1;labels", "labels"),
+    ],
+)
+def test_outputs_without_an_attribute_are_refused_with_it(model, attributes, names):
+    with pytest.raises(
+        UserError, match=f'"{names}" has no attribute before it; send output={names}'
+    ):
+        outputs.parse_custom_attributes(attributes, model)
+
+
+@pytest.mark.parametrize("key", ["interval", "quantiles"])
+def test_levels_that_are_given_twice_are_refused_if_they_differ(model, key):
+    with pytest.raises(UserError, match=f"{key} is given twice, and differs; send one"):
+        outputs.parse_custom_attributes(f"{key}=0.9;{key}=0.8", model)
+    assert outputs.parse_custom_attributes(f"{key}=0.9,{key}=0.9", model)
+
+
+@pytest.mark.parametrize(
     "attributes",
-    ["outputs=none", "Output=s3://bucket", "intervals=60", "interval_ms=5", "put=mean", "mean=std"],
+    [
+        "outputs=none",
+        "Output=s3://bucket",
+        "intervals=60",
+        "interval_ms=5",
+        "put=mean",
+        "mean=std",
+        "trace",
+    ],
 )
 def test_an_attribute_that_another_program_may_own_is_ignored(model, attributes):
     assert outputs.parse_custom_attributes(attributes, model) == ()

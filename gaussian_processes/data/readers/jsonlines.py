@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gaussian_processes.data.cells import json_cells, parse_integer
+from gaussian_processes.data.cells import json_cells, parse_integer, unique_names
 from gaussian_processes.data.readers.foreign import check_not_foreign, undecodable_reason
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
 from gaussian_processes.data.readers.memory import JSON_RECORDS
@@ -51,7 +51,7 @@ def _lines(source: Source) -> Iterator[str]:
 
 
 def _parse_record(file: str, row: int, line: str) -> Record:
-    content = json.loads(line, parse_int=parse_integer)
+    content = json.loads(line, parse_int=parse_integer, object_pairs_hook=unique_names)
     if not _is_flat_list(content) and not isinstance(content, dict):
         raise UserError(
             f"row {row} of {file} is {reprlib.repr(content)}: write one object, or list, a line"

@@ -27,6 +27,7 @@ from gaussian_processes.data.cells import (
     is_missing,
     parse_integer,
     parse_number,
+    unique_names,
 )
 from gaussian_processes.data.dates import DATE_EXAMPLE, parse_date
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Schema
@@ -450,7 +451,7 @@ def _decode_json_lines(body: bytes, schema: Schema) -> Array:
 
 def _iterate_json_lines(body: bytes) -> Iterator[object]:
     """Parse a body line by line."""
-    decode_line = json.JSONDecoder(parse_int=parse_integer).decode
+    decode_line = json.JSONDecoder(parse_int=parse_integer, object_pairs_hook=unique_names).decode
     for row, line in enumerate(body.rstrip().split(b"\n"), 1):
         try:
             yield decode_line(line.decode())
@@ -620,7 +621,33 @@ def _listed_cells(instance: dict[str, object]) -> object:
         return features
     data = instance.get("data")
     features = data.get("features") if isinstance(data, dict) else None
-    return features.get("values") if isinstance(features, dict) else None
+    if not isinstance(features, dict) or "keys" not in features:
+        return features.get("values") if isinstance(features, dict) else None
+    return _sparse_cells(features)
+
+
+def _sparse_cells(features: dict[str, object]) -> list[object]:
+    """Cells of SageMaker's sparse form: values by keys, and zeros between them."""
+    values = features.get("values")
+    try:
+        keys = _column_numbers(features["keys"])
+        shape = _column_numbers(features.get("shape"))
+        recordio.check_sparse(len(values) if isinstance(values, list) else -1, keys, shape)
+    except ValueError as error:
+        raise UserError(f"{quoted(features)} is no sparse row: {error}") from error
+    cells: list[object] = [0.0] * shape[-1]
+    for key, value in zip(keys, values if isinstance(values, list) else (), strict=True):
+        cells[key] = value
+    return cells
+
+
+def _column_numbers(numbers: object) -> list[int]:
+    """Whole numbers of a list, from 0; JSON's are floats here."""
+    if not isinstance(numbers, list):
+        raise ValueError(f"{quoted(numbers)} is no list")
+    if not all(isinstance(number, float) and number >= 0 and number % 1 == 0 for number in numbers):
+        raise ValueError(f"{quoted(numbers)} are no whole numbers")
+    return list(map(int, numbers))
 
 
 def _iterate_instances(text: str) -> Iterator[object]:
@@ -629,7 +656,10 @@ def _iterate_instances(text: str) -> Iterator[object]:
     All at once they would be a million lists, which take ten times the memory of the text, and
     through which the garbage collector goes without releasing the interpreter's lock.
     """
-    decode_value = json.JSONDecoder(parse_int=parse_integer).raw_decode
+    decode_value = json.JSONDecoder(
+        parse_int=parse_integer, object_pairs_hook=unique_names
+    ).raw_decode
+    found = False
     delimiter, position = _read_delimiter("{[", text, 0)
     if delimiter == "[":
         position = yield from _iterate_items(text, position, decode_value)
@@ -640,7 +670,10 @@ def _iterate_instances(text: str) -> Iterator[object]:
             break
         key, position = decode_value(text, position)
         _, position = _read_delimiter(":", text, position)
+        if key == "instances" and found:
+            raise ValueError('"instances" stands twice')
         if key == "instances":
+            found = True
             _, position = _read_delimiter("[", text, position)
             position = yield from _iterate_items(text, position, decode_value)
         else:

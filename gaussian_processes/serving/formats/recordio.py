@@ -5,7 +5,7 @@ read, which takes no library and no generated code.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,16 +74,17 @@ def _decode_tensor(tensor: list[Field], dtype: str) -> Array:
     shape = _integers(tensor, TENSOR_SHAPE_FIELD)
     if not keys and (len(values) or not shape):
         return values
-    if (
-        len(keys) != len(values)
-        or not shape
-        or max(keys, default=-1) >= shape[-1]
-        or shape[-1] > MAX_COLUMNS
-    ):
-        raise ValueError("a record's keys do not fit its values and shape")
+    check_sparse(len(values), keys, shape)
     dense = np.zeros(shape[-1])
     dense[keys] = values
     return dense
+
+
+def check_sparse(value_count: int, keys: Sequence[int], shape: Sequence[int]) -> None:
+    """Raise a ValueError unless keys are a column each of a shape, and as many as values."""
+    fits = len(keys) == len(set(keys)) == value_count and bool(shape)
+    if not fits or max(keys, default=-1) >= shape[-1] or shape[-1] > MAX_COLUMNS:
+        raise ValueError("a record's keys do not fit its values and shape")
 
 
 def _integers(tensor: list[Field], field: int) -> list[int]:

@@ -21,3 +21,10 @@ def test_a_json_document_of_one_list_is_refused_with_the_remedy(folder):
         UserError, match=r"train/a\.json is one JSON document, .* write one object, or list, a line"
     ):
         read(folder)
+
+
+def test_a_name_that_stands_twice_in_a_row_is_refused(folder):
+    fill(folder, {"a.jsonl": b'{"y": 1, "a": 2}\n{"y": 1, "a": 2, "a": 3}\n'})
+
+    with pytest.raises(UserError, match=r"row 2 of train/a\.jsonl .*the name 'a' stands twice"):
+        read(folder)

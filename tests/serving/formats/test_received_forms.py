@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -279,3 +280,55 @@ def test_one_flat_row_is_that_of_csv():
 
     for content_type, body in forms.items():
         np.testing.assert_array_equal(decode(body, content_type, NAMED), [row])
+
+
+def sparse(keys, values, shape=(3,)):
+    return {"data": {"features": {"keys": keys, "values": values, "shape": shape}}}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (sparse([2, 0], [7, 5]), [5, 0, 7]),
+        (sparse([0, 1, 2], [5, 6, 7]), [5, 6, 7]),
+        (sparse([], []), [0, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("content_type", [JSON, LINES])
+def test_sparse_rows_have_zeros_between_their_keys(row, expected, content_type):
+    body = {"instances": [row]} if content_type == JSON else row
+
+    assert decode(json.dumps(body).encode(), content_type, NAMED).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        sparse([0], [1, 2, 3]),
+        sparse([0, 0], [1, 2]),
+        sparse([3], [1]),
+        sparse([-1], [1]),
+        sparse([0.5], [1]),
+        sparse([0], [1], []),
+        sparse([0], [1], None),
+        sparse([0], [1], [10**12]),
+        sparse("0", [1]),
+        sparse([0], "1"),
+        sparse([10**30], [1]),
+    ],
+)
+def test_sparse_rows_whose_keys_do_not_fit_are_refused(row):
+    assert "is no sparse row: " in refusal(json.dumps([row]).encode(), JSON, NAMED)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'[{"a": 1, "b": 2, "c": 3, "a": 4}]', JSON),
+        (b'{"a": 1, "b": 2, "c": 3, "a": 4}', LINES),
+        (b'[{"features": [1, 2, 3], "features": [4, 5, 6]}]', JSON),
+        (b'{"instances": [[1, 2, 3]], "instances": [[4, 5, 6]]}', JSON),
+    ],
+)
+def test_names_that_stand_twice_in_json_are_refused(body, content_type):
+    assert re.search(r"(name '\w+'|\"instances\") stands twice", refusal(body, content_type, NAMED))
