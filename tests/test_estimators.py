@@ -567,6 +567,21 @@ def test_five_far_cells_cost_no_more_than_their_rows(value):
     assert errors[1] < 1.3 * errors[0]
 
 
+def test_intervals_of_few_rows_of_noise_cover_it():
+    coverages = []
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        x, y = generator.normal(size=(5, 2)), generator.normal(size=5)
+
+        process = GaussianProcessRegressor().fit(x, y)
+        interval = process.predict_interval(generator.normal(size=(30, 2)), coverage=0.9)
+
+        coverages.append(np.diff(norm.cdf(interval)).mean())
+
+    # The best of thirty candidates covers 0.73; of more data sets the blend covers 0.85.
+    assert np.mean(coverages) > 0.8
+
+
 def test_new_observations_of_training_rows_are_covered_beside_one_outlier():
     covered = []
     for seed in range(3):

@@ -108,7 +108,10 @@ def k_fold_indices(size: int, folds: int, seed: int) -> list[Indices]:
 
 
 def stacking_weights(
-    densities: Array, max_members: int | None = None, min_weight: float = MIN_WEIGHT
+    densities: Array,
+    max_members: int | None = None,
+    min_weight: float = MIN_WEIGHT,
+    prior_rows: float = 0.0,
 ) -> Array:
     """Weights of the mixture that gives the observations the highest density.
 
@@ -120,6 +123,9 @@ def stacking_weights(
         Members that may have a weight: the heaviest of all, weighed anew among themselves.
     min_weight : float
         A member of less is left out, and the others are weighed anew.
+    prior_rows : float
+        Observations, beside those that there are, which speak for all members alike: of few
+        observations the highest density is that of whoever was lucky.
 
     Returns
     -------
@@ -129,34 +135,38 @@ def stacking_weights(
     Notes
     -----
     Maximises Σ_i log Σ_k w_k p_k(y_i | y_-i): eq. 4 of [1]_, by expectation-maximisation, no
-    iteration of which decreases it.
+    iteration of which decreases it. Prior rows are a Dirichlet prior of the weights, of which this
+    is the mode: α_k = 1 + prior_rows/k [2]_.
 
     References
     ----------
     .. [1] Y. Yao, A. Vehtari, D. Simpson and A. Gelman, "Using stacking to average Bayesian
        predictive distributions", Bayesian Analysis 13, 2018.
+    .. [2] A. Gelman et al., "Bayesian Data Analysis", 2013, section 22.3.
     """
     kept = np.arange(densities.shape[1])
     limit = len(kept) if max_members is None else max_members
-    own = _maximize_mixture(densities)
+    own = _maximize_mixture(densities, prior_rows)
     while len(kept) > 1 and (len(kept) > limit or own.min() < min_weight):
         heavy = np.argsort(-own)[:limit]
         heavy = heavy[own[heavy] >= min(min_weight, own.max())]
         kept = kept[np.sort(heavy)]
-        own = _maximize_mixture(densities[:, kept])
+        own = _maximize_mixture(densities[:, kept], prior_rows)
     weights = np.zeros(densities.shape[1])
     weights[kept] = own / own.sum()
     return weights
 
 
-def _maximize_mixture(densities: Array) -> Array:
+def _maximize_mixture(densities: Array, prior_rows: float) -> Array:
     """Weights of the highest density, by expectation-maximisation."""
     # A factor common to a row does not matter, and densities far from 1 would under- or overflow.
     relative = np.exp(densities - densities.max(axis=1, keepdims=True))
-    weights = np.full(densities.shape[1], 1 / densities.shape[1])
+    weights = uniform = np.full(densities.shape[1], 1 / densities.shape[1])
+    rows = len(densities)
     for _ in range(EM_MAX_ITERATIONS):
         total = np.maximum(relative @ weights, np.finfo(float).tiny)
-        previous, weights = weights, weights * (relative / total[:, np.newaxis]).mean(axis=0)
+        own = weights * (relative / total[:, np.newaxis]).sum(axis=0)
+        previous, weights = weights, (own + prior_rows * uniform) / (rows + prior_rows)
         if np.abs(weights - previous).max() < EM_TOLERANCE:
             break
     return weights

@@ -135,7 +135,8 @@ class Hyperparameters:
         CategoricalParameter.of_words("auto", "none", "mean", "stack"),
         default="auto",
         description="none keeps the best candidate; mean blends all equally; stack blends at most"
-        f" {MAX_MEMBERS} by the weights of the highest leave-one-out predictive density; auto"
+        f" {MAX_MEMBERS}, or more of up to 200 rows, by the weights of the highest leave-one-out"
+        " predictive density; auto"
         f" stacks up to {STACKED_ROWS:,} rows, where criterion is loo and several q or l are"
         " compared",
     )

@@ -243,7 +243,9 @@ class Checkpoint:
         return content
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
-        """Save something that JSON can hold."""
+        """Save something that JSON can hold, where the folder outlives the process."""
+        if not self.persistent:
+            return
         text = json.dumps({"content": content, "sha256": _content_checksum(content)})
         atomic_write(self.folder / f"{name}.json", lambda path: path.write_text(text))
 

@@ -50,6 +50,12 @@ HALVING = ((1_000, 8), (marginal_likelihood.MAX_ROWS, MAX_MEMBERS))
 RELEVANCE_KERNELS, PREPARED_KERNELS, DISTANCE_CANDIDATES = 6, 2, 4
 # A member of less weight hardly changes a prediction, and costs a factor as any other.
 MIN_MEMBER_WEIGHT = 0.05
+# Rows up to which a blend has as many members as have `FEW_ROWS_MEMBERS` rows together, and weights
+# with a prior of `PRIOR_ROWS` rows: who is best of thirty candidates on a few rows is luck, and the
+# deviations of the winner are too small. At 5 and 8 rows of noise, intervals of 90 % covered 77 %
+# and now 85 and 87; on the development sets log densities gain .11 at 20 rows, .03 at 100 and next
+# to nothing at 200. More prior costs accuracy where there is a signal.
+FEW_ROWS, FEW_ROWS_MEMBERS, PRIOR_ROWS = 200, 1_600, 3.0
 # The hyperparameter that sets each of the kernel's parameters.
 PARAMETER_NAMES = {"noise_ratio": "noise", "bias": "bias", "relevance": "ard", "gamma": "gamma"}
 
@@ -588,7 +594,7 @@ def _weigh(
     """Weigh the candidates of the last round; those that were left out have no weight."""
     if hyperparameters.stacks(rows):
         densities = np.column_stack([fit.loo_log_densities.sum(axis=1) for fit in ranked])
-        weights = stacking_weights(densities, MAX_MEMBERS, MIN_MEMBER_WEIGHT)
+        weights = _stack(densities)
     elif hyperparameters.ensemble == "mean":
         weights = np.full(len(ranked), 1 / len(ranked))
     else:
@@ -603,6 +609,14 @@ def _weigh(
         fitted,
         _blended_nlpd(ranked, weights),
     )
+
+
+def _stack(densities: Array) -> Array:
+    """Stacking weights, of shape (k,), for log densities of shape (n, k)."""
+    rows = len(densities)
+    if rows > FEW_ROWS:
+        return stacking_weights(densities, MAX_MEMBERS, MIN_MEMBER_WEIGHT)
+    return stacking_weights(densities, FEW_ROWS_MEMBERS // rows, prior_rows=PRIOR_ROWS)
 
 
 def _blended_nlpd(fits: Sequence[CandidateFit], weights: Array) -> list[float]:

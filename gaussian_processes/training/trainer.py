@@ -19,7 +19,7 @@ from gaussian_processes.linalg import cholesky
 from gaussian_processes.linalg.cg import CG_TOLERANCE
 from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progress, slices
 from gaussian_processes.model.model import EnsembleMember, Model
-from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
 from gaussian_processes.sagemaker.logs import SILENT
 from gaussian_processes.training import target_selection
 from gaussian_processes.training.checkpoints import Checkpoint
@@ -44,6 +44,8 @@ Array = NDArray[np.float64]
 # Rows from which on all hosts share the factor. Fewer take one host a minute or so, and messages
 # between hosts about as long.
 MIN_SHARED_ROWS = 30_000
+# Members that the log tells of, the heaviest. On few rows there are up to thirty of small weights.
+LOGGED_MEMBERS = 2 * MAX_MEMBERS
 
 
 def no_progress() -> Progress | None:
@@ -117,13 +119,19 @@ class Trainer:
 
     def fit(self, selection: ModelSelection, dataset: Dataset, checkpoint: Checkpoint) -> Model:
         """Condition the selected candidates on all rows."""
+        kept = [index for index, weight in enumerate(selection.weights) if weight]
+        heaviest = sorted(kept, key=lambda index: -selection.weights[index])[:LOGGED_MEMBERS]
         members = []
-        for index, result in enumerate(selection.candidates):
-            weight = selection.weights[index]
-            if weight:
-                self._log_candidate(result, weight)
-                child = checkpoint.child(f"member-{index}")
-                members.append(self._fit_member(result, weight, dataset, child))
+        for index in kept:
+            result, weight = selection.candidates[index], selection.weights[index]
+            trainer = self if index in heaviest else self.quiet()
+            trainer._log_candidate(result, weight)
+            child = checkpoint.child(f"member-{index}")
+            members.append(trainer._fit_member(result, weight, dataset, child))
+        if len(kept) > len(heaviest):
+            share = sum(selection.weights[index] for index in set(kept) - set(heaviest))
+            count = len(kept) - len(heaviest)
+            self.logger.info(f"{count} further kernels; {share:.1%} of the model")
         return Model(self.schema, tuple(members), selection.calibration)
 
     def select_and_fit(self, dataset: Dataset, checkpoint: Checkpoint) -> Model:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from scipy.stats import dirichlet
 from sklearn.gaussian_process import GaussianProcessRegressor as Peer
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import LinearRegression
@@ -19,12 +20,14 @@ from gaussian_processes.gp.ensembles import (
 )
 
 
-def test_the_weights_are_those_of_a_general_optimiser():
+@pytest.mark.parametrize("prior_rows", [0.0, 3.0])
+def test_the_weights_are_those_of_a_general_optimiser(prior_rows):
     densities = np.random.default_rng(91).normal(-1, 2, size=(200, 4))
 
     def loss(logits):
         weights = np.exp(logits) / np.exp(logits).sum()
-        return -np.log(np.exp(densities) @ weights).mean()
+        prior = dirichlet.logpdf(weights, np.full(4, 1 + prior_rows / 4))
+        return -(np.log(np.exp(densities) @ weights).sum() + prior) / 200
 
     found = minimize(
         loss,
@@ -34,7 +37,8 @@ def test_the_weights_are_those_of_a_general_optimiser():
     )
     expected = np.exp(found.x) / np.exp(found.x).sum()
 
-    np.testing.assert_allclose(stacking_weights(densities), expected, atol=1e-5)
+    weights = stacking_weights(densities, prior_rows=prior_rows)
+    np.testing.assert_allclose(weights, expected, atol=1e-5)
 
 
 def test_a_member_that_is_always_better_has_all_the_weight():

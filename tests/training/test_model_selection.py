@@ -247,11 +247,19 @@ def test_a_single_candidate_goes_from_few_rows_to_all_of_the_sample(monkeypatch)
 
 
 def test_a_stack_has_few_members_each_of_which_counts():
-    selection = select(dataset(200), SCHEMA, DEFAULTS)
+    selection = select(dataset(210), SCHEMA, DEFAULTS)
 
     weights = [weight for weight in selection.weights if weight]
     assert 1 <= len(weights) <= 4
     assert min(weights) >= 0.05
+
+
+def test_of_few_rows_nearly_all_candidates_have_a_weight_and_none_has_all():
+    selection = select(dataset(12), SCHEMA, DEFAULTS)
+
+    weights = np.array(selection.weights)
+    assert (weights > 0).mean() > 0.9
+    assert weights.max() < 0.9
 
 
 def test_classes_are_compared_by_the_log_loss_of_rows_that_are_left_out():
