@@ -162,6 +162,17 @@ def load_description(folder: Path) -> Description:
         return _read_description(folder)
 
 
+def load_checksum(folder: Path) -> str:
+    """Load the checksum of a model, which covers those of its files.
+
+    Raises
+    ------
+    UserError
+        If there is none, or `model.json` is not what was saved.
+    """
+    return str(load_description(folder)[OWN_CHECKSUM])
+
+
 def load_report(folder: Path) -> dict[str, Any] | None:
     """Load the data of a model's report; None if it was saved without.
 

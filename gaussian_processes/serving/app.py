@@ -5,6 +5,7 @@ import json
 from flask import Flask, request
 from flask import Response as FlaskResponse
 
+from gaussian_processes.data.cells import unique_names
 from gaussian_processes.errors import UserError
 from gaussian_processes.model.model import Model
 from gaussian_processes.serving import openapi
@@ -24,6 +25,8 @@ from gaussian_processes.serving.responses import ErrorRenderer
 
 # Models on a page of their list; the platform asks for the next page.
 PAGE_SIZE = 100
+# Digits of a page's token: it is a number of models, and what is longer is none of this server's.
+MAX_TOKEN_DIGITS = 10
 
 
 def create_app(served: Model | ModelRegistry, config: AppConfig | None = None) -> Flask:
@@ -99,7 +102,7 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
     @app.get("/models")
     def list_models() -> FlaskResponse:
         token = request.args.get("next_page_token", "0")
-        start = int(token) if token.isdecimal() else 0
+        start = int(token) if token.isdecimal() and len(token) <= MAX_TOKEN_DIGITS else 0
         models = [{"modelName": name, "modelUrl": url} for name, url in registry.urls().items()]
         end = start + PAGE_SIZE
         page: dict[str, object] = {"models": models[start:end]}
@@ -120,7 +123,7 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
 def _parse_load_request(body: bytes) -> tuple[str, str]:
     """Name and url in the body of ``POST /models``."""
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_pairs_hook=unique_names)
     except (ValueError, RecursionError):
         document = None
     if isinstance(document, dict):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # No header says which scheme a client used, so that none can contradict another: nothing asks.
 secure_scheme_headers: dict[str, str] = {}
+# Bytes of a request line: as many as nginx hands on, whose refusal of longer ones is a sentence.
+limit_request_line = 8190
 
 
 # Deaths within a minute, of every worker and of all, after which there is no sense in starting

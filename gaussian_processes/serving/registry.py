@@ -1,14 +1,15 @@
 """Registry of the models of a multi-model endpoint: loaded, listed and unloaded by name.
 
-Names and urls are recorded in a file as well, so that they outlive the worker: the one that takes
-its place loads a model again as soon as a request asks for it.
+Names, urls and checksums are recorded in a file as well, so that they outlive the worker: the one
+that takes its place loads a model again as soon as a request asks for it, and no other model than
+the one that the name had.
 """
 
 import gc
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -44,6 +45,14 @@ class LostModelError(UserError):
 
 
 @dataclass(frozen=True)
+class _Origin:
+    """Where a model was loaded from, and its checksum."""
+
+    url: str
+    checksum: str
+
+
+@dataclass(frozen=True)
 class RegisteredModel:
     """A model, and the bytes of memory that it takes."""
 
@@ -61,8 +70,8 @@ class ModelRegistry:
     folders : sequence of Path
         Folders that hold the models which may be loaded.
     record : Path, optional
-        File of the names and urls. It is read when a registry is first used, which is after the
-        fork of the worker.
+        File of the names, urls and checksums. It is read when a registry is first used, which is
+        after the fork of the worker.
     """
 
     def __init__(
@@ -80,12 +89,12 @@ class ModelRegistry:
         self._restoring = threading.Lock()
 
     @cached_property
-    def _urls(self) -> dict[str, str]:
-        """Urls of the models by name, in the order in which they were loaded."""
+    def _origins(self) -> dict[str, _Origin]:
+        """Origins of the models by name, in the order in which they were loaded."""
         if self._record is None or not self._record.exists():
             return {}
-        urls: dict[str, str] = json.loads(self._record.read_text())
-        return urls
+        recorded = json.loads(self._record.read_text())
+        return {name: _Origin(**origin) for name, origin in recorded.items()}
 
     def load(self, name: str, url: str) -> None:
         """Load the model in the folder `url` under a name.
@@ -103,27 +112,37 @@ class ModelRegistry:
         with self._lock:
             self._check_unknown(name)
             self._reserve(name, size)
-        self._load_reserved(name, folder)
+        checksum = self._load_reserved(name, folder)
         with self._lock:
-            self._urls[name] = url
+            self._origins[name] = _Origin(url, checksum)
             self._write_record()
 
-    def _load_reserved(self, name: str, folder: Path) -> None:
-        """Load a model without the lock: that takes as long as reading every byte of it."""
+    def _load_reserved(self, name: str, folder: Path, expected: str | None = None) -> str:
+        """Load a model without the lock: that takes as long as reading every byte of it.
+
+        Return its checksum, and refuse another one than is expected.
+        """
         size = self._loading[name]
         try:
             if hint := misplaced_model(folder):
                 raise UserError(hint)
+            checksum = artifact.load_checksum(folder)
+            if expected not in {None, checksum}:
+                raise UserError(
+                    f"{folder} holds another model than the one that was loaded; unload it, and"
+                    " load what is there now"
+                )
             self._models[name] = RegisteredModel(artifact.load(folder), size)
         except BaseException:
             self._memory.add_model(-size)
             raise
         finally:
             del self._loading[name]
+        return checksum
 
     def _write_record(self) -> None:
         if self._record is not None:
-            text = json.dumps(self._urls)
+            text = json.dumps({name: asdict(origin) for name, origin in self._origins.items()})
             atomic_write(self._record, lambda path: path.write_text(text), sync=False)
 
     def _confined(self, url: str) -> Path:
@@ -131,7 +150,8 @@ class ModelRegistry:
         try:
             folder = Path(url).resolve()
             folder.is_dir()
-        except (ValueError, OSError) as error:  # NUL, half a surrogate pair, or too long
+        # NUL, half a surrogate pair, too long, or (until Python 3.13) links that lead in a circle.
+        except (ValueError, OSError, RuntimeError) as error:
             raise UserError(
                 f"url is {url[:QUOTED_CHARACTERS]!a}; send the path of a folder"
             ) from error
@@ -145,7 +165,7 @@ class ModelRegistry:
 
     def _check_unknown(self, name: str) -> None:
         """Refuse a name that another model has, or is about to have."""
-        if name in self._urls or name in self._loading:
+        if name in self._origins or name in self._loading:
             raise AlreadyLoadedError(
                 f"model {name[:QUOTED_CHARACTERS]} is loaded already; unload it first, or use"
                 " another name"
@@ -175,7 +195,7 @@ class ModelRegistry:
             registered = self._models.pop(name, None)
             if registered:
                 self._memory.add_model(-registered.size)
-            self._urls.pop(name, None)
+            self._origins.pop(name, None)
             self._write_record()
         gc.collect()  # reference cycles would keep its arrays until a later collection
 
@@ -187,21 +207,22 @@ class ModelRegistry:
         NotLoadedError, LostModelError
         """
         registered = self._models.get(name)
-        return registered or self._restore(name, self.url(name))
+        return registered or self._restore(name)
 
     def needs_restoring(self, name: str) -> bool:
         """Whether `get` will take as long as loading the model."""
-        return name in self._urls and name not in self._models
+        return name in self._origins and name not in self._models
 
-    def _restore(self, name: str, url: str) -> RegisteredModel:
+    def _restore(self, name: str) -> RegisteredModel:
         """Load a model again that is recorded and not in memory; others wait meanwhile."""
+        url = self.url(name)
         with self._restoring:
             if name not in self._models:
                 try:
                     folder = self._confined(url)
                     with self._lock:
                         self._reserve(name, _size(folder))
-                    self._load_reserved(name, folder)
+                    self._load_reserved(name, folder, self._origins[name].checksum)
                 except UserError as error:
                     raise LostModelError(
                         f"model {name[:QUOTED_CHARACTERS]} can't be loaded again: {error}"
@@ -215,15 +236,15 @@ class ModelRegistry:
         ------
         NotLoadedError
         """
-        if name not in self._urls:
+        if name not in self._origins:
             raise NotLoadedError(
                 f"there is no model {name[:QUOTED_CHARACTERS]}; load it with POST /models"
             )
-        return self._urls[name]
+        return self._origins[name].url
 
     def urls(self) -> Mapping[str, str]:
         """Return the urls by name, in the order in which the models were loaded."""
-        return dict(self._urls)
+        return {name: origin.url for name, origin in self._origins.items()}
 
 
 def _check_name(name: str) -> None:

@@ -10,6 +10,7 @@ from gaussian_processes.serving.app import create_app
 from gaussian_processes.serving.memory import MemoryBudget, TooLargeError
 from gaussian_processes.serving.registry import InsufficientMemoryError, ModelRegistry
 
+TWICE = b'{"model_name": "a", "model_name": "b", "url": "/c"}'
 ROW = "0.5,-1.5,2.5\n"
 
 
@@ -79,7 +80,8 @@ def test_a_url_that_is_no_path_is_refused(client, url):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[" * 20_000, b"\xff", b'{"model_name": "a"}', b'{"a": ' * 20_000, b"null"]
+    "body",
+    [b"", b"[" * 20_000, b"\xff", b'{"model_name": "a"}', b'{"a": ' * 20_000, b"null", TWICE],
 )
 def test_a_body_that_is_no_request_to_load_is_refused(client, body):
     response = client.post("/models", data=body)
@@ -133,6 +135,43 @@ def test_a_model_that_is_gone_when_a_worker_takes_another_s_place_is_said_to_be(
     assert answer.status_code == 503
     assert answer.text.startswith("model a can't be loaded again: ")
     assert answer.text.count("\n") == 1
+
+
+def test_a_name_has_no_other_model_after_a_worker_than_before(restarted, base, tmp_path):
+    folder = base / "replaced"
+    shutil.copytree(base / "model", folder)
+    first = restarted()
+    load(first, "a", folder)
+    expected = first.post("/models/a/invoke", data=ROW, content_type="text/csv").data
+    shutil.rmtree(folder)
+    shutil.copytree(train(tmp_path, rows=21) / "model", folder)
+
+    second = restarted()
+    answer = second.post("/models/a/invoke", data=ROW, content_type="text/csv")
+
+    assert first.post("/models/a/invoke", data=ROW, content_type="text/csv").data == expected
+    assert answer.status_code == 503
+    assert answer.text == (
+        f"model a can't be loaded again: {folder} holds another model than the one that was"
+        " loaded; unload it, and load what is there now\n"
+    )
+    assert second.delete("/models/a").status_code == 200
+    assert load(second, "a", folder).status_code == 200
+    assert second.post("/models/a/invoke", data=ROW, content_type="text/csv").data != expected
+
+
+def test_links_that_lead_in_a_circle_are_refused(client, base):
+    (base / "circle").symlink_to(base / "circle")
+
+    response = load(client, "a", base / "circle")
+
+    assert response.status_code == 400
+    assert response.text.count("\n") == 1
+
+
+def test_a_page_of_any_token_is_a_list(client):
+    for token in ("9" * 5000, "-1", "x", "1.5", "\u0663"):
+        assert client.get("/models", query_string={"next_page_token": token}).json["models"] == []
 
 
 @pytest.mark.parametrize("url", ["/" + "a/" * 100_000, "/" + "a" * 300], ids=["deep", "long"])
