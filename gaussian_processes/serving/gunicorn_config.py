@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 secure_scheme_headers: dict[str, str] = {}
 # Bytes of a request line: as many as nginx hands on, whose refusal of longer ones is a sentence.
 limit_request_line = 8190
+# Headers of a request: more than fit into nginx's buffers of 32 kB, for the same reason.
+limit_request_fields = 32_768
 
 
 # Deaths within a minute, of every worker and of all, after which there is no sense in starting

@@ -30,6 +30,8 @@ Array = NDArray[Any]
 
 # SageMaker does not upload a file of this name: it is not finished.
 UNFINISHED = ".sagemaker-ignore"
+# Bytes of a file of a checksum that are read: more than it has, so that what is longer differs.
+MAX_CHECKSUM_BYTES = 1 << 10
 # What a file may be found to be that was spoiled; whatever else a disk refuses ends the job.
 SPOILED = (ValueError, LookupError, TypeError, RecursionError)
 
@@ -72,6 +74,7 @@ class PanelFiles:
                     " computed again"
                 )
                 _remove(path)
+                _remove(_checksum_path(path))
                 break
             panels.append(panel)
         return panels
@@ -99,7 +102,9 @@ class PanelFiles:
         status = path.stat()
         state = (status.st_ino, status.st_size, status.st_mtime_ns)
         if self.verified.get(path) != state:
-            if npy.checksum(path) != _checksum_path(path).read_text():
+            with open_regular(_checksum_path(path)) as file:
+                kept = file.read(MAX_CHECKSUM_BYTES)
+            if npy.checksum(path).encode() != kept:
                 raise ValueError("its checksum differs")
             self.verified[path] = state
         return npy.open_mapped(path)
@@ -117,8 +122,8 @@ def _checksum_path(panel: Path) -> Path:
 
 
 def _remove(path: Path) -> None:
-    """Remove whatever has the name of a panel."""
-    if path.is_dir():
+    """Remove whatever has the name of a file."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -207,8 +212,8 @@ class Checkpoint:
         """
         own = self.child(fingerprint)
         others = [path for path in self.folder.glob("*") if path != own.folder]
-        for path in own.folder.rglob(f"*{UNFINISHED}"):
-            path.unlink()
+        for path in [*own.folder.rglob(f"*{UNFINISHED}")]:
+            _remove(path)
         for path in others:
             shutil.rmtree(path, ignore_errors=True)
         if own.folder.is_dir():
@@ -239,6 +244,7 @@ class Checkpoint:
             return None
         except SPOILED as error:
             LOGGER.warning(f"{path} is not as it was left ({error}): it is made again")
+            _remove(path)
             return None
         return content
 

@@ -635,6 +635,7 @@ def test_invocations_of_every_model_are_counted_under_their_rule(many):
 def test_a_bug_in_one_of_many_models_is_a_sentence_for_the_client(caplog, monkeypatch):
     registry = ModelRegistry(MemoryBudget(10_000_000))
     monkeypatch.setattr(artifact, "load", lambda _: Faulty())
+    monkeypatch.setattr(artifact, "load_checksum", lambda _: "")
     registry.load("a", "/somewhere")
     client = create_app(registry).test_client()
 

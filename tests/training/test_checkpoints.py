@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +117,11 @@ def seal(path):
     path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def replace_sum(path, make):
+    path.with_suffix(".sha256").unlink()
+    make(path.with_suffix(".sha256"))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -127,6 +133,10 @@ def seal(path):
         lambda path: path.with_suffix(".sha256").write_bytes(b"\xff"),
         lambda path: (path.unlink(), path.mkdir()),
         lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: replace_sum(path, os.mkfifo),
+        lambda path: replace_sum(path, Path.mkdir),
+        lambda path: replace_sum(path, lambda kept: kept.symlink_to("/dev/zero")),
+        lambda path: replace_sum(path, lambda kept: kept.symlink_to("/nowhere")),
     ],
 )
 def test_a_panel_that_was_spoiled_is_computed_again_and_that_is_logged(tmp_path, caplog, spoil):
@@ -141,6 +151,7 @@ def test_a_panel_that_was_spoiled_is_computed_again_and_that_is_logged(tmp_path,
     (message,) = caplog.messages
     assert message.startswith(f"{path} is not as it was left (")
     assert message.endswith("this panel and those after it are computed again")
+    assert len(factorise(matrix(), files(tmp_path)).panels) == len(files(tmp_path).finished())
 
 
 def test_a_first_panel_of_other_rows_than_the_matrix_s_is_not_taken_for_the_rest(tmp_path):
@@ -511,3 +522,17 @@ def test_a_job_stopped_in_its_last_instants_says_what_is_true_of_the_model(
     assert (base / "model/model.json").exists() == is_left
     if is_left:
         assert artifact.load(base / "model").has_variance
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_note_in_whose_place_something_else_lies_is_made_again(tmp_path, make):
+    checkpoint = Checkpoint(tmp_path, persistent=True)
+    make(tmp_path / "selection.json")
+    (tmp_path / "job").mkdir()
+    make(tmp_path / "job" / "00001.x.sagemaker-ignore")
+
+    assert checkpoint.load("selection") is None
+    checkpoint.save("selection", {"a": 1})
+
+    assert checkpoint.load("selection") == {"a": 1}
+    assert not [*checkpoint.for_job("job").folder.iterdir()]
