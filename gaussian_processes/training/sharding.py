@@ -9,6 +9,10 @@ from gaussian_processes.cluster.exchange import operation
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.sagemaker.environment import Channel
 
+# Bytes of a file that are sent at a time: a link needs megabytes to be fast, and memory is short
+# where the data is large.
+PIECE_BYTES = 8 << 20
+
 
 def gather_channels(
     channels: Mapping[str, Channel], hosts: Hosts, scratch: Path
@@ -33,13 +37,22 @@ def _gather(channel: Channel, hosts: Hosts, folder: Path) -> Channel:
     for path, name in zip(own, names[exchange.rank], strict=True):
         _make_parent(folder / name).symlink_to(path.absolute())
     with operation(exchange) as number:
-        exchange.offer((number, "file"), lambda index: own[index].read_bytes())
+        exchange.offer((number, "file"), lambda index, start: _read_piece(own[index], start))
         for rank, offered in enumerate(names):
             for index, name in enumerate(offered) if rank != exchange.rank else ():
-                content = exchange.request(rank, (number, "file"), index).result()
                 with suppress(FileExistsError), _make_parent(folder / name).open("xb") as file:
-                    file.write(content)
+                    while content := exchange.request(
+                        rank, (number, "file"), index, file.tell()
+                    ).result():
+                        file.write(content)
     return replace(channel, folder=folder)
+
+
+def _read_piece(path: Path, start: int) -> bytes:
+    """Read a file from a position on; nothing behind its end."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(PIECE_BYTES)
 
 
 def _make_parent(path: Path) -> Path:
