@@ -1,10 +1,12 @@
 """Memory of requests: what they may take together, and what is refused for it."""
 
+import contextlib
 import io
 import json
 import os
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ import pytest
 from trained import plain, train
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact
 from gaussian_processes.serving.app import create_app
 from gaussian_processes.serving.formats.decoders import decode, estimated_bytes
@@ -181,8 +184,6 @@ def test_a_fault_behind_many_blocks_is_named_by_its_row(model):
 
 
 def test_the_estimate_covers_what_decoding_takes():
-    import tracemalloc  # noqa: PLC0415  slows nothing else down
-
     bodies = {
         "text/csv": b"1,2\n" * 200_000,
         "application/json": b'{"instances": [' + b"[1,2]," * 200_000 + b"[1,2]]}",
@@ -239,3 +240,39 @@ def test_parquet_of_few_bytes_and_many_rows_is_refused_before_it_is_read(model):
 
     assert len(file.getvalue()) < MB
     assert refused.status_code == 413
+
+
+def json_of_names(count, value, within="%s"):
+    """Body with an object of so many names, each of the same value."""
+    names = ",".join(f'"{number}":{value}' for number in range(count))
+    return (within % f"{{{names}}}").encode()
+
+
+@pytest.mark.parametrize("value", ["1", "{}", "[]", '{"a":1}'])
+@pytest.mark.parametrize(
+    ("content_type", "within"),
+    [
+        ("application/json", "%s"),
+        ("application/json", '{"instances": [%s, {"a": 1}]}'),
+        ("application/jsonlines", '{"a": 1}\n%s\n'),
+    ],
+)
+def test_the_names_of_a_large_object_are_in_the_estimate(model, content_type, within, value):
+    body = json_of_names(50_000, value, within)
+    tracemalloc.start()
+
+    with contextlib.suppress(UserError):
+        decode(body, content_type, model.schema)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak + len(body) <= estimated_bytes(body, content_type)
+
+
+def test_names_that_recur_in_many_objects_are_not_counted_again():
+    body = json.dumps({"instances": [{"a": 1.5, "b": 2.5}] * 20_000}).encode()
+    text = body.replace(b"{", b" ").replace(b"}", b" ").replace(b":", b" ")
+
+    assert estimated_bytes(body, "application/json") < 1.01 * (
+        estimated_bytes(text, "application/json")
+    )

@@ -54,6 +54,9 @@ NUMPY_SECONDS_PER_BYTE, PYTHON_SECONDS_PER_BYTE = 2e-8, 1e-6
 # which all cells may be. And the copies of the bytes of other types, of which four are eight.
 CELL_BYTES = {"text/csv": 32, "application/json": 64, "application/jsonlines": 64}
 BINARY_COPIES = 8
+# Bytes that a name of JSON takes with its value while its object is read: 267, and 377 where that
+# is an object. In a shorter body names are not counted.
+NAME_BYTES, MIN_COUNTED_BYTES = 400, 1 << 18
 # Orders of names that are kept while a body is decoded: writers have one, or leave out a few.
 MAX_MAPPINGS = 1_000
 # Commas of a long line, in widths of a row, beyond which they are not all within quotes.
@@ -143,7 +146,29 @@ def estimated_bytes(body: bytes, content_type: str | None) -> int:
     # Text outside of ASCII takes up to four bytes a character.
     text = len(body) * (1 if body.isascii() else 4)
     cells = body.count(b",") + body.count(b"\n") + 1
-    return len(body) + text + cells * CELL_BYTES[media_type]
+    names = 0
+    if media_type != "text/csv" and len(body) >= MIN_COUNTED_BYTES:
+        names = _most_names(body)
+    return len(body) + text + cells * CELL_BYTES[media_type] + names * NAME_BYTES
+
+
+def _most_names(body: bytes) -> int:
+    """Names of the object of JSON that has most, all of which are in memory at once.
+
+    Objects within it have their own. Braces and colons in strings count as others do.
+    """
+    characters = np.frombuffer(body, np.uint8)
+    opening, colon, closing = (characters == ord(mark) for mark in "{:}")
+    marks = np.flatnonzero(opening | colon | closing)
+    opening, colon, closing = opening[marks], colon[marks], closing[marks]
+    depth = np.cumsum(opening.view(np.int8) - closing.view(np.int8), dtype=np.int32)
+    most = 0
+    for level in np.unique(depth[colon]):
+        starts = np.flatnonzero(opening & (depth == level))
+        names = np.flatnonzero(colon & (depth == level))
+        bounds = np.searchsorted(names, [0, *starts, len(marks)])
+        most = max(most, int(np.diff(bounds).max()))
+    return most
 
 
 def _transcode(body: bytes, charset: str) -> bytes:
