@@ -252,8 +252,8 @@ class Sample:
     preprocessors : mapping of Preparation to Preprocessor
     data : mapping of Preparation to TrainingData
         The rows, standardised.
-    validation : (ndarray of shape (m, c), ndarray of shape (m, t)), optional
-        Features and targets that the criterion needs beside these.
+    validation : (ndarray of shape (m, c), ndarray of shape (m, t), ndarray of shape (m,)), optional
+        Features, targets and weights that the criterion needs beside these.
     """
 
     targets: Array
@@ -263,7 +263,7 @@ class Sample:
     tail_gain: float
     preprocessors: Mapping[Preparation, Preprocessor]
     data: Mapping[Preparation, TrainingData]
-    validation: tuple[Array, Array] | None
+    validation: tuple[Array, Array, Array] | None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -381,10 +381,10 @@ def _tail_gain(hyperparameters: Hyperparameters) -> float:
 
 def _validation_rows(
     hyperparameters: Hyperparameters, validation: Dataset | None
-) -> tuple[Array, Array] | None:
+) -> tuple[Array, Array, Array] | None:
     if validation is None or hyperparameters.criterion != "validation":
         return None
-    return validation.X, validation.y
+    return validation.X, validation.y, validation.sample_weight
 
 
 def kernel_paths(hyperparameters: Hyperparameters, sample: Sample) -> Iterator[list[Candidate]]:
@@ -568,15 +568,15 @@ def _loo_log_densities(prediction: MemberPrediction, sample: Sample) -> Array:
 
 
 def _validation_error(member: EnsembleMember, loo_means: Array, sample: Sample) -> float | None:
-    """RMSE on the validation rows, or the log loss of classes; None without such rows."""
+    """RMSE on the weighted validation rows, or log loss of classes; None without such rows."""
     if sample.validation is None:
         return None
-    rows, y = sample.validation
+    rows, y, weight = sample.validation
     mean = member.mean(rows)
     if sample.codes is None:
-        return scores.rmse(y, mean)
+        return scores.rmse(y, mean, weight)
     fitted = calibration.fit(loo_means, sample.codes)
-    return scores.log_loss(y[:, 0], fitted.probabilities(mean))
+    return scores.log_loss(y[:, 0], fitted.probabilities(mean), weight)
 
 
 def _ranked(fits: Sequence[CandidateFit], criterion: Criterion) -> list[CandidateFit]:

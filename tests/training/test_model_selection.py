@@ -226,6 +226,19 @@ def test_only_the_validation_criterion_looks_at_the_validation_rows():
     assert by_validation.weights[int(np.argmin(errors))] == 1
 
 
+def test_a_validation_row_of_weight_two_counts_as_two_rows():
+    training, validation = dataset(40), dataset(10)
+    hyperparameters = replace(KERNELS, criterion="validation")
+    weighted = replace(validation, sample_weight=np.array([2.0, 2.0] + [1.0] * 8))
+    doubled = validation.subset(np.array([0, 1, *range(10)]))
+
+    by_weight = select(training, SCHEMA, hyperparameters, weighted)
+    by_rows = select(training, SCHEMA, hyperparameters, doubled)
+
+    errors = [found.candidates[0].validation_error for found in (by_weight, by_rows)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-12)
+
+
 def test_ever_fewer_candidates_are_fitted_to_ever_more_rows(monkeypatch):
     monkeypatch.setattr(marginal_likelihood, "SUBSET_ROWS", 30)
     monkeypatch.setattr(model_selection, "HALVING", ((60, 3), (90, 2)))
