@@ -167,7 +167,7 @@ class _GaussianProcess(BaseEstimator):
         with TemporaryDirectory(prefix="panels-") as scratch:
             model = trainer.select_and_fit(data, Checkpoint(Path(scratch)))
         self.log_marginal_likelihood_ = evaluation.log_marginal_likelihood(model, len(data))
-        kept = export.keeps_factor(model, settings.keep_factor)
+        kept = export.keeps_factor(model.factor_bytes, settings.keep_factor)
         self.model_ = with_background(model if kept else model.without_factors(), data.X)
         self.hyperparameters_ = export.requested(settings)
 

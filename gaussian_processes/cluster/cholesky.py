@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gaussian_processes.cluster.distributed_factor import DistributedFactor, gemm_update
 from gaussian_processes.cluster.exchange import (
+    MESSAGE_BYTES,
     Exchange,
     all_gather,
     gather_parts,
@@ -43,8 +44,6 @@ Array = NDArray[Any]
 # the buffers grow with the square: with 768 a host of four takes 1.5 times its share of 12,000
 # rows, with 384 1.2 times. BLAS loses some 5 per cent by the narrower panels.
 DISTRIBUTED_WIDTH = PANEL_WIDTH // 2
-# Bytes of a message: one of 1 MB costs two to three times as much processor time a byte.
-MESSAGE_BYTES = 8 << 20
 # Panels of a chunk, at least, and the part of a host's share of the factor that buffers may take.
 MIN_CHUNK, BUFFER_SHARE = 4, 0.05
 # Chunks that are under way while one is computed with: several connections, of which the network of

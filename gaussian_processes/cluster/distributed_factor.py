@@ -3,17 +3,23 @@
 Every method is a collective call: all hosts make the same ones in the same order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.cluster.exchange import Exchange, all_gather, operation, others
+from gaussian_processes.cluster.exchange import (
+    MESSAGE_BYTES,
+    Exchange,
+    all_gather,
+    operation,
+    others,
+)
 from gaussian_processes.cluster.partition import RowPartition
 from gaussian_processes.linalg import blas
-from gaussian_processes.linalg.cholesky import TILE_ROWS, slices, squared_norms
+from gaussian_processes.linalg.cholesky import PANEL_WIDTH, TILE_ROWS, slices, squared_norms
 from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
 
 Array = NDArray[Any]
@@ -125,6 +131,45 @@ class DistributedFactor:
         """
         raise ValueError(f"the inverse of {len(self):,} distributed rows fits on no host")
 
+    def gather(self, panels: Sequence[Array] = (), width: int = PANEL_WIDTH) -> None:
+        """Copy the rows of all hosts into the panels of one factor, on the hosts that give them.
+
+        Parameters
+        ----------
+        panels : sequence of ndarray
+            Those of a `cholesky.Factor`, of zeros. They may be files: beside them it takes one
+            message of every host.
+        width : int
+            Columns of one of `panels`, a multiple of those of a distributed panel.
+        """
+        with operation(self.exchange) as number:
+            self.exchange.offer((number, "rows"), self._rows)
+            for block, columns in enumerate(self.partition.blocks if panels else ()):
+                whole, start = panels[columns.start // width], columns.start // width * width
+                inside = slice(columns.start - start, columns.stop - start)
+                self._gather_panel(whole[:, inside], start, block, number)
+
+    def _gather_panel(self, whole: Array, start: int, block: int, number: int) -> None:
+        """Copy a panel of all hosts into columns of an array whose first row is `start`."""
+        step = max(1, MESSAGE_BYTES // (whole.shape[1] * whole.itemsize))
+        partitions = [self.partition.of(rank) for rank in range(self.exchange.size)]
+        wanted = [partition.rows[partition.offsets[block] :] - start for partition in partitions]
+        for first in range(0, max(map(len, wanted)), step):
+            last = first + step
+            futures = {
+                rank: self.exchange.request(rank, (number, "rows"), block, first, last)
+                for rank in others(self.exchange)
+                if first < len(wanted[rank])
+            }
+            own = wanted[self.exchange.rank][first:last]
+            whole[own] = self._rows(block, first, last)
+            for rank, future in futures.items():
+                whole[wanted[rank][first:last]] = future.result()
+
+    def _rows(self, block: int, first: int, last: int) -> Array:
+        """Own rows of a panel, from a position to before another."""
+        return self.panels[block][first:last]
+
     def _own_rows(self, y: Array) -> Array:
         return np.ascontiguousarray(y[self.partition.rows], self.dtype)
 
@@ -132,10 +177,7 @@ class DistributedFactor:
         """Put the rows of all hosts together."""
         gathered = np.empty((len(self), x.shape[1]), self.dtype)
         for rank, rows in enumerate(all_gather(self.exchange, x)):
-            partition = RowPartition(
-                self.partition.size, self.partition.width, self.partition.hosts, rank
-            )
-            gathered[partition.rows] = rows
+            gathered[self.partition.of(rank).rows] = rows
         return gathered
 
     def _sum(self, values: Array) -> Array:

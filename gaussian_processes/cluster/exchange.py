@@ -14,6 +14,9 @@ from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError
 Key = tuple[int | str, ...]
 Answer = Callable[..., Any]
 
+# Bytes of a message: one of 1 MB costs two to three times as much processor time a byte.
+MESSAGE_BYTES = 8 << 20
+
 
 class Exchange(Protocol):
     """Connection of one host with the others."""

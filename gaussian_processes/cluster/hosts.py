@@ -4,12 +4,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from threading import Event, Lock
 from typing import TypeVar
 
+import numpy as np
+
 from gaussian_processes.cluster import cholesky
+from gaussian_processes.cluster.distributed_factor import DistributedFactor
 from gaussian_processes.cluster.exchange import Exchange, SingleHost, all_gather
-from gaussian_processes.linalg.cholesky import CholeskyFactor, Matrix, PanelStorage, Progress
+from gaussian_processes.files import create_memmap
+from gaussian_processes.linalg.cholesky import (
+    CholeskyFactor,
+    Factor,
+    Matrix,
+    PanelStorage,
+    Progress,
+    packed_bytes,
+    packed_panels,
+)
 from gaussian_processes.linalg.parallel import WorkerPool
 from gaussian_processes.resources import available_cpus
 
@@ -43,6 +56,29 @@ class Hosts:
     ) -> CholeskyFactor:
         """Factorise a matrix over all hosts; a collective call."""
         return cholesky.factorise(matrix, self.exchange, storage, progress)
+
+    def gather_factor(self, factor: CholeskyFactor, path: Path) -> Factor | None:
+        """Return a factor that hosts share as one in a file, on the leader; a collective call.
+
+        It is never whole in memory. The other hosts have None.
+
+        Raises
+        ------
+        TypeError
+            If hosts do not share it.
+        UserError
+            If the disk has no room for the file.
+        """
+        if not isinstance(factor, DistributedFactor):
+            raise TypeError(f"{type(factor).__name__} is not shared among hosts")
+        if not self.leads:
+            factor.gather()
+            return None
+        numbers = packed_bytes(len(factor), factor.dtype) // factor.dtype.itemsize
+        file = create_memmap(path, factor.dtype, (numbers,))
+        panels = tuple(packed_panels(np.asarray(file), len(factor)))
+        factor.gather(panels)
+        return Factor(panels)
 
     def gather(self, value: Item) -> list[Item]:
         """Gather a value of every host on all of them; a collective call."""

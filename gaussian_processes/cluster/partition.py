@@ -1,6 +1,6 @@
 """Partition of a matrix's rows among hosts: of every block of rows each host owns an equal part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -37,6 +37,10 @@ class RowPartition:
     width: int
     hosts: int
     rank: int
+
+    def of(self, rank: int) -> "RowPartition":
+        """Return the partition as another host has it."""
+        return replace(self, rank=rank)
 
     @cached_property
     def blocks(self) -> list[slice]:

@@ -260,7 +260,7 @@ class GaussianProcess:
 
     def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
         """`mean` and `variance` at new points, each of shape (m, t), of one cross-covariance."""
-        factor = self._kept_factor
+        factor = self.kept_factor
         mean, explained = np.empty((len(points), self.alpha.shape[1])), np.empty(len(points))
         chunks = _even_slices(len(points), factor.block_columns)
 
@@ -289,7 +289,7 @@ class GaussianProcess:
         Targets that are zero everywhere, which any process without signal explains, are left out.
         """
         size, signal = self.observations, self.signal_variance[self.varies]
-        log_determinant = self._kept_factor.log_determinant
+        log_determinant = self.kept_factor.log_determinant
         if self.replicates is not None:
             log_determinant += self.replicates.log_determinant(self._jittered_noise_ratio)
         # yᵀ M⁻¹ y / σ²_f = n, and log |σ²_f M| = n log σ²_f + log |M|.
@@ -322,7 +322,7 @@ class GaussianProcess:
 
     def _alpha_and_precision(self, targets: Array) -> tuple[Array, Array]:
         """α of shape (n, t), and the diagonal of M⁻¹ of shape (n, 1), of all observations."""
-        alpha, precision = self.alpha, self._kept_factor.inverse_diagonal()
+        alpha, precision = self.alpha, self.kept_factor.inverse_diagonal()
         if self.replicates is not None:
             alpha, precision = self.replicates.expand(
                 alpha, precision, targets, self._jittered_noise_ratio
@@ -338,7 +338,7 @@ class GaussianProcess:
 
     def inverse(self) -> Array:
         """Inverse M⁻¹, of shape (n, n)."""
-        return self._kept_factor.inverse()
+        return self.kept_factor.inverse()
 
     def _cross_covariance(self, points: Array) -> Array:
         """Kernel of new points and the observations' points."""
@@ -353,7 +353,14 @@ class GaussianProcess:
         return self.noise_ratio + self.jitter
 
     @property
-    def _kept_factor(self) -> CholeskyFactor:
+    def kept_factor(self) -> CholeskyFactor:
+        """Return the factor.
+
+        Raises
+        ------
+        ValueError
+            If it was not kept.
+        """
         if self.factor is None:
             raise ValueError("this needs the factor, which was not kept")
         return self.factor

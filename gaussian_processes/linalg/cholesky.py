@@ -152,6 +152,23 @@ def packed_bytes(size: int, dtype: DTypeLike = np.float64) -> int:
     return int(numbers * np.dtype(dtype).itemsize)
 
 
+def packed_panels(packed: Array, size: int) -> Iterator[Array]:
+    """Split one array of all numbers into the panels of the factor of `size` rows, as views.
+
+    Raises
+    ------
+    ValueError
+        If it has more numbers or fewer.
+    """
+    end = 0
+    for columns in slices(size):
+        shape = (size - columns.start, columns.stop - columns.start)
+        start, end = end, end + shape[0] * shape[1]
+        yield packed[start:end].reshape(shape)
+    if end != packed.size:
+        raise ValueError(f"its factor has {packed.size} numbers, and {size} rows have {end}")
+
+
 def factorise(
     matrix: Matrix, storage: PanelStorage | None = None, progress: Progress | None = None
 ) -> "Factor":

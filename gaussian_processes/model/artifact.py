@@ -29,7 +29,7 @@ from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.gp.tails import Tails
-from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, slices
+from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, packed_panels
 from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.model.validation import validate
 from gaussian_processes.resources import available_memory
@@ -368,7 +368,7 @@ def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int)
         points=points,
         alpha=alpha,
         signal_variance=np.array(described["signal_variance"], float),
-        factor=None if packed is None else Factor(tuple(_panels(packed, len(points)))),
+        factor=None if packed is None else Factor(tuple(packed_panels(packed, len(points)))),
         observations=rows,
         varies=(alpha != 0).any(axis=0),
         iterations=int(described["iterations"]),
@@ -400,17 +400,6 @@ def _column(described: Mapping[str, Any]) -> Column:
         described["missing_indicator"],
         described["is_date"],
     )
-
-
-def _panels(packed: Array, size: int) -> Iterator[Array]:
-    """Split a file's array into the panels of a factor of `size` rows."""
-    end = 0
-    for columns in slices(size):
-        shape = (size - columns.start, columns.stop - columns.start)
-        start, end = end, end + shape[0] * shape[1]
-        yield packed[start:end].reshape(shape)
-    if end != packed.size:
-        raise ValueError(f"its factor has {packed.size} numbers, and {size} rows have {end}")
 
 
 def _write_array(path: Path, array: Array | tuple[Array, ...]) -> None:

@@ -1,13 +1,17 @@
 """Export of a trained model into an artifact: with its factor or without, and with its scores."""
 
 import logging
+import math
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.files import format_bytes
+from gaussian_processes.linalg.cholesky import packed_bytes
 from gaussian_processes.model import artifact
 from gaussian_processes.model.model import Model
 from gaussian_processes.sagemaker.hyperparameters import FACTOR_BYTES, Hyperparameters
@@ -34,35 +38,71 @@ def export(
 
     The critical section is entered for the moment in which the artifact becomes whole.
     """
-    size = model.factor_bytes
-    if keeps_factor(model, hyperparameters.keep_factor):
-        LOGGER.info(
-            f"the model keeps its factor ({format_bytes(size)}), which standard deviations are"
-            " predicted from"
-        )
-    else:
-        model = model.without_factors()
-        LOGGER.info(
-            f"the model leaves out its factor ({format_bytes(size)}): it predicts means only;"
-            " keep_factor=true keeps it"
-        )
+    if model.has_variance:
+        model = _without_large_factors(model, hyperparameters.keep_factor)
     record = {"hyperparameters": requested(hyperparameters), "scores": found.scores}
     artifact.save(model, folder, record, critical_section, found.report)
     LOGGER.info(f"the model is in {folder}")
 
 
-def without_shared_factors(model: Model) -> Model:
-    """Return the model without factors that hosts share, and log what it can't answer then."""
-    LOGGER.warning(
-        "the factor is spread over the hosts, and left out of the model: it predicts means, but no"
-        " standard deviations; train on one host with keep_factor=true to keep it"
+def _without_large_factors(model: Model, keep_factor: bool | None) -> Model:
+    """Return the model with its factors or without, and log which."""
+    size = model.factor_bytes
+    if keeps_factor(size, keep_factor):
+        LOGGER.info(
+            f"the model keeps its factor ({format_bytes(size)}), which standard deviations are"
+            " predicted from"
+        )
+        return model
+    LOGGER.info(
+        f"the model leaves out its factor ({format_bytes(size)}): it predicts means only;"
+        " keep_factor=true keeps it"
     )
     return model.without_factors()
 
 
-def keeps_factor(model: Model, keep_factor: bool | None) -> bool:
-    """Return whether a model keeps its factors: as asked for, or else if they are small enough."""
-    return model.factor_bytes <= FACTOR_BYTES if keep_factor is None else keep_factor
+def gather_factors(model: Model, keep_factor: bool | None, hosts: Hosts, folder: Path) -> Model:
+    """Return the model with the factors that hosts share gathered on the leader, or without them.
+
+    A collective call. On the leader they are files in a folder, if they are to be kept and there is
+    room for them and for the model; otherwise its log says what the model can't answer. The other
+    hosts' models have none.
+    """
+    size = sum(
+        packed_bytes(len(member.process.points), member.process.kept_factor.dtype)
+        for member in model.members
+    )
+    remedy = None if keeps_factor(size, keep_factor) else "keep_factor=true keeps it"
+    if remedy is None and 2 * size > min(hosts.gather(_free_bytes(hosts, folder))):
+        remedy = f"{folder} has no room for two copies of it: use a larger volume"
+    if remedy is None:
+        return _with_gathered_factors(model, hosts, folder)
+    if hosts.leads:
+        LOGGER.warning(
+            f"the factor ({format_bytes(size)}), which is spread over the hosts, is left out of the"
+            " model: it predicts means, but no standard deviations, intervals or quantiles;"
+            f" {remedy}"
+        )
+    return model.without_factors()
+
+
+def _free_bytes(hosts: Hosts, folder: Path) -> float:
+    """Room on the leader's disk; the others need none."""
+    return shutil.disk_usage(folder).free if hosts.leads else math.inf
+
+
+def _with_gathered_factors(model: Model, hosts: Hosts, folder: Path) -> Model:
+    members = []
+    for index, member in enumerate(model.members):
+        path = folder / f"factor-{index}.npy"
+        factor = hosts.gather_factor(member.process.kept_factor, path)
+        members.append(replace(member, process=replace(member.process, factor=factor)))
+    return replace(model, members=tuple(members))
+
+
+def keeps_factor(size: int, keep_factor: bool | None) -> bool:
+    """Return whether a model keeps factors of so many bytes: as asked for, or if they are few."""
+    return size <= FACTOR_BYTES if keep_factor is None else keep_factor
 
 
 def requested(hyperparameters: Hyperparameters) -> dict[str, object]:

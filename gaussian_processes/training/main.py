@@ -37,8 +37,8 @@ from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, loc
 from gaussian_processes.training.export import (
     Findings,
     export,
+    gather_factors,
     requested,
-    without_shared_factors,
 )
 from gaussian_processes.training.model_selection import ModelSelection
 from gaussian_processes.training.preparation import training_rows
@@ -136,7 +136,8 @@ def _train(
         shared = trainer.shares_factor(len(training))
         if not hosts.leads:
             if shared:
-                _fit_and_score(trainer, selection, datasets, checkpoint, Path(scratch))
+                model, *_ = _fit_and_score(trainer, selection, datasets, checkpoint, Path(scratch))
+                gather_factors(model, hyperparameters.keep_factor, hosts, Path(scratch))
             checkpoint.remove()
             return
         reporting.report_selection(selection, hyperparameters, len(training), job.output_data)
@@ -144,7 +145,7 @@ def _train(
             trainer, selection, datasets, checkpoint, job.output_data
         )
         if shared:
-            model = without_shared_factors(model)
+            model = gather_factors(model, hyperparameters.keep_factor, hosts, Path(scratch))
         report = None
         if hyperparameters.report:
             curve = report_data.learning_curve(stages, len(training), scores)

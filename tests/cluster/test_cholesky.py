@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from in_process_hosts import on_all_hosts
 
+from gaussian_processes.cluster import distributed_factor
 from gaussian_processes.cluster.cholesky import factorise
 from gaussian_processes.cluster.exchange import SingleHost
+from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.cluster.partition import RowPartition
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
@@ -84,6 +86,27 @@ def test_log_determinant_and_solutions_are_those_of_one_host(matrix, factor, hos
     for results in found:
         for result, value in zip(results, expected, strict=True):
             np.testing.assert_allclose(result, value, rtol=1e-9, atol=1e-9)
+
+
+def test_the_leader_has_the_factor_of_one_host_in_a_file(tmp_path, monkeypatch, hosts):
+    matrix = gram_matrix(1900)
+    y = np.random.default_rng(1).normal(size=(len(matrix), 3))
+    monkeypatch.setattr(distributed_factor, "MESSAGE_BYTES", 100_000)  # pieces of 32 rows
+
+    def run(exchange):
+        factor = factorise(matrix, exchange)
+        return Hosts(exchange).gather_factor(factor, tmp_path / "factor.npy")
+
+    (found, *others), _ = on_all_hosts(hosts, run)
+
+    expected = np.linalg.cholesky(matrix.block(slice(0, 1900), slice(0, 1900)))
+    assert others == [None] * (hosts - 1)
+    for panel, columns in zip(found.panels, cholesky.slices(1900), strict=True):
+        lower = expected[columns.start :, columns]
+        np.testing.assert_allclose(np.tril(panel), lower, rtol=0, atol=1e-12)
+    solution = np.linalg.solve(expected, y)
+    np.testing.assert_allclose(found.solve_lower(y), solution, rtol=0, atol=1e-10)
+    assert (tmp_path / "factor.npy").stat().st_size == 128 + cholesky.packed_bytes(len(matrix))
 
 
 def test_all_hosts_have_the_same_result_to_the_last_bit(matrix):

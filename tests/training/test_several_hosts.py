@@ -11,6 +11,8 @@ import loopback
 import numpy as np
 import pytest
 
+from gaussian_processes.model import artifact
+
 TRAIN = [
     sys.executable,
     "-c",
@@ -188,16 +190,38 @@ def test_several_hosts_share_the_factor_of_many_rows_and_score_as_one(make_job):
     (alone, *_), (leader, other) = (list(job.bases.values()) for job in jobs)
     assert [codes for codes, _ in results] == [[0], [0, 0]], results
     assert not metrics(results[1][1][1])
-    assert "the factor is spread over the hosts" in results[1][1][0]
+    assert "the model keeps its factor (5.7 MB)" in results[1][1][0]
     for name, value in scores(alone).items():
         assert scores(leader)[name] == pytest.approx(value, rel=1e-9), name
     assert not model(other)
-    arrays = [name for name in model(leader) if name.endswith(".npy")]
-    assert any("alpha" in name for name in arrays)
+    assert model(leader).keys() == model(alone).keys()
+    arrays = [name for name in model(leader) if name.startswith(("points", "alpha"))]
+    assert arrays
     for name in arrays:
         found, expected = (np.load(base / "model" / name) for base in (leader, alone))
         # Of the largest: the smallest of the weights are differences of those.
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+    found, expected = (
+        artifact.load(base / "model").predict(rows(30, 3)[:, 1:], variance=True).variance
+        for base in (leader, alone)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_a_shared_factor_that_is_not_asked_for_is_left_out_with_what_cannot_be_answered(make_job):
+    job = make_job(2)
+    for host in job.hosts:
+        job.write(host, "train/rows.csv", rows(600, 1))
+        job.write(host, "validation/rows.csv", rows(30, 2))
+    job.start({"q": "1", "l": "1", "keep_factor": "false"}, program=MANY_ROWS)
+
+    codes, outputs = job.end()
+
+    assert codes == [0, 0], outputs
+    assert "it predicts means, but no standard deviations, intervals or quantiles" in outputs[0]
+    assert "keeps its factor" not in outputs[0]
+    leader = job.bases[job.hosts[0]]
+    assert not any(name.startswith("factor") for name in model(leader))
 
 
 def test_a_host_killed_in_mid_factorisation_leaves_panels_that_the_next_job_goes_on_from(
