@@ -67,11 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.parse_args(arguments)
-    base, critical_section, began = (
-        environment.base_folder(os.environ),
-        CriticalSection(),
-        time.time(),
-    )
+    base, began = environment.base_folder(os.environ), time.time()
+    critical_section = CriticalSection()
     end = JobEnd(outcome=lambda: artifact.outcome(environment.model_folder(base), began))
     failure = environment.failure_file(base)
 
@@ -118,14 +115,8 @@ def _train(
 ) -> None:
     """Train on all hosts alike; the leader alone conditions, scores and saves the model."""
     began = time.monotonic()
-    for folder in (job.model, job.output_data):
-        _check_writable(folder)
-    schema, datasets = _read_datasets(job, hyperparameters)
-    _check_datasets(hyperparameters, datasets)
-    training, validation = datasets["train"], datasets.get("validation")
-    progress = reporting.FactorizationProgress
-    trainer = Trainer(hyperparameters, schema, validation, progress=progress, hosts=hosts)
-    trainer.check(*datasets.values())
+    trainer, datasets = _prepare(job, hyperparameters, hosts)
+    training = datasets["train"]
     with TemporaryDirectory(prefix="panels-") as scratch, _locked_checkpoint(job):
         checkpoint = _checkpoint(job, Path(scratch), critical_section, trainer, datasets)
         stages = train_stages(trainer, datasets, checkpoint)
@@ -156,6 +147,20 @@ def _train(
         checkpoint.remove()
     step = "comparing candidates" if len(selection.candidates) > 1 else "learning"
     reporting.log_share(step, selected - selecting, time.monotonic() - began)
+
+
+def _prepare(
+    job: TrainingEnvironment, hyperparameters: Hyperparameters, hosts: Hosts
+) -> tuple[Trainer, dict[str, Dataset]]:
+    """Make the trainer and read the datasets, and refuse what could only fail after hours."""
+    for folder in (job.model, job.output_data):
+        _check_writable(folder)
+    schema, datasets = _read_datasets(job, hyperparameters)
+    _check_datasets(hyperparameters, datasets)
+    validation, progress = datasets.get("validation"), reporting.FactorizationProgress
+    trainer = Trainer(hyperparameters, schema, validation, progress=progress, hosts=hosts)
+    trainer.check(*datasets.values())
+    return trainer, datasets
 
 
 def _fit_and_score(

@@ -26,8 +26,11 @@ BACKGROUND_ROWS = 100
 BACKGROUND_NUMBERS = 20_000
 # Targets and features that are described: who has more looks at a few.
 DESCRIBED_COLUMNS = 100
+# Categories of a column that are named: a line of a table has room for few.
+NAMED_CATEGORIES = 5
+# Of the central intervals; a sentence of `report.model_page` names it.
 COVERAGE = 0.9
-# Digits of what is drawn.
+# Significant digits of the numbers: a picture shows three, and all 17 would treble the file.
 DIGITS = 6
 
 
@@ -60,10 +63,6 @@ def collect(
         integral transform, too; ``background``: rows of X, to be averaged over; ``learning_curve``.
     """
     training = datasets["train"]
-    training_rows = training.subset(canonical_order(training))
-    width = max(1, training.X.shape[1])
-    background = min(BACKGROUND_ROWS, max(1, BACKGROUND_NUMBERS // width))
-    rows = training_rows.X[subset_rows(len(training), background)]
     candidates = reporting.candidate_records(selection)
     return {
         "columns": _describe_columns(model.schema, training)[:DESCRIBED_COLUMNS],
@@ -72,9 +71,15 @@ def collect(
             "rows": [list(candidate.values()) for candidate in candidates],
         },
         "held_out": _held_out(model, datasets, leave_one_out),
-        "background": _rounded(rows),
+        "background": _rounded(_background(training)),
         "learning_curve": [dict(point) for point in curve],
     }
+
+
+def _background(training: Dataset) -> Array:
+    """Rows of X, of shape (b, c), the same in whatever order they were read."""
+    count = min(BACKGROUND_ROWS, max(1, BACKGROUND_NUMBERS // max(1, training.X.shape[1])))
+    return training.X[canonical_order(training)[subset_rows(len(training), count)]]
 
 
 def learning_curve(
@@ -126,8 +131,9 @@ def _describe(name: str, cells: Array) -> dict[str, Any]:
 
 def _counted(labels: Sequence[str], counts: Sequence[int]) -> dict[str, Any]:
     """Return the number of categories, and the most frequent of them with their counts."""
-    order = sorted(range(len(labels)), key=lambda index: -counts[index])[:5]
-    return {"number": len(labels), "most": [[labels[at], counts[at]] for at in order]}
+    order = sorted(range(len(labels)), key=lambda index: -counts[index])
+    most = [[labels[index], counts[index]] for index in order[:NAMED_CATEGORIES]]
+    return {"number": len(labels), "most": most}
 
 
 def _held_out(

@@ -5,9 +5,8 @@ is described badly by what they have in common, and they by what it adds: where 
 so, it gets a selection of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Schema
@@ -15,7 +14,7 @@ from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.linalg.parallel import ParallelMap
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import model_selection
-from gaussian_processes.training.model_selection import ModelSelection
+from gaussian_processes.training.model_selection import CandidateResult, ModelSelection
 
 Targets = tuple[int, ...]
 
@@ -43,27 +42,40 @@ def select(
             parallel_map,
         )
 
-    every = tuple(range(len(schema.targets)))
-    is_compared = hyperparameters.per_target is None and hyperparameters.compares_kernels
-    if schema.classes or len(every) == 1 or not (is_compared or hyperparameters.per_target):
+    if not _selects_by_target(schema, hyperparameters):
         return model_selection.select(dataset, schema, hyperparameters, validation, parallel_map)
-    alone: dict[Targets, ModelSelection] = {(target,): run((target,)) for target in every}
+    all_targets = tuple(range(len(schema.targets)))
+    alone: dict[Targets, ModelSelection] = {(target,): run((target,)) for target in all_targets}
     if hyperparameters.per_target:
         return _combine(alone)
-    shared = run(every)
-    rows = min(len(dataset), marginal_likelihood.MAX_ROWS)
-    own = [
-        target
-        for target in every
-        if rows * (shared.loo_nlpd[target] - alone[(target,)].loo_nlpd[0]) > MIN_GAIN
-    ]
-    if not own:
+    shared = run(all_targets)
+    groups = _gaining_targets(alone, shared, min(len(dataset), marginal_likelihood.MAX_ROWS))
+    if not groups:
         return shared
-    groups: dict[Targets, ModelSelection] = {(target,): alone[(target,)] for target in own}
-    rest = tuple(target for target in every if target not in own)
+    rest = tuple(target for target in all_targets if (target,) not in groups)
     if rest:
         groups[rest] = alone[rest] if len(rest) == 1 else run(rest)
     return _combine(groups)
+
+
+def _selects_by_target(schema: Schema, hyperparameters: Hyperparameters) -> bool:
+    """Whether targets may get parameters of their own, be it by comparison or because asked."""
+    if schema.classes or len(schema.targets) == 1:
+        return False
+    if hyperparameters.per_target is None:
+        return hyperparameters.compares_kernels
+    return hyperparameters.per_target
+
+
+def _gaining_targets(
+    alone: Mapping[Targets, ModelSelection], shared: ModelSelection, rows: int
+) -> dict[Targets, ModelSelection]:
+    """Find the targets that gain more than `MIN_GAIN` by a selection of their own."""
+    return {
+        (target,): selection
+        for (target,), selection in alone.items()
+        if rows * (shared.loo_nlpd[target] - selection.loo_nlpd[0]) > MIN_GAIN
+    }
 
 
 def of_targets(dataset: Dataset, targets: Sequence[int] | None) -> Dataset:
@@ -78,17 +90,13 @@ def schema_of_targets(schema: Schema, targets: Sequence[int] | None) -> Schema:
     return replace(schema, targets=tuple(schema.targets[index] for index in targets))
 
 
-def _combine(groups: dict[Targets, ModelSelection]) -> ModelSelection:
+def _combine(groups: Mapping[Targets, ModelSelection]) -> ModelSelection:
     """Make one selection of those of groups of targets."""
-    candidates = [
-        replace(result, targets=targets)
-        for targets, selection in groups.items()
-        for result in selection.candidates
-    ]
-    weights = list(chain.from_iterable(selection.weights for selection in groups.values()))
-    losses = {
-        target: loss
-        for targets, selection in groups.items()
-        for target, loss in zip(targets, selection.loo_nlpd, strict=True)
-    }
+    candidates: list[CandidateResult] = []
+    weights: list[float] = []
+    losses: dict[int, float] = {}
+    for targets, selection in groups.items():
+        candidates += [replace(result, targets=targets) for result in selection.candidates]
+        weights += selection.weights
+        losses.update(zip(targets, selection.loo_nlpd, strict=True))
     return ModelSelection(candidates, weights, None, [losses[target] for target in sorted(losses)])
