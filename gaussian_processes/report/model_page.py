@@ -14,7 +14,7 @@ from gaussian_processes.model import artifact
 from gaussian_processes.model.describe import lines
 from gaussian_processes.model.model import Model
 from gaussian_processes.report import drawing, page, partial_dependence
-from gaussian_processes.report.partial_dependence import Curve
+from gaussian_processes.report.partial_dependence import BAND_DEVIATIONS, Curve
 
 Array = NDArray[np.float64]
 
@@ -26,6 +26,7 @@ DEPENDENCES, RANKED_COLUMNS = 6, 30
 MAX_TARGETS, MAX_CLASSES, MAX_POINTS = 3, 12, 500
 # Lines of what `describe` prints, which has one a column, at the beginning and at the end.
 MAX_LINES = 100
+# Bins of the histograms: of 500 rows 50 each, which chance moves by a quarter.
 BINS = 10
 COVERAGES = np.linspace(0.05, 0.95, 19)
 
@@ -125,7 +126,9 @@ def _held_out(model: Model, rows: Mapping[str, Any] | None) -> Section:
         " 95 % of what chance makes of a perfect model."
     )
     names = [column.name for column in model.schema.targets][:MAX_TARGETS]
-    charts = [chart for at, name in enumerate(names) for chart in _target_charts(rows, at, name)]
+    charts: list[str] = []
+    for index, name in enumerate(names):
+        charts += _target_charts(rows, index, name)
     return Section(title, text, charts)
 
 
@@ -140,8 +143,8 @@ def _target_charts(rows: Mapping[str, Any], index: int, name: str) -> Iterator[s
     pit, size = columns["pit"], len(columns["pit"])
     counts, edges = np.histogram(pit, BINS, (0, 1))
     bins = _records({"start": edges[:-1], "end": edges[1:], "rows": counts})
-    deviation = 1.96 * np.sqrt(size * (1 - 1 / BINS) / BINS)
-    expected = {"low": max(size / BINS - deviation, 0.0), "high": size / BINS + deviation}
+    band = BAND_DEVIATIONS * np.sqrt(size * (1 - 1 / BINS) / BINS)
+    expected = {"low": max(size / BINS - band, 0.0), "high": size / BINS + band}
     yield drawing.svg(drawing.histogram(bins, expected), "Calibration (PIT)")
     found = (abs(2 * pit - 1) <= COVERAGES[:, np.newaxis]).mean(axis=1)
     chart = drawing.diagonal(_shares(COVERAGES, found, size), "interval", "targets inside")
@@ -179,11 +182,9 @@ def _cells(matrix: NDArray[np.int_], labels: Sequence[str]) -> list[dict[str, An
 
 def _shares(announced: Array, found: Array, size: Any) -> list[dict[str, Any]]:
     """Return records of shares, with the central 95 % of what chance makes of those announced."""
-    deviation = 1.96 * np.sqrt(announced * (1 - announced) / size)
-    ends = {"low": announced - deviation, "high": announced + deviation}
-    return _records(
-        {"announced": announced, "found": found, **{n: e.clip(0, 1) for n, e in ends.items()}}
-    )
+    band = BAND_DEVIATIONS * np.sqrt(announced * (1 - announced) / size)
+    low, high = (announced - band).clip(0, 1), (announced + band).clip(0, 1)
+    return _records({"announced": announced, "found": found, "low": low, "high": high})
 
 
 def relevances(model: Model) -> dict[int, float]:
@@ -212,12 +213,14 @@ def _curves(model: Model, background: Array) -> dict[int, Curve]:
     """Partial dependences, those on the most relevant columns first."""
     ranked = sorted(relevances(model).items(), key=lambda pair: -pair[1])
     least = ranked[:DEPENDENCES][-1][1]
-    ranked = [(column, own) for column, own in ranked if own >= least][:RANKED_COLUMNS]
-    found = {column: partial_dependence.curve(model, background, column) for column, _ in ranked}
-    known = {column: own for column, own in found.items() if own is not None}
-    by_column = dict(ranked)
-    order = sorted(known, key=lambda column: (-by_column[column], -known[column].spread))
-    return {column: known[column] for column in order}
+    ranked = [pair for pair in ranked if pair[1] >= least][:RANKED_COLUMNS]
+    curves: dict[int, Curve] = {}
+    for column, _ in ranked:
+        if curve := partial_dependence.curve(model, background, column):
+            curves[column] = curve
+    relevance = dict(ranked)
+    order = sorted(curves, key=lambda column: (-relevance[column], -curves[column].spread))
+    return {column: curves[column] for column in order}
 
 
 def _relevance(model: Model) -> Section:
@@ -239,13 +242,12 @@ def _dependence(model: Model, curves: Mapping[int, Curve]) -> Section:
         "What is predicted on average over rows of the training data if one column had the value"
         " on the axis, for the most relevant columns. "
     )
-    text += (
-        "Bands are central 95 % intervals of the average over such rows."
-        if model.schema.classes
-        else "Bands are central 95 % intervals of the average, without noise."
-        if model.has_variance
-        else "There is no band: the model was saved without its factor."
-    )
+    if model.schema.classes:
+        text += "Bands are central 95 % intervals of the average over such rows."
+    elif model.has_variance:
+        text += "Bands are central 95 % intervals of the average, without noise."
+    else:
+        text += "There is no band: the model was saved without its factor."
     charts = [
         _dependence_chart(model, column, own) for column, own in list(curves.items())[:DEPENDENCES]
     ]

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.gp.ensembles import mixture
-from gaussian_processes.gp.sphere import Array
 from gaussian_processes.model.model import EnsembleMember, Model
+
+Array = NDArray[np.float64]
 
 # Values of a column of numbers that the curve is computed at, between these quantiles of it.
 GRID_VALUES, GRID_ENDS = 20, (0.02, 0.98)
@@ -75,6 +76,7 @@ def curve(model: Model, background: Array, column: int) -> Curve | None:
 
 
 def _grid(model: Model, cells: Array, column: int) -> Array:
+    """Values that the curve is computed at, of shape (g,), ascending."""
     categories = model.schema.features[column].categories
     if categories is not None:
         counts = np.array([(cells == code).sum() for code in range(len(categories))])
@@ -89,7 +91,8 @@ def _grid(model: Model, cells: Array, column: int) -> Array:
     return np.linspace(low, high, GRID_VALUES)
 
 
-def _probabilities(model: Model, values: Array, rows: NDArray[np.float64]) -> Curve:
+def _probabilities(model: Model, values: Array, rows: Array) -> Curve:
+    """Partial dependence of probabilities, for rows of shape (g, b, c)."""
     found = model.predict(rows.reshape(-1, rows.shape[2])).probabilities
     if found is None:
         raise ValueError("the model has no classes")
