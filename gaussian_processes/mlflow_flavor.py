@@ -37,9 +37,15 @@ class ServedModel:
         Parameters
         ----------
         model_input : pandas.DataFrame
-            The columns of training, in their order.
+            The columns of training, by name and in any order where training had names, else in
+            their order.
         params : mapping, optional
             `output`: the names of the outputs; "" is the endpoint's own.
+
+        Returns
+        -------
+        dict of str to list
+            A value for every row, by the name of the output.
 
         Raises
         ------
@@ -67,12 +73,12 @@ def log_model(folder: str | Path, name: str = "model", **options: Any) -> Any:
     **options
         Of `mlflow.pyfunc.log_model`, such as `registered_model_name`.
     """
-    return mlflow.pyfunc.log_model(name=name, **_described(Path(folder)), **options)
+    return mlflow.pyfunc.log_model(name=name, **_description(Path(folder)), **options)
 
 
 def save_model(folder: str | Path, path: str | Path, **options: Any) -> None:
     """Save the model of a folder as an MLflow model at a path; options as of `log_model`."""
-    mlflow.pyfunc.save_model(path=str(path), **_described(Path(folder)), **options)
+    mlflow.pyfunc.save_model(path=str(path), **_description(Path(folder)), **options)
 
 
 def _load_pyfunc(path: str) -> ServedModel:
@@ -80,7 +86,7 @@ def _load_pyfunc(path: str) -> ServedModel:
     return ServedModel(artifact.load(Path(path)))
 
 
-def _described(folder: Path) -> dict[str, Any]:
+def _description(folder: Path) -> dict[str, Any]:
     """Describe a model to MLflow: where its files are, what loads them, and its columns."""
     schema = artifact.load(folder).schema
     return {
@@ -98,10 +104,10 @@ def _signature(schema: Schema) -> ModelSignature:
     return ModelSignature(inputs=InputSchema(list(columns)), params=parameters)
 
 
-def _column_spec(column: Column, named: bool) -> ColSpec:
-    """Type of a column."""
+def _column_spec(column: Column, has_header: bool) -> ColSpec:
+    """Type of a column, with its name where training had names."""
     kind = DataType.double if column.categories is None else DataType.string
-    return ColSpec(kind, column.name) if named else ColSpec(kind)
+    return ColSpec(kind, column.name) if has_header else ColSpec(kind)
 
 
 def _names(schema: Schema) -> list[str] | None:

@@ -61,8 +61,9 @@ def _debian_packages(status: Path) -> Iterator[Component]:
         if fields["Status"].split()[-1] != "installed":
             continue
         name, version = fields["Package"], fields["Version"]
-        place = f"pkg:deb/{namespace}/{quote(name)}@{quote(version, safe='')}"
-        yield _component(name, version, f"{place}?arch={fields['Architecture']}&distro={distro}")
+        purl = f"pkg:deb/{namespace}/{quote(name)}@{quote(version, safe='')}"
+        purl += f"?arch={fields['Architecture']}&distro={distro}"
+        yield _component(name, version, purl)
 
 
 def _python_packages(found: Iterable[Distribution]) -> Iterator[Component]:
@@ -73,11 +74,11 @@ def _python_packages(found: Iterable[Distribution]) -> Iterator[Component]:
         if name in seen:
             continue
         seen.add(name)
-        component = _component(
-            name, distribution.version, f"pkg:pypi/{name}@{quote(distribution.version, safe='')}"
-        )
-        expression = distribution.metadata.json.get("license_expression")
-        yield component | ({"licenses": [{"expression": expression}]} if expression else {})
+        version = distribution.version
+        component = _component(name, version, f"pkg:pypi/{name}@{quote(version, safe='')}")
+        if expression := distribution.metadata.json.get("license_expression"):
+            component["licenses"] = [{"expression": expression}]
+        yield component
 
 
 def _component(name: str, version: str, purl: str) -> dict[str, object]:

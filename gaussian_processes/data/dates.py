@@ -5,7 +5,7 @@ file and in a request.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import date
 
 import numpy as np
@@ -30,9 +30,10 @@ LIKELY_DATE = re.compile(
     rf"|({MONTHS})[a-z]{{0,6}}[ -](\d{{1,2}},? )?\d{{2,4}}",
     re.ASCII | re.IGNORECASE,
 )
-EPOCH = date(1970, 1, 1).toordinal()
-MINUTES, SECONDS = 24 * 60, 24 * 60 * 60  # of a day
-# Days of whole numbers that are written as 20240105, within the years that data are of.
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+MINUTES_PER_DAY, SECONDS_PER_DAY = 24 * 60, 24 * 60 * 60
+# Days that are written as whole numbers, such as 20240105, of the years that most data are of:
+# any eight digits would do otherwise.
 COMPACT_DATE = re.compile(r"(?:19|20)\d{6}", re.ASCII)
 # Periods of a date, and their days: the place in the year, the day of the week, the hour.
 PERIOD_DAYS = {"month": 365.25, "weekday": 7.0, "hour": 1.0}
@@ -67,7 +68,7 @@ def parse_date(text: str) -> float | None:
     except ValueError:
         return None
     seconds = _seconds(found)
-    return None if seconds is None else day.toordinal() - EPOCH + seconds / SECONDS
+    return None if seconds is None else day.toordinal() - EPOCH_ORDINAL + seconds / SECONDS_PER_DAY
 
 
 def _seconds(found: re.Match[str]) -> float | None:
@@ -84,7 +85,7 @@ def _seconds(found: re.Match[str]) -> float | None:
     return 3600 * hour + 60 * minute + second - (offset if zone[0] == "+" else -offset)
 
 
-def parse_dates(cells: Iterable[object]) -> Array:
+def parse_dates(cells: Collection[object]) -> Array:
     """Days since 1970 of each cell, of shape (n,): NaN where it is no date."""
     found: dict[object, float | None] = {}
     for cell in cells:
@@ -101,7 +102,7 @@ def format_date(days: float) -> str:
     >>> format_date(0.0), format_date(1.5)
     ('1970-01-01', '1970-01-02T12:00')
     """
-    return str(np.datetime64(round(days * MINUTES), "m")).removesuffix("T00:00")
+    return str(np.datetime64(round(days * MINUTES_PER_DAY), "m")).removesuffix("T00:00")
 
 
 def phase(period: str, days: Array) -> Array:

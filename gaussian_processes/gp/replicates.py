@@ -48,8 +48,12 @@ class Replicates:
         if array.ndim != 2 or array.shape[1] != 2:
             raise ValueError(f"replicates has shape {array.shape} where (n, 2) belongs")
         point, sample_weight = array.T
-        if not ((point >= 0) & (point < len(point)) & (point % 1 == 0)).all():
-            raise ValueError("replicates holds what is no index of a point")
+        is_index = (point >= 0) & (point < len(point)) & (point % 1 == 0)
+        if not is_index.all():
+            raise ValueError(
+                f"replicates has {point[~is_index][0]} where an index of a point belongs, a whole"
+                f" number from 0 to {len(point) - 1}"
+            )
         return cls(point.astype(np.intp), sample_weight)
 
     def to_array(self) -> Array:
@@ -94,8 +98,8 @@ class Replicates:
 
     def log_determinant(self, noise_ratio: float) -> float:
         """Logarithm of |M| of all observations over that of the points' means."""
-        own = np.log(noise_ratio / self.sample_weight).sum()
-        return float(own - np.log(noise_ratio / self.total_weight).sum())
+        observations = np.log(noise_ratio / self.sample_weight).sum()
+        return float(observations - np.log(noise_ratio / self.total_weight).sum())
 
     def expand(
         self, alpha: Array, precision: Array, targets: Array, noise_ratio: float

@@ -117,6 +117,7 @@ def explained_seconds(model: Model) -> float:
 
 
 def _seconds(model: Model, background_rows: int) -> float:
+    """Seconds of a core of 2020 to explain one row against so many background rows."""
     players = len(model.schema.features)
     return model.estimated_seconds(background_rows * coalition_count(players), variance=False)
 
@@ -159,9 +160,9 @@ def explain(
     for other in background:
         players = _players(model, owner, row, other)
         mixture = _Mixture(model, row, other, _positions(players, owner), locate_row)
-        found, errors = shapley_values(mixture.values, len(players))
-        values[players] += found / len(background)
-        squared_errors[players] += errors / len(background) ** 2
+        shapley, squared = shapley_values(mixture.values, len(players))
+        values[players] += shapley / len(background)
+        squared_errors[players] += squared / len(background) ** 2
     baseline = _predicted(model, background).mean(axis=0)
     return Explanation(values, np.sqrt(squared_errors), baseline)
 

@@ -57,8 +57,8 @@ def test_rows_that_share_a_point_are_left_out_one_by_one_after_loading(tmp_path)
     ("replicates", "sentence"),
     [
         (np.zeros(60), r"replicates has shape \(60,\) where \(n, 2\) belongs"),
-        (np.full((60, 2), 0.5), "replicates holds what is no index of a point"),
-        (np.full((60, 2), np.nan), "replicates holds what is no index of a point"),
+        (np.full((60, 2), 0.5), r"replicates has 0\.5 where an index .* from 0 to 59"),
+        (np.full((60, 2), np.nan), "replicates has nan where an index .* from 0 to 59"),
         (np.ones((60, 2)), "replicates are not of all points"),
         (np.column_stack([np.arange(60) % 20, np.zeros(60)]), "weights of replicates holds 0"),
         (np.column_stack([np.arange(40) % 20, np.ones(40)]), r"has shape \(40,\) where \(60,\)"),

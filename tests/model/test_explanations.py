@@ -12,7 +12,6 @@ from trained import train_on
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.kernels import ArcCosine, Matern52
-from gaussian_processes.gp.shapley import shapley_values
 from gaussian_processes.model import artifact, explanations
 from gaussian_processes.serving import outputs
 from gaussian_processes.serving.app import AppConfig, create_app
@@ -75,32 +74,6 @@ def test_shapley_values_are_those_of_the_package_shap(model):
     np.testing.assert_allclose(found.baseline, np.ravel(explainer.expected_value), atol=1e-12)
 
 
-def test_of_many_players_values_are_sampled_with_their_errors_and_sum_exactly():
-    rng = np.random.default_rng(7)
-    pairs, own = rng.normal(size=(12, 12)), rng.normal(size=12)
-
-    def value(coalitions):
-        members = coalitions.astype(float)
-        return (members @ own + np.einsum("ki,ij,kj->k", members, pairs, members))[:, np.newaxis]
-
-    found, squared = shapley_values(value, 12)
-
-    # A pair's gain goes half to each; that of a player with itself is its own.
-    exact = own + (pairs + pairs.T).sum(axis=1) / 2
-    # Antithetic orders are exact for games of pairs.
-    np.testing.assert_allclose(found[:, 0], exact, atol=1e-12)
-
-    def of_three(coalitions):
-        members = coalitions.astype(float)
-        return (members[:, :3].prod(axis=1) + members @ own)[:, np.newaxis]
-
-    found, squared = shapley_values(of_three, 12)
-    expected = own + np.array([1 / 3] * 3 + [0] * 9)
-    assert found.sum() == pytest.approx(1 + own.sum(), abs=1e-12)
-    assert (np.abs(found[:, 0] - expected) <= 5 * np.sqrt(squared[:, 0]) + 1e-12).all()
-    assert (squared[:3] > 0).all()
-
-
 def test_neighbours_have_the_largest_terms_of_the_mean(model):
     found = explanations.neighbours(model, NEW[0])
 
@@ -161,9 +134,8 @@ def test_shap_and_neighbours_are_answered_by_name(model):
     assert set(answered["shap"]["values"]) == names
     assert [set(entry) for entry in answered["neighbours"]] == [{"row", "influence"}] * 5
     count = model.schema.output_count
-    assert len(ask("text/csv").split(",")) == 1 * (1 if model.schema.classes else count) + (
-        3 * count + 5 * (1 + count)
-    )
+    labels = 1 if model.schema.classes else count
+    assert len(ask("text/csv").split(",")) == labels + 3 * count + 5 * (1 + count)
     if not model.schema.classes and count == 1:
         total = sum(answered["shap"]["values"].values()) + answered["shap"]["baseline"]
         assert total == pytest.approx(answered["score"], abs=1e-9)
