@@ -33,7 +33,9 @@ MIN_PAIRS = 2
 SEED = 0
 
 
-def shapley_values(value: Value, players: int) -> tuple[Array, Array]:
+def shapley_values(
+    value: Value, players: int, generator: np.random.Generator | None = None
+) -> tuple[Array, Array]:
     """Shapley values of a game of vectors.
 
     Parameters
@@ -42,6 +44,9 @@ def shapley_values(value: Value, players: int) -> tuple[Array, Array]:
         Values of some coalitions.
     players : int
         p.
+    generator : Generator, optional
+        Of the orders; one generator for several games makes their errors independent. The first
+        orders of `SEED` unless it is given.
 
     Returns
     -------
@@ -49,7 +54,7 @@ def shapley_values(value: Value, players: int) -> tuple[Array, Array]:
         And the squares of their standard errors, which are 0 where all coalitions were evaluated.
     """
     if players > MAX_EXACT_PLAYERS:
-        return _sampled(value, players)
+        return _sampled(value, players, generator or np.random.default_rng(SEED))
     exact = _exact(value, players)
     return exact, np.zeros_like(exact)
 
@@ -87,9 +92,8 @@ def _pairs(players: int) -> int:
     return max(MIN_PAIRS, SAMPLED_COALITIONS // (2 * (players + 1)))
 
 
-def _sampled(value: Value, players: int) -> tuple[Array, Array]:
+def _sampled(value: Value, players: int, generator: np.random.Generator) -> tuple[Array, Array]:
     """Mean gain over pairs of orders, and the square of its standard error."""
-    generator = np.random.default_rng(SEED)
     gains = []
     for _ in range(_pairs(players)):
         order = generator.permutation(players)

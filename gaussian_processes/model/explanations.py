@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gaussian_processes.data.preprocessing import locate_request_row
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
-from gaussian_processes.gp.shapley import Coalitions, coalition_count, shapley_values
+from gaussian_processes.gp.shapley import SEED, Coalitions, coalition_count, shapley_values
 from gaussian_processes.model.model import MAX_BACKGROUND_ROWS, Model
 
 Array = NDArray[np.float64]
@@ -157,10 +157,11 @@ def explain(
     owner = _owners(model.schema)
     values = np.zeros((len(model.schema.features), model.schema.output_count))
     squared_errors = np.zeros_like(values)
+    generator = np.random.default_rng(SEED)
     for other in background:
         players = _players(model, owner, row, other)
         mixture = _Mixture(model, row, other, _positions(players, owner), locate_row)
-        shapley, squared = shapley_values(mixture.values, len(players))
+        shapley, squared = shapley_values(mixture.values, len(players), generator)
         values[players] += shapley / len(background)
         squared_errors[players] += squared / len(background) ** 2
     baseline = _predicted(model, background).mean(axis=0)

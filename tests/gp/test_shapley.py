@@ -68,3 +68,17 @@ def test_the_coalitions_that_are_counted_are_those_that_are_evaluated(players):
     shapley_values(value, players)
 
     assert sum(evaluated) == coalition_count(players)
+
+
+def test_of_several_games_with_one_generator_the_errors_are_independent():
+    """Of means of 16 equal games, over 100 seeds: errors are as large as they are said to be."""
+    expected = OWN + np.array([1 / 3] * 3 + [0] * 9)
+    ratios = []
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        games = [shapley_values(of_three, 12, generator) for _ in range(16)]
+        error = np.mean([values[0, 0] for values, _ in games]) - expected[0]
+        ratios.append(error / np.sqrt(sum(squared[0, 0] for _, squared in games) / 16**2))
+
+    # The mean square of 100 values of unit variance has a deviation of .14: within four of those.
+    assert np.square(ratios).mean() == pytest.approx(1, abs=0.55)

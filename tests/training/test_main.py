@@ -28,6 +28,7 @@ from gaussian_processes.serving.formats import decoders
 from gaussian_processes.training import (
     export,
     main,
+    model_selection,
     reporting,
     scoring,
     storage,
@@ -722,7 +723,11 @@ def rows_on_the_sphere(path, preprocessor):
     return rows[:, 0], np.column_stack([z, np.full(len(z), preprocessor.bias)])
 
 
-def test_a_stack_is_at_least_as_good_a_forecaster_of_its_rows_as_any_member(base, capsys):
+def test_a_stack_is_at_least_as_good_a_forecaster_of_its_rows_as_any_member(
+    base, capsys, monkeypatch
+):
+    # Few rows have a prior of equal weights, which is another forecaster.
+    monkeypatch.setattr(model_selection, "FEW_ROWS", 0)
     scores = {}
     for ensemble in ("none", "mean", "stack"):
         train(base, q="0-1", l="0-1", ensemble=ensemble)
