@@ -169,36 +169,40 @@ class EnsembleMember:
         """
         points = self.preprocessor.points(rows, locate_row)
         mean, variance = self.process.mean_and_variance(points)
-        novelty = self._novelty(variance / self.process.signal_variance)
+        relative = variance / self.process.signal_variance
+        novelty = np.clip(relative - self._noise_ratio, 0.0, 1.0)
         if sample_weight is not None:
-            noise = (self.process.noise_ratio + self.process.jitter) * self.process.signal_variance
+            noise = self._noise_ratio * self.process.signal_variance
             variance += np.outer(1 / sample_weight - 1, noise)
         factor, degrees = self._own_scale
         return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
 
-    def leave_one_out(self, targets: Array) -> MemberPrediction:
+    def leave_one_out(self, targets: Array, sample_weight: Array | None = None) -> MemberPrediction:
         """Predictive distribution of every training row, given all others.
 
         Parameters
         ----------
         targets : ndarray of shape (n, t)
             Those of the training that it predicts, in their units.
+        sample_weight : ndarray of shape (n,), optional
+            Those of the training, 1 unless they are given. Only the novelty depends on them.
         """
         standardized, rows = self.preprocessor.standardized_targets(targets), len(targets)
         mean, variance = self.process.leave_one_out(standardized)
         # 1/[M⁻¹]_ii: the variance is (n σ²_f/[M⁻¹]_ii - residual²)/(n - 1).
         total = rows * self.process.signal_variance
         relative = ((rows - 1) * variance + (standardized - mean) ** 2) / total
+        # A row that is left out has the noise of its own weight, λ/w: GPML eq. 5.12 includes it.
+        weight = np.ones(rows) if sample_weight is None else sample_weight
+        noise = self._noise_ratio / weight[:, np.newaxis]
+        novelty = np.clip(relative - noise, 0.0, 1.0)
         factor, degrees = self._scale_of(rows - 1)
-        return MemberPrediction(
-            self._in_units(mean), variance * factor, degrees, self._novelty(relative)
-        )
+        return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
 
-    def _novelty(self, relative_variance: Array) -> Array:
-        """Novelty of a posterior variance, noise included, over the prior variance."""
-        noise = self.process.noise_ratio + self.process.jitter
-        novelty: Array = np.clip(relative_variance - noise, 0.0, 1.0)
-        return novelty
+    @property
+    def _noise_ratio(self) -> float:
+        """Noise variance of weight 1 over the prior variance, the jitter included."""
+        return self.process.noise_ratio + self.process.jitter
 
     @cached_property
     def _own_scale(self) -> tuple[Array, float]:
@@ -300,16 +304,20 @@ class Model:
             mean[:, self._columns(member)] += member.weight * member.mean(rows, locate_row)
         return Prediction(mean, None, self._probabilities(mean))
 
-    def leave_one_out(self, targets: Array) -> Prediction:
+    def leave_one_out(self, targets: Array, sample_weight: Array | None = None) -> Prediction:
         """Predict every training row from all others.
 
         Parameters
         ----------
         targets : ndarray of shape (n, t)
             Those of the training; in classification the indicators of the classes.
+        sample_weight : ndarray of shape (n,), optional
+            Those that the members are conditioned with, 1 unless they are given.
         """
         members = self._with_factors
-        return self.blend([own.leave_one_out(targets[:, self._columns(own)]) for own in members])
+        return self.blend(
+            [own.leave_one_out(targets[:, self._columns(own)], sample_weight) for own in members]
+        )
 
     def blend(self, predictions: Sequence[MemberPrediction]) -> Prediction:
         """Blend the predictions of all members: their mixture."""

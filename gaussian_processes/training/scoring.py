@@ -14,7 +14,7 @@ from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS
 from gaussian_processes.training import evaluation, reporting
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.cross_validation import cross_validate
-from gaussian_processes.training.preparation import regression_targets
+from gaussian_processes.training.preparation import noise_weights, regression_targets
 from gaussian_processes.training.trainer import Trainer
 
 LOGGER = logging.getLogger(__name__)
@@ -80,7 +80,8 @@ def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Predicti
         return None
     if wanted is False:
         return None
-    return model.leave_one_out(regression_targets(training, trainer.schema))
+    weights = noise_weights(training, trainer.schema, trainer.hyperparameters)
+    return model.leave_one_out(regression_targets(training, trainer.schema), weights)
 
 
 def score_training(

@@ -136,8 +136,11 @@ def test_estimated_seconds_grow_with_rows_members_and_the_variance():
 
 
 def novelty_by_definition(kernel, points, new, noise):
-    """1 - k(x*, X) M⁻¹ k(X, x*) of a kernel of unit variance: GPML eq. 2.26, without the noise."""
-    inverse = np.linalg.inv(kernel(points, points) + noise * np.eye(len(points)))
+    """1 - k(x*, X) M⁻¹ k(X, x*) of a kernel of unit variance: GPML eq. 2.26, without the noise.
+
+    The noise is a number, or one for every point.
+    """
+    inverse = np.linalg.inv(kernel(points, points) + np.diag(np.broadcast_to(noise, len(points))))
     cross = kernel(new, points)
     return 1 - np.einsum("ij,jk,ik->i", cross, inverse, cross)
 
@@ -182,6 +185,25 @@ def test_the_novelty_of_a_row_that_is_left_out_is_that_of_a_model_without_it(rep
     ]
 
     novelty = refitted.leave_one_out(targets).novelty
+
+    np.testing.assert_allclose(novelty[:, 0], expected, rtol=0, atol=1e-9)
+
+
+def test_the_novelty_of_a_weighted_row_that_is_left_out_has_no_noise_of_its_own():
+    rng = np.random.default_rng(43)
+    x, y, weight = rng.normal(size=(12, 3)), rng.normal(size=(12, 1)), rng.choice([0.1, 1, 4], 12)
+    member = fitted(rows=12).members[0]
+    points, kernel = member.preprocessor.points(x), member.process.kernel
+    matrix = GramMatrix(kernel, points, 0.1, weight)
+    refitted = replace(member, process=fit(matrix, member.preprocessor.standardized_targets(y)))
+    expected = [
+        novelty_by_definition(
+            kernel, np.delete(points, row, axis=0), points[[row]], 0.1 / np.delete(weight, row)
+        )[0]
+        for row in range(12)
+    ]
+
+    novelty = refitted.leave_one_out(y, weight).novelty
 
     np.testing.assert_allclose(novelty[:, 0], expected, rtol=0, atol=1e-9)
 
