@@ -276,3 +276,21 @@ def test_names_that_recur_in_many_objects_are_not_counted_again():
     assert estimated_bytes(body, "application/json") < 1.01 * (
         estimated_bytes(text, "application/json")
     )
+
+
+def test_names_of_objects_that_are_nested_deeply_are_counted_in_one_pass():
+    """As many calls of NumPy for twice the depth: each takes time in proportion to the body."""
+    shallow, deep = b'{"a":' * 100_000, b'{"a":' * 200_000
+
+    assert count_calls(shallow) == count_calls(deep)
+
+
+def count_calls(body):
+    """Count the calls of functions of C that an estimate makes."""
+    counted = []
+    sys.setprofile(lambda frame, event, _: counted.append(1) if event == "c_call" else None)
+    try:
+        estimated_bytes(body, "application/json")
+    finally:
+        sys.setprofile(None)
+    return len(counted)

@@ -57,6 +57,8 @@ BINARY_COPIES = 8
 # Bytes that a name of JSON takes with its value while its object is read: 267, and 377 where that
 # is an object. In a shorter body names are not counted.
 NAME_BYTES, MIN_COUNTED_BYTES = 400, 1 << 18
+# Levels of objects within objects whose names are counted by object; rows have two or three.
+COUNTED_LEVELS = 8
 # Orders of names that are kept while a body is decoded: writers have one, or leave out a few.
 MAX_MAPPINGS = 1_000
 # Commas of a long line, in widths of a row, beyond which they are not all within quotes.
@@ -155,15 +157,16 @@ def estimated_bytes(body: bytes, content_type: str | None) -> int:
 def _most_names(body: bytes) -> int:
     """Names of the object of JSON that has most, all of which are in memory at once.
 
-    Objects within it have their own. Braces and colons in strings count as others do.
+    Objects within it have their own; the names of those that are nested deeper than
+    `COUNTED_LEVELS`, or in none, count as of one. Braces and colons in strings count as others do.
     """
     characters = np.frombuffer(body, np.uint8)
     opening, colon, closing = (characters == ord(mark) for mark in "{:}")
     marks = np.flatnonzero(opening | colon | closing)
     opening, colon, closing = opening[marks], colon[marks], closing[marks]
     depth = np.cumsum(opening.view(np.int8) - closing.view(np.int8), dtype=np.int32)
-    most = 0
-    for level in np.unique(depth[colon]):
+    most = int((colon & ((depth < 1) | (depth > COUNTED_LEVELS))).sum())
+    for level in range(1, COUNTED_LEVELS + 1):
         starts = np.flatnonzero(opening & (depth == level))
         names = np.flatnonzero(colon & (depth == level))
         bounds = np.searchsorted(names, [0, *starts, len(marks)])
