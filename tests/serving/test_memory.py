@@ -279,8 +279,9 @@ def test_names_that_recur_in_many_objects_are_not_counted_again():
 
 
 def test_names_of_objects_that_are_nested_deeply_are_counted_in_one_pass():
-    """As many calls of NumPy for twice the depth: each takes time in proportion to the body."""
-    shallow, deep = b'{"a":' * 100_000, b'{"a":' * 200_000
+    """As many calls of NumPy at any depth: each takes time in proportion to its block."""
+    shallow, deep = b'{"a":}' * 100_000, b'{"a":' * 120_000
+    assert len(shallow) == len(deep)
 
     assert count_calls(shallow) == count_calls(deep)
 
@@ -294,3 +295,15 @@ def count_calls(body):
     finally:
         sys.setprofile(None)
     return len(counted)
+
+
+@pytest.mark.parametrize("pattern", [b":", b"{", b"{:", b'{"a":'])
+def test_the_estimate_itself_takes_less_memory_than_the_body(pattern):
+    body = pattern * (30 * MB // len(pattern))
+    tracemalloc.start()
+
+    estimated_bytes(body, "application/json")
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(body)

@@ -59,6 +59,8 @@ BINARY_COPIES = 8
 NAME_BYTES, MIN_COUNTED_BYTES = 400, 1 << 18
 # Levels of objects within objects whose names are counted by object; rows have two or three.
 COUNTED_LEVELS = 8
+# Bytes whose names are counted at once, which takes 30 times their memory at most.
+COUNTED_BYTES = 1 << 18
 # Orders of names that are kept while a body is decoded: writers have one, or leave out a few.
 MAX_MAPPINGS = 1_000
 # Commas of a long line, in widths of a row, beyond which they are not all within quotes.
@@ -160,18 +162,22 @@ def _most_names(body: bytes) -> int:
     Objects within it have their own; the names of those that are nested deeper than
     `COUNTED_LEVELS`, or in none, count as of one. Braces and colons in strings count as others do.
     """
-    characters = np.frombuffer(body, np.uint8)
-    opening, colon, closing = (characters == ord(mark) for mark in "{:}")
-    marks = np.flatnonzero(opening | colon | closing)
-    opening, colon, closing = opening[marks], colon[marks], closing[marks]
-    depth = np.cumsum(opening.view(np.int8) - closing.view(np.int8), dtype=np.int32)
-    most = int((colon & ((depth < 1) | (depth > COUNTED_LEVELS))).sum())
-    for level in range(1, COUNTED_LEVELS + 1):
-        starts = np.flatnonzero(opening & (depth == level))
-        names = np.flatnonzero(colon & (depth == level))
-        bounds = np.searchsorted(names, [0, *starts, len(marks)])
-        most = max(most, int(np.diff(bounds).max()))
-    return most
+    most = deeper = depth = 0
+    counts = [0] * (COUNTED_LEVELS + 1)
+    for start in range(0, len(body), COUNTED_BYTES):
+        characters = np.frombuffer(body, np.uint8, min(COUNTED_BYTES, len(body) - start), start)
+        opening, colon, closing = (characters == ord(mark) for mark in "{:}")
+        depths = depth + np.cumsum(opening.view(np.int8) - closing.view(np.int8), dtype=np.int32)
+        depth = int(depths[-1])
+        deeper += int((colon & ((depths < 1) | (depths > COUNTED_LEVELS))).sum())
+        for level in range(1, COUNTED_LEVELS + 1):
+            starts = np.flatnonzero(opening & (depths == level))
+            names = np.flatnonzero(colon & (depths == level))
+            by_object = np.diff(np.searchsorted(names, starts), prepend=0, append=len(names))
+            by_object[0] += counts[level]  # of the object that the block before ended within
+            counts[level] = int(by_object[-1])
+            most = max(most, int(by_object.max()))
+    return max(most, deeper)
 
 
 def _transcode(body: bytes, charset: str) -> bytes:
