@@ -3,6 +3,7 @@
 import os
 import stat
 import tarfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -146,14 +147,25 @@ def _sync(path: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive into a folder, none of its files outside.
+    """Unpack a tar archive of files and folders into a folder.
 
     Raises
     ------
-    tarfile.TarError
-        A damaged archive, or a member that would lie outside.
+    UserError
+        If it is damaged, or has a link, a device, or a member that would lie outside the folder.
     """
-    with tarfile.open(archive) as packed:
-        # None in Python 3.11.0 to 3.11.3, which Debian 12 has: they trust an archive.
-        packed.extraction_filter = getattr(tarfile, "data_filter", None)
-        packed.extractall(folder)  # noqa: S202  filtered, one line above
+    try:
+        with tarfile.open(archive) as packed:
+            members = packed.getmembers()
+            for member in members:
+                is_inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+                if not is_inside or not (member.isfile() or member.isdir()):
+                    raise UserError(
+                        f"{archive} has the member {member.name[:200]!a}, which is no file or"
+                        " folder inside it; pack the files of the model alone"
+                    )
+            # Python 3.11.0 to 3.11.3, which Debian 12 has, knows no filter, and needs none now.
+            packed.extraction_filter = getattr(tarfile, "data_filter", None)
+            packed.extractall(folder, members)  # noqa: S202  the members are checked
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise UserError(f"{archive} is no whole tar archive ({error}); pack it again") from error

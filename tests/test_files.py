@@ -159,3 +159,41 @@ def test_what_was_packed_is_unpacked(tmp_path, monkeypatch, knows_filters):
     unpack(tmp_path / "model.tar.gz", tmp_path / "model")
 
     assert (tmp_path / "model/inner/alpha.npy").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("../outside", tarfile.REGTYPE),
+        ("/etc/outside", tarfile.REGTYPE),
+        ("inner/../../outside", tarfile.REGTYPE),
+        ("link", tarfile.SYMTYPE),
+        ("link", tarfile.LNKTYPE),
+        ("fifo", tarfile.FIFOTYPE),
+        ("device", tarfile.CHRTYPE),
+    ],
+)
+def test_a_member_that_is_no_file_inside_is_refused_and_nothing_is_unpacked(tmp_path, name, kind):
+    with tarfile.open(tmp_path / "model.tar", "w") as packed:
+        packed.addfile(tarfile.TarInfo("first"))
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname = kind, "/etc/passwd"
+        packed.addfile(entry)
+
+    with pytest.raises(UserError, match="no file or folder inside it; pack the files of the model"):
+        unpack(tmp_path / "model.tar", tmp_path / "model")
+
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5_000])
+def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, kept):
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as packed:
+        entry = tarfile.TarInfo("alpha.npy")
+        entry.size = 10_000
+        packed.addfile(entry, io.BytesIO(np.random.default_rng(0).bytes(10_000)))
+    whole = (tmp_path / "model.tar.gz").read_bytes()
+    (tmp_path / "model.tar.gz").write_bytes(whole[:kept])
+
+    with pytest.raises(UserError, match="is no whole tar archive"):
+        unpack(tmp_path / "model.tar.gz", tmp_path / "model")
