@@ -5,13 +5,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from gaussian_processes.cluster.exchange import operation
+from gaussian_processes.cluster.exchange import MESSAGE_BYTES, operation
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.sagemaker.environment import Channel
-
-# Bytes of a file that are sent at a time: a link needs megabytes to be fast, and memory is short
-# where the data is large.
-PIECE_BYTES = 8 << 20
 
 
 def gather_channels(
@@ -52,7 +48,7 @@ def _read_piece(path: Path, start: int) -> bytes:
     """Read a file from a position on; nothing behind its end."""
     with path.open("rb") as file:
         file.seek(start)
-        return file.read(PIECE_BYTES)
+        return file.read(MESSAGE_BYTES)
 
 
 def _make_parent(path: Path) -> Path:

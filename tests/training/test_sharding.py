@@ -11,7 +11,7 @@ from gaussian_processes.training.sharding import gather_channels
 # Files that are empty, shorter than a piece, one piece, several, and several and a part.
 @pytest.mark.parametrize("sizes", [(0, 1, 99), (100, 200), (1_050,), ()])
 def test_every_host_has_the_files_of_all_in_pieces(tmp_path, monkeypatch, sizes):
-    monkeypatch.setattr(sharding, "PIECE_BYTES", 100)
+    monkeypatch.setattr(sharding, "MESSAGE_BYTES", 100)
     generator = np.random.default_rng(0)
     contents = {}
     for rank in range(3):
