@@ -58,6 +58,11 @@ def parse_integer(text: str) -> float | str:
     return text if is_inexact_integer(text) else float(text)
 
 
+def name_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Names in a header of a file or of a request; a column without one is called by its place."""
+    return tuple(name or f"unnamed {position}" for position, name in enumerate(names))
+
+
 def unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Object of JSON from its names and values; raise a ValueError where a name stands twice.
 

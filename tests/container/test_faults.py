@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +241,56 @@ def test_slow_clients_delay_no_other_request(endpoint):
     assert max(pings) < 2
     assert set(others) == {200}
     assert set(late) == {b"HTTP/1.1 200"}
+
+
+def ends(client: socket.socket) -> bytes:
+    """Read what an endpoint sends until it closes a connection."""
+    received = b""
+    with suppress(ConnectionError):
+        while piece := client.recv(65_536):
+            received += piece
+    return received
+
+
+def test_trickled_headers_delay_no_other_request_and_are_cut_off(endpoint):
+    with ExitStack() as stack:
+        slow = {stack.enter_context(connect(endpoint)) for _ in range(300)}
+        for client in slow:
+            client.sendall(b"GET /ping HTTP/1.1\r\n")
+        pings = [ping_seconds(endpoint) for _ in range(20)]
+        others = [post(endpoint).status_code for _ in range(20)]
+        deadline = time.monotonic() + 60
+        # A byte now and then does not lengthen the time that all headers have.
+        while slow and time.monotonic() < deadline:
+            closed = set(select.select(slow, [], [], 0.5)[0])
+            slow -= closed
+            answers = {ends(client)[:12] for client in closed}
+            for client in slow:
+                with suppress(ConnectionError):
+                    client.sendall(b"X")
+
+    assert max(pings) < 2
+    assert set(others) == {200}
+    assert not slow
+    assert answers <= {b"", b"HTTP/1.1 408"}
+
+
+def test_half_closed_connections_delay_no_other_request_and_are_closed(endpoint):
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 9"
+    parts = [b"", b"POST /invo", head, head + b"\r\n\r\n0.5,"]
+
+    with ExitStack() as stack:
+        halves = [stack.enter_context(connect(endpoint)) for _ in range(200)]
+        for client, part in zip(halves, parts * 50, strict=True):
+            client.sendall(part)
+            client.shutdown(socket.SHUT_WR)
+        pings = [ping_seconds(endpoint) for _ in range(20)]
+        others = [post(endpoint).status_code for _ in range(20)]
+        received = {ends(client)[:12] for client in halves}
+
+    assert max(pings) < 2
+    assert set(others) == {200}
+    assert received <= {b"", b"HTTP/1.1 400"}
 
 
 def test_a_thousand_idle_connections_delay_no_request(endpoint):

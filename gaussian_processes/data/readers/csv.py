@@ -17,6 +17,7 @@ from gaussian_processes.data.cells import (
     Cells,
     has_inexact_integers,
     missing_mask,
+    name_columns,
     numbers_or_text,
     parse_number,
 )
@@ -147,7 +148,7 @@ def _column_names(file: str, names: Sequence[str], columns: Sequence[Cells]) -> 
             f"the first line of {file} has {len(names)} names, but row 1 has {len(columns)}"
             f" column(s): {remedy}"
         )
-    return tuple(name or f"unnamed {position}" for position, name in enumerate(names))
+    return name_columns(names)
 
 
 @dataclass(frozen=True)

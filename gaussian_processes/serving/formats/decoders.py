@@ -25,6 +25,7 @@ from gaussian_processes.data.cells import (
     dates_as_text,
     has_inexact_integers,
     is_missing,
+    name_columns,
     parse_integer,
     parse_number,
     unique_names,
@@ -346,14 +347,14 @@ def _check_no_separators(block: bytes, first_row: int) -> None:
             )
 
 
-def _first_line_header(line: str, schema: Schema, has_header: bool | None) -> list[str]:
+def _first_line_header(line: str, schema: Schema, has_header: bool | None) -> Sequence[str]:
     """Column names in a first line; none if it is a row."""
     if not schema.has_header or has_header is False:
         return []
     return _header(_split_cells(line), schema, has_header)
 
 
-def _header(cells: Sequence[str], schema: Schema, has_header: bool | None) -> list[str]:
+def _header(cells: Sequence[str], schema: Schema, has_header: bool | None) -> Sequence[str]:
     """Column names in the cells of a first line; none if they are a row.
 
     They are the names where they are the features in any order; they are a row where they could be
@@ -363,13 +364,15 @@ def _header(cells: Sequence[str], schema: Schema, has_header: bool | None) -> li
     if not schema.has_header or has_header is False:
         return []
     cells = [cell.strip() for cell in cells]
+    columns = name_columns(cells)
     features = {feature.name for feature in schema.features}
-    if has_header or features <= set(cells) <= {*features, *schema.ignored}:
-        return cells
+    is_order = features <= set(columns) <= {*features, *schema.ignored}
+    if has_header or (is_order and any(cells)):  # empty cells alone are missing values
+        return columns
     names = {feature.name.lower() for feature in schema.features}
     if names.isdisjoint(map(str.lower, cells)) or _could_be_row(cells, schema):
-        return []
-    return cells
+        return ()
+    return columns
 
 
 def _could_be_row(cells: Sequence[str], schema: Schema) -> bool:

@@ -311,3 +311,25 @@ def test_what_is_no_date_is_refused_with_its_place_and_an_example(tmp_path, cont
         decoders.decode(
             WRITERS[content_type]([[1.5, "2024-01-05"], [1.5, cell]]), content_type, schema
         )
+
+
+@pytest.mark.parametrize("body", [b"x,\n1,2\n", b"x,\r\n1,2\r\n", b'x,""\n1,2\n', b'"x",\n"1",2'])
+def test_an_empty_name_in_a_header_is_the_same_in_training_and_in_requests(tmp_path, body):
+    train = b"x,,y\n1,2,3\n4,5,6\n5,7,9\n"
+    schema, features = read_training_file(tmp_path, "a.csv", train, target=("y",))
+
+    for content_type in ("text/csv; header=present", "text/csv"):
+        decoded = decoders.decode(body, content_type, schema)
+        assert decoded.tolist() == features[:1].tolist()
+
+
+def test_empty_names_that_training_did_not_have_are_called_by_their_places():
+    with pytest.raises(UserError, match="column 'unnamed 2' is not one the model was trained on"):
+        decoders.decode(b"z,x,,\n1,2,,\n", "text/csv", NUMBERS)
+
+
+def test_a_row_of_missing_values_is_no_header_of_empty_names():
+    columns = (Column("unnamed 0", 0), Column("unnamed 1", 1))
+    schema = Schema(True, 3, columns, (Column("y", 2),), missing="mean")
+
+    assert decoders.decode(b",\n1,2\n", "text/csv", schema).shape == (2, 2)
