@@ -134,7 +134,8 @@ class ModelRegistry:
                 )
             self._models[name] = RegisteredModel(artifact.load(folder), size)
         except BaseException:
-            self._memory.add_model(-size)
+            with self._lock:
+                self._memory.add_model(-size)
             raise
         finally:
             del self._loading[name]
