@@ -63,6 +63,18 @@ def histogram(records: Records, expected: Mapping[str, float]) -> Any:
     return alt.layer(bars, band).properties(height=HEIGHT)
 
 
+def shares(records: Records, x: str, y: str, ticks: Sequence[float]) -> Any:
+    """Draw which share of rows lies in each bin of a positive quantity, on a logarithmic axis."""
+    scale = alt.Scale(type="log", nice=False)
+    bars = _chart(records).mark_bar(color=BLUE)
+    return bars.encode(
+        x=alt.X("start:Q", title=x, scale=scale, axis=alt.Axis(values=ticks, format="~g")),
+        x2="end:Q",
+        y=alt.Y("share:Q", title=y, axis=alt.Axis(format="%", tickCount=5)),
+        y2=alt.datum(0),
+    ).properties(height=HEIGHT)
+
+
 def diagonal(records: Records, x: str, y: str) -> Any:
     """Draw what was found against what was announced, with its 95 % interval."""
     axes = {

@@ -28,6 +28,11 @@ MAX_TARGETS, MAX_CLASSES, MAX_POINTS = 3, 12, 500
 MAX_LINES = 100
 # Bins of the histograms: of 500 rows 50 each, which chance moves by a quarter.
 BINS = 10
+# Powers of ten between which novelty is drawn: it spreads over several of them, few models have
+# lower ones, and what is less is drawn at their end. Four bins a power show a shape.
+NOVELTY_POWERS, BINS_A_POWER = (-6, 0), 4
+# Rows of the held-out ones that are said to be no newer: who is beyond is one of a few.
+NOVELTY_QUANTILE = 0.95
 COVERAGES = np.linspace(0.05, 0.95, 19)
 
 
@@ -78,6 +83,8 @@ def _sections(model: Model, report: Mapping[str, Any] | None) -> Iterator[Sectio
         return
     yield _data(model, report["columns"])
     yield _held_out(model, report["held_out"])
+    if report["held_out"] and "novelty" in report["held_out"]:
+        yield _novelty(report["held_out"])
     curves = _curves(model, _floats(report["background"]))
     yield _relevance(model)
     yield _dependence(model, curves)
@@ -185,6 +192,27 @@ def _shares(announced: Array, found: Array, size: Any) -> list[dict[str, Any]]:
     band = BAND_DEVIATIONS * np.sqrt(announced * (1 - announced) / size)
     low, high = (announced - band).clip(0, 1), (announced + band).clip(0, 1)
     return _records({"announced": announced, "found": found, "low": low, "high": high})
+
+
+def _novelty(rows: Mapping[str, Any]) -> Section:
+    novelty = _floats(rows["novelty"])
+    most = np.quantile(novelty, NOVELTY_QUANTILE, method="inverted_cdf")
+    text = (
+        "How little the rows that each was predicted from say of it: the posterior over the prior"
+        " variance of the function, 0 where they determine it and 1 where they say nothing of it."
+        f" Of {100 * NOVELTY_QUANTILE:g} % of these rows it is {most:.2g} at most. A request of"
+        " much more (output novelty) is unlike what the model has seen, and its mean is little"
+        " supported by data."
+    )
+    least, greatest = NOVELTY_POWERS
+    edges = np.logspace(least, greatest, (greatest - least) * BINS_A_POWER + 1)
+    counts, _ = np.histogram(novelty.clip(edges[0], edges[-1]), edges)
+    filled = slice(int(counts.nonzero()[0][0]), None)
+    bins = {"start": edges[:-1], "end": edges[1:], "share": counts / len(novelty)}
+    records = _records({name: values[filled] for name, values in bins.items()})
+    powers = edges[::BINS_A_POWER].tolist()
+    chart = drawing.shares(records, "novelty", f"{rows['source']} rows", powers)
+    return Section("Novelty", text, [drawing.svg(chart, "Novelty of rows that were left out")])
 
 
 def relevances(model: Model) -> dict[int, float]:

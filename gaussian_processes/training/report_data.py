@@ -59,8 +59,9 @@ def collect(
     dict
         ``columns``: what the first of them hold, and how many cells are missing; ``candidates``:
         those of candidates.csv; ``held_out``: targets and predictions of rows that the predicting
-        model did not have, of regression the ends of the central 90 % interval and the probability
-        integral transform, too; ``background``: rows of X, to be averaged over; ``learning_curve``.
+        model did not have, and their novelty, the mean of several targets; of regression the ends
+        of the central 90 % interval and the probability integral transform, too; ``background``:
+        rows of X, to be averaged over; ``learning_curve``.
     """
     training = datasets["train"]
     candidates = reporting.candidate_records(selection)
@@ -151,6 +152,8 @@ def _held_out(
     else:
         prediction = evaluation.predict(model, part)
     kept: dict[str, Any] = {"source": name, "of_rows": len(rows), "target": _rounded(part.y)}
+    if prediction.novelty is not None:
+        kept["novelty"] = _rounded(prediction.novelty.mean(axis=1))
     if prediction.probabilities is not None:
         return {**kept, "probabilities": _rounded(prediction.probabilities)}
     distribution = prediction.distribution

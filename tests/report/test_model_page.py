@@ -15,6 +15,7 @@ from gaussian_processes.report import main as describe
 HEADINGS = [
     "Data",
     "Predictions of rows that were left out",
+    "Novelty",
     "Relevance",
     "Partial dependence",
     "Candidates and blend",
@@ -108,6 +109,16 @@ def test_what_is_drawn_is_what_leaving_one_out_has_scored(regression):
     assert rmse == pytest.approx(description["scores"]["train:LOO_RMSE"], rel=1e-5)
     inside = (np.array(rows["lower"]) < rows["target"]) & (np.array(rows["target"]) < rows["upper"])
     np.testing.assert_array_equal(inside, np.abs(2 * np.array(rows["pit"]) - 1) < 0.9)
+
+
+def test_the_novelty_that_is_drawn_is_what_describe_prints_in_bins(regression, tmp_path):
+    novelty = artifact.load_report(regression)["held_out"]["novelty"]
+
+    bins = [sum(low <= 10 * value < low + 1 for value in novelty) / 60 for low in range(10)]
+    assert artifact.load_description(regression)["scores"]["novelty"] == pytest.approx(bins)
+    text = page(regression, tmp_path)
+    assert f"Of 95 % of these rows it is {sorted(novelty)[56]:.2g} at most." in text
+    assert ">Novelty of rows that were left out</text>" in text
 
 
 def test_the_learning_curve_ends_with_the_model_itself(regression):
