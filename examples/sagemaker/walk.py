@@ -14,6 +14,7 @@
 import json
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -21,11 +22,12 @@ import boto3
 from gaussian_processes.tuning.__main__ import main as tune
 
 BUCKET, IMAGE, ROLE = (os.environ[name] for name in ("BUCKET", "IMAGE", "ROLE"))
-# All that the walk makes has names that begin so, which its permissions are limited to.
+# All that the walk makes, objects in S3 among it, has names that begin so. Its permissions are
+# limited to gp-walk*, and its clean-up to this walk.
 NAME = f"gp-walk-{time.strftime('%m%d%H%M%S')}"
 JOBS = int(os.environ.get("JOBS", "10"))
 POLL_SECONDS = float(os.environ.get("POLL_SECONDS", "15"))
-S3 = f"s3://{BUCKET}/gp-walk"
+S3 = f"s3://{BUCKET}/{NAME}"
 s3, sagemaker, runtime = map(boto3.client, ("s3", "sagemaker", "sagemaker-runtime"))
 
 
@@ -36,6 +38,27 @@ def wait(describe, key, **name):
     if found[key] not in {"Completed", "InService"}:
         raise SystemExit(f"{name} is {found[key]}: {found.get('FailureReason')}")
     return found
+
+
+@contextmanager
+def endpoint(name, model, settings, **config):
+    """Serve one variant of a model while the block runs, however that ends."""
+    variant = {"VariantName": "AllTraffic", "ModelName": model, **settings}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[variant], **config
+    )
+    try:
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        try:
+            wait(sagemaker.describe_endpoint, "EndpointStatus", EndpointName=name)
+            yield
+        finally:
+            # It costs until it is deleted, which is refused while it is being made.
+            while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating":
+                time.sleep(POLL_SECONDS)
+            sagemaker.delete_endpoint(EndpointName=name)
+    finally:
+        sagemaker.delete_endpoint_config(EndpointConfigName=name)
 
 
 def filled(path):
@@ -59,7 +82,7 @@ def filled(path):
 # %%
 DATA = Path("examples/tuning/data/gp_post")
 for channel in ("train", "validation"):
-    s3.upload_file(str(DATA / channel / "rows.csv"), BUCKET, f"gp-walk/data/{channel}/rows.csv")
+    s3.upload_file(str(DATA / channel / "rows.csv"), BUCKET, f"{NAME}/data/{channel}/rows.csv")
 
 # %% [markdown]
 # ## A training job
@@ -105,34 +128,16 @@ ROW = b"0.5,1\n"
 CSV = {"ContentType": "text/csv", "Accept": "text/csv"}
 INSTANCE = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
 
-
-def deploy(name, model, settings, **config):
-    """Make an endpoint of one variant of a model, and wait for it."""
-    variant = {"VariantName": "AllTraffic", "ModelName": model, **settings}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName=name, ProductionVariants=[variant], **config
-    )
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    wait(sagemaker.describe_endpoint, "EndpointStatus", EndpointName=name)
-
-
-def delete_endpoint(name):
-    """Delete an endpoint, which costs until then, and its configuration."""
-    sagemaker.delete_endpoint(EndpointName=name)
-    sagemaker.delete_endpoint_config(EndpointConfigName=name)
-
-
 sagemaker.create_model(
     ModelName=NAME,
     ExecutionRoleArn=ROLE,
     PrimaryContainer={"Image": IMAGE, "ModelDataUrl": model_data},
 )
-deploy(NAME, NAME, INSTANCE)
-answer = runtime.invoke_endpoint(
-    EndpointName=NAME, Body=ROW, CustomAttributes="output=mean,std", **CSV
-)
-print("real time:", answer["Body"].read().decode().strip())
-delete_endpoint(NAME)
+with endpoint(NAME, NAME, INSTANCE):
+    answer = runtime.invoke_endpoint(
+        EndpointName=NAME, Body=ROW, CustomAttributes="output=mean,std", **CSV
+    )
+    print("real time:", answer["Body"].read().decode().strip())
 
 # %% [markdown]
 # ## A serverless endpoint
@@ -141,10 +146,10 @@ delete_endpoint(NAME)
 
 # %%
 SERVERLESS = f"{NAME}-serverless"
-deploy(SERVERLESS, NAME, {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}})
-answer = runtime.invoke_endpoint(EndpointName=SERVERLESS, Body=ROW, **CSV)
-print("serverless:", answer["Body"].read().decode().strip())
-delete_endpoint(SERVERLESS)
+LIMITS = {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}
+with endpoint(SERVERLESS, NAME, LIMITS):
+    answer = runtime.invoke_endpoint(EndpointName=SERVERLESS, Body=ROW, **CSV)
+    print("serverless:", answer["Body"].read().decode().strip())
 
 # %% [markdown]
 # ## An asynchronous endpoint
@@ -153,20 +158,16 @@ delete_endpoint(SERVERLESS)
 
 # %%
 ASYNC = f"{NAME}-async"
-s3.put_object(Bucket=BUCKET, Key="gp-walk/requests/rows.csv", Body=ROW * 3)
-deploy(
-    ASYNC,
-    NAME,
-    INSTANCE,
-    AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": f"{S3}/answers"}},
-)
-location = runtime.invoke_endpoint_async(
-    EndpointName=ASYNC, InputLocation=f"{S3}/requests/rows.csv", **CSV
-)["OutputLocation"]
-key = location.removeprefix(f"s3://{BUCKET}/")
-s3.get_waiter("object_exists").wait(Bucket=BUCKET, Key=key)
-print("asynchronous:", s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode().split())
-delete_endpoint(ASYNC)
+s3.put_object(Bucket=BUCKET, Key=f"{NAME}/requests/rows.csv", Body=ROW * 3)
+answers = {"OutputConfig": {"S3OutputPath": f"{S3}/answers"}}
+with endpoint(ASYNC, NAME, INSTANCE, AsyncInferenceConfig=answers):
+    location = runtime.invoke_endpoint_async(
+        EndpointName=ASYNC, InputLocation=f"{S3}/requests/rows.csv", **CSV
+    )["OutputLocation"]
+    key = location.removeprefix(f"s3://{BUCKET}/")
+    s3.get_waiter("object_exists").wait(Bucket=BUCKET, Key=key)
+answer = s3.get_object(Bucket=BUCKET, Key=key)
+print("asynchronous:", answer["Body"].read().decode().split())
 
 # %% [markdown]
 # ## Batch transform
@@ -193,7 +194,7 @@ sagemaker.create_transform_job(
     TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
 )
 wait(sagemaker.describe_transform_job, "TransformJobStatus", TransformJobName=NAME)
-answer = s3.get_object(Bucket=BUCKET, Key="gp-walk/transformed/rows.csv.out")
+answer = s3.get_object(Bucket=BUCKET, Key=f"{NAME}/transformed/rows.csv.out")
 print("batch transform:", answer["Body"].read().decode().split())
 
 # %% [markdown]
@@ -205,19 +206,18 @@ print("batch transform:", answer["Body"].read().decode().split())
 MULTI = f"{NAME}-multi"
 source = {"Bucket": BUCKET, "Key": model_data.removeprefix(f"s3://{BUCKET}/")}
 for name in ("first", "second"):
-    s3.copy_object(Bucket=BUCKET, Key=f"gp-walk/multi/{name}.tar.gz", CopySource=source)
+    s3.copy_object(Bucket=BUCKET, Key=f"{NAME}/multi/{name}.tar.gz", CopySource=source)
 sagemaker.create_model(
     ModelName=MULTI,
     ExecutionRoleArn=ROLE,
     PrimaryContainer={"Image": IMAGE, "Mode": "MultiModel", "ModelDataUrl": f"{S3}/multi/"},
 )
-deploy(MULTI, MULTI, INSTANCE)
-for name in ("first", "second"):
-    answer = runtime.invoke_endpoint(
-        EndpointName=MULTI, TargetModel=f"{name}.tar.gz", Body=ROW, **CSV
-    )
-    print(f"multi-model, {name}:", answer["Body"].read().decode().strip())
-delete_endpoint(MULTI)
+with endpoint(MULTI, MULTI, INSTANCE):
+    for name in ("first", "second"):
+        answer = runtime.invoke_endpoint(
+            EndpointName=MULTI, TargetModel=f"{name}.tar.gz", Body=ROW, **CSV
+        )
+        print(f"multi-model, {name}:", answer["Body"].read().decode().strip())
 
 # %% [markdown]
 # ## Clean-up
@@ -227,7 +227,7 @@ delete_endpoint(MULTI)
 # %%
 for name in (NAME, MULTI):
     sagemaker.delete_model(ModelName=name)
-for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="gp-walk/"):
+for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{NAME}/"):
     for entry in page.get("Contents", []):
         s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
 print("nothing is left that costs")

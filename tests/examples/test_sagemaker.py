@@ -7,6 +7,7 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from tuning.sagemaker import Server, Service, aws_at, running
 
 from gaussian_processes.tuning.shapes import request_shape, violations
 
@@ -32,6 +33,54 @@ def test_the_notebook_is_the_script():
         if cell["cell_type"] == "code":
             compile("".join(cell["source"]), "cell", "exec")
     assert {cell["cell_type"] for cell in cells} == {"code", "markdown"}
+
+
+@pytest.fixture
+def definitions(monkeypatch):
+    """What the first cell of the walk defines, over a SageMaker of this machine, and that."""
+    for name in ("BUCKET", "IMAGE", "ROLE"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setenv("POLL_SECONDS", "0")
+    service = Service(Path(), running("raise"))
+    server = Server(service)
+    first, *_ = (EXAMPLES / "walk.py").read_text().split("# %% [markdown]\n# ## Data to S3")
+    with aws_at(sagemaker=server.url):
+        names = {}
+        exec(compile(first, "walk.py", "exec"), names)  # noqa: S102  a cell of our own
+        names["sagemaker"].create_model(
+            ModelName="model", ExecutionRoleArn="arn:aws:iam::123456789012:role/SageMaker"
+        )
+        service.models["model"]["PrimaryContainer"] = {}
+        yield names, service
+    server.close()
+
+
+INSTANCE = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+
+
+def test_a_walk_that_fails_beside_its_endpoint_deletes_it(definitions):
+    names, service = definitions
+
+    with pytest.raises(KeyError, match="other"), names["endpoint"]("name", "model", INSTANCE):
+        # No endpoint has the other name.
+        print(service.endpoints["name"], service.endpoints["other"])
+
+    assert (service.endpoints, service.configs) == ({}, {})
+
+
+def test_a_walk_that_is_interrupted_while_its_endpoint_is_made_deletes_it(definitions, monkeypatch):
+    names, service = definitions
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(names, "wait", interrupted)
+
+    with pytest.raises(KeyboardInterrupt), names["endpoint"]("name", "model", INSTANCE):
+        pass
+
+    assert (service.endpoints, service.configs) == ({}, {})
+    assert service.calls["DescribeEndpoint"] == 2
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda path: path.stem)

@@ -29,6 +29,8 @@ from gaussian_processes.tuning.shapes import request_shape
 
 # A page of a listing: small, so that every listing has several.
 PAGE = 2
+# An endpoint is there when it is looked at for the second time.
+READY_LOOKS = 2
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
 
 
@@ -314,6 +316,9 @@ class Service:
         return {"url": self.serve(folder / "model")}
 
     def DeleteEndpoint(self, EndpointName):  # noqa: N802, N803
+        if self.endpoints[EndpointName]["looks"] < READY_LOOKS:
+            message = "Cannot update in-progress endpoint"
+            return 400, {"__type": "ValidationException", "message": message}
         del self.endpoints[EndpointName]
         return 200, {}
 
@@ -331,7 +336,7 @@ class Service:
         return 200, {
             "EndpointName": EndpointName,
             "EndpointArn": f"{ARN}:endpoint/{EndpointName}",
-            "EndpointStatus": "InService" if endpoint["looks"] > 1 else "Creating",
+            "EndpointStatus": "InService" if endpoint["looks"] >= READY_LOOKS else "Creating",
             "CreationTime": time.time(),
             "LastModifiedTime": time.time(),
         }
