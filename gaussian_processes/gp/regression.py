@@ -429,7 +429,8 @@ def fit(
     factor, jitter = factorise_with_jitter(jittered, storage_of, progress, factorise)
     means = matrix.means(targets)
     if factor.dtype == np.float32:
-        alpha, iterations = preconditioned_cg(jittered(jitter), factor, means)
+        solution = preconditioned_cg(jittered(jitter), factor, means)
+        alpha, iterations = solution.x, solution.iterations
     else:
         alpha, iterations = factor.solve(means), 0
     process = GaussianProcess(

@@ -1,5 +1,7 @@
-"""Preconditioned conjugate gradients: in float64, with a factor of fewer digits."""
+"""Preconditioned conjugate gradients, on a matrix that need not be stored."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,13 +11,16 @@ from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError
 
 Array = NDArray[Any]
 
-# Size of the residual, relative to the right-hand side, at which the iterations end. It is that of
-# the recursion, from which the true one strays by a few roundings. An iteration makes it some 1,000
-# times smaller, and costs as much as the kernel of all pairs.
+# With a factor in float32: the size of the residual, relative to the right-hand side, at which the
+# iterations end. It is that of the recursion, from which the true one strays by a few roundings. An
+# iteration makes it some 1,000 times smaller, and costs as much as the kernel of all pairs.
 CG_TOLERANCE = 1e-10
 # A factor in float32 takes two to five; one that takes more than these is too coarse, and float64
 # will be faster.
 CG_MAX_ITERATIONS = 20
+
+# Called after every iteration, with its number and the largest relative residual.
+IterationProgress = Callable[[int, float], None]
 
 
 class LinearOperator(Protocol):
@@ -32,9 +37,49 @@ class Preconditioner(Protocol):
         """Return about M⁻¹ y, for y of shape (n, t)."""
 
 
+@dataclass(frozen=True)
+class StoppingRule:
+    """End of the iterations.
+
+    Parameters
+    ----------
+    tolerance : float
+        ‖y - M x‖ ≤ `tolerance` ‖y‖ for every column, to the rounding of M x itself, ε ‖M‖ ‖x‖.
+    max_iterations : int
+        Of which that has to be reached.
+    """
+
+    tolerance: float = CG_TOLERANCE
+    max_iterations: int = CG_MAX_ITERATIONS
+
+
+REFINEMENT = StoppingRule()
+
+
+@dataclass(frozen=True)
+class CGSolution:
+    """Solution of M x = y by conjugate gradients.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, t)
+    iterations : int
+    residual : float
+        The largest ‖y - M x‖/‖y‖ of any column, by the recursion.
+    """
+
+    x: Array
+    iterations: int
+    residual: float
+
+
 def preconditioned_cg(
-    matrix: LinearOperator, preconditioner: Preconditioner, targets: Array
-) -> tuple[Array, int]:
+    matrix: LinearOperator,
+    preconditioner: Preconditioner,
+    targets: Array,
+    stop: StoppingRule = REFINEMENT,
+    progress: IterationProgress | None = None,
+) -> CGSolution:
     """Solve M x = y in float64 by preconditioned conjugate gradients.
 
     Parameters
@@ -45,18 +90,13 @@ def preconditioned_cg(
         A Cholesky factor of M in float32, say.
     targets : ndarray of shape (n, t)
         y; every column is solved for by itself.
-
-    Returns
-    -------
-    solution : ndarray of shape (n, t)
-        With ‖y - M x‖ ≤ `CG_TOLERANCE` ‖y‖ for every column, to the rounding of M x itself,
-        ε ‖M‖ ‖x‖.
-    iterations : int
+    stop : StoppingRule
+    progress : callable, optional
 
     Raises
     ------
     NotPositiveDefiniteError
-        If that is not reached in `CG_MAX_ITERATIONS`.
+        If the tolerance is not reached in as many iterations as there may be.
 
     Notes
     -----
@@ -66,20 +106,24 @@ def preconditioned_cg(
     # Vectors of length 1 keep within the range of float32, whatever the targets' units.
     norm = np.linalg.norm(targets, axis=0)
     residual = _ratio(targets, norm)
-    solution = np.zeros_like(residual)
+    solution, left = np.zeros_like(residual), 1.0
     direction = preconditioned = preconditioner.solve(residual).astype(float)
-    for iteration in range(1, CG_MAX_ITERATIONS + 1):
+    for iteration in range(1, stop.max_iterations + 1):
         image, descent = matrix.product(direction), (residual * preconditioned).sum(axis=0)
         step = _ratio(descent, (direction * image).sum(axis=0))
         solution += step * direction
         previous, residual = residual, residual - step * image
-        if np.linalg.norm(residual, axis=0).max() <= CG_TOLERANCE:
-            return solution * norm, iteration
+        left = float(np.linalg.norm(residual, axis=0).max())
+        if progress:
+            progress(iteration, left)
+        if left <= stop.tolerance:
+            return CGSolution(solution * norm, iteration, left)
         preconditioned = preconditioner.solve(residual).astype(float)
         beta = _ratio((preconditioned * (residual - previous)).sum(axis=0), descent)
         direction = preconditioned + beta * direction
-    left = np.linalg.norm(residual, axis=0).max()
-    raise NotPositiveDefiniteError(f"{CG_MAX_ITERATIONS} iterations leave a residual of {left:.1e}")
+    raise NotPositiveDefiniteError(
+        f"{stop.max_iterations} iterations leave a residual of {left:.1e}"
+    )
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
