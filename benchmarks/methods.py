@@ -52,9 +52,8 @@ def classifications() -> Mapping[str, Classification]:
     if find_spec("lightgbm"):
         found["LightGBM"] = _boosted_classes("lightgbm", "LGBMClassifier", verbose=-1)
     found["random forest"] = partial(_probabilities, RandomForestClassifier(random_state=SEED))
-    logistic = _scaled(LogisticRegressionCV(max_iter=2_000))
-    found["logistic regression"] = partial(_probabilities, logistic)
-    found["tuned SVM"] = partial(_probabilities, _tuned_svm())
+    found["logistic regression"] = _logistic_regression
+    found["tuned SVM"] = _tuned_svm
     return found
 
 
@@ -120,10 +119,21 @@ def _probabilities(estimator: Any, split: Split, classes: int) -> Array:
     return _spread(estimator.predict_proba(split.new), codes, classes)
 
 
-def _tuned_svm() -> Any:
+def _logistic_regression(split: Split, classes: int) -> Array:
+    regression = LogisticRegressionCV(max_iter=2_000, cv=_folds(split, 5))
+    return _probabilities(_scaled(regression), split, classes)
+
+
+def _tuned_svm(split: Split, classes: int) -> Array:
     """SVM with an RBF kernel over the grid of Fernández-Delgado et al. (2014), thinned."""
     grid = {"svc__C": 2.0 ** np.arange(-5, 15, 4), "svc__gamma": 2.0 ** np.arange(-16, 9, 4)}
-    return GridSearchCV(_scaled(SVC(probability=True, random_state=SEED)), grid, cv=4)
+    machine = _scaled(SVC(probability=True, random_state=SEED))
+    return _probabilities(GridSearchCV(machine, grid, cv=_folds(split, 4)), split, classes)
+
+
+def _folds(split: Split, most: int) -> int:
+    """Return the folds of a stratified split: at most the rows of the largest class."""
+    return min(most, int(np.unique(split.y, return_counts=True)[1].max()))
 
 
 def _scaled(estimator: Any) -> Any:
