@@ -34,8 +34,13 @@ def run_in_threadpool(function: Callable[[], Result]) -> Result:
     """Run a function in a thread of its own, while the other greenlets of the worker go on."""
     # The future carries an exception over: gevent would print its traceback, even of a UserError.
     future: Future[Result] = Future()
-    gevent.get_hub().threadpool.apply(_resolve, (future, function))
-    return future.result()
+    try:
+        gevent.get_hub().threadpool.apply(_resolve, (future, function))
+        return future.result()
+    finally:
+        # The exception knows this frame, and would be kept, with the body of the request, until
+        # the garbage is collected.
+        del future
 
 
 def _resolve(future: Future[Result], function: Callable[[], Result]) -> None:
@@ -45,3 +50,4 @@ def _resolve(future: Future[Result], function: Callable[[], Result]) -> None:
         future.set_result(function())
     except Exception as error:
         future.set_exception(error)
+        del future  # as above

@@ -198,6 +198,23 @@ def test_the_estimate_covers_what_decoding_takes():
         assert sys.getsizeof(body) <= estimated_bytes(body, content_type)
 
 
+@pytest.mark.parametrize("content_type", ["text/csv", "application/json", "application/jsonlines"])
+@pytest.mark.parametrize(
+    "pattern",
+    [b";", b'"', b"1", b" ", b"\t", b"\n", b"[", b"{", b",", b'""', b"{}\n", b"[],", b"[1]"],
+)
+def test_the_estimate_covers_one_pattern_without_end(content_type, pattern):
+    body = pattern * (4 * MB // len(pattern))
+    tracemalloc.start()
+
+    with contextlib.suppress(UserError):
+        decode(body, content_type, plain(2))
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak + len(body) <= estimated_bytes(body, content_type) + MB
+
+
 def test_more_than_a_hundred_levels_are_refused(model):
     levels = ",".join(["0.5"] * 101)
     header = {"X-Amzn-SageMaker-Custom-Attributes": f"quantiles={levels}"}

@@ -154,7 +154,9 @@ def estimated_bytes(body: bytes, content_type: str | None) -> int:
     names = 0
     if media_type != "text/csv" and len(body) >= MIN_COUNTED_BYTES:
         names = _most_names(body)
-    return len(body) + text + cells * CELL_BYTES[media_type] + names * NAME_BYTES
+    # Lines of JSON are in memory beside the body and the text of the line that is parsed.
+    copies = 2 if media_type == "application/jsonlines" else 1
+    return copies * len(body) + text + cells * CELL_BYTES[media_type] + names * NAME_BYTES
 
 
 def _most_names(body: bytes) -> int:
@@ -394,9 +396,8 @@ def _could_be_row(cells: Sequence[str], schema: Schema) -> bool:
 def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int) -> Array:
     """Decode lines of CSV, the first of which is row `first_row`."""
     for row, line in enumerate(lines, first_row):
-        # Its cells would take a hundred times the memory of its text.
-        if len(line) > BLOCK_CHARACTERS and line.count(",") >= MAX_WIDTHS * mapping.width:
-            raise _width_error(row, line.count(",") + 1, mapping.width)
+        if len(line) > BLOCK_CHARACTERS:
+            _check_long_line(line, row, mapping.width)
     if not mapping.schema.has_text:
         rows = _parse_numbers(lines, mapping.width)
         if rows is not None:
@@ -409,6 +410,20 @@ def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int)
             raise _empty_row_error(row, mapping.width)
         encoded.append(mapping.encode(_split_cells(line), row))
     return np.array(encoded)
+
+
+def _check_long_line(line: str, row: int, width: int) -> None:
+    """Refuse a line that would take many times the memory of its text, before it is parsed."""
+    cells = line.count(",") + 1
+    if cells > MAX_WIDTHS * width:
+        raise _width_error(row, cells, width)
+    most = csv.field_size_limit()
+    for column, cell in enumerate(line.split(","), 1):
+        if len(cell) > most:
+            raise UserError(
+                f"row {row}, column {column} of the request has {len(cell):,} characters;"
+                f" send {most:,} at most"
+            )
 
 
 def _parse_cell(cell: str) -> float | str:
