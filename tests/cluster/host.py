@@ -51,7 +51,6 @@ def fail(hosts):
 
 
 def fail_when_asked(_hosts):
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     write_line("waiting")
     signal.sigwait({signal.SIGUSR1})
     write_line("failing")
@@ -60,6 +59,8 @@ def fail_when_asked(_hosts):
 
 def main():
     names, current_host, patience, task = sys.argv[1:]
+    # Before there are threads, which inherit it: one that lets the signal through ends the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
     def end(reason, status):
         write_line(reason)
