@@ -41,7 +41,7 @@ OURS, SAMPLE, HELLO = "ours", "sample", "hello"
 WRK_TIMEOUT_SECONDS = 60
 # How often a ping is sent while the load runs: two hundred of them in the 4 s of a point are
 # enough for a 99th percentile.
-PING_SECONDS = 0.02
+PING_INTERVAL_SECONDS = 0.02
 # Operations a second that AWS's sample does for variances on two cores of 2024, about. A point of
 # 64 connections with a hundred rows each and 10,000 in the model then takes half a minute.
 OPERATIONS = 4e10
@@ -317,7 +317,7 @@ def _pings(server: Server, point: Point, seconds: float, base: Path) -> list[flo
         _ping(connection)
         connection.close()
         taken.append(1e3 * (time.perf_counter() - begin))
-        time.sleep(PING_SECONDS)
+        time.sleep(PING_INTERVAL_SECONDS)
     return taken
 
 

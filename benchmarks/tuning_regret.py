@@ -196,6 +196,20 @@ def _values(entry: NumericRange | CategoricalRange) -> Sequence[Value]:
 
 def main() -> None:
     """Measure, and print a table for every objective and one for all."""
+    asked = _parser().parse_args()
+    print(reporting.machine(), flush=True)
+    found: dict[str, RelativeRegrets] = {}
+    with ProcessPoolExecutor(available_cpus()) as pool:
+        for name in asked.problems:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            best, bests = _measured(name, asked, pool)
+            _report(name, asked, best, bests)
+            found[name] = {key: [one / best - 1 for one in ones] for key, ones in bests.items()}
+    if "Random" in asked.strategies and asked.seeds > 1:
+        _summary(asked, found)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.tuning_regret", description=__doc__.splitlines()[0]
     )
@@ -229,17 +243,7 @@ def main() -> None:
         default=list(PROBLEMS),
         help="which (default all)",
     )
-    asked = parser.parse_args()
-    print(reporting.machine(), flush=True)
-    found: dict[str, RelativeRegrets] = {}
-    with ProcessPoolExecutor(available_cpus()) as pool:
-        for name in asked.problems:
-            print(f"{name} …", file=sys.stderr, flush=True)
-            best, bests = _measured(name, asked, pool)
-            _report(name, asked, best, bests)
-            found[name] = {key: [one / best - 1 for one in ones] for key, ones in bests.items()}
-    if "Random" in asked.strategies and asked.seeds > 1:
-        _summary(asked, found)
+    return parser
 
 
 def _measured(

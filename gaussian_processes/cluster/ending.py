@@ -18,7 +18,7 @@ from gaussian_processes.errors import HostLostError
 
 # A host that answers no call for so long is lost, so that a frozen one ends the job within a
 # minute. A parse that holds Python's lock may take half of it.
-PING_SECONDS, PING_TIMEOUT_SECONDS = 8.0, 45.0
+PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS = 8.0, 45.0
 # What the leader waits for the others to have heard of the end, which takes seconds where all
 # cores are busy; and what a host that has failed waits for the leader to say how all end: who goes
 # before it is heard is taken for lost. SageMaker kills 20 s after the last panel.
@@ -158,7 +158,7 @@ class Ending(WorkerPlugin):
                 await asyncio.wait_for(self._call(rank, "ping"), PING_TIMEOUT_SECONDS)
             except (OSError, TimeoutError):
                 self.lose(rank)
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(PING_INTERVAL_SECONDS)
 
     async def _handle_report(self, sender: int, reason: str, status: int) -> str:
         self._hear(sender, Outcome(reason, status))

@@ -30,8 +30,8 @@ Products = tuple[Array, Array] | tuple[float, float]
 
 # Rows of a block of pairs: its arrays stay in a core's cache, and what is computed above the
 # diagonal is 64 n pairs of n²/2. From 32 to 128 it makes no difference that could be measured.
-BLOCK_ROWS = 64
-BELOW_DIAGONAL = np.tri(BLOCK_ROWS, k=-1)
+PAIR_BLOCK_ROWS = 64
+BELOW_DIAGONAL = np.tri(PAIR_BLOCK_ROWS, k=-1)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class DenseGram:
                 array[:, rows.start :] *= BELOW_DIAGONAL[: len(array), : len(array)]
             return derivatives
 
-        derivatives = list(parallel_map(fill, slices(len(points), BLOCK_ROWS)))
+        derivatives = list(parallel_map(fill, slices(len(points), PAIR_BLOCK_ROWS)))
         matrix.flat[:: len(points) + 1] += source.noise_ratio * source.noise_scale
         return cls(source, matrix, derivatives)
 
@@ -153,7 +153,7 @@ class DensePosterior:
             return rows, parts
 
         gradients = np.zeros_like(points), np.zeros_like(points)
-        blocks = zip(slices(len(points), BLOCK_ROWS), self.gram.derivatives, strict=True)
+        blocks = zip(slices(len(points), PAIR_BLOCK_ROWS), self.gram.derivatives, strict=True)
         for rows, parts in parallel_map(products, blocks):
             for gradient, (own, others) in zip(gradients, parts, strict=True):
                 gradient[rows] += own

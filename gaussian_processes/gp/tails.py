@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 # where a normal distribution is as good.
 HEAVY_DEGREES = (4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 30.0)
 # What two more parameters must gain in log density, in nats: Akaike's criterion.
-MIN_GAIN = 2.0
+MIN_TAILS_GAIN = 2.0
 # Iterations of expectation-maximisation for a scale: each gains half a digit or more.
 SCALE_ITERATIONS = 50
 # A Student-t distribution of 2 degrees of freedom or less has no variance, and that of slightly
@@ -84,7 +84,7 @@ def variance_ratio(degrees: float) -> float:
     return floored / (floored - 2)
 
 
-def fit(standardized: Array, degrees: float, min_gain: float = MIN_GAIN) -> Tails | None:
+def fit(standardized: Array, degrees: float, min_gain: float = MIN_TAILS_GAIN) -> Tails | None:
     """Fit heavy tails to standardized leave-one-out residuals.
 
     Parameters

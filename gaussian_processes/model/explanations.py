@@ -31,9 +31,10 @@ BACKGROUND_SAMPLE = 1_000
 # made smaller, and the least background. What else there is to do brings it to 0.2 s.
 EXPLAINED_SECONDS, MIN_BACKGROUND_ROWS = 0.15, 4
 # Rows that are predicted at once, so that no call of NumPy holds the interpreter's lock for long.
-BLOCK_ROWS = 1_024
-# Copies of these rows on their way to points of the sphere.
-COPIES = 6
+PREDICTED_BLOCK_ROWS = 1_024
+# Copies of these rows, and of their coordinates, on their way to points of the sphere: three at
+# most were measured, of numbers, categories and dates, and as many are for what was not.
+POINT_COPIES = 6
 # Training rows of the largest influence that are named.
 NEIGHBOURS = 5
 
@@ -127,7 +128,7 @@ def working_bytes(model: Model) -> int:
     coordinates = max(len(member.preprocessor.column) for member in model.members)
     width = len(model.schema.category_counts) + coordinates
     # And a byte for every player of every coalition of an order.
-    return 8 * BLOCK_ROWS * width * COPIES + (len(model.schema.features) + 1) ** 2
+    return 8 * PREDICTED_BLOCK_ROWS * width * POINT_COPIES + (len(model.schema.features) + 1) ** 2
 
 
 def explain(
@@ -217,8 +218,8 @@ class _Mixture:
     def values(self, coalitions: Coalitions) -> Array:
         """Predictions for coalitions of players, of shape (k, t)."""
         blocks = []
-        for start in range(0, len(coalitions), BLOCK_ROWS):
-            block = coalitions[start : start + BLOCK_ROWS]
+        for start in range(0, len(coalitions), PREDICTED_BLOCK_ROWS):
+            block = coalitions[start : start + PREDICTED_BLOCK_ROWS]
             mask = np.pad(block, ((0, 0), (0, 1)))[:, self.player]
             rows = np.where(mask, self.row, self.other)
             blocks.append(_predicted(self.model, rows, lambda _: self.locate_row(0)))

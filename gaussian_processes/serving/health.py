@@ -9,8 +9,9 @@ import socket
 import sys
 from pathlib import Path
 
-# Longer than a ping takes on a busy machine.
-PING_SECONDS = 5
+# Longer than a ping takes on a busy machine, and half of what the image's HEALTHCHECK gives this
+# program, for which Python starts first.
+PING_TIMEOUT_SECONDS = 5
 
 
 def main() -> int:
@@ -19,7 +20,7 @@ def main() -> int:
         return 0
     address = os.environ.get("SERVING_BIND_ADDRESS") or "127.0.0.1"
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080)
-    return 0 if answers_ping((address, port), PING_SECONDS) else 1
+    return 0 if answers_ping((address, port), PING_TIMEOUT_SECONDS) else 1
 
 
 def answers_ping(address: str | tuple[str, int], seconds: float) -> bool:

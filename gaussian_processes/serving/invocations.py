@@ -45,9 +45,9 @@ POLLED_PATHS = frozenset({"/ping", "/metrics"})
 MAX_INLINE_ROWS, MAX_INLINE_NUMBERS = 256, 4 * 256
 # Rows that are predicted and encoded at once, so that what a request takes is what it was decoded
 # to and its answer. The first block is smaller: from it the size of the answer is estimated.
-FIRST_BLOCK_ROWS, BLOCK_ROWS = 512, 8192
+FIRST_ANSWER_ROWS, ANSWER_BLOCK_ROWS = 512, 8192
 # Copies of the body while it is read, and of the answer while its blocks are joined.
-COPIES = 2
+BODY_COPIES = 2
 # Bytes of a body of unknown length, or of one that is discarded, that are read at a time.
 PIECE_BYTES = 1 << 16
 
@@ -225,12 +225,12 @@ class Invocation:
             If there is no memory for the answer.
         """
         outputs.reserve_explanations(self.output_requests, self.model, len(rows), self.memory)
-        first = self._block(rows, 0, FIRST_BLOCK_ROWS)
-        if len(rows) <= FIRST_BLOCK_ROWS:
+        first = self._block(rows, 0, FIRST_ANSWER_ROWS)
+        if len(rows) <= FIRST_ANSWER_ROWS:
             return self.encoder.encode(first)
         self._reserve_answer(len(self.encoder.encode(first)), len(rows))
-        starts = range(FIRST_BLOCK_ROWS, len(rows), BLOCK_ROWS)
-        rest = (self._block(rows, start, start + BLOCK_ROWS) for start in starts)
+        starts = range(FIRST_ANSWER_ROWS, len(rows), ANSWER_BLOCK_ROWS)
+        rest = (self._block(rows, start, start + ANSWER_BLOCK_ROWS) for start in starts)
         return self.encoder.encode_blocks(itertools.chain([first], rest))
 
     def _block(self, rows: Array, start: int, stop: int) -> Mapping[str, Output]:
@@ -244,7 +244,7 @@ class Invocation:
 
     def _reserve_answer(self, first_bytes: int, rows: int) -> None:
         """Reserve the memory of an answer whose first block has so many bytes."""
-        row_bytes = COPIES * first_bytes / FIRST_BLOCK_ROWS
+        row_bytes = BODY_COPIES * first_bytes / FIRST_ANSWER_ROWS
         taken, total = self.memory.size, self.memory.budget.request_bytes
         possible = max(int((total - taken) / row_bytes), 1)
         self.memory.grow(
@@ -318,7 +318,7 @@ class InvocationHandler:
         stream = get_input_stream(environ, max_content_length=max_bytes)
         try:
             if length:
-                _reserve_body(memory, int(length), COPIES)
+                _reserve_body(memory, int(length), BODY_COPIES)
                 return stream.read()
             return _read_reserving(stream, memory)
         except UserError:
@@ -377,7 +377,7 @@ def _read_reserving(stream: IO[bytes], memory: Reservation) -> bytes:
     while piece := stream.read(PIECE_BYTES):
         body += piece
         # It grows by an eighth at a time, and is copied in the end.
-        _reserve_body(memory, len(body), COPIES + 1)
+        _reserve_body(memory, len(body), BODY_COPIES + 1)
     return bytes(body)
 
 

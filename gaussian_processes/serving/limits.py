@@ -10,7 +10,8 @@ from gaussian_processes.resources import available_processes, process_limit
 from gaussian_processes.serving.config import THREADPOOL_SIZE, ServerConfig
 
 # Bytes of a file, and free in the folder of temporary files, without which no process could keep
-# its metrics: they lie in mapped files, where a full disk kills who writes.
+# its metrics: they lie in mapped files, where a full disk kills who writes. Every process writes
+# 50 kB at most into three files of 64 kB, which is room for twenty of them.
 MIN_FILE_BYTES = 1 << 20
 # Processes beside gunicorn's workers and this one: gunicorn's master, nginx's, and nginx's worker.
 OTHER_PROCESSES = 3

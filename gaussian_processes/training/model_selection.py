@@ -376,7 +376,7 @@ def _tail_gain(hyperparameters: Hyperparameters) -> float:
     if hyperparameters.likelihood == "student":
         return -np.inf
     is_compared = hyperparameters.likelihood == "auto" and hyperparameters.compares_kernels
-    return tails.MIN_GAIN if is_compared else np.inf
+    return tails.MIN_TAILS_GAIN if is_compared else np.inf
 
 
 def _validation_rows(

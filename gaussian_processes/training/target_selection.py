@@ -21,7 +21,7 @@ Targets = tuple[int, ...]
 # Leave-one-out log density that a target must gain by parameters of its own, in nats over all rows:
 # they are some more numbers to learn, and a factor more to keep. Akaike's criterion asks for one a
 # number.
-MIN_GAIN = 5.0
+MIN_TARGET_GAIN = 5.0
 
 
 def select(
@@ -70,11 +70,11 @@ def _selects_by_target(schema: Schema, hyperparameters: Hyperparameters) -> bool
 def _gaining_targets(
     alone: Mapping[Targets, ModelSelection], shared: ModelSelection, rows: int
 ) -> dict[Targets, ModelSelection]:
-    """Find the targets that gain more than `MIN_GAIN` by a selection of their own."""
+    """Find the targets that gain more than `MIN_TARGET_GAIN` by a selection of their own."""
     return {
         (target,): selection
         for (target,), selection in alone.items()
-        if rows * (shared.loo_nlpd[target] - selection.loo_nlpd[0]) > MIN_GAIN
+        if rows * (shared.loo_nlpd[target] - selection.loo_nlpd[0]) > MIN_TARGET_GAIN
     }
 
 

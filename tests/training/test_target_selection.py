@@ -59,7 +59,7 @@ def by_targets(selection):
 
 def test_a_target_that_gains_has_its_own_parameters_and_the_others_share(rows, gains, monkeypatch):
     first, second, third = sorted(range(3), key=lambda k: gains[k])
-    monkeypatch.setattr(target_selection, "MIN_GAIN", (gains[second] + gains[third]) / 2)
+    monkeypatch.setattr(target_selection, "MIN_TARGET_GAIN", (gains[second] + gains[third]) / 2)
 
     found = target_selection.select(rows, SCHEMA, COMPARED)
 
@@ -75,7 +75,7 @@ def test_a_target_that_gains_has_its_own_parameters_and_the_others_share(rows, g
 
 def test_the_last_one_left_is_as_if_alone(rows, gains, monkeypatch):
     first, second, third = sorted(range(3), key=lambda k: gains[k])
-    monkeypatch.setattr(target_selection, "MIN_GAIN", (gains[first] + gains[second]) / 2)
+    monkeypatch.setattr(target_selection, "MIN_TARGET_GAIN", (gains[first] + gains[second]) / 2)
 
     found = target_selection.select(rows, SCHEMA, COMPARED)
 
@@ -84,7 +84,7 @@ def test_the_last_one_left_is_as_if_alone(rows, gains, monkeypatch):
 
 
 def test_without_a_gain_all_share(rows, gains, monkeypatch):
-    monkeypatch.setattr(target_selection, "MIN_GAIN", max(gains) + 1e-9)
+    monkeypatch.setattr(target_selection, "MIN_TARGET_GAIN", max(gains) + 1e-9)
 
     found = target_selection.select(rows, SCHEMA, COMPARED)
 

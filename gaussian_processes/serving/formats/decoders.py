@@ -48,7 +48,7 @@ Array = NDArray[np.float64]
 # many gain nothing.
 BLOCK_CHARACTERS = 1 << 16
 # Rows of an array that are Python's objects at once.
-BLOCK_ROWS = 1_000
+OBJECT_BLOCK_ROWS = 1_000
 # Seconds that a core of 2020 takes to decode a byte: with NumPy, and cell by cell with Python.
 NUMPY_SECONDS_PER_BYTE, PYTHON_SECONDS_PER_BYTE = 2e-8, 1e-6
 # Bytes that a cell of text takes: three copies of its number; in JSON also the objects of a row, in
@@ -543,8 +543,8 @@ def _decode_npy(body: bytes, schema: Schema) -> Array:
 
 def _iterate_rows(rows: NDArray[Any]) -> Iterator[list[Any]]:
     """Yield rows as lists, of a block at a time: as objects they take a hundred times the bytes."""
-    for start in range(0, len(rows), BLOCK_ROWS):
-        yield from _text(rows[start : start + BLOCK_ROWS]).tolist()
+    for start in range(0, len(rows), OBJECT_BLOCK_ROWS):
+        yield from _text(rows[start : start + OBJECT_BLOCK_ROWS]).tolist()
 
 
 def _decode_records(records: NDArray[Any], schema: Schema) -> Array:
@@ -556,8 +556,8 @@ def _decode_records(records: NDArray[Any], schema: Schema) -> Array:
     if schema.has_header:
         mapping = _ColumnMapping.by_name(schema, names)
     numbers = array.array("d")
-    for start in range(0, len(records), BLOCK_ROWS):
-        block = records[start : start + BLOCK_ROWS]
+    for start in range(0, len(records), OBJECT_BLOCK_ROWS):
+        block = records[start : start + OBJECT_BLOCK_ROWS]
         columns = [_text(block[name]).tolist() for name in names]
         for row, cells in enumerate(zip(*columns, strict=True), start + 1):
             numbers.extend(mapping.encode(list(map(_number_or_text, cells)), row))

@@ -51,7 +51,7 @@ Output = Array | Sequence[Label] | Sequence[tuple[Label, ...]] | StructuredOutpu
 Block = Mapping[str, Output]
 
 # Rows that are written at once, which holds the interpreter's lock for 2 ms. More gain nothing.
-BLOCK_ROWS = 1_000
+WRITTEN_BLOCK_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def _numbers(block: Block) -> Mapping[str, Any]:
 def _rows(outputs: Mapping[str, Any], write: Callable[[object], str]) -> Iterator[tuple[str, ...]]:
     """Yield the outputs of each row as text; `repr` of a float reads back as the same float."""
     size = len(next(iter(outputs.values())))
-    for start in range(0, size, BLOCK_ROWS):
+    for start in range(0, size, WRITTEN_BLOCK_ROWS):
         columns = []
         for values in outputs.values():
-            block = values[start : start + BLOCK_ROWS]
+            block = values[start : start + WRITTEN_BLOCK_ROWS]
             cells = block.tolist() if isinstance(block, np.ndarray) else block
             columns.append(map(repr if type(cells[0]) is float else write, cells))
         yield from zip(*columns, strict=True)
