@@ -13,7 +13,9 @@ import numpy as np
 from gaussian_processes.cluster import cholesky
 from gaussian_processes.cluster.distributed_factor import DistributedFactor
 from gaussian_processes.cluster.exchange import Exchange, SingleHost, all_gather
+from gaussian_processes.cluster.product import SharedGramMatrix
 from gaussian_processes.files import create_memmap
+from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.linalg.cholesky import (
     CholeskyFactor,
     Factor,
@@ -56,6 +58,10 @@ class Hosts:
     ) -> CholeskyFactor:
         """Factorise a matrix over all hosts; a collective call."""
         return cholesky.factorise(matrix, self.exchange, storage, progress)
+
+    def share(self, matrix: GramMatrix) -> GramMatrix:
+        """Return a matrix that all hosts have as one whose products they compute together."""
+        return SharedGramMatrix.of(matrix, self.exchange)
 
     def gather_factor(self, factor: CholeskyFactor, path: Path) -> Factor | None:
         """Return a factor that hosts share as one in a file, on the leader; a collective call.

@@ -25,7 +25,7 @@ E, V y_i | y_-i  `GaussianProcess.leave_one_out`            5.12
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -150,9 +150,15 @@ class GramMatrix:
 
     def product(self, x: Array) -> Array:
         """Matrix product M x, of shape (n, t) for x of shape (n, t), without storing M."""
+        return self.partial_product(x, slices(len(self)))
+
+    def partial_product(self, x: Array, panels: Sequence[slice]) -> Array:
+        """Part of M x that some panels of columns have, of shape (n, t): those of all sum to M x.
+
+        Of a panel the blocks at and below the diagonal are computed, and serve transposed as well.
+        """
         y = np.zeros_like(x)
         with WorkerPool() as pool:
-            panels = slices(len(self))
             products = pool(lambda columns: self._panel_product(columns, x), panels)
             for columns, product in zip(panels, products, strict=True):
                 y[columns.start :] += product
@@ -164,12 +170,13 @@ class GramMatrix:
         Every block below the diagonal serves twice, as itself and transposed.
         """
         y = np.zeros_like(x[columns.start :])
-        for part in slices(len(y)):
-            rows = slice(columns.start + part.start, columns.start + part.stop)
+        top, below = np.split(y, [columns.stop - columns.start])
+        top += self.block(columns, columns) @ x[columns]
+        for part in slices(len(below)):
+            rows = slice(columns.stop + part.start, columns.stop + part.stop)
             block = self.block(rows, columns)
-            y[part] += block @ x[columns]
-            if rows != columns:
-                y[: columns.stop - columns.start] += block.T @ x[rows]
+            below[part] += block @ x[columns]
+            top += block.T @ x[rows]
         return y
 
 

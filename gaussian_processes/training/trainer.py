@@ -194,7 +194,8 @@ class Trainer:
         try:
             shared = self.shares_factor(matrix.observations)
             run = self.hosts.factorise if shared else cholesky.factorise
-            process = fit(matrix, y, plan, self.progress(), run)
+            own = self.hosts.share(matrix) if shared else matrix
+            process = fit(own, y, plan, self.progress(), run)
         except NotPositiveDefiniteError as error:
             self.logger.warning(
                 f"float32 does not suffice to factorise this matrix ({error}), so float64 is taken"

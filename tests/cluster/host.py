@@ -13,8 +13,10 @@ from gaussian_processes.cluster.cholesky import factorise
 from gaussian_processes.cluster.ending import Outcome
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.cluster.membership import Membership
+from gaussian_processes.gp import regression
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
+from gaussian_processes.linalg.cholesky import InMemoryPanels
 
 
 def gram_matrix(rows):
@@ -32,6 +34,19 @@ def numbers(hosts):
     factor = factorise(gram_matrix(300), hosts.exchange, width=48)
     write_line(repr(factor.log_determinant), repr(math.fsum(factor.inverse_diagonal())))
     write_line(*hosts.map(lambda item: item**2, range(10)))
+    write_line(repr(math.fsum(mixed_weights(hosts, gram_matrix(300)))))
+
+
+def mixed_weights(hosts, matrix):
+    """Weights of a factor in float32 for targets that are rows' numbers, centred."""
+    targets = np.linspace(-1, 1, len(matrix))[:, np.newaxis]
+    process = regression.fit(
+        hosts.share(matrix),
+        targets,
+        lambda _: InMemoryPanels(np.float32),
+        factorise=hosts.factorise,
+    )
+    return (process.alpha * targets)[:, 0]
 
 
 def wait(hosts):

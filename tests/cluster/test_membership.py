@@ -31,6 +31,9 @@ def test_hosts_find_each_other_and_work_as_one(names, start):
     assert determinant == pytest.approx(np.linalg.slogdet(square)[1], rel=1e-9)
     assert trace == pytest.approx(np.trace(np.linalg.inv(square)), rel=1e-9)
     assert outputs[0].splitlines()[1] == "0 1 4 9 16 25 36 49 64 81"
+    y = np.linspace(-1, 1, 300)
+    energy = float(outputs[0].splitlines()[2])
+    assert energy == pytest.approx(y @ np.linalg.solve(square, y), rel=1e-9)
 
 
 @pytest.mark.parametrize("victim", [0, 2], ids=["the leader", "another host"])
