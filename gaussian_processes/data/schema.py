@@ -127,6 +127,11 @@ class Schema:
         """Number of columns of a prediction: one for each target or class."""
         return len(self.classes) or len(self.targets)
 
+    @property
+    def weight_name(self) -> str | None:
+        """Name by which a request may have a column of weights."""
+        return self.sample_weight.name if self.sample_weight and self.has_header else None
+
     @cached_property
     def category_counts(self) -> tuple[int, ...]:
         """Number of levels of each column of X; 0 for numbers.

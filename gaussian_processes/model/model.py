@@ -173,7 +173,8 @@ class EnsembleMember:
         novelty = np.clip(relative - self._noise_ratio, 0.0, 1.0)
         if sample_weight is not None:
             noise = self._noise_ratio * self.process.signal_variance
-            variance += np.outer(1 / sample_weight - 1, noise)
+            # Not by adding noise/w - noise: a large weight would leave rounding, which may be < 0.
+            variance = np.maximum(variance - noise, 0.0) + np.outer(1 / sample_weight, noise)
         factor, degrees = self._own_scale
         return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
 

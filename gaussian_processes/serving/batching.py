@@ -52,14 +52,24 @@ class Batch:
 
     def __init__(self) -> None:
         self.parts: list[Array] = []
+        self.weights: list[Array | None] = []
         self.size = 0
         self.started = False
         self.done = Event()
         self.prediction: Prediction | None = None
 
-    def join(self, rows: Array) -> slice:
+    @property
+    def sample_weight(self) -> Array | None:
+        """Weights of all rows, where any request has them."""
+        if all(own is None for own in self.weights):
+            return None
+        pairs = zip(self.parts, self.weights, strict=True)
+        return np.concatenate([np.ones(len(x)) if own is None else own for x, own in pairs])
+
+    def join(self, rows: Array, sample_weight: Array | None) -> slice:
         """Add the rows of a request; return their slice of the batch."""
         self.parts.append(rows)
+        self.weights.append(sample_weight)
         self.size += len(rows)
         return slice(self.size - len(rows), self.size)
 
@@ -80,15 +90,17 @@ class DynamicBatcher:
         self._is_only_request = is_only_request
         self._latest: dict[tuple[int, bool], Batch] = {}
 
-    def predict(self, model: Model, rows: Array, variance: bool) -> Prediction:
+    def predict(
+        self, model: Model, rows: Array, variance: bool, sample_weight: Array | None = None
+    ) -> Prediction:
         """Predict as `Model.predict` does, but for rounding: a batch sums in another order."""
         seconds = model.estimated_seconds(len(rows), variance)
         # No request arrives while a prediction runs inline.
         if seconds < INLINE_SECONDS and self._is_only_request():
-            return model.predict(rows, variance)
+            return model.predict(rows, variance, sample_weight=sample_weight)
         max_seconds = max(MAX_BATCH_SECONDS, 2 * model.estimated_seconds(1, variance))
         if seconds > max_seconds:
-            return _predict(model, rows, variance)
+            return _predict(model, rows, variance, sample_weight)
         key = id(model), variance
         batch = previous = self._latest.get(key)
         if (
@@ -97,13 +109,15 @@ class DynamicBatcher:
             or model.estimated_seconds(batch.size + len(rows), variance) > max_seconds
         ):
             batch = self._latest[key] = Batch()
-            own = batch.join(rows)
+            own = batch.join(rows, sample_weight)
             self._compute(key, batch, previous, model)
         else:
-            own = batch.join(rows)
+            own = batch.join(rows, sample_weight)
             batch.done.wait()
         # Where a batch is refused for one of its requests, each is predicted alone.
-        return batch.prediction.subset(own) if batch.prediction else _predict(model, rows, variance)
+        if batch.prediction:
+            return batch.prediction.subset(own)
+        return _predict(model, rows, variance, sample_weight)
 
     def _compute(
         self, key: tuple[int, bool], batch: Batch, previous: Batch | None, model: Model
@@ -116,7 +130,8 @@ class DynamicBatcher:
                 with gevent.Timeout(MAX_BATCH_WAIT_SECONDS, False):
                     gevent.idle()
             batch.started = True
-            batch.prediction = _predict(model, np.concatenate(batch.parts), key[1])
+            rows = np.concatenate(batch.parts)
+            batch.prediction = _predict(model, rows, key[1], batch.sample_weight)
         except UserError:
             if len(batch.parts) == 1:
                 raise
@@ -126,8 +141,8 @@ class DynamicBatcher:
                 del self._latest[key]
 
 
-def _predict(model: Model, rows: Array, variance: bool) -> Prediction:
+def _predict(model: Model, rows: Array, variance: bool, sample_weight: Array | None) -> Prediction:
     """Predict inline what is brief, and the rest in the pool of threads."""
     brief = model.estimated_seconds(len(rows), variance) < INLINE_SECONDS
     run = run_inline if brief else run_in_threadpool
-    return run(lambda: model.predict(rows, variance))
+    return run(lambda: model.predict(rows, variance, sample_weight=sample_weight))

@@ -52,9 +52,20 @@ BODY_COPIES = 2
 PIECE_BYTES = 1 << 16
 
 
-def predict_alone(model: Model, rows: Array, variance: bool) -> Prediction:
+class Predict(Protocol):
+    """Predicts the rows of a request."""
+
+    def __call__(
+        self, model: Model, rows: Array, variance: bool, sample_weight: Array | None, /
+    ) -> Prediction:
+        """Return what `Model.predict` does, but for rounding."""
+
+
+def predict_alone(
+    model: Model, rows: Array, variance: bool, sample_weight: Array | None
+) -> Prediction:
     """Predict the rows of one request in its thread."""
-    return model.predict(rows, variance)
+    return model.predict(rows, variance, sample_weight=sample_weight)
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ class AppConfig:
     max_body_bytes: int | None = None
     execution_parameters: Mapping[str, object] = field(default_factory=dict)
     run: Runner = run_inline
-    predict: Callable[[Model, Array, bool], Prediction] = predict_alone
+    predict: Predict = predict_alone
     memory: MemoryBudget = field(default_factory=lambda: MemoryBudget(sys.maxsize))
 
 
@@ -216,7 +227,7 @@ class Invocation:
             return False
         return rows <= MAX_INLINE_ROWS and rows * levels <= MAX_INLINE_NUMBERS
 
-    def predict_and_encode(self, rows: Array) -> bytes:
+    def predict_and_encode(self, rows: Array, sample_weight: Array | None) -> bytes:
         """Predict rows and encode their outputs, block by block.
 
         Raises
@@ -225,19 +236,23 @@ class Invocation:
             If there is no memory for the answer.
         """
         outputs.reserve_explanations(self.output_requests, self.model, len(rows), self.memory)
-        first = self._block(rows, 0, FIRST_ANSWER_ROWS)
+        first = self._block(rows, sample_weight, slice(0, FIRST_ANSWER_ROWS))
         if len(rows) <= FIRST_ANSWER_ROWS:
             return self.encoder.encode(first)
         self._reserve_answer(len(self.encoder.encode(first)), len(rows))
         starts = range(FIRST_ANSWER_ROWS, len(rows), ANSWER_BLOCK_ROWS)
-        rest = (self._block(rows, start, start + ANSWER_BLOCK_ROWS) for start in starts)
+        blocks = (slice(start, start + ANSWER_BLOCK_ROWS) for start in starts)
+        rest = (self._block(rows, sample_weight, block) for block in blocks)
         return self.encoder.encode_blocks(itertools.chain([first], rest))
 
-    def _block(self, rows: Array, start: int, stop: int) -> Mapping[str, Output]:
+    def _block(
+        self, rows: Array, sample_weight: Array | None, block: slice
+    ) -> Mapping[str, Output]:
         """Compute the outputs of some of the rows."""
-        own = rows[start:stop]
+        own, start = rows[block], block.start
+        weight = None if sample_weight is None else sample_weight[block]
         prediction = self.model.predict(
-            own, self.needs_variance, lambda row: locate_request_row(start + row)
+            own, self.needs_variance, lambda row: locate_request_row(start + row), weight
         )
         self.metrics.observe_novelty(prediction.novelty)
         return outputs.compute_outputs(self.output_requests, self.model, own, prediction, start + 1)
@@ -334,25 +349,26 @@ class InvocationHandler:
         )
         if seconds > INLINE_SECONDS:
             return self.config.run(lambda: self._decode_and_predict(invocation))
-        rows = self._decode(invocation)
+        rows, weight = self._decode(invocation)
         if not invocation.is_brief(len(rows)):
-            return self.config.run(lambda: (invocation.predict_and_encode(rows), len(rows)))
-        prediction = self.config.predict(invocation.model, rows, invocation.needs_variance)
+            return self.config.run(lambda: (invocation.predict_and_encode(rows, weight), len(rows)))
+        model, variance = invocation.model, invocation.needs_variance
+        prediction = self.config.predict(model, rows, variance, weight)
         return invocation.encode(rows, prediction), len(rows)
 
     def _decode_and_predict(self, invocation: Invocation) -> tuple[bytes, int]:
-        rows = self._decode(invocation)
-        return invocation.predict_and_encode(rows), len(rows)
+        rows, sample_weight = self._decode(invocation)
+        return invocation.predict_and_encode(rows, sample_weight), len(rows)
 
-    def _decode(self, invocation: Invocation) -> Array:
+    def _decode(self, invocation: Invocation) -> tuple[Array, Array | None]:
         schema = invocation.model.schema
         body, content_type = invocation.body, invocation.content_type
         size = decoders.estimated_bytes(body, content_type)
         _reserve_body(invocation.memory, len(body), size / len(body))
-        rows = decoders.decode(body, content_type, schema)
+        rows, sample_weight = decoders.decode_weighted(body, content_type, schema)
         if any(schema.category_counts):
             self._warn_of_unknown_categories(schema, rows)
-        return rows
+        return rows, sample_weight
 
     def _warn_of_unknown_categories(self, schema: Schema, rows: Array) -> None:
         """Log, once a column, that it holds a category that training did not have."""

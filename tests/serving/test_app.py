@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import t
-from trained import COLUMNS, plain, train
+from trained import COLUMNS, plain, train, train_on
 
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.errors import UserError
@@ -243,10 +243,51 @@ class Faulty:
     has_variance: bool = True
     members: tuple[EnsembleMember, ...] = ()
 
-    def predict(self, rows, variance=False):
+    def predict(self, rows, variance=False, **_):
         if self.response is None:
             raise RuntimeError("the sphere is flat")
         return Prediction(np.full((len(rows), 1), self.response), None)
+
+
+@pytest.fixture(scope="module")
+def weighted(tmp_path_factory):
+    """Client of a model of rows whose noise is 0.5/sqrt(w), w being 1 or 100."""
+    rng = np.random.default_rng(20)
+    x, weight = rng.uniform(-2, 2, 300), np.where(np.arange(300) % 2, 100.0, 1.0)
+    y = np.sin(2 * x) + rng.normal(0, 0.5, 300) / np.sqrt(weight)
+    rows = np.column_stack([y, x, weight]).tolist()
+    base = train_on(
+        tmp_path_factory.mktemp("base"),
+        ["y,x,w", *(",".join(map(repr, row)) for row in rows)],
+        target="y",
+        sample_weight="w",
+        leave_one_out="false",
+        ensemble="none",
+    )
+    return create_app(artifact.load(base / "model"), AppConfig()).test_client()
+
+
+def test_an_observation_is_predicted_with_the_noise_of_its_own_weight(weighted):
+    deviations = {CUSTOM_ATTRIBUTES: "output=std"}
+
+    plain, light, heavy = (
+        columns(invoke(weighted, body, **deviations))
+        for body in ("0.1\n", "w,x\n1,0.1\n", "x,w\n0.1,100\n")
+    )
+
+    np.testing.assert_array_equal(plain, light)
+    assert 0.4 < light < 0.6
+    assert 0.05 < heavy < 0.08
+
+
+def test_rows_of_many_blocks_keep_their_own_weights(weighted):
+    weight = np.tile([1.0, 100.0], 500)
+    body = "x,w\n" + "".join(f"0.1,{own}\n" for own in weight)
+
+    deviations = columns(invoke(weighted, body, **{CUSTOM_ATTRIBUTES: "output=std"}))[:, 0]
+
+    assert deviations[weight == 1].min() > 0.4
+    assert deviations[weight == 100].max() < 0.08
 
 
 def test_a_bug_is_a_sentence_for_the_client_and_a_traceback_for_the_log(caplog):

@@ -29,12 +29,12 @@ def calls(request, monkeypatch):
     monkeypatch.setattr(batching, "INLINE_SECONDS", np.inf if request.param == "inline" else 0.0)
     calls = []
 
-    def counted(self, rows, variance):
+    def counted(self, rows, variance, **options):
         calls.append(len(rows))
         assert (threading.current_thread() is threading.main_thread()) == (
             request.param == "inline"
         )
-        return PREDICT(self, rows, variance)
+        return PREDICT(self, rows, variance, **options)
 
     monkeypatch.setattr(Model, "predict", counted)
     return calls
@@ -178,6 +178,20 @@ def test_a_refused_request_does_not_fail_others_of_its_batch(model, calls):
     np.testing.assert_allclose(last.mean, PREDICT(model, good).mean, rtol=1e-12)
 
 
+def test_rows_of_a_batch_keep_their_own_weights(model, calls):
+    batcher, rows = DynamicBatcher(), np.ones((2, COLUMNS))
+    weights = [None, np.array([4.0, 0.25]), None]
+
+    answers = at_once(
+        *(lambda weight=weight: batcher.predict(model, rows, True, weight) for weight in weights)
+    )
+
+    assert len(calls) < 3
+    for weight, answer in zip(weights, answers, strict=True):
+        alone = PREDICT(model, rows, True, sample_weight=weight)
+        np.testing.assert_allclose(answer.variance, alone.variance, rtol=1e-12)
+
+
 def test_a_request_that_is_alone_is_refused_at_once(model, calls):
     with pytest.raises(UserError, match="row 1 holds 1e"):
         DynamicBatcher().predict(model, np.array([[1e300] * COLUMNS]), True)
@@ -202,7 +216,7 @@ def test_requests_of_other_models_and_with_variances_are_batched_apart(model, tm
 def test_a_bug_fails_every_request_of_the_batch_and_none_after_it(model, monkeypatch):
     batcher, rows = DynamicBatcher(), np.ones((1, COLUMNS))
     with monkeypatch.context() as broken:
-        broken.setattr(Model, "predict", lambda *_: 1 / 0)
+        broken.setattr(Model, "predict", lambda *_, **__: 1 / 0)
         outcomes = at_once(*[lambda: batcher.predict(model, rows, False)] * 3)
     assert all(isinstance(outcome, ZeroDivisionError) for outcome in outcomes)
 

@@ -74,7 +74,14 @@ JSON_EXAMPLE = '{"instances": [[1.5, 2.0], …]}'
 
 
 def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
-    """Decode the rows of a request.
+    """Decode the features of the rows of a request, as `decode_weighted` does."""
+    return decode_weighted(body, content_type, schema)[0]
+
+
+def decode_weighted(
+    body: bytes, content_type: str | None, schema: Schema
+) -> tuple[Array, Array | None]:
+    """Decode the rows of a request, and their weights.
 
     Parameters
     ----------
@@ -90,9 +97,12 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
 
     Returns
     -------
-    ndarray of shape (m, c)
-        At least one row: numbers, codes of categories, NaN where a value is missing and may be, and
-        the indicators of missing numbers.
+    rows : ndarray of shape (m, c)
+        At least one: numbers, codes of categories, NaN where a value is missing and may be, and the
+        indicators of missing numbers.
+    sample_weight : ndarray of shape (m,), or None
+        Of the observations to predict, where the request may name the column of weights that
+        training had; 1 where a row leaves it out.
 
     Raises
     ------
@@ -114,9 +124,24 @@ def decode(body: bytes, content_type: str | None, schema: Schema) -> Array:
         rows = _decode_csv(body, schema, csv_header(content_type))
     else:
         rows = DECODERS[media_type](body, schema)
+    rows, sample_weight = _split_weight(rows, schema)
     rows = schema.mark_missing(rows)
     _check_finite(rows, schema)
-    return schema.with_indicators(rows)
+    return schema.with_indicators(rows), sample_weight
+
+
+def _split_weight(rows: Array, schema: Schema) -> tuple[Array, Array | None]:
+    """Features of encoded rows, and the weights behind them, which are positive."""
+    width = len(schema.features)
+    if rows.shape[1] == width:
+        return rows, None
+    sample_weight = rows[:, width].copy()
+    # The noise is divided by it, so that the inverse must be finite too.
+    with np.errstate(divide="ignore", over="ignore"):
+        valid = (sample_weight > 0) & np.isfinite(sample_weight) & np.isfinite(1 / sample_weight)
+    for row in np.flatnonzero(~valid)[:1]:
+        raise _invalid_cell_error(schema, int(row) + 1, width, str(sample_weight[row]))
+    return rows[:, :width], sample_weight
 
 
 def _check_finite(rows: Array, schema: Schema) -> None:
@@ -199,7 +224,10 @@ def _transcode(body: bytes, charset: str) -> bytes:
 
 @dataclass(frozen=True)
 class _ColumnMapping:
-    """Mapping of a row's cells to features: feature i is cell `positions[i]` of `width` cells."""
+    """Mapping of a row's cells to features: feature i is cell `positions[i]` of `width` cells.
+
+    Behind the features stands the weight of the row, where the cells have it.
+    """
 
     schema: Schema
     positions: Sequence[int]
@@ -213,15 +241,19 @@ class _ColumnMapping:
     @classmethod
     def by_name(cls, schema: Schema, names: Sequence[str]) -> "_ColumnMapping":
         """Map cells by the names of their columns."""
-        return cls(schema, schema.column_order(names), len(names))
+        positions = schema.column_order(names)
+        if schema.weight_name in names:
+            positions.append(names.index(schema.weight_name))
+        return cls(schema, positions, len(names))
 
     @property
     def is_identity(self) -> bool:
         """Whether the cells are the features, one by one."""
-        return list(self.positions) == list(range(self.width))
+        features = list(range(len(self.schema.features)))
+        return list(self.positions) == features and self.width == len(features)
 
     def encode(self, cells: Sequence[object], row: int) -> list[float]:
-        """Encode the cells of one row as the numbers of its features."""
+        """Encode the cells of one row as the numbers of its features, and its weight."""
         if len(cells) != self.width:
             raise _width_error(row, len(cells), self.width)
         return [
@@ -232,6 +264,8 @@ class _ColumnMapping:
 
 def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
     """Encode a cell: a number as itself, a category as its code, a missing value as NaN."""
+    if index == len(schema.features):
+        return _encode_weight(schema, row, cell)
     feature = schema.features[index]
     if isinstance(cell, str) and is_missing(cell, schema.missing_markers):
         cell = None
@@ -257,6 +291,13 @@ def _encode_cell(schema: Schema, row: int, index: int, cell: object) -> float:
     if cell is None and schema.accepts_missing[index]:
         return feature.missing_code
     raise _invalid_cell_error(schema, row, index, quoted(cell))
+
+
+def _encode_weight(schema: Schema, row: int, cell: object) -> float:
+    weight = parse_number(cell, ()) if isinstance(cell, str) else cell
+    if not isinstance(weight, float):
+        raise _invalid_cell_error(schema, row, len(schema.features), quoted(cell))
+    return weight  # `_split_weight` refuses what is not positive
 
 
 def _encode_date(schema: Schema, row: int, index: int, cell: object) -> float:
@@ -561,7 +602,7 @@ def _decode_records(records: NDArray[Any], schema: Schema) -> Array:
         columns = [_text(block[name]).tolist() for name in names]
         for row, cells in enumerate(zip(*columns, strict=True), start + 1):
             numbers.extend(mapping.encode(list(map(_number_or_text, cells)), row))
-    return np.frombuffer(numbers).reshape(-1, len(schema.features))
+    return np.frombuffer(numbers).reshape(-1, len(mapping.positions))
 
 
 def _number_or_text(value: object) -> object:
@@ -615,7 +656,7 @@ def _encode_instances(instances: Iterator[object] | Sequence[object], schema: Sc
     encoder = _InstanceEncoder(schema)
     for row, instance in enumerate(instances, 1):
         numbers.extend(encoder.encode(instance, row))
-    return np.frombuffer(numbers).reshape(-1, len(schema.features))
+    return np.frombuffer(numbers).reshape(-1, encoder.width)
 
 
 def _gather_flat_row(instances: Iterator[object]) -> Iterator[object]:
@@ -629,18 +670,31 @@ def _gather_flat_row(instances: Iterator[object]) -> Iterator[object]:
 
 
 class _InstanceEncoder:
-    """Encoder of instances of JSON: lists, objects of lists, and objects of named features."""
+    """Encoder of instances of JSON: lists, objects of lists, and objects of named features.
+
+    Parameters
+    ----------
+    schema : Schema
+        Where it names a column of weights, every row has one behind its features: 1 where it is
+        left out, as in lists.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._identity = _ColumnMapping.identity(schema)
-        self._mappings: dict[tuple[str, ...], tuple[_ColumnMapping, list[None]]] = {}
+        self._default_weight = [] if schema.weight_name is None else [1.0]
+        self._mappings: dict[tuple[str, ...], tuple[_ColumnMapping, list[float | None]]] = {}
+
+    @property
+    def width(self) -> int:
+        """Numbers of an encoded instance."""
+        return self._identity.width + len(self._default_weight)
 
     def encode(self, instance: object, row: int) -> list[float]:
         """Encode one instance as the numbers of its features."""
         cells = _listed_cells(instance) if isinstance(instance, dict) else instance
         if isinstance(cells, list):
-            return self._identity.encode(cells, row)
+            return self._identity.encode(cells, row) + self._default_weight
         if not isinstance(instance, dict) or not self._schema.has_header:
             raise UserError(
                 f"row {row} of the request is {quoted(instance)};"
@@ -649,8 +703,8 @@ class _InstanceEncoder:
         mapping, left_out = self._by_name(tuple(instance))
         return mapping.encode([*instance.values(), *left_out], row)
 
-    def _by_name(self, names: tuple[str, ...]) -> tuple[_ColumnMapping, list[None]]:
-        """Map some names, with a missing value for every feature that may be left out."""
+    def _by_name(self, names: tuple[str, ...]) -> tuple[_ColumnMapping, list[float | None]]:
+        """Map some names, with values of what is left out: missing ones, and the weight 1."""
         if names not in self._mappings:
             if len(self._mappings) >= MAX_MAPPINGS:
                 self._mappings.clear()
@@ -661,8 +715,13 @@ class _InstanceEncoder:
                 )
                 if accepted and feature.name not in names
             ]
+            values: list[float | None] = [None] * len(left_out)
+            weight_name = self._schema.weight_name
+            if weight_name is not None and weight_name not in names:
+                left_out.append(weight_name)
+                values += self._default_weight
             mapping = _ColumnMapping.by_name(self._schema, [*names, *left_out])
-            self._mappings[names] = mapping, [None] * len(left_out)
+            self._mappings[names] = mapping, values
         return self._mappings[names]
 
 
@@ -760,6 +819,11 @@ def _read_delimiter(expected: str, text: str, position: int) -> tuple[str, int]:
 def _invalid_cell_error(
     schema: Schema, row: int, index: int, value: str, hint: str = ""
 ) -> UserError:
+    if index == len(schema.features):
+        return UserError(
+            f"row {row}, column {schema.weight_name} of the request is {value}, not a weight; send"
+            " a positive number, or leave the column out"
+        )
     cell = f"row {row}, {schema.column_label(index)} of the request is {value}"
     if schema.features[index].categories is not None:
         return UserError(f"{cell}, not a category; send a string")

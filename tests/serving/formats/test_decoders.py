@@ -14,7 +14,11 @@ from trained import plain
 
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
-from gaussian_processes.serving.formats.decoders import BLOCK_CHARACTERS, decode
+from gaussian_processes.serving.formats.decoders import (
+    BLOCK_CHARACTERS,
+    decode,
+    decode_weighted,
+)
 from gaussian_processes.serving.formats.negotiation import UnsupportedMediaTypeError
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -491,3 +495,84 @@ def test_the_target_is_not_asked_for():
 def test_names_in_another_case_are_no_row():
     with pytest.raises(UserError, match="column 'age' is missing; send age, colour, size"):
         decode(b"Age,Colour,Size\n1.5,red,2\n", "text/csv", NAMED)
+
+
+COLOURS = Column("colour", 2, ("blue", "red", "re\nd"))
+WEIGHTED = replace(NAMED, sample_weight=Column("id", 4))
+WEIGHTED_NUMBERS = replace(
+    WEIGHTED, features=(Column("age", 1), Column("size", 3)), targets=NAMED.targets
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "expected"),
+    [
+        (b"1.5,red,2\n3,blue,4\n", "text/csv", None),
+        (b"age,colour,size\n1.5,red,2\n3,blue,4\n", "text/csv", None),
+        (b"size,id,colour,age\n2,0.5,red,1.5\n4,1e3,blue,3\n", "text/csv", [0.5, 1000]),
+        (b'size,id,colour,age\n2,"8","re\nd",1.5\n4,2,blue,3\n', "text/csv", [8, 2]),
+        (b'[[1.5, "red", 2], [3, "blue", 4]]', JSON, [1, 1]),
+        (
+            b'{"instances": [{"size": 2, "age": 1.5, "colour": "red"},'
+            b' {"age": 3, "id": 7, "size": 4, "colour": "blue"}]}',
+            JSON,
+            [1, 7],
+        ),
+        (
+            b'[1.5, "red", 2]\n{"id": "0.25", "colour": "blue", "age": 3, "size": 4}\n',
+            LINES,
+            [1, 0.25],
+        ),
+        (
+            npy(
+                np.array(
+                    [(2, 1.5, "red", 3), (4, 3, "blue", 9)],
+                    [("size", int), ("age", float), ("colour", "U4"), ("id", int)],
+                )
+            ),
+            NPY,
+            [3, 9],
+        ),
+    ],
+)
+def test_the_column_of_weights_is_read_by_its_name(body, content_type, expected):
+    schema = replace(WEIGHTED, features=(*NAMED.features[:1], COLOURS, *NAMED.features[2:]))
+
+    rows, weight = decode_weighted(body, content_type, schema)
+
+    assert rows[:, [0, 2]].tolist() == [[1.5, 2], [3, 4]]
+    assert weight is None if expected is None else weight.tolist() == expected
+
+
+@pytest.mark.parametrize("header", ["age,size,id", "id,age,size"])
+def test_rows_of_numbers_alone_have_weights_too(header):
+    order = header.split(",")
+    table = [{"age": 1.5, "size": 2.0, "id": 0.5}, {"age": 3.0, "size": 4.0, "id": 8.0}]
+    body = "\n".join([header, *(",".join(str(row[name]) for name in order) for row in table)])
+
+    rows, weight = decode_weighted(body.encode(), "text/csv", WEIGHTED_NUMBERS)
+
+    assert rows.tolist() == [[1.5, 2], [3, 4]]
+    assert weight.tolist() == [0.5, 8]
+
+
+@pytest.mark.parametrize("cell", ["0", "-1", "1e-320", '"heavy"'])
+@pytest.mark.parametrize("content_type", ["text/csv", JSON])
+def test_a_weight_that_is_not_positive_is_refused(cell, content_type):
+    bodies = {
+        "text/csv": f"age,size,id\n1,2,1\n3,4,{cell}\n",
+        JSON: f'[{{"age": 1, "size": 2}}, {{"age": 3, "size": 4, "id": {cell}}}]',
+    }
+
+    with pytest.raises(
+        UserError, match=r"row 2, column id of the request is .* not a weight; send"
+    ):
+        decode(bodies[content_type].encode(), content_type, WEIGHTED_NUMBERS)
+
+
+def test_without_names_there_are_no_weights_in_a_request():
+    schema = replace(plain(2), sample_weight=Column("3", 3))
+
+    rows, weight = decode_weighted(b"1,2\n", "text/csv", schema)
+
+    assert (rows.tolist(), weight) == ([[1, 2]], None)
