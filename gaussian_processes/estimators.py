@@ -57,6 +57,7 @@ ONLY_OF_JOBS: Mapping[str, str] = MappingProxyType(
         "k_fold": "`sklearn.model_selection.cross_validate` scores folds",
         "stages": "they print metrics for tuners that stop jobs early",
         "leave_one_out": "it says which metrics a job prints",
+        "solver": "a factor gives the log marginal likelihood that estimators keep",
         "report": "it keeps what describe --html draws of a job",
     }
 )
@@ -174,7 +175,7 @@ class _GaussianProcess(BaseEstimator):
     def _settings(self) -> Hyperparameters:
         """Return the parameters, checked as ``train`` checks hyperparameters."""
         given = {name: _as_text(value) for name, value in self.get_params(deep=False).items()}
-        settings = hyperparameters.parse({**given, "task": self._task})
+        settings = hyperparameters.parse({**given, "task": self._task, "solver": "cholesky"})
         if settings.criterion == "validation":
             raise UserError(
                 "criterion is validation, but fit is given no validation rows: set it to evidence"

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from gaussian_processes.gp.kernels import Kernel
 from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.gp.replicates import Replicates
-from gaussian_processes.linalg.cg import preconditioned_cg
+from gaussian_processes.linalg.cg import CGSolution, preconditioned_cg
 from gaussian_processes.linalg.cholesky import (
     TILE_ROWS,
     CholeskyFactor,
@@ -341,6 +341,10 @@ class GaussianProcess:
         # -½ (yᵀ M⁻¹ y/σ²_f + n log σ²_f + …) of GPML eq. 2.30 has no slope in σ²_f there.
         _, precision = self._alpha_and_precision(targets)
         variance = 1 / (self.observations + 1) / (1 / precision).mean()
+        return self.with_signal_variance(np.full_like(self.signal_variance, variance))
+
+    def with_signal_variance(self, variance: Array) -> "GaussianProcess":
+        """Return the process with other variances, of shape (t,), of targets that are all zero."""
         return replace(self, signal_variance=np.where(self.varies, self.signal_variance, variance))
 
     def inverse(self) -> Array:
@@ -436,21 +440,46 @@ def fit(
     factor, jitter = factorise_with_jitter(jittered, storage_of, progress, factorise)
     means = matrix.means(targets)
     if factor.dtype == np.float32:
-        solution = preconditioned_cg(jittered(jitter), factor, means)
-        alpha, iterations = solution.x, solution.iterations
+        found = preconditioned_cg(jittered(jitter), factor, means)
     else:
-        alpha, iterations = factor.solve(means), 0
-    process = GaussianProcess(
+        found = CGSolution(factor.solve(means), 0, 0.0)
+    process = conditioned(matrix, jitter, targets, found, factor)
+    return process if process.varies.all() else process.with_prior_variance(targets)
+
+
+def conditioned(
+    matrix: GramMatrix,
+    jitter: float,
+    targets: Array,
+    solution: CGSolution,
+    factor: CholeskyFactor | None = None,
+) -> GaussianProcess:
+    """Return the process of a matrix whose α is found.
+
+    Parameters
+    ----------
+    matrix : GramMatrix
+    jitter : float
+    targets : ndarray of shape (n, t)
+    solution : CGSolution
+        α, and the iterations that it took.
+    factor : CholeskyFactor, optional
+        Of the matrix with its jitter.
+    """
+    jittered, means = (
+        replace(matrix, noise_ratio=matrix.noise_ratio + jitter),
+        matrix.means(targets),
+    )
+    return GaussianProcess(
         kernel=matrix.kernel,
         noise_ratio=matrix.noise_ratio,
         jitter=jitter,
         points=matrix.points,
-        alpha=alpha,
-        signal_variance=jittered(jitter).signal_variance(targets, means, alpha),
+        alpha=solution.x,
+        signal_variance=jittered.signal_variance(targets, means, solution.x),
         factor=factor,
         observations=matrix.observations,
         varies=(targets != 0).any(axis=0),
-        iterations=iterations,
+        iterations=solution.iterations,
         replicates=matrix.replicates,
     )
-    return process if process.varies.all() else process.with_prior_variance(targets)

@@ -367,7 +367,7 @@ class Model:
         """The members, which need their factors for a variance."""
         if not self.has_variance:
             raise UserError(
-                "this model was trained without its factor; train again with keep_factor=true to"
-                " get std or variance"
+                "this model was trained without its factor; train again with keep_factor=true, and"
+                " not with solver=cg, to get std or variance"
             )
         return self.members

@@ -332,6 +332,14 @@ class Hyperparameters:
         description="float64; or mixed: a factor in float32, with weights refined in float64,"
         " takes half the memory; auto takes mixed where only that fits into memory",
     )
+    solver: str = _declared(
+        CategoricalParameter.of_words("auto", "cholesky", "cg"),
+        default="auto",
+        description="cholesky factorises; cg takes conjugate gradients, in memory that grows with"
+        " the rows: the mean to a residual of 1e-6, without evidence, leave-one-out or standard"
+        " deviations; auto takes cg where neither memory"
+        " nor disk holds the factor",
+    )
     seed: int = _declared(
         IntegerParameter(0),
         default="0",
@@ -350,6 +358,8 @@ class Hyperparameters:
                 f"hyperparameters target ({', '.join(self.target)}) and label_size"
                 f" ({self.label_size}) both say what to predict: leave one out"
             )
+        if self.solver == "cg":
+            _check_iterative(self)
         if self.k_fold == 1:
             raise UserError(
                 "hyperparameter k_fold is 1, but a fold is predicted from the others: set it to 2"
@@ -372,6 +382,11 @@ class Hyperparameters:
         """Kernel parameters that are learned, beside relevances, since no value is given."""
         learned = {"noise_ratio": self.noise is None, "bias": self.bias is None}
         return tuple(name for name, is_learned in learned.items() if is_learned)
+
+    @property
+    def may_iterate(self) -> bool:
+        """Whether conjugate gradients answer all that is asked for: nothing needs the factor."""
+        return self.solver != "cholesky" and not (self.keep_factor or self.leave_one_out)
 
     @property
     def compares_kernels(self) -> bool:
@@ -416,6 +431,27 @@ def _check_projection(hyperparameters: Hyperparameters) -> None:
                 f" {hyperparameters.projection}, but only projection=sphere has a {name}:"
                 f" leave {name} out, or set projection to sphere"
             )
+
+
+def _check_iterative(hyperparameters: Hyperparameters) -> None:
+    """Refuse what a model without a factor does not have, and a matrix without noise."""
+    needs_factor = {
+        "keep_factor": bool(hyperparameters.keep_factor),
+        "leave_one_out": bool(hyperparameters.leave_one_out),
+        "precision": hyperparameters.precision != "auto",
+    }
+    for name, is_given in needs_factor.items():
+        if is_given:
+            value = str(getattr(hyperparameters, name)).lower()
+            raise UserError(
+                f"hyperparameter {name} is {value} and solver is cg, which makes no factor: leave"
+                f" {name} out, or set solver to cholesky"
+            )
+    if hyperparameters.noise == 0:
+        raise UserError(
+            "hyperparameter noise is 0 and solver is cg, which needs some: give more, or set solver"
+            " to cholesky"
+        )
 
 
 def _check_matern(hyperparameters: Hyperparameters) -> None:

@@ -102,4 +102,4 @@ def concatenate(indices: Sequence[Indices], predictions: Sequence[Prediction]) -
 
 def _concatenate(arrays: Sequence[Array | None], order: Indices) -> Array | None:
     given = [array for array in arrays if array is not None]
-    return np.concatenate(given)[order] if given else None
+    return np.concatenate(given)[order] if len(given) == len(arrays) else None

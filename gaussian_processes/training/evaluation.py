@@ -18,8 +18,12 @@ Array = NDArray[np.float64]
 
 
 def predict(model: Model, dataset: Dataset) -> Prediction:
-    """Predict the rows of a dataset, with the variances that their weights make of the noise."""
-    return model.predict(dataset.X, True, dataset.locate_row, dataset.sample_weight)
+    """Predict the rows of a dataset, with the variances that their weights make of the noise.
+
+    A model without a factor predicts no variances.
+    """
+    variance = model.has_variance
+    return model.predict(dataset.X, variance, dataset.locate_row, dataset.sample_weight)
 
 
 def log_marginal_likelihood(model: Model, rows: int) -> float:
@@ -41,8 +45,8 @@ def score(dataset: Dataset, prediction: Prediction) -> dict[str, float]:
     Errors count by the weight of their row. Densities do so already, by their variances: their mean
     is over the rows.
 
-    Targets that are all constant have no coefficient of determination, which divides by their
-    variance: it is left out.
+    Predictions without a variance have no density. Targets that are all constant have no
+    coefficient of determination, which divides by their variance. Both are left out.
     """
     targets, weight = dataset.y, dataset.sample_weight
     if prediction.probabilities is not None:
@@ -57,7 +61,8 @@ def score(dataset: Dataset, prediction: Prediction) -> dict[str, float]:
     }
     if (targets != targets[:1]).any():
         found["R2"] = scores.r2(targets, prediction.mean, weight)
-    found["NLPD"] = -float(prediction.distribution.log_density(targets).mean())
+    if prediction.variance is not None:
+        found["NLPD"] = -float(prediction.distribution.log_density(targets).mean())
     return found
 
 
@@ -85,7 +90,7 @@ def write_predictions(
     The columns of `extra` come after the row's number.
     """
     extra = extra or {}
-    names = ["row", *extra, *_column_names(schema)]
+    names = ["row", *extra, *_column_names(schema, prediction)]
     records = zip(*extra.values(), _records(schema, targets, prediction), strict=True)
 
     def write(partial: Path) -> None:
@@ -98,26 +103,26 @@ def write_predictions(
     atomic_write(path, write)
 
 
-def _variance(prediction: Prediction) -> Array:
-    if prediction.variance is None:
-        raise ValueError("the prediction has no variance: predict with variance=True")
-    return prediction.variance
-
-
-def _column_names(schema: Schema) -> list[str]:
+def _column_names(schema: Schema, prediction: Prediction) -> list[str]:
     if schema.classes:
         probabilities = [f"probability_{label}" for label in schema.classes]
         return ["target", "predicted_label", "probability", *probabilities]
+    parts = ["target", "mean", "std"][: len(_regression_columns(prediction)) + 1]
     if len(schema.targets) == 1:
-        return ["target", "mean", "std"]
-    return [
-        f"{name}_{column.name}" for column in schema.targets for name in ("target", "mean", "std")
-    ]
+        return parts
+    return [f"{name}_{column.name}" for column in schema.targets for name in parts]
+
+
+def _regression_columns(prediction: Prediction) -> list[Array]:
+    """Means, and standard deviations where there are variances."""
+    if prediction.variance is None:
+        return [prediction.mean]
+    return [prediction.mean, np.sqrt(prediction.variance)]
 
 
 def _records(schema: Schema, targets: Array, prediction: Prediction) -> Iterator[list[object]]:
     if prediction.probabilities is None:
-        columns = [targets, prediction.mean, np.sqrt(_variance(prediction))]
+        columns = [targets, *_regression_columns(prediction)]
         yield from np.dstack(columns).reshape(len(targets), -1).tolist()
         return
     codes = targets[:, 0].astype(int).tolist()

@@ -64,10 +64,14 @@ def _without_large_factors(model: Model, keep_factor: bool | None) -> Model:
 def gather_factors(model: Model, keep_factor: bool | None, hosts: Hosts, folder: Path) -> Model:
     """Return the model with the factors that hosts share gathered on the leader, or without them.
 
+    Where hosts shared the iterations of conjugate gradients, there are none.
+
     A collective call. On the leader they are files in a folder, if they are to be kept and there is
     room for them and for the model; otherwise its log says what the model can't answer. The other
     hosts' models have none.
     """
+    if not model.has_variance:
+        return model
     size = sum(
         packed_bytes(len(member.process.points), member.process.kept_factor.dtype)
         for member in model.members

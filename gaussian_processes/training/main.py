@@ -157,8 +157,14 @@ def _prepare(
         _check_writable(folder)
     schema, datasets = _read_datasets(job, hyperparameters)
     _check_datasets(hyperparameters, datasets)
-    validation, progress = datasets.get("validation"), reporting.FactorizationProgress
-    trainer = Trainer(hyperparameters, schema, validation, progress=progress, hosts=hosts)
+    trainer = Trainer(
+        hyperparameters,
+        schema,
+        datasets.get("validation"),
+        progress=reporting.FactorizationProgress,
+        iteration_progress=reporting.IterationProgress,
+        hosts=hosts,
+    )
     trainer.check(*datasets.values())
     return trainer, datasets
 

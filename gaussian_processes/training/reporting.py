@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -285,6 +285,20 @@ class FactorizationProgress:
             LOGGER.info(
                 f"factorising: {done / total:.0%} done at {rate / 1e9:.0f} GFLOP/s, {left} left"
             )
+            self.logged = now
+
+
+@dataclass
+class IterationProgress:
+    """Report of the progress of conjugate gradients, in the log now and then."""
+
+    logged: float = field(default_factory=time.monotonic)
+
+    def __call__(self, iteration: int, residual: float) -> None:
+        """Log the iteration and its residual, if the last line is long ago."""
+        now = time.monotonic()
+        if now - self.logged >= PROGRESS_SECONDS:
+            LOGGER.info(f"conjugate gradients: iteration {iteration}, residual {residual:.1e}")
             self.logged = now
 
 

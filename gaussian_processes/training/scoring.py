@@ -72,6 +72,12 @@ def novelty_shares(leave_one_out: Prediction | None) -> dict[str, object]:
 def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Prediction | None:
     """Predict every training row from all others, if it is wanted."""
     wanted = trainer.hyperparameters.leave_one_out
+    if not model.has_variance:
+        LOGGER.info(
+            "leave-one-out scores and the evidence are left out: they need the factor, which"
+            " solver=cg does not make"
+        )
+        return None
     if wanted is None and len(training) > LEAVE_ONE_OUT_ROWS:
         LOGGER.info(
             f"leave-one-out scores are left out beyond {LEAVE_ONE_OUT_ROWS:,} rows;"
@@ -87,7 +93,12 @@ def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Predicti
 def score_training(
     trainer: Trainer, model: Model, training: Dataset, leave_one_out: Prediction | None
 ) -> dict[str, float]:
-    """Print the log evidence and, if there are predictions for it, the leave-one-out scores."""
+    """Print the log evidence and, if there are predictions for it, the leave-one-out scores.
+
+    Of a model without a factor neither is known.
+    """
+    if not model.has_variance:
+        return {}
     metrics = {
         "train:log_evidence": evaluation.log_marginal_likelihood(model, len(training)),
     }

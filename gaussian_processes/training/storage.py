@@ -12,6 +12,7 @@ import numpy as np
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.files import format_bytes
+from gaussian_processes.gp.iterative import landmark_count
 from gaussian_processes.gp.regression import working_bytes
 from gaussian_processes.linalg.cholesky import InMemoryPanels, PanelStorage, packed_bytes
 from gaussian_processes.resources import available_cpus, available_memory
@@ -19,6 +20,13 @@ from gaussian_processes.training.checkpoints import Checkpoint
 
 # Types that each precision may store the factor in, the best first.
 DTYPES = {"auto": ("float64", "float32"), "float64": ("float64",), "mixed": ("float32",)}
+# Numbers that conjugate gradients keep for each row: its columns as `working_bytes` counts them,
+# and a dozen vectors of the iterations and of the products under way.
+ROW_COPIES, ITERATION_VECTORS = 5, 12
+
+
+class NoRoomError(UserError):
+    """A factor that there is no room for: in memory to work in, or on the disk to keep it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def plan_storage(
 
     Raises
     ------
-    UserError
+    NoRoomError
         If memory does not suffice to work in, or the disk to keep the panels on, with the sizes and
         the remedies.
     """
@@ -86,6 +94,24 @@ def plan_storage(
     return StoragePlan(dtype, sizes[dtype], checkpoint, in_files)
 
 
+def plan_landmarks(shape: tuple[int, ...]) -> int:
+    """Plan the landmarks of conjugate gradients, which take half of what memory the rows leave.
+
+    Raises
+    ------
+    UserError
+        If memory does not suffice for the rows.
+    """
+    (rows, columns), memory = shape, available_memory()
+    working = 8 * rows * (ROW_COPIES * columns + ITERATION_VECTORS)
+    if working > memory:
+        raise UserError(
+            f"{rows:,} rows need {format_bytes(working)} of memory and {format_bytes(memory)} are"
+            " free; use an instance with more memory, or fewer rows"
+        )
+    return landmark_count(rows, memory - working)
+
+
 def _check_memory(rows: int, columns: int, memory: int) -> int:
     """Bytes to work in, beside the factor; refuse rows that memory does not suffice for."""
     cores = available_cpus()
@@ -94,10 +120,10 @@ def _check_memory(rows: int, columns: int, memory: int) -> int:
         fitting = bisect_right(
             range(rows), memory, key=lambda size: working_bytes(size, columns, cores)
         )
-        raise UserError(
+        raise NoRoomError(
             f"{rows:,} rows need {format_bytes(working)} of memory to work in and"
-            f" {format_bytes(memory)} are free; use an instance with more memory, or"
-            f" {max(fitting - 1, 0):,} rows"
+            f" {format_bytes(memory)} are free; use an instance with more memory,"
+            f" solver=cg, or {max(fitting - 1, 0):,} rows"
         )
     return working
 
@@ -111,8 +137,8 @@ def _check_disk(rows: int, dtype: str, checkpoint: Checkpoint, hosts: int) -> No
     if needed > free:
         room = free * hosts
         fitting = bisect_right(range(rows), room, key=lambda size: packed_bytes(size, dtype)) - 1
-        raise UserError(
+        raise NoRoomError(
             f"the factor of {rows:,} rows needs {format_bytes(needed)} in {dtype} and {folder} has"
             f" room for {format_bytes(free)}; use an instance with more memory or a larger volume,"
-            f" or {fitting:,} rows"
+            f" solver=cg, or {fitting:,} rows"
         )

@@ -12,11 +12,13 @@ from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Column, Schema
-from gaussian_processes.gp import marginal_likelihood
+from gaussian_processes.errors import UserError
+from gaussian_processes.gp import iterative, marginal_likelihood
+from gaussian_processes.gp.iterative import Iterations
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.gp.replicates import find_replicates
 from gaussian_processes.linalg import cholesky
-from gaussian_processes.linalg.cg import CG_TOLERANCE
+from gaussian_processes.linalg.cg import CG_TOLERANCE, IterationProgress
 from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progress, slices
 from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
@@ -35,7 +37,12 @@ from gaussian_processes.training.preparation import (
     regression_targets,
     with_parameters,
 )
-from gaussian_processes.training.storage import StoragePlan, plan_storage
+from gaussian_processes.training.storage import (
+    NoRoomError,
+    StoragePlan,
+    plan_landmarks,
+    plan_storage,
+)
 from gaussian_processes.training.target_selection import of_targets, schema_of_targets
 
 LOGGER = logging.getLogger(__name__)
@@ -48,9 +55,8 @@ MIN_SHARED_ROWS = 30_000
 LOGGED_MEMBERS = 2 * MAX_MEMBERS
 
 
-def no_progress() -> Progress | None:
+def no_progress() -> None:
     """Make no report of progress."""
-    return None
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Trainer:
         For what a person may want to know.
     progress : callable
         Makes the report of one factorisation's progress.
+    iteration_progress : callable
+        Makes the report of the progress of one solution by conjugate gradients.
     hosts : Hosts
         Hosts of the job, all of which train alike.
     """
@@ -76,6 +84,7 @@ class Trainer:
     validation: Dataset | None = None
     logger: logging.Logger = LOGGER
     progress: Callable[[], Progress | None] = no_progress
+    iteration_progress: Callable[[], IterationProgress | None] = no_progress
     hosts: Hosts = field(default_factory=Hosts)
 
     def quiet(self) -> "Trainer":
@@ -156,9 +165,52 @@ class Trainer:
             find_replicates(preprocessor.standardized(dataset.X), weights),
         )
         y = preprocessor.standardized_targets(regression_targets(dataset, schema))
-        process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))
+        if self._iterates(matrix, checkpoint):
+            process = self._condition_iteratively(matrix, y)
+        else:
+            process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))
         self._log_deviations(process, preprocessor, schema.targets)
         return EnsembleMember(preprocessor, process, weight, result.tails, result.targets)
+
+    def _iterates(self, matrix: GramMatrix, checkpoint: Checkpoint) -> bool:
+        """Return whether α comes from conjugate gradients: as asked for, or for lack of room."""
+        if not (self.hyperparameters.may_iterate and matrix.noise_ratio):
+            return False
+        if self.hyperparameters.solver == "cg":
+            return True
+        shared = self.shares_factor(matrix.observations)
+        precision, hosts = self.hyperparameters.precision, len(self.hosts) if shared else 1
+        try:
+            plan_storage(matrix.points.shape, precision, checkpoint, hosts)
+            reason = ""
+        except NoRoomError as error:
+            reason = str(error)
+        if shared:
+            reason = max(self.hosts.gather(reason))
+        if reason:
+            self.logger.warning(f"there is no room for the factor ({reason}): solver=cg is taken")
+        return bool(reason)
+
+    def _condition_iteratively(self, matrix: GramMatrix, y: Array) -> GaussianProcess:
+        """Condition on the observations without a factor."""
+        rank = plan_landmarks(matrix.points.shape)
+        iterations = Iterations(rank, self.iteration_progress())
+        self.logger.info(
+            f"conjugate gradients with {rank:,} landmarks: the model predicts means, and has no"
+            " factor to predict standard deviations from"
+        )
+        try:
+            process, residual = iterative.fit(matrix, y, iterations.solve)
+        except NotPositiveDefiniteError as error:
+            raise UserError(
+                f"conjugate gradients do not converge with noise {matrix.noise_ratio:g} ({error});"
+                " set noise to more, or solver to cholesky"
+            ) from error
+        self.logger.info(
+            f"{process.iterations} iterations of conjugate gradients solved for the weights to a"
+            f" residual of {residual:.1e}"
+        )
+        return process
 
     def _plan_storage(self, matrix: GramMatrix, checkpoint: Checkpoint) -> StoragePlan:
         """Plan the precision and place of the factor, in the precision of an earlier run if any.

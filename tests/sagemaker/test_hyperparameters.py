@@ -308,3 +308,25 @@ def test_contradictions_are_refused_however_the_values_are_given():
         Hyperparameters(projection="unit", bias=2.0)
 
     assert Hyperparameters(projection="unit").bias == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"keep_factor": "true"}, "keep_factor is true and solver is cg, which makes no factor"),
+        ({"leave_one_out": "true"}, "leave_one_out is true and solver is cg"),
+        ({"precision": "mixed"}, "precision is mixed and solver is cg"),
+        ({"noise": "0"}, "noise is 0 and solver is cg, which needs some"),
+    ],
+)
+def test_what_needs_a_factor_is_refused_without_one(given, sentence):
+    with pytest.raises(UserError, match=sentence):
+        parse({**given, "solver": "cg"})
+
+
+@pytest.mark.parametrize(
+    ("given", "may"),
+    [({}, True), ({"solver": "cholesky"}, False), ({"keep_factor": "true"}, False)],
+)
+def test_who_asks_for_the_factor_is_given_no_model_without_it(given, may):
+    assert parse(given).may_iterate == may

@@ -527,6 +527,42 @@ def test_mixed_precision_says_its_iterations_and_predicts_the_same(base, capsys)
     np.testing.assert_array_equal(loaded.members[0].process.factor.dtype, np.float32)
 
 
+def test_conjugate_gradients_say_their_residual_and_predict_the_same(base, capsys):
+    train(base, noise="0.1", bias="2")
+    expected = metrics(capsys.readouterr().out)
+    means = [float(row["mean"]) for row in predictions(base)]
+
+    assert train(base, noise="0.1", bias="2", solver="cg") == 0
+
+    output = capsys.readouterr().out
+    said = r"(\d+) iterations of conjugate gradients solved for the weights to a residual of (\S+)"
+    iterations, residual = re.search(said, output).groups()
+    process = artifact.load(base / "model").members[0].process
+    assert process.iterations == int(iterations) > 0
+    assert float(residual) <= 1.1e-6
+    np.testing.assert_allclose(
+        [float(row["mean"]) for row in predictions(base)], means, rtol=0, atol=1e-5
+    )
+    found = metrics(output)
+    assert found["validation:RMSE"] == pytest.approx(expected["validation:RMSE"], rel=1e-5)
+    without = {"train:log_evidence", "train:LOO_RMSE", "train:LOO_NLPD", "validation:NLPD"}
+    assert found.keys() == expected.keys() - without
+    assert "they need the factor, which solver=cg does not make" in output
+    assert "std" not in predictions(base)[0]
+
+
+def test_a_factor_that_no_disk_holds_is_done_without_and_that_is_said(base, capsys, monkeypatch):
+    monkeypatch.setattr(storage, "packed_bytes", lambda rows, dtype: 10**16 * rows)
+
+    assert train(base) == 0
+    assert train(base, solver="cholesky") == 1
+
+    output, failure = capsys.readouterr().out, (base / "output/failure").read_text()
+    assert "there is no room for the factor (the factor of 100 rows needs" in output
+    assert not artifact.load(base / "model").has_variance
+    assert "use an instance with more memory or a larger volume, solver=cg, or 0 rows" in failure
+
+
 def test_what_float32_cannot_factorise_is_factorised_in_float64_and_said(base, capsys):
     path = base / "input/data/train/data.csv"
     path.write_text(path.read_text() * 2)
@@ -794,6 +830,21 @@ def test_every_row_is_predicted_once_by_a_model_that_has_not_seen_it(alone, caps
     np.testing.assert_allclose(
         [float(line["mean"]) for line in kept if line["fold"] == "1"], expected, rtol=1e-9
     )
+
+
+def test_folds_and_classes_need_no_factor(alone, capsys):
+    shuffled = iris().sample(frac=1, random_state=0)
+    table(alone, shuffled[:100])
+    table(alone, shuffled[100:], "validation")
+
+    assert train(alone, target="Species", k_fold="2", noise="0.1", solver="cg") == 0
+
+    found = json.loads((alone / "output/data/metrics.json").read_text())
+    scores = {"accuracy", "log_loss"}
+    assert found.keys() == {
+        f"{name}:{score}" for name in ("cross_validation", "validation") for score in scores
+    }
+    assert min(found["validation:accuracy"], found["cross_validation:accuracy"]) >= 0.9
 
 
 def test_beside_a_validation_channel_its_metric_is_the_last_that_a_regular_expression_finds(
