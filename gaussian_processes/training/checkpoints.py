@@ -220,7 +220,8 @@ class Checkpoint:
             LOGGER.info("the checkpoint in %s is of this job: it goes on from there", self.folder)
         elif others:
             LOGGER.warning(
-                "the checkpoint in %s is of other data or hyperparameters: the job starts over",
+                "the checkpoint in %s is of other data, hyperparameters or hosts: the job starts"
+                " over",
                 self.folder,
             )
         else:

@@ -465,7 +465,7 @@ def test_a_job_of_other_data_or_hyperparameters_starts_over_and_says_so(base, ch
 
     output = finish(base)
 
-    assert "is of other data or hyperparameters: the job starts over" in output
+    assert "is of other data, hyperparameters or hosts: the job starts over" in output
     assert "are there already" not in output
 
 
