@@ -163,12 +163,27 @@ def run(subject: Subject) -> Run:
     FailedError
         If it was skipped for lack of memory, crashed, or ended with an error.
     """
-    free = available_memory()
-    if subject.bytes_needed > free:
+    return run_together([subject])[0]
+
+
+def run_together(subjects: Sequence[Subject]) -> list[Run]:
+    """Run subjects at the same time, each in a process of its own; errors are those of `run`."""
+    free, needed = available_memory(), sum(subject.bytes_needed for subject in subjects)
+    if needed > free:
         raise FailedError(
-            f"skipped: it takes about {subject.bytes_needed / 1e9:.1f} GB and"
-            f" {free / 1e9:.1f} GB are free"
+            f"skipped: it takes about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
         )
+    processes = [_start(subject) for subject in subjects]
+    outputs = [process.communicate() for process in processes]
+    for process, (_, errors) in zip(processes, outputs, strict=True):
+        if process.returncode < 0:
+            raise CrashedError(f"crashed: {signal.Signals(-process.returncode).name}")
+        if process.returncode:
+            raise FailedError(f"failed: {(errors.strip() or 'no word').splitlines()[-1]}")
+    return [Run(**json.loads(output.splitlines()[-1])) for output, _ in outputs]
+
+
+def _start(subject: Subject) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         **({"OPENBLAS_CORETYPE": subject.coretype} if subject.coretype else {}),
@@ -180,11 +195,11 @@ def run(subject: Subject) -> Run:
         subject.work,
         json.dumps(subject.arguments),
     ]
-    ended = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    if ended.returncode < 0:
-        raise CrashedError(f"crashed: {signal.Signals(-ended.returncode).name}")
-    if ended.returncode:
-        raise FailedError(f"failed: {ended.stderr.strip().splitlines()[-1]}")
-    return Run(**json.loads(ended.stdout.splitlines()[-1]))

@@ -14,6 +14,7 @@ COMMANDS = [
     "fit --rows 200 --prediction-rows 200 --repetitions 1",
     "scaling --most 1000 --repetitions 1",
     "mixed 300 --repetitions 1",
+    "cluster --rows 600 --hosts 2 --messages 4",
     "kernel --rows 256 --repetitions 1",
     "resume --rows 1600 --repetitions 1",
     "soak --minutes 0.05 --clients 2",
@@ -21,7 +22,7 @@ COMMANDS = [
 ]
 # Minutes at any size: twenty jobs, five folds of three methods, and a load generator.
 LONG = {"selection", "quality", "serving"}
-SUPPORT = {"datasets", "measuring", "methods", "reporting"}
+SUPPORT = {"datasets", "instances", "measuring", "methods", "reporting"}
 
 
 def run(words: list[str]) -> str:
