@@ -13,7 +13,7 @@ import numpy as np
 from gaussian_processes.cluster import cholesky
 from gaussian_processes.cluster.distributed_factor import DistributedFactor
 from gaussian_processes.cluster.exchange import Exchange, SingleHost, all_gather
-from gaussian_processes.cluster.product import SharedGramMatrix
+from gaussian_processes.cluster.product import SharedGramMatrix, SharedRows
 from gaussian_processes.files import create_memmap
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.linalg.cholesky import (
@@ -62,6 +62,10 @@ class Hosts:
     def share(self, matrix: GramMatrix) -> GramMatrix:
         """Return a matrix that all hosts have as one whose products they compute together."""
         return SharedGramMatrix.of(matrix, self.exchange)
+
+    def share_rows(self, size: int) -> SharedRows:
+        """Return this host's part of the rows of a preconditioner."""
+        return SharedRows(size, self.exchange)
 
     def gather_factor(self, factor: CholeskyFactor, path: Path) -> Factor | None:
         """Return a factor that hosts share as one in a file, on the leader; a collective call.

@@ -62,3 +62,33 @@ def share(size: int, hosts: int, rank: int) -> Sequence[slice]:
     turn = [*range(hosts), *reversed(range(hosts))]
     panels = slices(size, width)
     return [panel for index, panel in enumerate(panels) if turn[index % len(turn)] == rank]
+
+
+@dataclass(frozen=True)
+class SharedRows:
+    """Rows of a preconditioner that a host keeps: an equal part of all. Sums are collective calls.
+
+    Parameters
+    ----------
+    size : int
+        Rows in all.
+    exchange : Exchange
+    """
+
+    size: int
+    exchange: Exchange
+
+    @property
+    def rows(self) -> slice:
+        """Return the rows of this host."""
+        rank, hosts = self.exchange.rank, self.exchange.size
+        return slice(self.size * rank // hosts, self.size * (rank + 1) // hosts)
+
+    def sum(self, part: Array) -> Array:
+        """Return the sum of the parts of all hosts, in the order of their ranks."""
+        total: Array = np.sum(all_gather(self.exchange, part), axis=0)
+        return total
+
+    def concatenate(self, part: Array) -> Array:
+        """Return the rows of all hosts."""
+        return np.concatenate(all_gather(self.exchange, part))

@@ -17,11 +17,10 @@ from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, condit
 from gaussian_processes.linalg.cg import (
     CGSolution,
     IterationProgress,
-    LinearOperator,
     StoppingRule,
     preconditioned_cg,
 )
-from gaussian_processes.linalg.nystrom import NystromPreconditioner, random_landmarks
+from gaussian_processes.linalg.nystrom import NystromPreconditioner, RowShare, random_landmarks
 
 Array = NDArray[np.float64]
 
@@ -37,7 +36,6 @@ STOP = StoppingRule(TOLERANCE, MAX_ITERATIONS)
 # 0.05 ns each, twice. Twice as many would spare a fifth of the iterations at best.
 LANDMARKS_PER_ROOT = 7
 
-# Solve M x = y: with products of this host, or with those of all hosts.
 Solve = Callable[[GramMatrix, Array], CGSolution]
 
 
@@ -51,14 +49,15 @@ class Iterations:
         Number of landmarks.
     progress : callable, optional
         See `linalg.cg`.
+    share : RowShare, optional
+        Rows of the preconditioner that this host keeps, where hosts share the matrix.
     """
 
     rank: int
     progress: IterationProgress | None = None
+    share: RowShare | None = None
 
-    def solve(
-        self, matrix: GramMatrix, targets: Array, operator: LinearOperator | None = None
-    ) -> CGSolution:
+    def solve(self, matrix: GramMatrix, targets: Array) -> CGSolution:
         """Solve M x = y to `TOLERANCE`, for y of shape (n, t).
 
         Parameters
@@ -66,8 +65,6 @@ class Iterations:
         matrix : GramMatrix
             With noise.
         targets : ndarray of shape (n, t)
-        operator : LinearOperator, optional
-            What computes the products with M: the matrix itself, unless it is given.
 
         Returns
         -------
@@ -79,23 +76,26 @@ class Iterations:
         NotPositiveDefiniteError
             If `MAX_ITERATIONS` do not reach it.
         """
-        operator = operator or matrix
-        found = preconditioned_cg(
-            operator, preconditioner(matrix, self.rank), targets, STOP, self.progress
-        )
-        left = np.linalg.norm(targets - operator.product(found.x), axis=0)
+        approximation = preconditioner(matrix, self.rank, self.share)
+        found = preconditioned_cg(matrix, approximation, targets, STOP, self.progress)
+        left = np.linalg.norm(targets - matrix.product(found.x), axis=0)
         sizes = np.linalg.norm(targets, axis=0)
         relative = np.divide(left, sizes, out=np.zeros_like(left), where=sizes > 0)
         return CGSolution(found.x, found.iterations, float(relative.max()))
 
 
-def landmark_count(rows: int, memory: int) -> int:
-    """Return the number of landmarks for so many rows, whose preconditioner takes half a memory."""
-    fitting = memory // 2 // (8 * rows)
+def landmark_count(rows: int, memory: int, hosts: int = 1) -> int:
+    """Return the number of landmarks for so many rows.
+
+    Their preconditioner, which hosts share, takes half of a host's memory at most.
+    """
+    fitting = memory // 2 * hosts // (8 * rows)
     return max(1, min(rows, math.isqrt(LANDMARKS_PER_ROOT**2 * rows), fitting))
 
 
-def preconditioner(matrix: GramMatrix, rank: int) -> NystromPreconditioner:
+def preconditioner(
+    matrix: GramMatrix, rank: int, share: RowShare | None = None
+) -> NystromPreconditioner:
     """Build the Nyström preconditioner of M = K + λ W⁻¹ of random landmarks.
 
     Raises
@@ -110,6 +110,7 @@ def preconditioner(matrix: GramMatrix, rank: int) -> NystromPreconditioner:
         lambda rows: matrix.kernel.value(chosen.pairs(matrix.points[rows])),
         matrix.kernel.value(chosen.pairs_up_to(slice(0, len(chosen.offsets)))),
         matrix.noise_ratio * matrix.noise_scale,
+        share,
     )
 
 
@@ -123,7 +124,7 @@ def fit(matrix: GramMatrix, targets: Array, solve: Solve) -> tuple[GaussianProce
     targets : ndarray of shape (n, t)
         One column a target.
     solve : callable
-        `Iterations.solve`, or one whose products hosts share.
+        Solves M x = y: `Iterations.solve`.
 
     Returns
     -------

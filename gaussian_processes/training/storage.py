@@ -94,7 +94,7 @@ def plan_storage(
     return StoragePlan(dtype, sizes[dtype], checkpoint, in_files)
 
 
-def plan_landmarks(shape: tuple[int, ...]) -> int:
+def plan_landmarks(shape: tuple[int, ...], hosts: int = 1) -> int:
     """Plan the landmarks of conjugate gradients, which take half of what memory the rows leave.
 
     Raises
@@ -109,7 +109,7 @@ def plan_landmarks(shape: tuple[int, ...]) -> int:
             f"{rows:,} rows need {format_bytes(working)} of memory and {format_bytes(memory)} are"
             " free; use an instance with more memory, or fewer rows"
         )
-    return landmark_count(rows, memory - working)
+    return landmark_count(rows, memory - working, hosts)
 
 
 def _check_memory(rows: int, columns: int, memory: int) -> int:

@@ -104,7 +104,10 @@ class Trainer:
             preprocessor.points(dataset.X, dataset.locate_row)
 
     def shares_factor(self, rows: int) -> bool:
-        """Return whether all hosts share the factor of so many rows, or the leader has it alone."""
+        """Return whether all hosts share the factor of so many rows, or the leader has it alone.
+
+        Likewise the products and the preconditioner of conjugate gradients.
+        """
         return len(self.hosts) > 1 and rows >= MIN_SHARED_ROWS
 
     def panel_width(self, rows: int) -> int:
@@ -193,14 +196,17 @@ class Trainer:
 
     def _condition_iteratively(self, matrix: GramMatrix, y: Array) -> GaussianProcess:
         """Condition on the observations without a factor."""
-        rank = plan_landmarks(matrix.points.shape)
-        iterations = Iterations(rank, self.iteration_progress())
+        hosts = self.hosts if self.shares_factor(matrix.observations) else Hosts()
+        # As many as the host of the least memory has room for.
+        rank = min(hosts.gather(plan_landmarks(matrix.points.shape, len(hosts))))
+        share = hosts.share_rows(len(matrix))
+        iterations = Iterations(rank, self.iteration_progress(), share)
         self.logger.info(
             f"conjugate gradients with {rank:,} landmarks: the model predicts means, and has no"
             " factor to predict standard deviations from"
         )
         try:
-            process, residual = iterative.fit(matrix, y, iterations.solve)
+            process, residual = iterative.fit(hosts.share(matrix), y, iterations.solve)
         except NotPositiveDefiniteError as error:
             raise UserError(
                 f"conjugate gradients do not converge with noise {matrix.noise_ratio:g} ({error});"

@@ -3,8 +3,9 @@ import pytest
 from in_process_hosts import on_all_hosts
 
 from gaussian_processes.cluster.hosts import Hosts
-from gaussian_processes.cluster.product import share
-from gaussian_processes.gp import regression
+from gaussian_processes.cluster.product import SharedRows, share
+from gaussian_processes.gp import iterative, regression
+from gaussian_processes.gp.iterative import Iterations
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.linalg.cholesky import InMemoryPanels
@@ -73,3 +74,37 @@ def test_weights_of_a_shared_factor_in_float32_are_refined_to_those_of_float64(m
         assert process.factor.dtype == np.float32
         assert 0 < process.iterations < 10
     assert found[0].alpha.tobytes() == found[1].alpha.tobytes()
+
+
+@pytest.mark.parametrize("hosts", [1, 3])
+def test_conjugate_gradients_of_all_hosts_solve_the_equations_alike(matrix, square, hosts):
+    y = targets(2)
+
+    def fit(exchange):
+        own = Hosts(exchange)
+        iterations = Iterations(50, share=own.share_rows(ROWS))
+        return iterative.fit(own.share(matrix), y, iterations.solve)
+
+    found, _ = on_all_hosts(hosts, fit)
+
+    for process, residual in found:
+        left = np.linalg.norm(y - square @ process.alpha, axis=0) / np.linalg.norm(y, axis=0)
+        assert left.max() == pytest.approx(residual, rel=1e-6)
+        assert residual <= 1.1 * iterative.TOLERANCE
+    assert len({process.alpha.tobytes() for process, _ in found}) == 1
+
+
+def test_hosts_keep_equal_parts_of_the_preconditioner_and_it_is_that_of_one(matrix):
+    y = targets(2)
+
+    def solve(exchange):
+        own = iterative.preconditioner(matrix, 50, SharedRows(ROWS, exchange))
+        return len(own.scaled), own.solve(y)
+
+    found, _ = on_all_hosts(3, solve)
+
+    assert [rows for rows, _ in found] == [300, 300, 301]
+    expected = iterative.preconditioner(matrix, 50).solve(y)
+    for _, solution in found:
+        np.testing.assert_allclose(solution, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+    assert len({solution.tobytes() for _, solution in found}) == 1

@@ -234,6 +234,29 @@ def test_a_shared_factor_that_is_not_asked_for_is_left_out_with_what_cannot_be_a
     assert np.linalg.norm(residual) < 1e-9 * np.linalg.norm(y)
 
 
+def test_conjugate_gradients_of_several_hosts_solve_the_equations_of_all_rows(make_job):
+    job = make_job(2)
+    for host in job.hosts:
+        job.write(host, "train/rows.csv", rows(600, 1))
+        job.write(host, "validation/rows.csv", rows(30, 2))
+    job.start({"q": "1", "l": "1", "solver": "cg"}, program=MANY_ROWS)
+
+    codes, outputs = job.end()
+
+    assert codes == [0, 0], outputs
+    said = r"\d+ iterations of conjugate gradients solved for the weights to a residual of \S+"
+    first, second = (re.search(said, output)[0] for output in outputs)
+    assert first == second
+    assert any(line.startswith("validation:RMSE=") for line in metrics(outputs[0]))
+    assert not metrics(outputs[1])
+    found = artifact.load(job.bases[job.hosts[0]] / "model").members[0].process
+    matrix = GramMatrix(found.kernel, found.points, found.noise_ratio)
+    y = rows(600, 1)[:, 0]
+    y = (y - y.mean()) / y.std()
+    residual = y - matrix.block(slice(0, 600), slice(0, 600)) @ found.alpha[:, 0]
+    assert np.linalg.norm(residual) < 1.1e-6 * np.linalg.norm(y)
+
+
 def test_a_host_killed_in_mid_factorisation_leaves_panels_that_the_next_job_goes_on_from(
     make_job, tmp_path
 ):
