@@ -15,6 +15,7 @@ COMMANDS = [
     "scaling --most 1000 --repetitions 1",
     "mixed 300 --repetitions 1",
     "cluster --rows 600 --hosts 2 --messages 4",
+    "iterative --rows 300",
     "kernel --rows 256 --repetitions 1",
     "resume --rows 1600 --repetitions 1",
     "soak --minutes 0.05 --clients 2",
