@@ -58,6 +58,7 @@ ONLY_OF_JOBS: Mapping[str, str] = MappingProxyType(
         "stages": "they print metrics for tuners that stop jobs early",
         "leave_one_out": "it says which metrics a job prints",
         "solver": "a factor gives the log marginal likelihood that estimators keep",
+        "deviations": "those of estimators come from the factor",
         "report": "it keeps what describe --html draws of a job",
     }
 )

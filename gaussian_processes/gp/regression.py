@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.gp.kernels import Kernel
+from gaussian_processes.gp.neighbors import explained_by_neighbors
 from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.linalg.cg import CGSolution, preconditioned_cg
@@ -58,6 +59,8 @@ CHUNK_ROWS = 64
 # Pairs of new points and observations in a task, which takes a core one to five milliseconds; to
 # start the threads of a pool takes a third of one.
 TASK_PAIRS = 1 << 19
+# New points of a task that predicts variances from the nearest observations: some 50 ms of a core.
+LOCAL_ROWS = 12
 
 
 def working_bytes(rows: int, columns: int, cores: int) -> int:
@@ -198,7 +201,7 @@ class GaussianProcess:
     signal_variance : ndarray of shape (t,)
         σ²_f of each target; of one that is zero everywhere the prior's, see `fit`.
     factor : CholeskyFactor or None
-        L of M. Without it there are means, but no variances.
+        L of M. Without it there are means, and variances only from neighbors.
     observations : int
         n.
     varies : ndarray of bool of shape (t,)
@@ -207,6 +210,10 @@ class GaussianProcess:
         Iterations of conjugate gradients that α took: 0 in float64.
     replicates : Replicates, optional
         Which point every observation has, where n is more than m.
+    neighbors : int
+        Points that variances are predicted from without a factor; 0 if they are not.
+    noise_scale : ndarray of shape (m,), optional
+        Diagonal of W⁻¹, for these; 1 unless it is given.
     """
 
     kernel: Kernel
@@ -220,6 +227,13 @@ class GaussianProcess:
     varies: NDArray[np.bool_]
     iterations: int = 0
     replicates: Replicates | None = None
+    neighbors: int = 0
+    noise_scale: Array | None = None
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether it predicts variances: from the factor, or from the nearest observations."""
+        return self.factor is not None or self.neighbors > 0
 
     @property
     def first_observations(self) -> NDArray[np.intp]:
@@ -266,7 +280,12 @@ class GaussianProcess:
         return self.mean_and_variance(points)[1]
 
     def mean_and_variance(self, points: Array) -> tuple[Array, Array]:
-        """`mean` and `variance` at new points, each of shape (m, t), of one cross-covariance."""
+        """`mean` and `variance` at new points, each of shape (m, t), of one cross-covariance.
+
+        Without a factor, the variance from the nearest points, which is never smaller.
+        """
+        if self.factor is None and self.neighbors:
+            return self._mean_and_local_variance(points)
         factor = self.kept_factor
         mean, explained = np.empty((len(points), self.alpha.shape[1])), np.empty(len(points))
         chunks = _even_slices(len(points), factor.block_columns)
@@ -284,11 +303,36 @@ class GaussianProcess:
             outer, inner = (pool, map) if one_core_each else (map, pool)
             for _ in outer(predict, chunks):
                 pass
+        return mean, self._unexplained(explained, float(np.finfo(factor.dtype).eps))
+
+    def _mean_and_local_variance(self, points: Array) -> tuple[Array, Array]:
+        """Return `mean`, and the variance from the nearest points."""
+        mean, explained = np.empty((len(points), self.alpha.shape[1])), np.empty(len(points))
+        scale = np.ones(len(self.points)) if self.noise_scale is None else self.noise_scale
+        noise = self._jittered_noise_ratio * scale
+
+        def predict(rows: slice) -> None:
+            covariance = self._cross_covariance(points[rows])
+            np.matmul(covariance, self.alpha, out=mean[rows])
+            explained[rows] = explained_by_neighbors(
+                self.kernel, self.points, noise, covariance, self.neighbors
+            )
+
+        with WorkerPool() as pool:
+            for _ in pool(predict, _even_slices(len(points), LOCAL_ROWS)):
+                pass
+        return mean, self._unexplained(explained, float(np.finfo(float).eps))
+
+    def _unexplained(self, explained: Array, rounding: float) -> Array:
+        """Variance of new observations, of shape (m, t), of whose prior a part is explained."""
         noise = self._jittered_noise_ratio
         # No observation is surer than its noise, and without noise none is surer than rounding.
-        floor = max(noise, float(np.finfo(factor.dtype).eps))
-        variance = np.maximum(1 + noise - explained, floor)[:, np.newaxis] * self.signal_variance
-        return mean, variance
+        floor = max(noise, rounding)
+        return np.maximum(1 + noise - explained, floor)[:, np.newaxis] * self.signal_variance
+
+    def with_neighbors(self, count: int, noise_scale: Array) -> "GaussianProcess":
+        """Return the process with variances from so many nearest points, if it has no factor."""
+        return replace(self, neighbors=count, noise_scale=noise_scale)
 
     def log_marginal_likelihood(self) -> float:
         """Log marginal likelihood at the best σ²_f, summed over the targets: GPML eq. 2.30.

@@ -42,7 +42,9 @@ Description = dict[str, Any]
 FORMAT = 5
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
-ARRAY_FILE = re.compile(r"(points|alpha|factor|replicates)-\d+\.npy|background\.npy")
+ARRAY_FILE = re.compile(r"(points|alpha|factor|replicates|noise_scale)-\d+\.npy|background\.npy")
+# Of a process that has them.
+OPTIONAL_ARRAYS = ("factor", "replicates", "noise_scale")
 # The key of the checksum of all others.
 OWN_CHECKSUM = "description_sha256"
 # The data of the report, which predictions don't need, and the key of their checksum.
@@ -274,6 +276,8 @@ def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
         arrays["factor"] = process.factor.panels
     if process.replicates is not None:
         arrays["replicates"] = process.replicates.to_array()
+    if process.noise_scale is not None:
+        arrays["noise_scale"] = process.noise_scale
     return arrays
 
 
@@ -290,6 +294,7 @@ def _describe_member(member: EnsembleMember) -> Description:
             "jitter": process.jitter,
             "signal_variance": process.signal_variance.tolist(),
             "iterations": process.iterations,
+            "neighbors": process.neighbors,
         },
     }
 
@@ -345,7 +350,7 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
 def _member(
     index: int, described: Mapping[str, Any], arrays: Mapping[str, Array], rows: int
 ) -> EnsembleMember:
-    own = {name: arrays.get(f"{name}-{index}.npy") for name in ("factor", "replicates")}
+    own = {name: arrays.get(f"{name}-{index}.npy") for name in OPTIONAL_ARRAYS}
     own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
     process = _process(described["process"], own, rows)
     tails, targets = described["tails"], described["targets"]
@@ -372,6 +377,8 @@ def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int)
         observations=rows,
         varies=(alpha != 0).any(axis=0),
         iterations=int(described["iterations"]),
+        neighbors=described.get("neighbors", 0),
+        noise_scale=arrays["noise_scale"],
         replicates=None if replicates is None else Replicates.from_array(replicates),
     )
 

@@ -18,8 +18,7 @@ def lines(model: Model, description: artifact.Description) -> Iterator[str]:
     yield from _schema_lines(model)
     for member in model.members:
         yield from _member_lines(model, member)
-    deviations = "yes" if model.has_variance else "no, it was saved without its factor"
-    yield f"standard deviations: {deviations}"
+    yield f"standard deviations: {_deviations(model)}"
     for name, value in description.get("scores", {}).items():
         if isinstance(value, float):
             yield f"{name}: {value:.6g}"
@@ -33,6 +32,14 @@ def lines(model: Model, description: artifact.Description) -> Iterator[str]:
         if value not in ("auto", [], "none")
     ]
     yield "hyperparameters: " + ", ".join(hyperparameters)
+
+
+def _deviations(model: Model) -> str:
+    if model.has_factor:
+        return "yes"
+    if model.has_variance:
+        return f"from the {model.members[0].process.neighbors} nearest rows, never too small"
+    return "no, it was saved without its factor"
 
 
 def _schema_lines(model: Model) -> Iterator[str]:

@@ -243,7 +243,12 @@ class Model:
 
     @property
     def has_variance(self) -> bool:
-        """Whether the factors, which variances need, were kept."""
+        """Whether it predicts variances: from factors that were kept, or from nearest rows."""
+        return all(member.process.has_variance for member in self.members)
+
+    @property
+    def has_factor(self) -> bool:
+        """Whether there are the factors, which evidence and leave-one-out need."""
         return all(member.process.factor is not None for member in self.members)
 
     @property
@@ -253,7 +258,7 @@ class Model:
         return sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
 
     def without_factors(self) -> "Model":
-        """Return the model without its factors: it predicts means, but no variances."""
+        """Return the model without its factors: it predicts means, and no variances from them."""
         members = [
             replace(member, process=replace(member.process, factor=None)) for member in self.members
         ]
@@ -266,8 +271,11 @@ class Model:
             size, columns = member.process.points.shape
             layers = member.process.kernel.layers
             seconds += rows * size * (columns * COLUMN_SECONDS + layers * LAYER_SECONDS)
-            if variance:
+            if variance and member.process.factor is not None:
                 seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)
+            elif variance:
+                near = min(size, member.process.neighbors)
+                seconds += rows * near**2 * (layers * LAYER_SECONDS + near / 3 * ENTRY_SECONDS)
         return seconds
 
     def predict(
@@ -367,7 +375,7 @@ class Model:
         """The members, which need their factors for a variance."""
         if not self.has_variance:
             raise UserError(
-                "this model was trained without its factor; train again with keep_factor=true, and"
-                " not with solver=cg, to get std or variance"
+                "this model was trained without its factor; train again with keep_factor=true,"
+                " and not with solver=cg, or with deviations=neighbors, to get std or variance"
             )
         return self.members

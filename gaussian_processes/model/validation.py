@@ -213,6 +213,7 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
     process, coordinates = member.process, len(member.preprocessor.column)
     _validate_kernel(process.kernel)
     _require_integer("iterations", process.iterations, 0, 2**31)
+    _require_integer("neighbors", process.neighbors, 0, 2**31)
     _require_number("noise_ratio", process.noise_ratio, 0)
     _require_number("jitter", process.jitter, 0)
     rows = len(process.points)
@@ -223,6 +224,8 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
     _require_numbers("points", process.points, (rows, coordinates + 1))
     _require_numbers("alpha", process.alpha, (rows, outputs))
     _validate_points(process)
+    if process.noise_scale is not None:
+        _require_positive("noise_scale", process.noise_scale, (rows,))
     if process.factor is not None:
         _validate_factor(process.factor)
 

@@ -340,6 +340,13 @@ class Hyperparameters:
         " deviations; auto takes cg where neither memory"
         " nor disk holds the factor",
     )
+    deviations: str = _declared(
+        CategoricalParameter.of_words("factor", "neighbors"),
+        default="factor",
+        description="what standard deviations come from in a model without its factor: factor"
+        " predicts none; neighbors takes the 512 training rows of the highest covariance alone,"
+        " so that none is smaller than that from all rows",
+    )
     seed: int = _declared(
         IntegerParameter(0),
         default="0",

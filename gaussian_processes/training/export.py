@@ -38,7 +38,7 @@ def export(
 
     The critical section is entered for the moment in which the artifact becomes whole.
     """
-    if model.has_variance:
+    if model.has_factor:
         model = _without_large_factors(model, hyperparameters.keep_factor)
     record = {"hyperparameters": requested(hyperparameters), "scores": found.scores}
     artifact.save(model, folder, record, critical_section, found.report)
@@ -55,10 +55,17 @@ def _without_large_factors(model: Model, keep_factor: bool | None) -> Model:
         )
         return model
     LOGGER.info(
-        f"the model leaves out its factor ({format_bytes(size)}): it predicts means only;"
-        " keep_factor=true keeps it"
+        f"the model leaves out its factor ({format_bytes(size)}): it predicts"
+        f" {predicted_without(model)}; keep_factor=true keeps it"
     )
     return model.without_factors()
+
+
+def predicted_without(model: Model) -> str:
+    """Say what a model predicts without its factor."""
+    if all(member.process.neighbors for member in model.members):
+        return "standard deviations from the nearest rows"
+    return "means, but no standard deviations, intervals or quantiles"
 
 
 def gather_factors(model: Model, keep_factor: bool | None, hosts: Hosts, folder: Path) -> Model:
@@ -70,7 +77,7 @@ def gather_factors(model: Model, keep_factor: bool | None, hosts: Hosts, folder:
     room for them and for the model; otherwise its log says what the model can't answer. The other
     hosts' models have none.
     """
-    if not model.has_variance:
+    if not model.has_factor:
         return model
     size = sum(
         packed_bytes(len(member.process.points), member.process.kept_factor.dtype)
@@ -84,8 +91,7 @@ def gather_factors(model: Model, keep_factor: bool | None, hosts: Hosts, folder:
     if hosts.leads:
         LOGGER.warning(
             f"the factor ({format_bytes(size)}), which is spread over the hosts, is left out of the"
-            " model: it predicts means, but no standard deviations, intervals or quantiles;"
-            f" {remedy}"
+            f" model: it predicts {predicted_without(model)}; {remedy}"
         )
     return model.without_factors()
 

@@ -72,7 +72,7 @@ def novelty_shares(leave_one_out: Prediction | None) -> dict[str, object]:
 def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Prediction | None:
     """Predict every training row from all others, if it is wanted."""
     wanted = trainer.hyperparameters.leave_one_out
-    if not model.has_variance:
+    if not model.has_factor:
         LOGGER.info(
             "leave-one-out scores and the evidence are left out: they need the factor, which"
             " solver=cg does not make"
@@ -97,7 +97,7 @@ def score_training(
 
     Of a model without a factor neither is known.
     """
-    if not model.has_variance:
+    if not model.has_factor:
         return {}
     metrics = {
         "train:log_evidence": evaluation.log_marginal_likelihood(model, len(training)),

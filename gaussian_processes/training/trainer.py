@@ -15,6 +15,7 @@ from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp import iterative, marginal_likelihood
 from gaussian_processes.gp.iterative import Iterations
+from gaussian_processes.gp.neighbors import NEIGHBORS
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.gp.replicates import find_replicates
 from gaussian_processes.linalg import cholesky
@@ -172,6 +173,8 @@ class Trainer:
             process = self._condition_iteratively(matrix, y)
         else:
             process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))
+        if self.hyperparameters.deviations == "neighbors":
+            process = process.with_neighbors(NEIGHBORS, matrix.noise_scale)
         self._log_deviations(process, preprocessor, schema.targets)
         return EnsembleMember(preprocessor, process, weight, result.tails, result.targets)
 
@@ -202,8 +205,8 @@ class Trainer:
         share = hosts.share_rows(len(matrix))
         iterations = Iterations(rank, self.iteration_progress(), share)
         self.logger.info(
-            f"conjugate gradients with {rank:,} landmarks: the model predicts means, and has no"
-            " factor to predict standard deviations from"
+            f"conjugate gradients with {rank:,} landmarks: the model has no factor, and"
+            f" {self._deviations_without_factor}"
         )
         try:
             process, residual = iterative.fit(hosts.share(matrix), y, iterations.solve)
@@ -299,6 +302,16 @@ class Trainer:
         if "relevance" in learned:
             relevance = ", ".join(f"{number:.3g}" for number in parameters.relevance)
             self.logger.info(f"relevance={relevance}")
+
+    @property
+    def _deviations_without_factor(self) -> str:
+        """What a model without a factor predicts beside means."""
+        if self.hyperparameters.deviations == "neighbors":
+            return (
+                f"predicts standard deviations from the {NEIGHBORS} nearest training rows, none"
+                " smaller than that from all"
+            )
+        return "predicts means only; deviations=neighbors predicts standard deviations, too"
 
     def _log_precision(self, process: GaussianProcess, matrix: GramMatrix) -> None:
         """Log what a factor in float32, or a matrix that is not positive definite, has cost."""

@@ -84,6 +84,34 @@ def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(
         loaded.predict(NEW, variance=True)
 
 
+def with_neighbors(noise_scale):
+    model = fitted().without_factors()
+    (member,) = model.members
+    process = member.process.with_neighbors(512, noise_scale)
+    return replace(model, members=(replace(member, process=process),))
+
+
+def test_a_model_of_neighbors_predicts_their_deviations_again(tmp_path):
+    model = with_neighbors(np.linspace(0.5, 2, 40))
+    artifact.save(model, tmp_path)
+
+    loaded = artifact.load(tmp_path)
+
+    assert loaded.has_variance
+    assert not loaded.has_factor
+    expected = model.predict(NEW, variance=True).variance
+    np.testing.assert_array_equal(loaded.predict(NEW, variance=True).variance, expected)
+
+
+def test_forged_noise_of_neighbors_is_refused(tmp_path):
+    artifact.save(with_neighbors(np.ones(40)), tmp_path)
+    np.save(tmp_path / "noise_scale-0.npy", np.zeros(40))
+    fit_checksums(tmp_path)
+
+    with pytest.raises(UserError, match="noise_scale holds 0"):
+        artifact.load(tmp_path)
+
+
 def test_the_folder_holds_words_and_arrays_and_nothing_half_written(tmp_path):
     artifact.save(fitted(), tmp_path, {"scores": {"RMSE": 1.5}})
 
@@ -190,7 +218,7 @@ def test_the_keys_of_the_description_are_the_attributes(tmp_path):
         attributes = {field.name for field in fields(subject)}
         assert described.keys() <= attributes
     assert member["process"]["kernel"] == {"name": "arc_cosine", "q": 1, "l": 1}
-    arrays = {"points", "alpha", "factor", "replicates"}
+    arrays = {"points", "alpha", "factor", "replicates", "noise_scale"}
     # The number of observations is that of the training rows; the others are training's alone.
     elsewhere = {"observations", "varies"}
     assert {field.name for field in fields(model.members[0].process)} == (

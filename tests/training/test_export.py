@@ -19,10 +19,14 @@ def test_a_shared_factor_that_the_disk_has_no_room_for_is_left_out_on_all_hosts(
     monkeypatch, caplog, tmp_path
 ):
     process = SimpleNamespace(
-        points=np.zeros((1000, 1)), kept_factor=SimpleNamespace(dtype=np.dtype("float64"))
+        points=np.zeros((1000, 1)),
+        kept_factor=SimpleNamespace(dtype=np.dtype("float64")),
+        neighbors=0,
     )
     model = SimpleNamespace(
-        members=[SimpleNamespace(process=process)], without_factors=lambda: "means only"
+        members=[SimpleNamespace(process=process)],
+        has_factor=True,
+        without_factors=lambda: "means only",
     )
     monkeypatch.setattr(export.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000_000))
 

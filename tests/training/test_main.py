@@ -551,6 +551,26 @@ def test_conjugate_gradients_say_their_residual_and_predict_the_same(base, capsy
     assert "std" not in predictions(base)[0]
 
 
+def test_without_a_factor_deviations_come_from_neighbors_if_that_is_asked_for(base, capsys):
+    train(base, noise="0.1", bias="2")
+    expected = metrics(capsys.readouterr().out)
+    exact = np.array([float(row["std"]) for row in predictions(base)])
+
+    assert train(base, noise="0.1", bias="2", solver="cg", deviations="neighbors") == 0
+
+    output = capsys.readouterr().out
+    assert "predicts standard deviations from the 512 nearest training rows" in output
+    # These are all of the hundred.
+    np.testing.assert_allclose([float(row["std"]) for row in predictions(base)], exact, rtol=1e-5)
+    found = metrics(output)
+    assert found["validation:NLPD"] == pytest.approx(expected["validation:NLPD"], rel=1e-4)
+    assert "train:log_evidence" not in found
+    model = artifact.load(base / "model")
+    rows = np.loadtxt(base / "input/data/validation/data.csv", delimiter=",")
+    variance = model.predict(rows[:, 1:], variance=True).variance[:, 0]
+    np.testing.assert_allclose(np.sqrt(variance), exact, rtol=1e-5)
+
+
 def test_a_factor_that_no_disk_holds_is_done_without_and_that_is_said(base, capsys, monkeypatch):
     monkeypatch.setattr(storage, "packed_bytes", lambda rows, dtype: 10**16 * rows)
 
