@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -292,11 +292,13 @@ class FactorizationProgress:
 class IterationProgress:
     """Report of the progress of conjugate gradients, in the log now and then."""
 
-    logged: float = field(default_factory=time.monotonic)
+    logged: float | None = None
 
     def __call__(self, iteration: int, residual: float) -> None:
-        """Log the iteration and its residual, if the last line is long ago."""
+        """Log the iteration and its residual, if the last line, or the first iteration, is old."""
         now = time.monotonic()
+        if self.logged is None:
+            self.logged = now
         if now - self.logged >= PROGRESS_SECONDS:
             LOGGER.info(f"conjugate gradients: iteration {iteration}, residual {residual:.1e}")
             self.logged = now

@@ -21,7 +21,8 @@ from scipy.stats import t as student_t
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.metrics import log_loss
 
-from gaussian_processes.gp import marginal_likelihood
+from gaussian_processes.gp import iterative, marginal_likelihood
+from gaussian_processes.linalg.cg import StoppingRule
 from gaussian_processes.model import artifact
 from gaussian_processes.report import main as describe
 from gaussian_processes.serving.formats import decoders
@@ -369,6 +370,33 @@ def test_a_long_fit_says_how_far_it_is(caplog, monkeypatch):
         "factorising: 10% done at 1 GFLOP/s, 1 min 39 s left",
         "factorising: 20% done at 1 GFLOP/s, 1 min 28 s left",
     ]
+
+
+def test_many_iterations_say_how_far_they_are(caplog, monkeypatch):
+    clock = iter([0.0, 4.0, 11.0, 12.0, 22.0])
+    monkeypatch.setattr(reporting.time, "monotonic", lambda: next(clock))
+    caplog.set_level("INFO")
+    progress = reporting.IterationProgress()
+
+    for iteration in range(1, 6):
+        progress(iteration, 10.0**-iteration)
+
+    assert caplog.messages == [
+        "conjugate gradients: iteration 3, residual 1.0e-03",
+        "conjugate gradients: iteration 5, residual 1.0e-05",
+    ]
+
+
+def test_iterations_that_do_not_converge_end_with_the_remedies(base, monkeypatch):
+    monkeypatch.setattr(iterative, "STOP", StoppingRule(1e-6, 1))
+
+    assert train(base, noise="0.1", bias="2", solver="cg") == 1
+
+    assert re.fullmatch(
+        r"conjugate gradients do not converge with noise 0\.1 \(1 iterations leave a residual of"
+        r" \S+\); set noise to more, or solver to cholesky",
+        (base / "output/failure").read_text().strip(),
+    )
 
 
 def test_a_fit_that_begins_again_says_how_far_that_is(caplog, monkeypatch):

@@ -69,6 +69,22 @@ def refusal(precision, checkpoint):
     return str(caught.value)
 
 
+def test_landmarks_take_half_of_the_memory_that_the_rows_leave(machine):
+    rows_bytes = 8 * 10_000 * (5 * 8 + 12)
+
+    machine(rows_bytes + 2 * 8 * 10_000 * 300)
+
+    assert storage.plan_landmarks(SHAPE) == 300
+    assert storage.plan_landmarks(SHAPE, hosts=2) == 600
+
+
+def test_rows_that_do_not_fit_into_memory_are_refused_without_a_factor_too(machine):
+    machine(4e6)
+
+    with pytest.raises(UserError, match=r"10,000 rows need 4\.2 MB of memory and 4\.0 MB are free"):
+        storage.plan_landmarks(SHAPE)
+
+
 def test_too_little_memory_to_work_in_is_refused_with_the_rows_that_fit(tmp_path, machine):
     machine(WORKING / 2)
 
