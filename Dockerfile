@@ -92,10 +92,10 @@ FROM ${BASE} AS system
 ARG SOURCE_DATE_EPOCH
 
 # python3-minimal would be 11 MB less, but has no ctypes, decimal or multiprocessing; nginx-light is nginx and a module. openssl
-# makes the certificates of hosts that share a secret.
+# makes the certificates of hosts that share a secret; LightGBM is linked to libgomp.
 # hadolint ignore=DL3008 # as above
 RUN apt-get update \
-  && PYTHONHASHSEED=0 apt-get install --yes --no-install-recommends nginx openssl python3 \
+  && PYTHONHASHSEED=0 apt-get install --yes --no-install-recommends libgomp1 nginx openssl python3 \
   && rm --recursive --force /var/lib/apt/lists/*
 
 # In a folder of its own, since what the engine mounts while a step runs changes the root. What installing leaves goes: caches, logs

@@ -80,6 +80,7 @@ class _GaussianProcess(BaseEstimator):
         kernel: str = "auto",
         criterion: str = "loo",
         ensemble: str = "auto",
+        members: str | Sequence[str] = "gp",
         likelihood: str = "auto",
         per_target: str | bool = "auto",
         noise: Parameter = "auto",
@@ -101,6 +102,7 @@ class _GaussianProcess(BaseEstimator):
         self.kernel = kernel
         self.criterion = criterion
         self.ensemble = ensemble
+        self.members = members
         self.likelihood = likelihood
         self.per_target = per_target
         self.noise = noise

@@ -8,6 +8,7 @@ is loaded has its checksum and passes `validation`.
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
@@ -30,7 +31,9 @@ from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.gp.tails import Tails
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, Factor, packed_panels
-from gaussian_processes.model.model import EnsembleMember, Model
+from gaussian_processes.model import regressors
+from gaussian_processes.model.model import EnsembleMember, Member, Model, RegressorMember
+from gaussian_processes.model.regressors import Regressor
 from gaussian_processes.model.validation import validate
 from gaussian_processes.resources import available_memory
 from gaussian_processes.sagemaker.failures import platform_reason
@@ -42,7 +45,10 @@ Description = dict[str, Any]
 FORMAT = 5
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
-ARRAY_FILE = re.compile(r"(points|alpha|factor|replicates|noise_scale)-\d+\.npy|background\.npy")
+ARRAY_FILE = re.compile(
+    r"(points|alpha|factor|replicates|noise_scale|left_out)-\d+\.npy|background\.npy"
+)
+REGRESSOR_FILE = re.compile(r"regressor-\d+/[\w-][\w.-]*", re.ASCII)
 # Of a process that has them.
 OPTIONAL_ARRAYS = ("factor", "replicates", "noise_scale")
 # The key of the checksum of all others.
@@ -88,11 +94,13 @@ def save(
     (folder / "model.json").unlink(missing_ok=True)
     checksums = {}
     for index, member in enumerate(model.members):
-        for name, array in _arrays(member.process).items():
+        for name, array in _arrays(member).items():
             path = folder / f"{name}-{index}.npy"
             # Not synced: a checksum tells what a loss of power has spoiled.
             atomic_write(path, partial(_write_array, array=array), sync=False)
             checksums[path.name] = npy.checksum(path)
+        if isinstance(member, RegressorMember):
+            checksums |= _save_regressor(member.regressor, folder / f"regressor-{index}")
     if model.background is not None:
         path = folder / "background.npy"
         atomic_write(path, partial(_write_array, array=model.background), sync=False)
@@ -100,7 +108,7 @@ def save(
     description = {
         "format": FORMAT,
         **(record or {}),
-        "training_rows": model.members[0].process.observations,
+        "training_rows": model.processes[0].process.observations,
         "libraries": {name: version(name) for name in LIBRARIES},
         "schema": asdict(model.schema),
         "calibration": None if model.calibration is None else model.calibration.to_json(),
@@ -266,8 +274,28 @@ def _check_record(description: Description) -> None:
             raise TypeError(f"{name} is no object")
 
 
-def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
-    """Arrays of a process, and the panels of its factor, by the names of their files."""
+def _save_regressor(regressor: Regressor, folder: Path) -> dict[str, str]:
+    """Save a regressor's files into a folder of their own; return their checksums."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    regressor.save(folder)
+    return {
+        f"{folder.name}/{path.relative_to(folder)}": _file_checksum(path)
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir()
+    }
+
+
+def _file_checksum(path: Path) -> str:
+    with open_regular(path) as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def _arrays(member: Member) -> dict[str, Array | tuple[Array, ...]]:
+    """Arrays of a member, and the panels of its factor, by the names of their files."""
+    if isinstance(member, RegressorMember):
+        return {"left_out": member.left_out}
+    process = member.process
     arrays: dict[str, Array | tuple[Array, ...]] = {
         "points": process.points,
         "alpha": process.alpha,
@@ -281,13 +309,19 @@ def _arrays(process: GaussianProcess) -> dict[str, Array | tuple[Array, ...]]:
     return arrays
 
 
-def _describe_member(member: EnsembleMember) -> Description:
-    process = member.process
-    return {
+def _describe_member(member: Member) -> Description:
+    described = {
         "weight": member.weight,
         "targets": member.targets,
         "tails": None if member.tails is None else asdict(member.tails),
         "preprocessor": member.preprocessor.to_json(),
+    }
+    if isinstance(member, RegressorMember):
+        own = {"name": member.name, "residual_variance": member.residual_variance}
+        return {**described, "regressor": own}
+    process = member.process
+    return {
+        **described,
         "process": {
             "kernel": process.kernel.to_json(),
             "noise_ratio": process.noise_ratio,
@@ -309,7 +343,7 @@ def _model(folder: Path, description: Description) -> Model:
     arrays = _load_arrays(folder, description["sha256"])
     rows = description["training_rows"]
     members = [
-        _member(index, described, arrays, rows)
+        _member(folder, index, described, arrays, rows)
         for index, described in enumerate(description["members"])
     ]
     described = description["calibration"]
@@ -323,20 +357,24 @@ def _load_arrays(folder: Path, checksums: Mapping[str, str]) -> dict[str, Array]
     _check_files(folder, list(checksums))
     arrays = {}
     for name, checksum in checksums.items():
-        array, found = npy.read(folder / name)
+        if REGRESSOR_FILE.fullmatch(name):
+            array, found = None, _file_checksum(folder / name)
+        else:
+            array, found = npy.read(folder / name)
         if found != checksum:
             raise UserError(
                 f"{folder / name} is not what was saved: its checksum differs; copy the model again"
             )
-        array.flags.writeable = False
-        arrays[name] = array
+        if array is not None:
+            array.flags.writeable = False
+            arrays[name] = array
     return arrays
 
 
 def _check_files(folder: Path, names: Sequence[str]) -> None:
     """Refuse names of other files, and files that memory does not suffice for."""
     for name in names:
-        if not ARRAY_FILE.fullmatch(name):
+        if not (ARRAY_FILE.fullmatch(name) or REGRESSOR_FILE.fullmatch(name)):
             raise ValueError(f"{name:.60} is no file of a model")
     size, free = sum((folder / name).stat().st_size for name in names), available_memory()
     if size > free:
@@ -348,19 +386,31 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
 
 
 def _member(
-    index: int, described: Mapping[str, Any], arrays: Mapping[str, Array], rows: int
-) -> EnsembleMember:
+    folder: Path,
+    index: int,
+    described: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    rows: int,
+) -> Member:
+    tails, targets = described["tails"], described["targets"]
+    common: dict[str, Any] = {
+        "preprocessor": Preprocessor.from_json(described["preprocessor"]),
+        "weight": float(described["weight"]),
+        "tails": None if tails is None else Tails(**tails),
+        "targets": None if targets is None else tuple(targets),
+    }
+    if "regressor" in described:
+        name = described["regressor"]["name"]
+        return RegressorMember(
+            name=name,
+            regressor=regressors.resolve(name).load(folder / f"regressor-{index}"),
+            left_out=arrays[f"left_out-{index}.npy"],
+            residual_variance=float(described["regressor"]["residual_variance"]),
+            **common,
+        )
     own = {name: arrays.get(f"{name}-{index}.npy") for name in OPTIONAL_ARRAYS}
     own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
-    process = _process(described["process"], own, rows)
-    tails, targets = described["tails"], described["targets"]
-    return EnsembleMember(
-        Preprocessor.from_json(described["preprocessor"]),
-        process,
-        float(described["weight"]),
-        None if tails is None else Tails(**tails),
-        None if targets is None else tuple(targets),
-    )
+    return EnsembleMember(process=_process(described["process"], own, rows), **common)
 
 
 def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int) -> GaussianProcess:

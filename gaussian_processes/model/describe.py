@@ -7,7 +7,13 @@ import numpy as np
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import MISSING_CATEGORY, UNKNOWN_CATEGORY, Column, Schema
 from gaussian_processes.model import artifact
-from gaussian_processes.model.model import NOVELTY_BOUNDS, EnsembleMember, Model
+from gaussian_processes.model.model import (
+    NOVELTY_BOUNDS,
+    EnsembleMember,
+    Member,
+    Model,
+    RegressorMember,
+)
 
 
 def lines(model: Model, description: artifact.Description) -> Iterator[str]:
@@ -61,14 +67,18 @@ def _schema_lines(model: Model) -> Iterator[str]:
         yield f"ignored: {', '.join(schema.ignored)}"
 
 
-def _member_lines(model: Model, member: EnsembleMember) -> Iterator[str]:
-    process, preprocessor = member.process, member.preprocessor
+def _member_lines(model: Model, member: Member) -> Iterator[str]:
     share, own = "", list(model.schema.targets)
     if member.targets is not None:
         own = [model.schema.targets[index] for index in member.targets]
         share = f", {member.weight:.1%} of {', '.join(column.name for column in own)}"
     elif len(model.members) > 1:
         share = f", {member.weight:.1%} of the model"
+    if isinstance(member, RegressorMember):
+        deviation = np.sqrt(member.residual_variance) * member.preprocessor.target_scale[0]
+        yield f"{member.name}{share}: standard deviation of what it leaves {deviation:.6g}"
+        return
+    process, preprocessor = member.process, member.preprocessor
     yield f"kernel: {process.kernel}{share}"
     jitter = f" (and {process.jitter:g} of jitter)" if process.jitter else ""
     yield (

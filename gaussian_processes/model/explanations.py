@@ -85,7 +85,7 @@ def with_background(model: Model, rows: Array) -> Model:
     order = np.lexsort(rows.T[::-1])
     count = min(len(rows), BACKGROUND_SAMPLE)
     sample = rows[order[np.linspace(0, len(rows) - 1, count).round().astype(np.intp)]]
-    member = max(model.members, key=lambda member: member.weight)
+    member = max(model.processes, key=lambda member: member.weight)
     points = member.preprocessor.points(sample)
     gram = member.process.kernel(points, points)
     size = _background_size(model, count)
@@ -243,13 +243,13 @@ def neighbours(
     made of them. Over several targets, influences are compared by their root mean square in units
     of the targets' deviations.
     """
-    observations = model.members[0].process.observations
+    observations = model.processes[0].process.observations
     total = np.zeros((observations, model.schema.output_count))
-    for member in model.members:
+    for member in model.processes:
         points = member.preprocessor.points(row[np.newaxis], lambda _: locate_row(0))
         influence = member.process.influence(points)[0] * member.preprocessor.target_scale
         total[member.process.first_observations] += member.weight * influence
-    strength = np.square(total / model.members[0].preprocessor.target_scale).sum(axis=1)
+    strength = np.square(total / model.processes[0].preprocessor.target_scale).sum(axis=1)
     # Rows that are not the first of their kind have none; equal ones come in their order.
     largest = np.argsort(-strength, kind="stable")[:NEIGHBOURS]
     return Neighbours((largest + 1).tolist(), total[largest])

@@ -20,6 +20,8 @@ from gaussian_processes.gp.tails import (
     variance_factor,
     variance_ratio,
 )
+from gaussian_processes.model import regressors
+from gaussian_processes.model.regressors import Regressor
 
 Array = NDArray[np.float64]
 
@@ -27,6 +29,9 @@ Array = NDArray[np.float64]
 # of the kernel; for an entry of the factor, once to fetch it, and with every row to use it.
 COLUMN_SECONDS, LAYER_SECONDS = 2e-10, 1.2e-9
 FETCH_SECONDS, ENTRY_SECONDS = 3e-10, 4e-11
+# What a regressor of another kind is thought to take: a call, and a row. It is never called in the
+# event loop, where nothing may take a millisecond.
+REGRESSOR_SECONDS, REGRESSOR_ROW_SECONDS = 5e-3, 5e-5
 # Training rows that a model keeps at most, for explanations to compare with.
 MAX_BACKGROUND_ROWS = 16
 # Upper bounds of the bins of a histogram of novelty.
@@ -51,7 +56,7 @@ class Prediction:
         Makes `distribution`, which few requests ask for.
     novelty : ndarray of shape (m, t) or None
         Posterior variance of the function over its prior variance, in [0, 1]: how little the
-        training rows say of a row. The members' mean by their weights; None without variance.
+        training rows say of a row. The processes' mean by their weights; None without variance.
     """
 
     mean: Array
@@ -100,14 +105,14 @@ class MemberPrediction:
     mean, squared_scale : ndarray of shape (m, t)
         In the units of the targets.
     degrees_of_freedom : float
-    novelty : ndarray of shape (m, t)
-        See `Prediction`.
+    novelty : ndarray of shape (m, t), optional
+        See `Prediction`; only processes have one.
     """
 
     mean: Array
     squared_scale: Array
     degrees_of_freedom: float
-    novelty: Array
+    novelty: Array | None = None
 
     @property
     def variance(self) -> Array:
@@ -117,9 +122,11 @@ class MemberPrediction:
     def spread(self, targets: Sequence[int], count: int) -> "MemberPrediction":
         """Return the prediction at some of `count` targets: the others have no weight here."""
         shape = (len(self.mean), count)
-        mean, squared_scale, novelty = np.zeros(shape), np.ones(shape), np.zeros(shape)
+        mean, squared_scale, novelty = np.zeros(shape), np.ones(shape), None
         mean[:, targets], squared_scale[:, targets] = self.mean, self.squared_scale
-        novelty[:, targets] = self.novelty
+        if self.novelty is not None:
+            novelty = np.zeros(shape)
+            novelty[:, targets] = self.novelty
         return MemberPrediction(mean, squared_scale, self.degrees_of_freedom, novelty)
 
     @property
@@ -152,6 +159,33 @@ class EnsembleMember:
     weight: float = 1.0
     tails: Tails | None = None
     targets: tuple[int, ...] | None = None
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether it predicts variances."""
+        return self.process.has_variance
+
+    @property
+    def factor_bytes(self) -> int:
+        """Size of the factor, in bytes."""
+        factor = self.process.factor
+        return 0 if factor is None else sum(panel.nbytes for panel in factor.panels)
+
+    def without_factor(self) -> "EnsembleMember":
+        """Return the member without its factor: it predicts means, but no variances."""
+        return replace(self, process=replace(self.process, factor=None))
+
+    def estimated_seconds(self, rows: int, variance: bool) -> float:
+        """Estimate how long a core of 2020 takes to predict so many rows."""
+        size, columns = self.process.points.shape
+        layers = self.process.kernel.layers
+        seconds: float = rows * size * (columns * COLUMN_SECONDS + layers * LAYER_SECONDS)
+        if variance and self.process.factor is not None:
+            seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)
+        elif variance:
+            near = min(size, self.process.neighbors)
+            seconds += rows * near**2 * (layers * LAYER_SECONDS + near / 3 * ENTRY_SECONDS)
+        return seconds
 
     def mean(self, rows: Array, locate_row: Callable[[int], str] = locate_request_row) -> Array:
         """Predictive mean, of shape (m, t), at rows of shape (m, c)."""
@@ -221,15 +255,97 @@ class EnsembleMember:
 
 
 @dataclass(frozen=True)
+class RegressorMember:
+    """A regressor of another kind, of one target, beside the processes of an ensemble.
+
+    Parameters
+    ----------
+    preprocessor : Preprocessor
+        Of that target.
+    name : str
+        Of its class, as `regressors.resolve` takes it.
+    regressor : Regressor
+        Fitted to all training rows.
+    left_out : ndarray of shape (n, 2)
+        Mean and variance of every training row by a regressor that has not seen its fold,
+        standardised.
+    residual_variance : float
+        Of these rows' residuals; the variance of a prediction that has none of its own.
+    weight : float
+        Of the ensemble.
+    tails : Tails, optional
+        Where observations have heavier tails than a normal distribution.
+    targets : tuple of int, optional
+        Index of its target; None where there is one only.
+    """
+
+    preprocessor: Preprocessor
+    name: str
+    regressor: Regressor
+    left_out: Array
+    residual_variance: float
+    weight: float = 1.0
+    tails: Tails | None = None
+    targets: tuple[int, ...] | None = None
+
+    has_variance = True
+    factor_bytes = 0
+
+    def without_factor(self) -> "RegressorMember":
+        """Return the member, which has no factor."""
+        return self
+
+    def estimated_seconds(self, rows: int, variance: bool) -> float:  # noqa: ARG002  one interface
+        """Estimate how long a prediction takes: too long for the event loop, whatever it is."""
+        return REGRESSOR_SECONDS + rows * REGRESSOR_ROW_SECONDS
+
+    def mean(self, rows: Array, locate_row: Callable[[int], str] = locate_request_row) -> Array:
+        """Predictive mean, of shape (m, 1), at rows of shape (m, c)."""
+        return self.predict(rows, locate_row).mean
+
+    def predict(
+        self,
+        rows: Array,
+        locate_row: Callable[[int], str] = locate_request_row,  # noqa: ARG002  processes refuse
+        sample_weight: Array | None = None,
+    ) -> MemberPrediction:
+        """Predictive distribution at rows of shape (m, c), of observations of a weight."""
+        coordinates = self.preprocessor.standardized(rows)
+        mean, variance = regressors.predict(self.regressor, coordinates, self.residual_variance)
+        return self._in_units(mean, variance if sample_weight is None else variance / sample_weight)
+
+    def leave_one_out(
+        self,
+        targets: Array,  # noqa: ARG002  one interface
+        sample_weight: Array | None = None,  # noqa: ARG002
+    ) -> MemberPrediction:
+        """Predictive distribution of every training row, whose fold was left out."""
+        return self._in_units(*self.left_out.T)
+
+    def _in_units(self, mean: Array, variance: Array) -> MemberPrediction:
+        scale, center = self.preprocessor.target_scale, self.preprocessor.target_center
+        width, degrees = 1.0, np.inf
+        if self.tails is not None:
+            width, degrees = self.tails.scale, self.tails.degrees_of_freedom
+        columns = mean[:, np.newaxis], variance[:, np.newaxis]
+        return MemberPrediction(
+            columns[0] * scale + center, columns[1] * (width * scale) ** 2, degrees
+        )
+
+
+Member = EnsembleMember | RegressorMember
+
+
+@dataclass(frozen=True)
 class Model:
-    """An ensemble of Gaussian processes: of one, usually.
+    """An ensemble of Gaussian processes, of one usually, and of regressors beside them.
 
     Parameters
     ----------
     schema : Schema
         What the columns of a row mean.
-    members : tuple of EnsembleMember
-        Of weights that sum to 1 for every target.
+    members : tuple of EnsembleMember and RegressorMember
+        The processes first; of weights that sum to 1 for every target.
     calibration : Calibration, optional
         In classification, what makes probabilities of the means.
     background : ndarray of shape (m, c), optional
@@ -237,46 +353,37 @@ class Model:
     """
 
     schema: Schema
-    members: tuple[EnsembleMember, ...]
+    members: tuple[Member, ...]
     calibration: Calibration | None = None
     background: Array | None = None
 
     @property
+    def processes(self) -> tuple[EnsembleMember, ...]:
+        """The members that are Gaussian processes: one at least."""
+        return tuple(member for member in self.members if isinstance(member, EnsembleMember))
+
+    @property
     def has_variance(self) -> bool:
         """Whether it predicts variances: from factors that were kept, or from nearest rows."""
-        return all(member.process.has_variance for member in self.members)
+        return all(member.has_variance for member in self.members)
 
     @property
     def has_factor(self) -> bool:
         """Whether there are the factors, which evidence and leave-one-out need."""
-        return all(member.process.factor is not None for member in self.members)
+        return all(member.process.factor is not None for member in self.processes)
 
     @property
     def factor_bytes(self) -> int:
         """Size of the factors, in bytes."""
-        factors = [member.process.factor for member in self.members]
-        return sum(panel.nbytes for factor in factors if factor for panel in factor.panels)
+        return sum(member.factor_bytes for member in self.members)
 
     def without_factors(self) -> "Model":
         """Return the model without its factors: it predicts means, and no variances from them."""
-        members = [
-            replace(member, process=replace(member.process, factor=None)) for member in self.members
-        ]
-        return replace(self, members=tuple(members))
+        return replace(self, members=tuple(member.without_factor() for member in self.members))
 
     def estimated_seconds(self, rows: int, variance: bool) -> float:
         """Estimate how long a core of 2020 takes to predict so many rows."""
-        seconds = 0.0
-        for member in self.members:
-            size, columns = member.process.points.shape
-            layers = member.process.kernel.layers
-            seconds += rows * size * (columns * COLUMN_SECONDS + layers * LAYER_SECONDS)
-            if variance and member.process.factor is not None:
-                seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)
-            elif variance:
-                near = min(size, member.process.neighbors)
-                seconds += rows * near**2 * (layers * LAYER_SECONDS + near / 3 * ENTRY_SECONDS)
-        return seconds
+        return sum(member.estimated_seconds(rows, variance) for member in self.members)
 
     def predict(
         self,
@@ -345,15 +452,14 @@ class Model:
             own = [prediction.distribution for prediction in predictions]
             return PredictiveDistribution.blend(weights, own)
 
-        parts = zip(weights, predictions, strict=True)
-        novelty = np.sum([weight * own.novelty for weight, own in parts], axis=0)
+        novelty = _blend_novelty(weights, predictions)
         return Prediction(mean, variance, self._probabilities(mean), distribution, novelty)
 
-    def _columns(self, member: EnsembleMember) -> slice | list[int]:
+    def _columns(self, member: Member) -> slice | list[int]:
         """Columns of the targets that a member predicts."""
         return slice(None) if member.targets is None else list(member.targets)
 
-    def _target_weights(self, member: EnsembleMember) -> Array:
+    def _target_weights(self, member: Member) -> Array:
         """Weight of a member in the mixture of each target, of shape (t,)."""
         weights = np.zeros(self.schema.output_count)
         weights[self._columns(member)] = member.weight
@@ -371,7 +477,7 @@ class Model:
         return None if self.calibration is None else self.calibration.probabilities(mean)
 
     @property
-    def _with_factors(self) -> tuple[EnsembleMember, ...]:
+    def _with_factors(self) -> tuple[Member, ...]:
         """The members, which need their factors for a variance."""
         if not self.has_variance:
             raise UserError(
@@ -379,3 +485,17 @@ class Model:
                 " and not with solver=cg, or with deviations=neighbors, to get std or variance"
             )
         return self.members
+
+
+def _blend_novelty(
+    weights: Sequence[float | Array], predictions: Sequence[MemberPrediction]
+) -> Array | None:
+    """Mean novelty of the predictions that have one, by their weights."""
+    total: Array | float = 0.0
+    known: Array | float = 0.0
+    for weight, prediction in zip(weights, predictions, strict=True):
+        if prediction.novelty is not None:
+            total, known = total + weight * prediction.novelty, known + weight
+    if len(predictions) == sum(prediction.novelty is not None for prediction in predictions):
+        known = 1.0
+    return None if np.all(known == 0) else np.asarray(total / known)

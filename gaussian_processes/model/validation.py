@@ -17,7 +17,13 @@ from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Kernel, Matern52
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.linalg.cholesky import CholeskyFactor
-from gaussian_processes.model.model import MAX_BACKGROUND_ROWS, EnsembleMember, Model
+from gaussian_processes.model.model import (
+    MAX_BACKGROUND_ROWS,
+    EnsembleMember,
+    Member,
+    Model,
+    RegressorMember,
+)
 
 Array = NDArray[Any]
 
@@ -37,11 +43,14 @@ def validate(model: Model) -> None:
         With the attribute, its value and the rule.
     """
     _validate_schema(model.schema)
-    _require(model.members, "it has no members")
+    _require(model.processes, "it has no Gaussian process")
     for member in model.members:
         outputs = _validate_targets(member, model.schema)
         _validate_preprocessor(member.preprocessor, model.schema, outputs)
-        _validate_process(member, outputs)
+        if isinstance(member, EnsembleMember):
+            _validate_process(member, outputs)
+        else:
+            _validate_regressor(member, model)
     for target in range(model.schema.output_count):
         _validate_weights(
             [own.weight for own in model.members if own.targets is None or target in own.targets]
@@ -139,7 +148,7 @@ def _validate_weights(weights: list[float]) -> None:
     _require(abs(total - 1) < WEIGHT_TOLERANCE, f"the weights sum to {total:g}; they must to 1")
 
 
-def _validate_targets(member: EnsembleMember, schema: Schema) -> int:
+def _validate_targets(member: Member, schema: Schema) -> int:
     """Refuse targets that the schema does not have; return the number of the member's."""
     if member.targets is None:
         return schema.output_count
@@ -228,6 +237,16 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
         _require_positive("noise_scale", process.noise_scale, (rows,))
     if process.factor is not None:
         _validate_factor(process.factor)
+
+
+def _validate_regressor(member: RegressorMember, model: Model) -> None:
+    """Refuse a regressor of several targets, or residuals of other rows than were trained on."""
+    targets = range(model.schema.output_count) if member.targets is None else member.targets
+    _require(len(targets) == 1, f"the member {member.name} is of {len(targets)} targets")
+    rows = model.processes[0].process.observations
+    _require_numbers("left_out", member.left_out, (rows, 2))
+    _require_positive("variances of left_out", member.left_out[:, 1], (rows,))
+    _require_positive("residual_variance", np.array([member.residual_variance]), (1,))
 
 
 def _validate_replicates(process: GaussianProcess) -> None:

@@ -216,12 +216,12 @@ def _novelty(rows: Mapping[str, Any]) -> Section:
 
 
 def relevances(model: Model) -> dict[int, float]:
-    """Relevance of every feature: the greatest of its coordinates', averaged over the members.
+    """Relevance of every feature: the greatest of its coordinates', averaged over the processes.
 
     A member's relevances are over the greatest of them, which is 1.
     """
     total = dict.fromkeys(range(len(model.schema.features)), 0.0)
-    for member in model.members:
+    for member in model.processes:
         for column, relevance in _own_relevances(member.preprocessor).items():
             if column in total:
                 total[column] += member.weight * relevance

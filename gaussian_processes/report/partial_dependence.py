@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.gp.ensembles import mixture
-from gaussian_processes.model.model import EnsembleMember, Model
+from gaussian_processes.model.model import Member, MemberPrediction, Model, RegressorMember
 
 Array = NDArray[np.float64]
 
@@ -68,11 +67,9 @@ def curve(model: Model, background: Array, column: int) -> Curve | None:
     rows[:, :, column] = values[:, np.newaxis]
     if model.calibration is not None:
         return _probabilities(model, values, rows)
-    members = [_average(member, rows) for member in model.members]
-    weights = [member.weight for member in model.members]
-    mean, variance = mixture(weights, [own[0] for own in members], [own[1] for own in members])
-    band = BAND_DEVIATIONS * np.sqrt(variance)
-    return Curve(values, mean, mean - band, mean + band)
+    blend = model.blend([_average(member, rows) for member in model.members])
+    band = BAND_DEVIATIONS * np.sqrt(np.asarray(blend.variance))
+    return Curve(values, blend.mean, blend.mean - band, blend.mean + band)
 
 
 def _grid(model: Model, cells: Array, column: int) -> Array:
@@ -102,16 +99,19 @@ def _probabilities(model: Model, values: Array, rows: Array) -> Curve:
     return Curve(values, mean, (mean - band).clip(0, 1), (mean + band).clip(0, 1))
 
 
-def _average(member: EnsembleMember, rows: Array) -> tuple[Array, Array]:
-    """Mean and posterior variance, each of shape (g, t), of the function averaged over rows.
+def _average(member: Member, rows: Array) -> MemberPrediction:
+    """Posterior of the function averaged over rows, of shape (g, t), without noise.
 
     The average is linear in the function, so that its variance is σ²_f (mean k(a, a') - ‖L⁻¹ k̄‖²),
-    where k̄ is the mean of k(a, X) over the rows a (GPML eq. 2.26).
+    where k̄ is the mean of k(a, X) over the rows a (GPML eq. 2.26). A regressor has no posterior.
 
     Parameters
     ----------
     rows : ndarray of shape (g, b, c)
     """
+    if isinstance(member, RegressorMember):
+        mean = np.array([member.mean(block).mean(axis=0) for block in rows])
+        return MemberPrediction(mean, np.zeros_like(mean), np.inf)
     process, preprocessor = member.process, member.preprocessor
     covariances, priors, means = [], [], []
     for block in rows:
@@ -123,4 +123,5 @@ def _average(member: EnsembleMember, rows: Array) -> tuple[Array, Array]:
     if process.factor is not None:
         explained = process.factor.quadratic_form(np.array(covariances).T.copy())
         share = np.maximum(np.array(priors) - explained, 0.0)
-    return np.array(means), np.outer(share, process.signal_variance * preprocessor.target_scale**2)
+    variance = np.outer(share, process.signal_variance * preprocessor.target_scale**2)
+    return MemberPrediction(np.array(means), variance, np.inf)

@@ -14,11 +14,13 @@ from typing import Any
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker.parameter_types import (
+    PROCESS,
     CategoricalParameter,
     ColumnsParameter,
     ContinuousParameter,
     IntegerListParameter,
     IntegerParameter,
+    MembersParameter,
     ParameterType,
     TuningRange,
     WordsParameter,
@@ -139,6 +141,14 @@ class Hyperparameters:
         " predictive density; auto"
         f" stacks up to {STACKED_ROWS:,} rows, where criterion is loo and several q or l are"
         " compared",
+    )
+    members: tuple[str, ...] = _declared(
+        MembersParameter(),
+        default="gp",
+        description="kinds of members of the ensemble, in regression: gp, which is always there;"
+        " boosting, trees of LightGBM; or a class of an image derived from this one, as module:Class;"
+        " others than gp are weighed by their out-of-fold predictive densities beside its"
+        " leave-one-out ones",
     )
     k_fold: int = _declared(
         IntegerParameter(0, 100),  # each fold is a fit: more than these cost more than they teach
@@ -396,6 +406,11 @@ class Hyperparameters:
         return self.solver != "cholesky" and not (self.keep_factor or self.leave_one_out)
 
     @property
+    def regressors(self) -> tuple[str, ...]:
+        """Members of the ensemble that are no Gaussian processes."""
+        return tuple(name for name in self.members if name != PROCESS)
+
+    @property
     def compares_kernels(self) -> bool:
         """Whether there is a choice of kernels: single values of q and l name the kernel."""
         return len(self.q) > 1 or len(self.l) > 1
@@ -446,6 +461,7 @@ def _check_iterative(hyperparameters: Hyperparameters) -> None:
         "keep_factor": bool(hyperparameters.keep_factor),
         "leave_one_out": bool(hyperparameters.leave_one_out),
         "precision": hyperparameters.precision != "auto",
+        "members": bool(hyperparameters.regressors),
     }
     for name, is_given in needs_factor.items():
         if is_given:

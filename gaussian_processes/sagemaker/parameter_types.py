@@ -10,6 +10,10 @@ from typing import Protocol
 # Python's own float() would also take "nan", "infinity" and "1_000".
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
+# Kinds of members of an ensemble: the process, which is always there, trees, and classes of others.
+PROCESS, BOOSTING = "gp", "boosting"
+MEMBER_NAME = re.compile(rf"{PROCESS}|{BOOSTING}|[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+
 # Digits and characters that are written for the words of categorical parameters.
 SYNONYMS = {
     "1": "true",
@@ -165,6 +169,23 @@ class WordsParameter:
         if not all(words):
             raise ValueError
         return tuple(dict.fromkeys(words))
+
+
+@dataclass(frozen=True)
+class MembersParameter:
+    """Kinds of members of an ensemble: `gp`, and others beside it."""
+
+    @property
+    def constraint(self) -> str:
+        """Values that are accepted, in words that follow "must be"."""
+        return "gp, or a list of gp, boosting and names such as module:Class"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Return the names of a list, each once; ValueError if one is none, or gp is missing."""
+        names = tuple(dict.fromkeys(_split_list(text)))
+        if PROCESS not in names or not all(map(MEMBER_NAME.fullmatch, names)):
+            raise ValueError
+        return names
 
 
 @dataclass(frozen=True)

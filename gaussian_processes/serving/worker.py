@@ -238,7 +238,7 @@ def _load_model(config: ServerConfig) -> Model:
         outputs.default_outputs(config.default_outputs, model)
     except UserError as error:
         raise UserError(f"SAGEMAKER_INFERENCE_OUTPUT={config.default_outputs}: {error}") from error
-    for member in model.members:
+    for member in model.processes:
         # The first prediction caches what later ones use: made before the fork, workers share it.
         member.process.mean(member.process.points[:1])
     return model

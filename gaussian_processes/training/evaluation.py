@@ -29,14 +29,16 @@ def predict(model: Model, dataset: Dataset) -> Prediction:
 def log_marginal_likelihood(model: Model, rows: int) -> float:
     """Log marginal likelihood of the `rows` training rows, in the units of the target.
 
-    That of an ensemble is the weighted mean of its members'. Constant targets have none.
+    That of an ensemble is the weighted mean of its processes'. Constant targets have none.
     """
-    total = 0.0
-    for member in model.members:
+    total = weight = 0.0
+    for member in model.processes:
         varies = member.process.varies
         units = rows * float(np.log(member.preprocessor.target_scale[varies]).sum())
         total += member.weight * (member.process.log_marginal_likelihood() - units)
-    return total
+        weight += member.weight
+    # Of models for each of some targets, the weights sum to as many.
+    return total if len(model.processes) == len(model.members) else total / weight
 
 
 def score(dataset: Dataset, prediction: Prediction) -> dict[str, float]:

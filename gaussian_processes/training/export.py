@@ -13,7 +13,7 @@ from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.files import format_bytes
 from gaussian_processes.linalg.cholesky import packed_bytes
 from gaussian_processes.model import artifact
-from gaussian_processes.model.model import Model
+from gaussian_processes.model.model import EnsembleMember, Member, Model
 from gaussian_processes.sagemaker.hyperparameters import FACTOR_BYTES, Hyperparameters
 
 LOGGER = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def gather_factors(model: Model, keep_factor: bool | None, hosts: Hosts, folder:
         return model
     size = sum(
         packed_bytes(len(member.process.points), member.process.kept_factor.dtype)
-        for member in model.members
+        for member in model.processes
     )
     remedy = None if keeps_factor(size, keep_factor) else "keep_factor=true keeps it"
     if remedy is None and 2 * size > min(hosts.gather(_free_bytes(hosts, folder))):
@@ -102,8 +102,11 @@ def _free_bytes(hosts: Hosts, folder: Path) -> float:
 
 
 def _with_gathered_factors(model: Model, hosts: Hosts, folder: Path) -> Model:
-    members = []
+    members: list[Member] = []
     for index, member in enumerate(model.members):
+        if not isinstance(member, EnsembleMember):
+            members.append(member)
+            continue
         path = folder / f"factor-{index}.npy"
         factor = hosts.gather_factor(member.process.kept_factor, path)
         members.append(replace(member, process=replace(member.process, factor=factor)))

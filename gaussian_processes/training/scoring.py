@@ -9,7 +9,13 @@ import numpy as np
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.gp.marginal_likelihood import subset_rows
-from gaussian_processes.model.model import NOVELTY_BOUNDS, Model, Prediction
+from gaussian_processes.model.model import (
+    NOVELTY_BOUNDS,
+    Member,
+    Model,
+    Prediction,
+    RegressorMember,
+)
 from gaussian_processes.sagemaker.hyperparameters import LEAVE_ONE_OUT_ROWS
 from gaussian_processes.training import evaluation, reporting
 from gaussian_processes.training.checkpoints import Checkpoint
@@ -164,19 +170,25 @@ def score_members(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, ob
 
     Not members of some targets only, which are no model by themselves.
     """
-    if len(model.members) == 1 or model.members[0].targets is not None:
+    if len(model.members) == 1 or any(own.targets is not None for own in model.members):
         return {}
     members = []
     for member in model.members:
         alone = replace(model, members=(replace(member, weight=1.0),))
-        kernel = member.process.kernel.to_json()
-        record = {"kernel": kernel.pop("name"), **kernel, "weight": member.weight}
+        record = {**_describe(member), "weight": member.weight}
         # In an order that all hosts have.
         for name in sorted(datasets.keys() - {"train"}):
             for score, value in score_dataset(alone, datasets[name]).items():
                 record[f"{name}:{score}"] = value
         members.append(record)
     return {"members": members}
+
+
+def _describe(member: Member) -> dict[str, object]:
+    if isinstance(member, RegressorMember):
+        return {"regressor": member.name}
+    kernel = member.process.kernel.to_json()
+    return {"kernel": kernel.pop("name"), **kernel}
 
 
 def score_dataset(model: Model, rows: Dataset) -> dict[str, float]:

@@ -24,7 +24,7 @@ from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progres
 from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
 from gaussian_processes.sagemaker.logs import SILENT
-from gaussian_processes.training import target_selection
+from gaussian_processes.training import regressor_members, target_selection
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.model_selection import (
     PARAMETER_NAMES,
@@ -117,6 +117,7 @@ class Trainer:
 
     def select(self, dataset: Dataset, checkpoint: Checkpoint) -> ModelSelection:
         """Select the model, or load what an earlier run has selected."""
+        regressor_members.check(self.hyperparameters, self.schema, len(dataset))
         loaded = self.hosts.gather(checkpoint.load("selection"))
         content = next((selection for selection in loaded if selection is not None), None)
         if content is None:
@@ -145,7 +146,18 @@ class Trainer:
             share = sum(selection.weights[index] for index in set(kept) - set(heaviest))
             count = len(kept) - len(heaviest)
             self.logger.info(f"{count} further kernels; {share:.1%} of the model")
-        return Model(self.schema, tuple(members), selection.calibration)
+        model = Model(self.schema, tuple(members), selection.calibration)
+        return self._with_regressors(model, dataset)
+
+    def _with_regressors(self, model: Model, dataset: Dataset) -> Model:
+        """Add the members that are no processes, and log their weights."""
+        if not self.hyperparameters.regressors:
+            return model
+        weights = noise_weights(dataset, self.schema, self.hyperparameters)
+        blend = regressor_members.add(model, dataset, self.hyperparameters, weights)
+        for name, share in regressor_members.shares(blend, self.hyperparameters).items():
+            self.logger.info(f"{name}: {share:.1%} of the model, the processes the rest")
+        return blend
 
     def select_and_fit(self, dataset: Dataset, checkpoint: Checkpoint) -> Model:
         """Select the model, and condition it on all rows."""

@@ -281,7 +281,7 @@ def exchange_alpha(folder):
             drop_the_members,
             r"model\.json can't be used \(KeyError: 'members'\); train the model again",
         ),
-        (lambda folder: edit(folder, members=[]), "it has no members"),
+        (lambda folder: edit(folder, members=[]), "it has no Gaussian process"),
         (
             lambda folder: edit(folder, sha256={"../factor-0.npy": ""}),
             r"\.\./factor-0\.npy is no file of a model",

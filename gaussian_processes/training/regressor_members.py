@@ -1,0 +1,135 @@
+"""Members of an ensemble that are no Gaussian processes, weighed beside them."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussian_processes.data.dataset import Dataset
+from gaussian_processes.data.schema import Schema
+from gaussian_processes.errors import UserError
+from gaussian_processes.gp import tails
+from gaussian_processes.gp.ensembles import stacking_weights
+from gaussian_processes.model import regressors
+from gaussian_processes.model.model import Model, RegressorMember
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.training.preparation import (
+    Preparation,
+    fit_preprocessor,
+    noise_weights,
+    regression_targets,
+)
+from gaussian_processes.training.target_selection import of_targets, schema_of_targets
+
+Array = NDArray[np.float64]
+
+# A member of less weight hardly changes a prediction. The processes have as much at least: they
+# answer what no other member can.
+MIN_WEIGHT = 0.05
+
+
+def check(hyperparameters: Hyperparameters, schema: Schema, rows: int) -> None:
+    """Refuse, before hours are spent, members that can't be trained.
+
+    Raises
+    ------
+    UserError
+        If a class can't be imported, the target is of classes, or there are too few rows.
+    """
+    for name in hyperparameters.regressors:
+        regressors.resolve(name)
+        if schema.classes:
+            raise UserError(
+                f"hyperparameter members has {name}, which regresses, and the target is of classes;"
+                " set members=gp"
+            )
+        if rows < regressors.MIN_ROWS:
+            raise UserError(
+                f"hyperparameter members has {name}, which takes {regressors.MIN_ROWS} rows or"
+                f" more, and there are {rows}; set members=gp"
+            )
+
+
+def add(
+    model: Model, dataset: Dataset, hyperparameters: Hyperparameters, sample_weight: Array
+) -> Model:
+    """Add the regressors to a model of processes, by the weights of stacking.
+
+    Out-of-fold densities of the regressors are set beside leave-one-out densities of the processes'
+    blend, whose members keep their shares of what it gets.
+
+    Parameters
+    ----------
+    model : Model
+        With its factors.
+    dataset : Dataset
+        The training rows.
+    hyperparameters : Hyperparameters
+    sample_weight : ndarray of shape (n,)
+        Of the noise of the training rows.
+    """
+    if not hyperparameters.regressors:
+        return model
+    targets = regression_targets(dataset, model.schema)
+    left_out = model.leave_one_out(targets, sample_weight).distribution
+    columns = [left_out.log_density(targets).sum(axis=1)]
+    groups = []
+    for name in hyperparameters.regressors:
+        group = [
+            _fit(name, dataset, model.schema, hyperparameters, target)
+            for target in range(len(model.schema.targets))
+        ]
+        own = [
+            member.leave_one_out(targets).distribution.log_density(targets[:, [index]])
+            for index, member in enumerate(group)
+        ]
+        columns.append(np.sum(own, axis=0)[:, 0])
+        groups.append(group)
+    weights = _weigh(np.column_stack(columns))
+    share, others = float(weights[0]), weights[1:].tolist()
+    members = [replace(member, weight=member.weight * share) for member in model.members]
+    for group, weight in zip(groups, others, strict=True):
+        if weight:
+            members += [replace(member, weight=weight) for member in group]
+    return replace(model, members=tuple(members))
+
+
+def _weigh(densities: Array) -> Array:
+    """Stacking weights of the processes, which come first, and of each regressor."""
+    weights = stacking_weights(densities, min_weight=MIN_WEIGHT)
+    if weights[0] < MIN_WEIGHT:
+        weights[0] = 0.0
+        weights *= (1 - MIN_WEIGHT) / weights.sum()
+        weights[0] = MIN_WEIGHT
+    return weights
+
+
+def _fit(
+    name: str, dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters, target: int
+) -> RegressorMember:
+    """Fit a regressor to one of the targets, once for every fold and once to all rows."""
+    own, own_schema = of_targets(dataset, [target]), schema_of_targets(schema, [target])
+    preprocessor = fit_preprocessor(own, own_schema, hyperparameters, Preparation())
+    weights = noise_weights(own, own_schema, hyperparameters)
+    x = preprocessor.standardized(own.X)
+    y = preprocessor.standardized_targets(regression_targets(own, own_schema))[:, 0]
+    found = regressors.resolve(name)
+    left_out, residual_variance = regressors.predict_out_of_fold(found, x, y, weights)
+    regressor = found()
+    regressor.fit(x, y, weights)
+    residuals = (y - left_out[:, 0]) / np.sqrt(left_out[:, 1])
+    return RegressorMember(
+        preprocessor=preprocessor,
+        name=name,
+        regressor=regressor,
+        left_out=left_out,
+        residual_variance=residual_variance,
+        tails=tails.fit(residuals, np.inf),
+        targets=None if len(schema.targets) == 1 else (target,),
+    )
+
+
+def shares(model: Model, hyperparameters: Hyperparameters) -> dict[str, float]:
+    """Weight in the model of each regressor that was asked for."""
+    found = {own.name: own.weight for own in model.members if isinstance(own, RegressorMember)}
+    return {name: found.get(name, 0.0) for name in hyperparameters.regressors}
