@@ -67,7 +67,7 @@ def resolve(name: str) -> type[Regressor]:
     module, _, attribute = (BOOSTING_CLASS if name == BOOSTING else name).partition(":")
     try:
         found: type[Regressor] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, OSError) as error:  # the last where a library is missing
         raise UserError(f"the member {name} can't be imported ({error}); install it") from error
     return found
 

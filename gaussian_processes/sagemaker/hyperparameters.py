@@ -146,9 +146,9 @@ class Hyperparameters:
         MembersParameter(),
         default="gp",
         description="kinds of members of the ensemble, in regression: gp, which is always there;"
-        " boosting, trees of LightGBM; or a class of an image derived from this one, as module:Class;"
-        " others than gp are weighed by their out-of-fold predictive densities beside its"
-        " leave-one-out ones",
+        " boosting, trees of LightGBM; or module:Class, of an image derived from this one; others"
+        " than gp are weighed by their out-of-fold predictive densities beside its leave-one-out"
+        " ones",
     )
     k_fold: int = _declared(
         IntegerParameter(0, 100),  # each fold is a fit: more than these cost more than they teach

@@ -178,7 +178,7 @@ class MembersParameter:
     @property
     def constraint(self) -> str:
         """Values that are accepted, in words that follow "must be"."""
-        return "gp, or a list of gp, boosting and names such as module:Class"
+        return "gp, boosting and module:Class, gp among them"
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Return the names of a list, each once; ValueError if one is none, or gp is missing."""

@@ -5,9 +5,9 @@ import json
 import pytest
 from container.engine import docker
 
-# 299 MB when this was written, of which 81 are Debian's; the rest is room for Debian's and the
+# 320 MB when this was written, of which 81 are Debian's; the rest is room for Debian's and the
 # wheels' own growth.
-LARGEST_BYTES = 320_000_000
+LARGEST_BYTES = 340_000_000
 
 
 def test_the_image_promises_to_listen_on_the_port_that_it_is_given(image):

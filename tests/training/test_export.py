@@ -24,7 +24,7 @@ def test_a_shared_factor_that_the_disk_has_no_room_for_is_left_out_on_all_hosts(
         neighbors=0,
     )
     model = SimpleNamespace(
-        members=[SimpleNamespace(process=process)],
+        processes=[SimpleNamespace(process=process)],
         has_factor=True,
         without_factors=lambda: "means only",
     )
