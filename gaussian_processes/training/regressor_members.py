@@ -67,9 +67,19 @@ def add(
     hyperparameters : Hyperparameters
     sample_weight : ndarray of shape (n,)
         Of the noise of the training rows.
+
+    Raises
+    ------
+    UserError
+        If the processes have no factors.
     """
     if not hyperparameters.regressors:
         return model
+    if not model.has_factor:
+        raise UserError(
+            f"hyperparameter members is {','.join(hyperparameters.members)}, whose weights need"
+            " leave-one-out densities, and solver=cg makes no factor for these: set members=gp"
+        )
     targets = regression_targets(dataset, model.schema)
     left_out = model.leave_one_out(targets, sample_weight).distribution
     columns = [left_out.log_density(targets).sum(axis=1)]

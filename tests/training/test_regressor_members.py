@@ -13,11 +13,14 @@ from scipy.optimize import minimize_scalar
 from trained import train_on
 
 from gaussian_processes import GaussianProcessClassifier, GaussianProcessRegressor
+from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.errors import UserError
 from gaussian_processes.model import artifact, describe, explanations
 from gaussian_processes.model.regressors import REGRESSORS_VARIABLE
 from gaussian_processes.report import partial_dependence
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.serving.app import create_app
+from gaussian_processes.training import regressor_members
 
 RIDGE = "ridge_member:Ridge"
 GENERATOR = np.random.default_rng(93)
@@ -152,6 +155,14 @@ def test_classes_and_few_rows_are_refused_in_a_sentence():
         ValueError, match=r"takes 20 rows or more, and there are 19; set members=gp"
     ):
         GaussianProcessRegressor(members=("gp", "boosting")).fit(X[:19], Y[:19])
+
+
+def test_processes_without_factors_are_refused_in_a_sentence(alone):
+    rows = Dataset(X, Y[:, np.newaxis], np.ones(70), str)
+    asked = Hyperparameters(members=("gp", RIDGE))
+
+    with pytest.raises(UserError, match=r"members is gp,ridge_member:Ridge, whose weights need"):
+        regressor_members.add(alone.model_.without_factors(), rows, asked, rows.sample_weight)
 
 
 @pytest.fixture(scope="module")
