@@ -10,9 +10,15 @@ import sys
 import loopback
 import numpy as np
 import pytest
+from in_process_hosts import InProcessExchange
+from trained import plain
 
+from gaussian_processes.cluster.hosts import Hosts
+from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.model import artifact
+from gaussian_processes.sagemaker.hyperparameters import parse
+from gaussian_processes.training import main, trainer
 
 TRAIN = [
     sys.executable,
@@ -255,6 +261,22 @@ def test_conjugate_gradients_of_several_hosts_solve_the_equations_of_all_rows(ma
     y = (y - y.mean()) / y.std()
     residual = y - matrix.block(slice(0, 600), slice(0, 600)) @ found.alpha[:, 0]
     assert np.linalg.norm(residual) < 1.1e-6 * np.linalg.norm(y)
+
+
+def test_panels_that_another_number_of_hosts_has_left_are_of_another_job(monkeypatch):
+    monkeypatch.setattr(trainer, "MIN_SHARED_ROWS", 20)
+    x, y = np.split(rows(30, 1), [1], axis=1)[::-1]
+    dataset = Dataset(x, y, np.ones(30), str)
+
+    def fingerprint(hosts, rows):
+        job = trainer.Trainer(
+            parse({"q": "1", "l": "1"}), plain(2), hosts=Hosts(InProcessExchange(0, [], hosts))
+        )
+        return main._fingerprint(job, {"train": dataset.subset(np.arange(rows))})
+
+    assert len({fingerprint(hosts, 30) for hosts in (1, 2, 3)}) == 3
+    # Few rows are the leader's alone.
+    assert len({fingerprint(hosts, 19) for hosts in (1, 2, 3)}) == 1
 
 
 def test_a_host_killed_in_mid_factorisation_leaves_panels_that_the_next_job_goes_on_from(
