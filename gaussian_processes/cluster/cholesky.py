@@ -42,10 +42,10 @@ Array = NDArray[Any]
 
 # Columns of a panel. What lies above the diagonal in the diagonal blocks is computed and kept, and
 # the buffers grow with the square: with 768 a host of four takes 1.5 times its share of 12,000
-# rows, with 384 1.2 times. BLAS loses some 5 per cent by the narrower panels.
+# rows, with 384 1.3 times. BLAS loses some 5 per cent by the narrower panels.
 DISTRIBUTED_WIDTH = PANEL_WIDTH // 2
 # Panels of a chunk, at least, and the part of a host's share of the factor that buffers may take.
-MIN_CHUNK, BUFFER_SHARE = 4, 0.05
+MIN_CHUNK, BUFFER_SHARE = 3, 0.05
 # Chunks that are under way while one is computed with: several connections, of which the network of
 # EC2 gives each 5 Gb/s at most.
 CHUNKS_AHEAD = 2
