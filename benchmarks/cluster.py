@@ -31,8 +31,8 @@ HEAD = (
     "iterations",
 )
 COMPARED = ("weights", "evidence", "leave-one-out", "deviations")
-# A factor's first rows take longer for what is not arithmetic.
-RATE_ROWS = 4096
+# Rows and repetitions that a core's rates are measured with: a second or so of each.
+RATES = {"rows": 4096, "repetitions": 50}
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     plain, encrypted = (_transfer(arguments.messages, secret) for secret in (False, True))
     print(f"\n{_transfers(plain, encrypted)}\n", flush=True)
     rates = Rates(
-        **run(Subject("rates", "host:rates", _rate_arguments())).found,
+        **run(Subject("rates", "host:rates", RATES)).found,
         plain=_bytes_a_second(plain),
         encrypted=_bytes_a_second(encrypted),
     )
@@ -63,8 +63,9 @@ def _arguments() -> argparse.Namespace:
     add("--rows", type=int, nargs="+", default=[6000], help="sizes (default 6000)")
     add("--hosts", type=int, nargs="*", default=[1, 2, 4], help="numbers (default 1 2 4)")
     add("--messages", type=int, default=64, help="of 8 MiB, plain and encrypted (default 64)")
-    add("--model-rows", type=int, nargs="+", default=[100_000, 500_000], help="sizes modelled")
-    add("--model-hosts", type=int, nargs="+", default=[1, 4, 16], help="instances modelled")
+    sizes, numbers = [50_000, 100_000, 200_000, 500_000], [1, 4, 16]
+    add("--model-rows", type=int, nargs="+", default=sizes, help="sizes modelled")
+    add("--model-hosts", type=int, nargs="+", default=numbers, help="instances modelled")
     return parser.parse_args()
 
 
@@ -174,10 +175,6 @@ def _cpu(measured: Run) -> float:
 def _bytes_a_second(runs: Sequence[Run]) -> float:
     """Return the rate of a host that receives as much as it sends, by its processor time."""
     return runs[1].found["received"] / sum(map(_cpu, runs))
-
-
-def _rate_arguments() -> dict[str, int]:
-    return {"rows": RATE_ROWS, "repetitions": 20}
 
 
 def _model(rates: Rates, sizes: Sequence[int], numbers: Sequence[int]) -> str:

@@ -31,11 +31,12 @@ class Instance:
     gigabits: float
 
 
-# Each vCPU of these is half a core. The small one's link is what it has without bursts.
+# Each vCPU of these is half a core. The small one's link is what it has without bursts. Of a third
+# large type, ml.c7i.24xlarge, the model would say what it says of ml.m5.24xlarge, with half the
+# memory.
 INSTANCES = (
     Instance("ml.m5.4xlarge", 8, 64, 5),
     Instance("ml.m5.24xlarge", 48, 384, 25),
-    Instance("ml.c7i.24xlarge", 48, 192, 37.5),
     Instance("ml.c7i.48xlarge", 96, 384, 50),
 )
 
