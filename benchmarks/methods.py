@@ -33,11 +33,10 @@ RESIDUAL_FOLDS = 5
 
 def regressions() -> Mapping[str, Regression]:
     """Regression methods whose libraries are installed."""
-    found: dict[str, Regression] = {"this package": _ours}
+    found: dict[str, Regression] = {"this package": _ours, "with boosting": _ours_with_boosting}
     if find_spec("catboost"):
         found["CatBoost"] = _boosted("catboost", "CatBoostRegressor", verbose=False)
-    if find_spec("lightgbm"):
-        found["LightGBM"] = _boosted("lightgbm", "LGBMRegressor", verbose=-1)
+    found["LightGBM"] = _boosted("lightgbm", "LGBMRegressor", verbose=-1)
     found["random forest"] = partial(_with_residuals, RandomForestRegressor(random_state=SEED))
     found["ridge"] = partial(_with_residuals, _scaled(RidgeCV(np.logspace(-4, 4, 17))))
     found["scikit-learn, ARD Matérn-5/2"] = _peer_process
@@ -49,8 +48,7 @@ def classifications() -> Mapping[str, Classification]:
     found: dict[str, Classification] = {"this package": _our_classes}
     if find_spec("catboost"):
         found["CatBoost"] = _boosted_classes("catboost", "CatBoostClassifier", verbose=False)
-    if find_spec("lightgbm"):
-        found["LightGBM"] = _boosted_classes("lightgbm", "LGBMClassifier", verbose=-1)
+    found["LightGBM"] = _boosted_classes("lightgbm", "LGBMClassifier", verbose=-1)
     found["random forest"] = partial(_probabilities, RandomForestClassifier(random_state=SEED))
     found["logistic regression"] = _logistic_regression
     found["tuned SVM"] = _tuned_svm
@@ -59,6 +57,11 @@ def classifications() -> Mapping[str, Classification]:
 
 def _ours(split: Split) -> PredictiveDistribution:
     return GaussianProcessRegressor().fit(split.x, split.y).predict_distribution(split.new)
+
+
+def _ours_with_boosting(split: Split) -> PredictiveDistribution:
+    process = GaussianProcessRegressor(members=("gp", "boosting"))
+    return process.fit(split.x, split.y).predict_distribution(split.new)
 
 
 def _normal(mean: Array, deviation: Array) -> PredictiveDistribution:
