@@ -400,10 +400,10 @@ def _member(
         "targets": None if targets is None else tuple(targets),
     }
     if "regressor" in described:
-        name = described["regressor"]["name"]
+        name, coordinates = described["regressor"]["name"], len(common["preprocessor"].column)
         return RegressorMember(
             name=name,
-            regressor=regressors.resolve(name).load(folder / f"regressor-{index}"),
+            regressor=regressors.load(name, folder / f"regressor-{index}", coordinates),
             left_out=arrays[f"left_out-{index}.npy"],
             residual_variance=float(described["regressor"]["residual_variance"]),
             **common,

@@ -72,6 +72,27 @@ def resolve(name: str) -> type[Regressor]:
     return found
 
 
+def load(name: str, folder: Path, coordinates: int) -> Regressor:
+    """Load a regressor, and try it on a row of so many coordinates.
+
+    Raises
+    ------
+    UserError
+        If its class is not allowed, or can't be imported.
+    ValueError
+        If its files are not of such a regressor.
+    """
+    found = resolve(name)
+    try:
+        regressor = found.load(folder)
+        predict(regressor, np.zeros((1, coordinates)), 1.0)
+    except OSError:
+        raise
+    except Exception as error:  # a class of one's own may raise any
+        raise ValueError(f"the member {name} can't be read: {error}") from error
+    return regressor
+
+
 def _allowed() -> list[str]:
     names = os.environ.get(REGRESSORS_VARIABLE, "").split(",")
     return [name for name in map(str.strip, names) if MEMBER_NAME.fullmatch(name)]

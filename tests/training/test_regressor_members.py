@@ -252,6 +252,11 @@ def spoil_forged(folder):
     fit_checksums(folder)
 
 
+def widen_forged(folder):
+    (folder / "regressor-1/ridge.json").write_text("[1, 2, 3, 4, 5]")
+    fit_checksums(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -259,6 +264,7 @@ def spoil_forged(folder):
         (flip, "its checksum differs"),
         (pipe, "can't be"),
         (spoil_forged, "can't be used"),
+        (widen_forged, "can't be read"),
         (set_regressor("name", "os:system"), "is not among the members that this image allows"),
         (set_regressor("residual_variance", -1.0), "residual_variance holds -1"),
         (edit(escape), "is no file of a model"),
