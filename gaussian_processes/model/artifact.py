@@ -92,6 +92,8 @@ def save(
     """
     validate(model)
     (folder / "model.json").unlink(missing_ok=True)
+    for path in folder.glob("regressor-*"):
+        shutil.rmtree(path)
     checksums = {}
     for index, member in enumerate(model.members):
         for name, array in _arrays(member).items():
@@ -276,19 +278,23 @@ def _check_record(description: Description) -> None:
 
 def _save_regressor(regressor: Regressor, folder: Path) -> dict[str, str]:
     """Save a regressor's files into a folder of their own; return their checksums."""
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     regressor.save(folder)
-    return {
-        f"{folder.name}/{path.relative_to(folder)}": _file_checksum(path)
-        for path in sorted(folder.rglob("*"))
-        if not path.is_dir()
-    }
+    checksums = {}
+    for path in sorted(folder.iterdir()):
+        name = f"{folder.name}/{path.name}"
+        if not (path.is_file() and REGRESSOR_FILE.fullmatch(name)):
+            raise ValueError(f"{name} is no file of letters, digits, dots, _ and -; save others")
+        checksums[name] = _file_checksum(path)
+    return checksums
 
 
 def _file_checksum(path: Path) -> str:
+    digest = hashlib.sha256()
     with open_regular(path) as file:
-        return hashlib.sha256(file.read()).hexdigest()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _arrays(member: Member) -> dict[str, Array | tuple[Array, ...]]:
@@ -376,6 +382,10 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not (ARRAY_FILE.fullmatch(name) or REGRESSOR_FILE.fullmatch(name)):
             raise ValueError(f"{name:.60} is no file of a model")
+    # The class that reads a folder may take any file there for its own.
+    given = {f"{path.parent.name}/{path.name}" for path in folder.glob("regressor-*/*")}
+    if unlisted := given.difference(names):
+        raise ValueError(f"{min(unlisted):.60} has no checksum")
     size, free = sum((folder / name).stat().st_size for name in names), available_memory()
     if size > free:
         raise UserError(

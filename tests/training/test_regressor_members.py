@@ -257,9 +257,19 @@ def widen_forged(folder):
     fit_checksums(folder)
 
 
+def unlist(description):
+    description["sha256"].pop("regressor-1/ridge.json")
+
+
+def add_file(folder):
+    (folder / "regressor-1/other.json").write_text("[]")
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
+        (edit(unlist), "ridge.json has no checksum"),
+        (add_file, "other.json has no checksum"),
         (remove, "is missing"),
         (flip, "its checksum differs"),
         (pipe, "can't be"),
@@ -281,10 +291,27 @@ def test_a_damaged_member_is_refused_in_a_sentence(blend, tmp_path, damage, sent
 def test_saving_replaces_what_an_earlier_member_left(blend, tmp_path):
     artifact.save(blend.model_, tmp_path)
     (tmp_path / "regressor-1/old.txt").write_text("of another")
+    (tmp_path / "regressor-7").mkdir()
 
     artifact.save(blend.model_, tmp_path)
 
-    assert [path.name for path in (tmp_path / "regressor-1").iterdir()] == ["ridge.json"]
+    assert [path.name for path in tmp_path.glob("regressor-*/*")] == ["ridge.json"]
+    assert not (tmp_path / "regressor-7").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "folder/", ".hidden"])
+def test_a_member_saves_plain_files_alone(blend, tmp_path, monkeypatch, name):
+    def save(_, folder):
+        path = folder / name
+        if name.endswith("/"):
+            path.mkdir()
+        else:
+            path.write_text("")
+
+    monkeypatch.setattr(Ridge, "save", save)
+
+    with pytest.raises(ValueError, match="is no file of letters, digits"):
+        artifact.save(blend.model_, tmp_path)
 
 
 def test_a_model_without_a_process_is_not_saved(blend, tmp_path):
