@@ -141,7 +141,7 @@ def evaluation(rows: int, evaluations: int) -> Work:
     log_likelihood = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model.train())
 
     def work() -> Findings:
-        with _by_cholesky(rows):
+        with _by_cholesky(rows), torch.enable_grad():
             for _ in range(evaluations):
                 model.zero_grad()
                 value = log_likelihood(model(z), y[:, 0])

@@ -17,7 +17,7 @@ from optuna.study import Study, StudyDirection
 from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import stopping, strategies
 from gaussian_processes.tuning.job import FILE, TuningJob
-from gaussian_processes.tuning.ledger import RUN
+from gaussian_processes.tuning.ledger import RUN, Ledger
 from gaussian_processes.tuning.results import JOB
 
 JOURNAL = "journal.log"
@@ -42,6 +42,8 @@ LIMITS = (
     (CONFIG, "ResourceLimits", "MaxRuntimeInSeconds"),
     (CONFIG, "TuningJobCompletionCriteria"),
 )
+# Trials that are tried in memory: samplers begin with one or two at random.
+TRIED = 3
 # Values of which a person can tell the difference at a glance.
 Short = str | int | float | None
 
@@ -57,9 +59,10 @@ def check(job: TuningJob, folder: Path, extend: bool = False) -> None:
     Raises
     ------
     UserError
-        If the folder holds the search of another job, or there is no such strategy.
+        If the folder holds the search of another job, or there is no such strategy, or it proposes
+        nothing.
     """
-    _sampler(job, seed=0)
+    _try_strategy(job)
     if not (folder / JOB).exists():
         return
     before = json.loads((folder / JOB).read_text())
@@ -73,6 +76,19 @@ def check(job: TuningJob, folder: Path, extend: bool = False) -> None:
         raise UserError(
             f"{folder} holds a search with another {part[-1]}{_difference(old, new)}; {remedy}"
         )
+
+
+def _try_strategy(job: TuningJob) -> None:
+    """Let the strategy propose a few trials in memory, with objectives that mean nothing."""
+    study = create_study(job)
+    ledger = Ledger(job, study)
+    for number in range(TRIED):
+        running = ledger.propose()
+        if running is None and number == 0:
+            raise UserError(f"strategy {job.strategy} proposes nothing; correct its arguments")
+        if running is None:
+            return
+        ledger.tell(running.trial, [float(number)] * len(job.objectives))
 
 
 def _comparable(value: Any) -> Any:
@@ -126,6 +142,8 @@ def create_study(job: TuningJob, storage: BaseStorage | None = None) -> Study:
         study.set_user_attr(SEED, secrets.randbelow(2**31) if job.seed is None else job.seed)
         study.set_user_attr(RUN, secrets.token_hex(4))
     study.sampler = _sampler(job, study.user_attrs[SEED])
+    # Samplers of grids stop the study when they are through, which Optuna refuses outside its loop.
+    study._thread_local.in_optimize_loop = True
     return study
 
 

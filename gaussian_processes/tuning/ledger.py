@@ -6,7 +6,7 @@ found.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from gaussian_processes.errors import UserError
 from gaussian_processes.tuning import log_metrics, results, trials
 from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPPED, Report
 from gaussian_processes.tuning.job import TuningJob
@@ -62,7 +63,7 @@ class Ledger:
             if SAME_AS in frozen.user_attrs:
                 self._duplicates.append((trial, frozen.user_attrs[SAME_AS]))
             elif len(frozen.params) < len(self.job.space):  # the run ended between two parameters
-                self.study.tell(trial, state=TrialState.FAIL)
+                self.tell(trial, state=TrialState.FAIL)
             else:
                 found.append(self._resumed(trial, frozen))
         return found
@@ -85,11 +86,12 @@ class Ledger:
         if len(numbers) >= min(self.job.limits.jobs, self.job.space.size):
             return None
         sampler = self.study.sampler
-        if isinstance(sampler, Strategy) and not sampler.is_ready(self.study):
+        is_waiting = isinstance(sampler, Strategy) and not sampler.is_ready(self.study)
+        if is_waiting or self.study._stop_flag:
             self.exhausted = True
             return None
         for _ in range(MAX_DUPLICATES):
-            trial = self.study.ask(self.job.space.distributions)
+            trial = self._ask()
             original = numbers.get(self._key(trial.params))
             if original is None:
                 return self._first_attempt(trial)
@@ -98,6 +100,31 @@ class Ledger:
             self._resolve_duplicates()
         self.exhausted = True
         return None
+
+    def _ask(self) -> Trial:
+        """Ask the strategy for values; what one's own raises becomes a sentence."""
+        try:
+            return self.study.ask(self.job.space.distributions)
+        except UserError:
+            raise
+        except Exception as error:
+            raise self._strategy_error("propose values", error) from error
+
+    def tell(
+        self, trial: Trial, values: Sequence[float] | None = None, state: TrialState | None = None
+    ) -> None:
+        """Tell the strategy how a trial ended, likewise."""
+        try:
+            self.study.tell(trial, values, state)
+        except Exception as error:
+            raise self._strategy_error("take a trial's end", error) from error
+
+    def _strategy_error(self, action: str, error: Exception) -> UserError:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return UserError(
+            f"strategy {self.job.strategy} can't {action} ({reason:.500}); correct it, or take"
+            " another"
+        )
 
     def _key(self, params: Mapping[str, Any]) -> Key:
         return tuple(self.job.space.from_optuna(params).values())
@@ -170,7 +197,7 @@ class Ledger:
         self.record(running)
         losses = [running.row.metrics.get(objective.metric) for objective in self.job.objectives]
         if running.row.status == FAILED or None in losses:
-            self.study.tell(running.trial, state=TrialState.FAIL)
+            self.tell(running.trial, state=TrialState.FAIL)
         else:
             self._tell_values(running, losses)
         self._resolve_duplicates()
@@ -178,9 +205,9 @@ class Ledger:
     def _tell_values(self, running: RunningTrial, values: Any) -> None:
         if running.row.status == STOPPED and len(values) == 1:
             # Its value is the last one that was reported.
-            self.study.tell(running.trial, state=TrialState.PRUNED)
+            self.tell(running.trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(running.trial, values)
+            self.tell(running.trial, values)
         if self.job.limits.until_converged:
             strategy = Bayesian(self.job.space, 0)
             history = strategy.history(self.study)
@@ -230,9 +257,9 @@ class Ledger:
             if not original.state.is_finished():
                 continue
             if original.values is None:
-                self.study.tell(trial, state=TrialState.FAIL)
+                self.tell(trial, state=TrialState.FAIL)
             else:
-                self.study.tell(trial, original.values)
+                self.tell(trial, original.values)
             self._duplicates.remove((trial, number))
 
     def losses(self) -> list[list[float]]:

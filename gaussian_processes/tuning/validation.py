@@ -243,8 +243,8 @@ def strategy_violations(job: TuningJob, runner: Runner) -> Iterator[str]:
                 )
         if job.limits.jobs not in (math.inf, job.space.size):
             yield (
-                f"MaxNumberOfTrainingJobs is {job.limits.jobs}, but Grid runs all {job.space.size}"
-                " combinations; leave it out"
+                f"MaxNumberOfTrainingJobs is {job.limits.jobs}, but Grid runs all"
+                f" {job.space.size:g} combinations; leave it out"
             )
     elif job.limits.jobs == math.inf:
         yield (

@@ -192,7 +192,15 @@ def test_only_the_limits_can_be_extended(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"Strategy": "Simplex"}, {"Strategy": "nowhere:Class"}, {"Parent": "nowhere"}]
+    "changes",
+    [
+        {"Strategy": "Simplex"},
+        {"Strategy": "nowhere:Class"},
+        {"Strategy": "inspyred.ec:GA(pop_size=-3)"},
+        # Fails when it proposes, not when it is made.
+        {"Strategy": "optuna.samplers:TPESampler(n_startup_trials='x')"},
+        {"Parent": "nowhere"},
+    ],
 )
 def test_a_refused_search_leaves_no_files(tmp_path, changes):
     def parents(name):
@@ -211,6 +219,15 @@ def test_a_refused_search_leaves_no_files(tmp_path, changes):
         search(tmp_path / "out", asked, parents=parents)
 
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sampler_of_a_grid_ends_the_search_when_it_is_through(tmp_path):
+    grid = "optuna.samplers:GridSampler(search_space={'q': [0, 2]})"
+    asked = request(Strategy=grid, ResourceLimits=limits(5), ParameterRanges=only_q())
+
+    found = run(tmp_path, asked)
+
+    assert sorted(row.values["q"] for row in found.rows) == [0, 2]
 
 
 def test_ctrl_c_stops_the_jobs_keeps_the_table_and_lets_the_search_go_on(tmp_path):

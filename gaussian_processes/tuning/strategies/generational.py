@@ -5,7 +5,12 @@ every proposal, with the losses that are known; the first candidate without one 
 study is the only memory, and a search that is resumed proposes what it would have proposed.
 """
 
+import difflib
+import inspect
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import inspyred
@@ -27,6 +32,8 @@ OPERATORS = {
     "archiver": inspyred.ec.archivers,
     "topology": inspyred.swarm.topologies,
 }
+# How inspyred's operators look an argument up: in args, by `setdefault`, `get` or brackets.
+LOOKUP = re.compile(r"args\w*(?:\.setdefault|\.get)?[\[(]\s*[\"'](\w+)[\"']")
 # Loss of a failed trial: worse than any, and finite, for annealing subtracts losses.
 FAILED_LOSS = 1e300
 # Generations of nothing but known candidates: of a small space, a replay would never end.
@@ -68,7 +75,17 @@ class Generational(Strategy):
             for kind in OPERATORS
             if kind in self._arguments
         }
+        self._refuse_unread()
         self._computation()  # refused now, if it can't be made
+
+    def _refuse_unread(self) -> None:
+        """Refuse arguments that neither inspyred nor the module of the class reads."""
+        own = Path(inspect.getfile(self._class))
+        read = {"pop_size", *_read_arguments(Path(inspyred.__file__).parent)}
+        read |= _read_arguments(own.parent, own.name)
+        for name in self._arguments.keys() - read:
+            nearest = difflib.get_close_matches(name, read, n=1) or ["one that it reads"]
+            raise UserError(f"{self._class.__name__} reads no argument {name}; name {nearest[0]}")
 
     def is_ready(self, study: Study) -> bool:
         """Whether a generation has a candidate that no trial has had."""
@@ -155,6 +172,13 @@ class Generational(Strategy):
 
     def _generate(self, random: Any, args: Any) -> Genes:  # noqa: ARG002  as inspyred calls it
         return [random.random() for _ in self.space]
+
+
+@cache
+def _read_arguments(folder: Path, pattern: str = "*.py") -> frozenset[str]:
+    """Names that the sources in a folder look up in their arguments."""
+    sources = [path.read_text(errors="replace") for path in folder.rglob(pattern)]
+    return frozenset(LOOKUP.findall("\n".join(sources)))
 
 
 def _operators(kind: str, names: str | Sequence[str]) -> list[Any]:

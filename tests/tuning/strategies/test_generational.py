@@ -139,6 +139,8 @@ def test_a_generation_waits_for_the_one_before():
         ("inspyred.ec:GA(variator='teleport')", "there is no variator teleport"),
         ("inspyred.swarm:ACS", "can't search over ranges"),
         ("optuna.samplers:TPESampler(startup=2)", "can't be made"),
+        ("inspyred.ec:GA(mutaton_rate=0.1)", "reads no argument mutaton_rate; name mutation_rate"),
+        ("inspyred.ec:SA(pop_sizes=3)", "reads no argument pop_sizes; name pop_size"),
     ],
 )
 def test_arguments_that_a_class_does_not_take_are_refused(text, complaint):
