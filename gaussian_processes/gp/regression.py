@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.gp.kernels import Kernel
-from gaussian_processes.gp.neighbors import explained_by_neighbors
+from gaussian_processes.gp.nearest import explained_by_nearest
 from gaussian_processes.gp.pairwise import CenteredPoints
 from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.linalg.cg import CGSolution, preconditioned_cg
@@ -201,7 +201,7 @@ class GaussianProcess:
     signal_variance : ndarray of shape (t,)
         σ²_f of each target; of one that is zero everywhere the prior's, see `fit`.
     factor : CholeskyFactor or None
-        L of M. Without it there are means, and variances only from neighbors.
+        L of M. Without it there are means, and variances only from the nearest points.
     observations : int
         n.
     varies : ndarray of bool of shape (t,)
@@ -210,7 +210,7 @@ class GaussianProcess:
         Iterations of conjugate gradients that α took: 0 in float64.
     replicates : Replicates, optional
         Which point every observation has, where n is more than m.
-    neighbors : int
+    nearest_points : int
         Points that variances are predicted from without a factor; 0 if they are not.
     noise_scale : ndarray of shape (m,), optional
         Diagonal of W⁻¹, for these; 1 unless it is given.
@@ -227,13 +227,13 @@ class GaussianProcess:
     varies: NDArray[np.bool_]
     iterations: int = 0
     replicates: Replicates | None = None
-    neighbors: int = 0
+    nearest_points: int = 0
     noise_scale: Array | None = None
 
     @property
     def has_variance(self) -> bool:
         """Whether it predicts variances: from the factor, or from the nearest observations."""
-        return self.factor is not None or self.neighbors > 0
+        return self.factor is not None or self.nearest_points > 0
 
     @property
     def first_observations(self) -> NDArray[np.intp]:
@@ -284,7 +284,7 @@ class GaussianProcess:
 
         Without a factor, the variance from the nearest points, which is never smaller.
         """
-        if self.factor is None and self.neighbors:
+        if self.factor is None and self.nearest_points:
             return self._mean_and_local_variance(points)
         factor = self.kept_factor
         mean, explained = np.empty((len(points), self.alpha.shape[1])), np.empty(len(points))
@@ -314,8 +314,8 @@ class GaussianProcess:
         def predict(rows: slice) -> None:
             covariance = self._cross_covariance(points[rows])
             np.matmul(covariance, self.alpha, out=mean[rows])
-            explained[rows] = explained_by_neighbors(
-                self.kernel, self.points, noise, covariance, self.neighbors
+            explained[rows] = explained_by_nearest(
+                self.kernel, self.points, noise, covariance, self.nearest_points
             )
 
         with WorkerPool() as pool:
@@ -330,9 +330,9 @@ class GaussianProcess:
         floor = max(noise, rounding)
         return np.maximum(1 + noise - explained, floor)[:, np.newaxis] * self.signal_variance
 
-    def with_neighbors(self, count: int, noise_scale: Array) -> "GaussianProcess":
+    def with_nearest_points(self, count: int, noise_scale: Array) -> "GaussianProcess":
         """Return the process with variances from so many nearest points, if it has no factor."""
-        return replace(self, neighbors=count, noise_scale=noise_scale)
+        return replace(self, nearest_points=count, noise_scale=noise_scale)
 
     def log_marginal_likelihood(self) -> float:
         """Log marginal likelihood at the best σ²_f, summed over the targets: GPML eq. 2.30.

@@ -334,7 +334,7 @@ def _describe_member(member: Member) -> Description:
             "jitter": process.jitter,
             "signal_variance": process.signal_variance.tolist(),
             "iterations": process.iterations,
-            "neighbors": process.neighbors,
+            "nearest_points": process.nearest_points,
         },
     }
 
@@ -437,7 +437,7 @@ def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int)
         observations=rows,
         varies=(alpha != 0).any(axis=0),
         iterations=int(described["iterations"]),
-        neighbors=described.get("neighbors", 0),
+        nearest_points=described.get("nearest_points", 0),
         noise_scale=arrays["noise_scale"],
         replicates=None if replicates is None else Replicates.from_array(replicates),
     )

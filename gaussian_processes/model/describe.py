@@ -44,7 +44,7 @@ def _deviations(model: Model) -> str:
     if model.has_factor:
         return "yes"
     if model.has_variance:
-        return f"from the {model.processes[0].process.neighbors} nearest rows, never too small"
+        return f"from the {model.processes[0].process.nearest_points} nearest rows, never too small"
     return "no, it was saved without its factor"
 
 

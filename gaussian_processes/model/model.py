@@ -183,7 +183,7 @@ class EnsembleMember:
         if variance and self.process.factor is not None:
             seconds += size**2 / 2 * (FETCH_SECONDS + rows * ENTRY_SECONDS)
         elif variance:
-            near = min(size, self.process.neighbors)
+            near = min(size, self.process.nearest_points)
             seconds += rows * near**2 * (layers * LAYER_SECONDS + near / 3 * ENTRY_SECONDS)
         return seconds
 
@@ -482,7 +482,7 @@ class Model:
         if not self.has_variance:
             raise UserError(
                 "this model was trained without its factor; train again with keep_factor=true,"
-                " and not with solver=cg, or with deviations=neighbors, to get std or variance"
+                " and not with solver=cg, or with deviations=nearest, to get std or variance"
             )
         return self.members
 

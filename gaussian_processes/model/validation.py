@@ -222,7 +222,7 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
     process, coordinates = member.process, len(member.preprocessor.column)
     _validate_kernel(process.kernel)
     _require_integer("iterations", process.iterations, 0, 2**31)
-    _require_integer("neighbors", process.neighbors, 0, 2**31)
+    _require_integer("nearest_points", process.nearest_points, 0, 2**31)
     _require_number("noise_ratio", process.noise_ratio, 0)
     _require_number("jitter", process.jitter, 0)
     rows = len(process.points)

@@ -351,10 +351,10 @@ class Hyperparameters:
         " nor disk holds the factor",
     )
     deviations: str = _declared(
-        CategoricalParameter.of_words("factor", "neighbors"),
+        CategoricalParameter.of_words("factor", "nearest"),
         default="factor",
         description="what standard deviations come from in a model without its factor: factor"
-        " predicts none; neighbors takes the 512 training rows of the highest covariance alone,"
+        " predicts none; nearest takes the 512 training rows of the highest covariance alone,"
         " so that none is smaller than that from all rows",
     )
     seed: int = _declared(
@@ -465,9 +465,10 @@ def _check_iterative(hyperparameters: Hyperparameters) -> None:
     }
     for name, is_given in needs_factor.items():
         if is_given:
-            value = str(getattr(hyperparameters, name)).lower()
+            value = getattr(hyperparameters, name)
+            text = ",".join(value) if isinstance(value, tuple) else str(value).lower()
             raise UserError(
-                f"hyperparameter {name} is {value} and solver is cg, which makes no factor: leave"
+                f"hyperparameter {name} is {text} and solver is cg, which makes no factor: leave"
                 f" {name} out, or set solver to cholesky"
             )
     if hyperparameters.noise == 0:

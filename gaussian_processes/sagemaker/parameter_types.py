@@ -178,7 +178,7 @@ class MembersParameter:
     @property
     def constraint(self) -> str:
         """Values that are accepted, in words that follow "must be"."""
-        return "gp, boosting and module:Class, gp among them"
+        return "gp, or a list such as gp,boosting or gp,module:Class"
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Return the names of a list, each once; ValueError if one is none, or gp is missing."""

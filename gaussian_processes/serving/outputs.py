@@ -300,7 +300,7 @@ def _check_output(name: str, available: Mapping[str, _OutputKind], has_variance:
         raise UserError(
             f"{name} needs the variance, and this model was trained without;"
             " train again with keep_factor=true, and not with solver=cg, or with"
-            " deviations=neighbors"
+            " deviations=nearest"
         )
 
 

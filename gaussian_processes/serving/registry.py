@@ -259,5 +259,5 @@ def _check_name(name: str) -> None:
 
 def _size(folder: Path) -> int:
     """Bytes of a model in memory: its files, and the copy of the points that predictions keep."""
-    files = [*folder.glob("*"), *folder.glob("points-*.npy")]
+    files = [*folder.rglob("*"), *folder.glob("points-*.npy")]
     return sum(path.stat().st_size for path in files if path.is_file())

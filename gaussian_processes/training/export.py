@@ -63,7 +63,7 @@ def _without_large_factors(model: Model, keep_factor: bool | None) -> Model:
 
 def predicted_without(model: Model) -> str:
     """Say what a model predicts without its factor."""
-    if all(member.process.neighbors for member in model.processes):
+    if all(member.process.nearest_points for member in model.processes):
         return "standard deviations from the nearest rows"
     return "means, but no standard deviations, intervals or quantiles"
 

@@ -1,5 +1,6 @@
 """Members of an ensemble that are no Gaussian processes, weighed beside them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.gp import tails
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.model import regressors
-from gaussian_processes.model.model import Model, RegressorMember
+from gaussian_processes.model.model import Member, Model, RegressorMember
+from gaussian_processes.model.regressors import Regressor
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training.preparation import (
     Preparation,
@@ -73,8 +75,6 @@ def add(
     UserError
         If the processes have no factors.
     """
-    if not hyperparameters.regressors:
-        return model
     if not model.has_factor:
         raise UserError(
             f"hyperparameter members is {','.join(hyperparameters.members)}, whose weights need"
@@ -82,26 +82,30 @@ def add(
         )
     targets = regression_targets(dataset, model.schema)
     left_out = model.leave_one_out(targets, sample_weight).distribution
-    columns = [left_out.log_density(targets).sum(axis=1)]
-    groups = []
-    for name in hyperparameters.regressors:
-        group = [
-            _fit(name, dataset, model.schema, hyperparameters, target)
-            for target in range(len(model.schema.targets))
-        ]
-        own = [
-            member.leave_one_out(targets).distribution.log_density(targets[:, [index]])
-            for index, member in enumerate(group)
-        ]
-        columns.append(np.sum(own, axis=0)[:, 0])
-        groups.append(group)
-    weights = _weigh(np.column_stack(columns))
-    share, others = float(weights[0]), weights[1:].tolist()
-    members = [replace(member, weight=member.weight * share) for member in model.members]
+    groups = [
+        _fit_group(name, dataset, model.schema, hyperparameters)
+        for name in hyperparameters.regressors
+    ]
+    densities = [left_out.log_density(targets).sum(axis=1)]
+    densities += [_log_density(group, targets) for group in groups]
+    share, *others = _weigh(np.column_stack(densities)).tolist()
+    members: list[Member] = [
+        replace(member, weight=member.weight * share) for member in model.members
+    ]
     for group, weight in zip(groups, others, strict=True):
         if weight:
             members += [replace(member, weight=weight) for member in group]
     return replace(model, members=tuple(members))
+
+
+def _log_density(group: Sequence[RegressorMember], targets: Array) -> Array:
+    """Out-of-fold log density of every row, of shape (n,), over all targets."""
+    densities = [
+        member.leave_one_out(targets).distribution.log_density(targets[:, [index]])
+        for index, member in enumerate(group)
+    ]
+    total: Array = np.column_stack(densities).sum(axis=1)
+    return total
 
 
 def _weigh(densities: Array) -> Array:
@@ -114,18 +118,34 @@ def _weigh(densities: Array) -> Array:
     return weights
 
 
+def _fit_group(
+    name: str, dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters
+) -> list[RegressorMember]:
+    """Fit a regressor to each of the targets."""
+    found, several = regressors.resolve(name), len(schema.targets) > 1
+    group = []
+    for target in range(len(schema.targets)):
+        own = of_targets(dataset, [target])
+        own_schema = schema_of_targets(schema, [target])
+        member = _fit(name, found, own, own_schema, hyperparameters)
+        group.append(replace(member, targets=(target,)) if several else member)
+    return group
+
+
 def _fit(
-    name: str, dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters, target: int
+    name: str,
+    regressor_class: type[Regressor],
+    dataset: Dataset,
+    schema: Schema,
+    hyperparameters: Hyperparameters,
 ) -> RegressorMember:
-    """Fit a regressor to one of the targets, once for every fold and once to all rows."""
-    own, own_schema = of_targets(dataset, [target]), schema_of_targets(schema, [target])
-    preprocessor = fit_preprocessor(own, own_schema, hyperparameters, Preparation())
-    weights = noise_weights(own, own_schema, hyperparameters)
-    x = preprocessor.standardized(own.X)
-    y = preprocessor.standardized_targets(regression_targets(own, own_schema))[:, 0]
-    found = regressors.resolve(name)
-    left_out, residual_variance = regressors.predict_out_of_fold(found, x, y, weights)
-    regressor = found()
+    """Fit a regressor to one target, once for every fold and once to all rows."""
+    preprocessor = fit_preprocessor(dataset, schema, hyperparameters, Preparation())
+    weights = noise_weights(dataset, schema, hyperparameters)
+    x = preprocessor.standardized(dataset.X)
+    y = preprocessor.standardized_targets(regression_targets(dataset, schema))[:, 0]
+    left_out, residual_variance = regressors.predict_out_of_fold(regressor_class, x, y, weights)
+    regressor = regressor_class()
     regressor.fit(x, y, weights)
     residuals = (y - left_out[:, 0]) / np.sqrt(left_out[:, 1])
     return RegressorMember(
@@ -135,7 +155,6 @@ def _fit(
         left_out=left_out,
         residual_variance=residual_variance,
         tails=tails.fit(residuals, np.inf),
-        targets=None if len(schema.targets) == 1 else (target,),
     )
 
 

@@ -15,7 +15,7 @@ from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp import iterative, marginal_likelihood
 from gaussian_processes.gp.iterative import Iterations
-from gaussian_processes.gp.neighbors import NEIGHBORS
+from gaussian_processes.gp.nearest import NEAREST_ROWS
 from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 from gaussian_processes.gp.replicates import find_replicates
 from gaussian_processes.linalg import cholesky
@@ -185,8 +185,8 @@ class Trainer:
             process = self._condition_iteratively(matrix, y)
         else:
             process = self._condition(matrix, y, self._plan_storage(matrix, checkpoint))
-        if self.hyperparameters.deviations == "neighbors":
-            process = process.with_neighbors(NEIGHBORS, matrix.noise_scale)
+        if self.hyperparameters.deviations == "nearest":
+            process = process.with_nearest_points(NEAREST_ROWS, matrix.noise_scale)
         self._log_deviations(process, preprocessor, schema.targets)
         return EnsembleMember(preprocessor, process, weight, result.tails, result.targets)
 
@@ -318,12 +318,12 @@ class Trainer:
     @property
     def _deviations_without_factor(self) -> str:
         """What a model without a factor predicts beside means."""
-        if self.hyperparameters.deviations == "neighbors":
+        if self.hyperparameters.deviations == "nearest":
             return (
-                f"predicts standard deviations from the {NEIGHBORS} nearest training rows, none"
+                f"predicts standard deviations from the {NEAREST_ROWS} nearest training rows, none"
                 " smaller than that from all"
             )
-        return "predicts means only; deviations=neighbors predicts standard deviations, too"
+        return "predicts means only; deviations=nearest predicts standard deviations, too"
 
     def _log_precision(self, process: GaussianProcess, matrix: GramMatrix) -> None:
         """Log what a factor in float32, or a matrix that is not positive definite, has cost."""

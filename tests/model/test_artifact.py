@@ -84,15 +84,15 @@ def test_a_model_without_its_factor_gives_means_and_says_what_a_deviation_needs(
         loaded.predict(NEW, variance=True)
 
 
-def with_neighbors(noise_scale):
+def with_nearest_points(noise_scale):
     model = fitted().without_factors()
     (member,) = model.members
-    process = member.process.with_neighbors(512, noise_scale)
+    process = member.process.with_nearest_points(512, noise_scale)
     return replace(model, members=(replace(member, process=process),))
 
 
-def test_a_model_of_neighbors_predicts_their_deviations_again(tmp_path):
-    model = with_neighbors(np.linspace(0.5, 2, 40))
+def test_a_model_of_nearest_rows_predicts_their_deviations_again(tmp_path):
+    model = with_nearest_points(np.linspace(0.5, 2, 40))
     artifact.save(model, tmp_path)
 
     loaded = artifact.load(tmp_path)
@@ -103,8 +103,8 @@ def test_a_model_of_neighbors_predicts_their_deviations_again(tmp_path):
     np.testing.assert_array_equal(loaded.predict(NEW, variance=True).variance, expected)
 
 
-def test_forged_noise_of_neighbors_is_refused(tmp_path):
-    artifact.save(with_neighbors(np.ones(40)), tmp_path)
+def test_forged_noise_of_nearest_rows_is_refused(tmp_path):
+    artifact.save(with_nearest_points(np.ones(40)), tmp_path)
     np.save(tmp_path / "noise_scale-0.npy", np.zeros(40))
     fit_checksums(tmp_path)
 

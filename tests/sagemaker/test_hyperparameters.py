@@ -316,6 +316,7 @@ def test_contradictions_are_refused_however_the_values_are_given():
         ({"keep_factor": "true"}, "keep_factor is true and solver is cg, which makes no factor"),
         ({"leave_one_out": "true"}, "leave_one_out is true and solver is cg"),
         ({"precision": "mixed"}, "precision is mixed and solver is cg"),
+        ({"members": "gp,boosting"}, "members is gp,boosting and solver is cg"),
         ({"noise": "0"}, "noise is 0 and solver is cg, which needs some"),
     ],
 )

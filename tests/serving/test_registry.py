@@ -2,9 +2,11 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from trained import train
 
+from gaussian_processes import GaussianProcessRegressor
 from gaussian_processes.errors import UserError
 from gaussian_processes.serving.app import create_app
 from gaussian_processes.serving.memory import MemoryBudget, TooLargeError
@@ -193,6 +195,19 @@ def test_models_and_requests_share_one_budget(base):
         memory.reservation().grow(10_000_000 - size + 1, "it", "stop")
     registry.unload("a")
     assert (memory.reserved_bytes, memory.request_bytes) == (0, 10_000_000)
+
+
+def test_the_files_of_other_members_take_memory_too(tmp_path):
+    x = np.random.default_rng(8).normal(size=(60, 2))
+    blend = GaussianProcessRegressor(q=0, l=0, noise=1, members=("gp", "boosting"))
+    blend.fit(x, np.sign(x[:, 0])).save(tmp_path / "model")
+    registry = ModelRegistry(MemoryBudget(10_000_000), [tmp_path])
+
+    registry.load("a", str(tmp_path / "model"))
+
+    trees = (tmp_path / "model/regressor-1/trees.txt").stat().st_size
+    assert trees > 100_000
+    assert registry.get("a").size > trees
 
 
 def test_a_model_waits_for_the_memory_that_requests_have(base):

@@ -21,7 +21,7 @@ def test_a_shared_factor_that_the_disk_has_no_room_for_is_left_out_on_all_hosts(
     process = SimpleNamespace(
         points=np.zeros((1000, 1)),
         kept_factor=SimpleNamespace(dtype=np.dtype("float64")),
-        neighbors=0,
+        nearest_points=0,
     )
     model = SimpleNamespace(
         processes=[SimpleNamespace(process=process)],

@@ -579,12 +579,12 @@ def test_conjugate_gradients_say_their_residual_and_predict_the_same(base, capsy
     assert "std" not in predictions(base)[0]
 
 
-def test_without_a_factor_deviations_come_from_neighbors_if_that_is_asked_for(base, capsys):
+def test_without_a_factor_deviations_come_from_nearest_rows_if_that_is_asked_for(base, capsys):
     train(base, noise="0.1", bias="2")
     expected = metrics(capsys.readouterr().out)
     exact = np.array([float(row["std"]) for row in predictions(base)])
 
-    assert train(base, noise="0.1", bias="2", solver="cg", deviations="neighbors") == 0
+    assert train(base, noise="0.1", bias="2", solver="cg", deviations="nearest") == 0
 
     output = capsys.readouterr().out
     assert "predicts standard deviations from the 512 nearest training rows" in output

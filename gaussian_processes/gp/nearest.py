@@ -17,10 +17,10 @@ Array = NDArray[np.float64]
 # Observations that the variance of a point is predicted from, 4 ms of a core each. Of 6,000 rows of
 # 8 columns the deviations were 0.2 to 11 % too large in the median, by kernel, and 35 % at worst;
 # with half as many, in a third of the time, up to 19 and 50 %.
-NEIGHBORS = 512
+NEAREST_ROWS = 512
 
 
-def explained_by_neighbors(
+def explained_by_nearest(
     kernel: Kernel, points: Array, noise: Array, covariance: Array, count: int
 ) -> Array:
     """Variance over σ²_f that the nearest observations explain, of shape (m,).
