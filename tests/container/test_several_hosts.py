@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -47,6 +48,8 @@ class Job:
         self.folder, self.start_container = folder, start
         self.hosts = [f"algo-{number}" for number in range(1, hosts + 1)]
         self.containers = {}
+        # A run that was killed leaves its networks in the engine: the next one's have other names.
+        self.network = f"several-hosts-{uuid.uuid4().hex}"
         kind = "ShardedByS3Key" if sharded else "FullyReplicated"
         for host in self.hosts:
             self.write(host, "config/hyperparameters.json", HYPERPARAMETERS)
@@ -98,10 +101,6 @@ class Job:
         hosts = hosts or self.hosts
         with ThreadPoolExecutor() as pool:
             self.containers |= zip(hosts, pool.map(run, hosts), strict=True)
-
-    @property
-    def network(self):
-        return f"several-hosts-{self.folder.parent.name}-{self.folder.name}"
 
     def halted(self, host):
         """Wait until a host has halted in mid-factorisation."""
