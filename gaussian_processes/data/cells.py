@@ -30,6 +30,8 @@ NUMBER_PATTERN = re.compile(
 )
 # No text holds them, but every binary file does: control characters other than white space.
 CONTROL_CHARACTERS = re.compile(r"[\0-\x08\x0e-\x1f]")
+# JSON may hold halves of surrogate pairs as well, which no file in UTF-8 can.
+NO_TEXT = re.compile(r"[\0-\x08\x0e-\x1f\ud800-\udfff]")
 NUMERIC_KINDS = "iuf"  # NumPy's letters for integers and floats
 # Beyond it float64 does not tell neighbouring integers apart, and the names of two things merge.
 MAX_EXACT_INTEGER = 2**53

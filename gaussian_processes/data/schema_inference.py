@@ -7,7 +7,14 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from gaussian_processes.data.cells import MAX_EXACT_INTEGER, Cells, Label, as_numbers, missing_mask
+from gaussian_processes.data.cells import (
+    MAX_EXACT_INTEGER,
+    NO_TEXT,
+    Cells,
+    Label,
+    as_numbers,
+    missing_mask,
+)
 from gaussian_processes.data.column_types import (
     MAX_CATEGORIES,
     UNNAMED,
@@ -89,6 +96,7 @@ def infer_schema(table: Table, options: SchemaOptions) -> Schema:
         If a column does not exist or has two roles, no feature is left, a column holds numbers and
         text, or there are too many categories or classes.
     """
+    _check_names(table)
     roles = _assign_roles(table, options)
     remarks = _target_remarks(table, roles.targets, options)
     features, feature_remarks = _infer_features(table, roles, options)
@@ -109,6 +117,26 @@ def infer_schema(table: Table, options: SchemaOptions) -> Schema:
         missing_values=options.missing_values,
         remarks=(*remarks, *feature_remarks),
     )
+
+
+def _check_names(table: Table) -> None:
+    """Refuse names of columns that no log and no file can hold."""
+    for position, name in enumerate(table.names or ()):
+        if NO_TEXT.search(name):
+            raise UserError(
+                f"the name of column {position + 1} of {table.source_label} is {name!a}, but a name"
+                " has neither control characters nor halves of surrogate pairs: correct it"
+            )
+
+
+def _check_text(table: Table, position: int) -> None:
+    """Refuse categories that no log and no file can hold."""
+    for row, cell in enumerate(table.columns[position].tolist()):
+        if isinstance(cell, str) and NO_TEXT.search(cell):
+            raise UserError(
+                f"{table.locate_cell(row, position)} is {cell[:100]!a}, but words have neither"
+                " control characters nor halves of surrogate pairs: correct it"
+            )
 
 
 def _assign_roles(table: Table, options: SchemaOptions) -> _Roles:
@@ -249,6 +277,7 @@ def _infer_feature(
         return column
     if not is_category:
         check_not_mixed(table, position)
+    _check_text(table, position)
     categories = sorted(category_names(cells))
     if len(categories) > MAX_CATEGORIES:
         raise UserError(
@@ -372,6 +401,7 @@ def _distinct_labels(table: Table, position: int) -> list[Label]:
     """Labels of a column, each once: text, or finite numbers, integers as such (3.0 is 3)."""
     cells = table.columns[position]
     present = _present(cells)
+    _check_text(table, position)
     if as_numbers(cells).dtype == object:
         return sorted(category_names(cells))
     if cells.dtype == object:  # integers that float64 would merge

@@ -1,6 +1,7 @@
 """Log records on stdout: time, level and one sentence a line."""
 
 import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,8 +38,13 @@ class StdoutHandler(logging.Handler):
     """Handler that prints, at once, on what `sys.stdout` is then."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record; an error ends the job, whose metrics would be lost as well."""
-        print(self.format(record), flush=True)
+        """Print a record; an error ends the job, whose metrics would be lost as well.
+
+        Names of columns and files may hold what the encoding of stdout lacks: it is escaped.
+        """
+        encoding = sys.stdout.encoding or "utf-8"
+        line = self.format(record).encode(encoding, "backslashreplace").decode(encoding)
+        print(line, flush=True)
 
 
 def parse_level(text: str) -> int:

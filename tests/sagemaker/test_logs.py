@@ -1,5 +1,6 @@
 """Log records on stdout."""
 
+import io
 import logging
 import re
 import warnings
@@ -96,3 +97,14 @@ def test_a_warning_of_a_library_is_a_record_too(capsys):
     assert re.fullmatch(LINE, line)[1] == "WARNING"
     assert "RuntimeWarning: overflow encountered in exp" in line
     assert output.err == ""
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "é \\ud800"), ("ascii", r"\xe9 \ud800")])
+def test_characters_that_stdout_has_none_of_are_escaped(monkeypatch, encoding, shown):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+
+    with logs.log_to_stdout({}):
+        LOGGER.info("é \ud800")
+
+    assert stream.buffer.getvalue().decode(encoding).endswith(f"INFO {shown}\n")

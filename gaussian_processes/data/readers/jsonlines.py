@@ -37,6 +37,7 @@ def read(source: Source, options: ReadOptions) -> FileTable:
         )
     names = tuple(dict.fromkeys(name for record in records for name in record))
     markers = options.missing_markers
+    _check_one_kind(source.name, records)
     columns = tuple(json_cells((record.get(name) for record in records), markers) for name in names)
     if not all(isinstance(name, int) for name in names):
         return FileTable(tuple(map(str, names)), columns)
@@ -68,6 +69,19 @@ def _parse_record(file: str, row: int, line: str) -> Record:
 
 def _is_flat_list(content: object) -> bool:
     return isinstance(content, list) and not any(isinstance(cell, dict | list) for cell in content)
+
+
+def _check_one_kind(file: str, records: Sequence[Record]) -> None:
+    """Refuse lists among objects, whose columns have names, and objects among lists."""
+    have_names = [any(isinstance(name, str) for name in record) for record in records if record]
+    if len(set(have_names)) < 2:
+        return
+    row = next(row for row, has_names in enumerate(have_names, 1) if has_names != have_names[0])
+    kinds = ("a list", "an object") if have_names[0] else ("an object", "a list")
+    raise UserError(
+        f"row {row} of {file} is {kinds[0]}, but row 1 is {kinds[1]}: write all rows as objects, or"
+        " all as lists"
+    )
 
 
 def _check_widths(file: str, records: Sequence[Record], width: int) -> None:

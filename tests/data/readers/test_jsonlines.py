@@ -28,3 +28,11 @@ def test_a_name_that_stands_twice_in_a_row_is_refused(folder):
 
     with pytest.raises(UserError, match=r"row 2 of train/a\.jsonl .*the name 'a' stands twice"):
         read(folder)
+
+
+@pytest.mark.parametrize("rows", [b'{"y": 1}\n[1]\n', b'[1]\n{"y": 1}\n'])
+def test_rows_of_two_kinds_are_refused_with_the_first_that_differs(folder, rows):
+    fill(folder, {"a.jsonl": rows})
+
+    with pytest.raises(UserError, match=r"row 2 of train/a\.jsonl is an? \w+, but row 1 is an? "):
+        read(folder)
