@@ -34,11 +34,22 @@ MIN_WORD_SHARE = 0.1
 LIKELY_MISSING = frozenset(
     {"?", "-", "--", "---", ".", "..", "*", "na", "n/a", "#n/a", "n.a.", "nil", "none", "unknown"}
     | {"missing", "undefined", "#null!", "#value!", "#div/0!", "#ref!", "#num!", "#name?", "inf"}
+    | {":", "...", "/", "\u2013", "\u2014", "\u2026", "<na>", "nat", "(null)", "\\n", "n/d", "n.d."}
+    | {"#nv", "1.#qnan", "1.#ind", "-1.#ind", "1.#inf", "-1.#inf", "nan(ind)", "-nan(ind)"}
+    | {"\u221e", "-\u221e", "infinity", "k.a.", "n.v."}
 )
 # Separators and units that people write into numbers, and letters that are typed for digits.
 # An en dash and the minus of typography stand before numbers, and are no sign that is read.
 DECORATION = re.compile(r"^\s*[\u2013\u2212]|[\s,_'%$€£]")
 TYPED_FOR_DIGITS = str.maketrans("lIOo", "1100")
+# Negative numbers of accounts, in parentheses or with the sign behind their decimals, and the
+# exponents of Fortran. No two parts match the same characters: long cells take linear time.
+FOREIGN_NUMBER = re.compile(
+    r"\([$€£]?\d[\d.,\s]*\)|\d+[.,][\d.,]*-|[+-]?(\d+\.\d*|\.\d+)d[+-]?\d{1,3}",
+    re.ASCII | re.IGNORECASE,
+)
+# A number with decimals, and a flag or a unit apart from it; whole numbers may be part of a name.
+FLAGGED_NUMBER = re.compile(r"[+-]?\d+\.\d+\s+\D{1,8}", re.ASCII)
 # A number with its unit, and the share of the words of a column that are such numbers: the others
 # may be mistakes.
 UNIT = re.compile(r"[+-]?\d[\d.,\s]*([^\d.,\s]\D{0,7})")
@@ -61,9 +72,11 @@ def is_mistyped_number(text: str) -> bool:
 
     Examples
     --------
-    >>> [is_mistyped_number(text) for text in ("l.5", "1,234", "5%", "1O", "x1", "red")]
-    [True, True, True, True, False, False]
+    >>> [is_mistyped_number(text) for text in ("l.5", "1,234", "5%", "1O", "(1.50)", "x1", "red")]
+    [True, True, True, True, True, False, False]
     """
+    if FOREIGN_NUMBER.fullmatch(text.strip()) or FLAGGED_NUMBER.fullmatch(text.strip()):
+        return True
     plain = DECORATION.sub("", text)
     if not plain or parse_number(plain) is not None:
         return bool(plain) and parse_number(text) is None
@@ -127,7 +140,14 @@ def names_rows(cells: Cells) -> bool:
     """Whether a column has a word for nearly every row, or too many to be a category."""
     count, rows = len(category_names(cells)), int((~missing_mask(cells)).sum())
     is_distinct = count > MAX_CATEGORIES or (rows >= MIN_ROWS_FOR_NAMES and count > rows / 2)
-    return is_distinct and has_many_words(cells)
+    return is_distinct and has_many_words(cells) and not _has_recurring_words(cells)
+
+
+def _has_recurring_words(cells: Cells) -> bool:
+    """Whether a few words recur among numbers, as do those that mean missing."""
+    present = cells[~missing_mask(cells)].tolist()
+    words = [cell.strip() for cell in present if is_word(cell)]
+    return len(words) < len(present) and len(set(words)) <= len(words) / 2
 
 
 def holds_dates(cells: Cells) -> bool:
@@ -173,7 +193,8 @@ def check_not_mixed(table: Table, position: int) -> None:
     cells = table.columns[position]
     if not is_mixed(cells):
         return
-    if has_many_words(cells) and len(category_names(cells)) <= (~missing_mask(cells)).sum() / 2:
+    count, rows = len(category_names(cells)), (~missing_mask(cells)).sum()
+    if has_many_words(cells) and count <= min(rows / 2, MAX_CATEGORIES):
         return
     present = np.flatnonzero(~missing_mask(cells)).tolist()
     words = [row for row in present if is_word(cells[row])]

@@ -210,6 +210,10 @@ def test_numbers_and_many_words_are_a_category_with_a_remark(cells, categories):
         ["1", "l.5"],
         ["1", "2", "1,5"],
         ["1", "5%"],
+        ["1", "(1,234.50)"],
+        ["1", "3.50-"],
+        ["1", "0.5D+02"],
+        ["1", "2.5 b"],
     ],
 )
 def test_numbers_and_a_few_words_or_mistyped_numbers_are_a_mistake(cells):
@@ -220,6 +224,36 @@ def test_numbers_and_a_few_words_or_mistyped_numbers_are_a_mistake(cells):
         fitted(column(*cells))
 
     assert "missing_values if it means missing, or name the column in" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "words", [[":"], ["x"], ["<0.5"], ["#NV"], ["-nan(ind)"], ["\N{EM DASH}"], ["c", "x"]]
+)
+@pytest.mark.parametrize("every", [2, 3, 9])
+def test_words_that_recur_among_numbers_that_do_not_are_mistakes(words, every):
+    numbers = np.random.default_rng(20).normal(size=60).tolist()
+    marks = (word for _ in range(60) for word in words)
+    cells = [repr(cell) if row % every else next(marks) for row, cell in enumerate(numbers)]
+
+    where = f"row 1, column 3 (z) of train/a.csv is {words[0]!r} (and "
+    with pytest.raises(UserError, match=re.escape(where)):
+        fitted(column(*cells))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "\x1f"])
+@pytest.mark.parametrize("task", ["auto", "classification"])
+def test_words_and_names_that_are_no_text_are_refused(text, task):
+    words = column("red", text)
+    with pytest.raises(
+        UserError, match=re.escape(f"row 2, column 3 (z) of train/a.csv is {text!a}")
+    ):
+        fitted(words, target="z" if task == "classification" else "y")
+
+    named = replace(words, names=("y", text, "z"))
+    with pytest.raises(
+        UserError, match=re.escape(f"the name of column 2 of train/a.csv is {text!a}")
+    ):
+        fitted(named)
 
 
 @pytest.mark.parametrize(
