@@ -11,6 +11,16 @@ WIDTH, HEIGHT = 290, 180
 BLUE, ORANGE = "#3b8ecb", "#e8762c"
 # What stands out from white and from black alike.
 GREY = "#8a9099"
+# Names are cut in their middle, since those of many columns begin alike: this many characters stay,
+# which take some 6 pixels each.
+LABEL_CHARACTERS, CHARACTER_PIXELS = 19, 6
+LABEL = (
+    "length(datum.label) > {0} ? slice(datum.label, 0, {1}) + '…' + slice(datum.label, -{1})"
+    " : datum.label"
+).format(LABEL_CHARACTERS, LABEL_CHARACTERS // 2)
+# The symbol of an entry of a legend and what stands between two; and the numbers of an axis, beside
+# which the legend begins.
+SYMBOL_PIXELS, AXIS_PIXELS = 24, 40
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -18,9 +28,15 @@ def svg(chart: Any, title: str) -> str:
     """Draw a chart as SVG."""
     spec = chart.properties(width=WIDTH, title=title, autosize="fit-x")
     # Names of every mark for screen readers would be four fifths of the page.
-    spec = spec.configure(background="transparent", aria=False)
-    spec = spec.configure_view(stroke="#dddddd").configure_axis(titlePadding=8, labelLimit=90)
-    spec = spec.configure_axisX(tickCount=5, labelOverlap=True)
+    # Numbers as the tables have them: neither 2,024 for a year nor eight zeros.
+    spec = spec.configure(background="transparent", aria=False, numberFormat=".6~g")
+    spec = spec.configure_view(stroke="#dddddd").configure_title(limit=WIDTH)
+    limit = LABEL_CHARACTERS * CHARACTER_PIXELS
+    spec = spec.configure_axis(titlePadding=8, labelLimit=limit)
+    spec = spec.configure_axisX(
+        tickCount=5, labelOverlap=True, labelSeparation=CHARACTER_PIXELS, titleLimit=WIDTH
+    )
+    spec = spec.configure_axisY(titleLimit=HEIGHT)
     text: str = vl_convert.vegalite_to_svg(spec.to_dict())
     return text
 
@@ -43,7 +59,7 @@ def residuals(records: Records, unit: str) -> Any:
     zero = _chart([{"residual": 0}]).mark_rule(color=GREY, strokeDash=[4, 3]).encode(y="residual:Q")
     points = _chart(records).mark_point(filled=True, size=14, color=BLUE, opacity=0.6)
     x = _number("mean", alt.X, f"predicted {unit}")
-    y = _number("residual", alt.Y, f"{unit} less its prediction")
+    y = _number("residual", alt.Y, "actual less predicted")
     return alt.layer(zero, points.encode(x=x, y=y)).properties(height=HEIGHT)
 
 
@@ -93,10 +109,10 @@ def diagonal(records: Records, x: str, y: str) -> Any:
 
 def confusion(records: Records, labels: Sequence[str]) -> Any:
     """Draw the confusion matrix: rows are the classes, columns what was predicted."""
-    axis = alt.Axis(labelAngle=-60, labelOverlap=False)
+    axis = alt.Axis(labelAngle=-60, labelOverlap=False, labelExpr=LABEL)
     base = _chart(records).encode(
         x=alt.X("predicted:N", sort=list(labels), title="predicted", axis=axis),
-        y=alt.Y("class:N", sort=list(labels), title="class"),
+        y=alt.Y("class:N", sort=list(labels), title="class", axis=alt.Axis(labelExpr=LABEL)),
     )
     cells = base.mark_rect(color=BLUE).encode(
         opacity=alt.Opacity("share:Q", scale=alt.Scale(range=[0, 0.7]), legend=None)
@@ -111,7 +127,7 @@ def bars(records: Records) -> Any:
         .mark_bar(color=BLUE)
         .encode(
             x=alt.X("relevance:Q", title="relevance"),
-            y=alt.Y("column:N", sort=None, title=None),
+            y=alt.Y("column:N", sort=None, title=None, axis=alt.Axis(labelExpr=LABEL)),
         )
         .properties(height=alt.Step(18))
     )
@@ -130,15 +146,13 @@ def dependence(records: Records, kind: str, title: str, several: bool) -> Any:
     several : bool
         Whether it has several outputs.
     """
-    color = (
-        alt.Color("output:N", title=None, legend=alt.Legend(orient="bottom", columns=3))
-        if several
-        else alt.value(BLUE)
-    )
+    color: Any = alt.Color("output:N", title=None, legend=_legend(records))
+    if not several:
+        color = alt.value(BLUE)
     y = _number("mean", alt.Y, title)
     data = _chart(records)
     if kind == "N":
-        axis = alt.Axis(labelAngle=-30, labelOverlap=False)
+        axis = alt.Axis(labelAngle=-30, labelOverlap=False, labelExpr=LABEL)
         x: Any = alt.X("value:N", title=None, sort=None, axis=axis)
         band = data.mark_rule(opacity=0.6).encode(x=x, y="lower:Q", y2="upper:Q", color=color)
         mean = data.mark_point(filled=True, size=40).encode(x=x, y=y, color=color)
@@ -149,6 +163,14 @@ def dependence(records: Records, kind: str, title: str, several: bool) -> Any:
         band = data.mark_area(opacity=0.25).encode(x=x, y="lower:Q", y2="upper:Q", color=color)
         mean = data.mark_line().encode(x=x, y=y, color=color)
     return alt.layer(band, mean).properties(height=HEIGHT)
+
+
+def _legend(records: Records) -> Any:
+    """Make the legend of outputs, in as many columns as their names have room for."""
+    longest = max(len(record["output"]) for record in records)
+    width = min(longest, LABEL_CHARACTERS) * CHARACTER_PIXELS + SYMBOL_PIXELS
+    columns = max((WIDTH - AXIS_PIXELS) // width, 1)
+    return alt.Legend(orient="bottom", columns=columns, labelExpr=LABEL)
 
 
 def curve(records: Records, metric: str) -> Any:

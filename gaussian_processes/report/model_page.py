@@ -12,9 +12,9 @@ from gaussian_processes.data.dates import format_date
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.model import artifact
 from gaussian_processes.model.describe import lines
-from gaussian_processes.model.model import Model
+from gaussian_processes.model.model import Model, RegressorMember
 from gaussian_processes.report import drawing, page, partial_dependence
-from gaussian_processes.report.partial_dependence import BAND_DEVIATIONS, Curve
+from gaussian_processes.report.partial_dependence import BAND_DEVIATIONS, MAX_CATEGORIES, Curve
 
 Array = NDArray[np.float64]
 
@@ -33,6 +33,7 @@ BINS = 10
 NOVELTY_POWERS, BINS_A_POWER = (-6, 0), 4
 # Rows of the held-out ones that are said to be no newer: who is beyond is one of a few.
 NOVELTY_QUANTILE = 0.95
+ALL_CONSTANT = "There is none: every column is constant in training."
 COVERAGES = np.linspace(0.05, 0.95, 19)
 
 
@@ -88,7 +89,7 @@ def _sections(model: Model, report: Mapping[str, Any] | None) -> Iterator[Sectio
     curves = _curves(model, _floats(report["background"]))
     yield _relevance(model)
     yield _dependence(model, curves)
-    yield _candidates(report["candidates"])
+    yield _candidates(report["candidates"], _share_of_processes(model))
     if report["learning_curve"]:
         yield _learning_curve(report["learning_curve"])
 
@@ -127,16 +128,26 @@ def _held_out(model: Model, rows: Mapping[str, Any] | None) -> Section:
     shown = f"{len(rows['target']):,} of {rows['of_rows']:,} {rows['source']} rows"
     if "probabilities" in rows:
         text = f"{shown}, each predicted by a model {each}; bands hold 95 % of what chance does."
+        if len(model.schema.classes) > MAX_CLASSES:
+            text += f" The confusion matrix is drawn of at most {MAX_CLASSES} classes."
         return Section(title, text, _class_charts(model, rows))
     text = (
         f"{shown}, each predicted by a model {each}. Bars are central 90 % intervals; bands hold"
         " 95 % of what chance makes of a perfect model."
     )
-    names = [column.name for column in model.schema.targets][:MAX_TARGETS]
+    names = [column.name for column in model.schema.targets]
+    text += _unshown("targets", names)
     charts: list[str] = []
-    for index, name in enumerate(names):
+    for index, name in enumerate(names[:MAX_TARGETS]):
         charts += _target_charts(rows, index, name)
     return Section(title, text, charts)
+
+
+def _unshown(kind: str, names: Sequence[str]) -> str:
+    """Say that the first of many targets or classes are drawn, where that is so."""
+    if len(names) <= MAX_TARGETS:
+        return ""
+    return f" Of {len(names):,} {kind} the first {MAX_TARGETS} are drawn."
 
 
 def _target_charts(rows: Mapping[str, Any], index: int, name: str) -> Iterator[str]:
@@ -207,7 +218,8 @@ def _novelty(rows: Mapping[str, Any]) -> Section:
     least, greatest = NOVELTY_POWERS
     edges = np.logspace(least, greatest, (greatest - least) * BINS_A_POWER + 1)
     counts, _ = np.histogram(novelty.clip(edges[0], edges[-1]), edges)
-    filled = slice(int(counts.nonzero()[0][0]), None)
+    # From a power of ten on, which has a number on the axis.
+    filled = slice(int(counts.nonzero()[0][0]) // BINS_A_POWER * BINS_A_POWER, None)
     bins = {"start": edges[:-1], "end": edges[1:], "share": counts / len(novelty)}
     records = _records({name: values[filled] for name, values in bins.items()})
     powers = edges[::BINS_A_POWER].tolist()
@@ -221,10 +233,12 @@ def relevances(model: Model) -> dict[int, float]:
     A member's relevances are over the greatest of them, which is 1.
     """
     total = dict.fromkeys(range(len(model.schema.features)), 0.0)
+    # Not 1 where trees have a share, nor where each target has its own members.
+    weights = sum(member.weight for member in model.processes)
     for member in model.processes:
         for column, relevance in _own_relevances(member.preprocessor).items():
             if column in total:
-                total[column] += member.weight * relevance
+                total[column] += member.weight / weights * relevance
     return total
 
 
@@ -261,11 +275,16 @@ def _relevance(model: Model) -> Section:
     )
     if len(records) < len(names):
         text += f" Of {len(names):,} columns these are the {len(records)} most relevant."
+    if not any(value for _, value in order):
+        return Section("Relevance", ALL_CONSTANT)
     chart = drawing.svg(drawing.bars(records), "Relevance of columns")
     return Section("Relevance", text, [chart])
 
 
 def _dependence(model: Model, curves: Mapping[int, Curve]) -> Section:
+    title = "Partial dependence"
+    if not curves:
+        return Section(title, ALL_CONSTANT)
     text = (
         "What is predicted on average over rows of the training data if one column had the value"
         " on the axis, for the most relevant columns. "
@@ -276,15 +295,23 @@ def _dependence(model: Model, curves: Mapping[int, Curve]) -> Section:
         text += "Bands are central 95 % intervals of the average, without noise."
     else:
         text += "There is no band: the model was saved without its factor."
-    charts = [
-        _dependence_chart(model, column, own) for column, own in list(curves.items())[:DEPENDENCES]
-    ]
-    return Section("Partial dependence", text, charts)
+    drawn = list(curves.items())[:DEPENDENCES]
+    counts = [len(model.schema.features[column].categories or ()) for column, _ in drawn]
+    if max(counts) > MAX_CATEGORIES:
+        text += f" Of many categories the {MAX_CATEGORIES} most frequent are drawn."
+    text += _unshown("classes" if model.schema.classes else "targets", _outputs(model))
+    return Section(title, text, [_dependence_chart(model, *pair) for pair in drawn])
+
+
+def _outputs(model: Model) -> list[str]:
+    """Names of the classes or, in regression, of the targets."""
+    classes = [str(label) for label in model.schema.classes]
+    return classes or [column.name for column in model.schema.targets]
 
 
 def _dependence_chart(model: Model, column: int, own: Curve) -> str:
     feature, classes = model.schema.features[column], model.schema.classes
-    outputs = [str(label) for label in classes] or [entry.name for entry in model.schema.targets]
+    outputs = _outputs(model)
     values = own.values.tolist()
     if feature.categories is not None:
         values = [feature.category_name(int(code)) for code in values]
@@ -313,11 +340,20 @@ def _dependence_chart(model: Model, column: int, own: Curve) -> str:
     return drawing.svg(chart, feature.name)
 
 
-def _candidates(candidates: Mapping[str, Any]) -> Section:
+def _share_of_processes(model: Model) -> float:
+    """Share of the processes in a target's blend; trees and other members have the rest."""
+    others = [member for member in model.members if isinstance(member, RegressorMember)]
+    return 1.0 - sum(own.weight for own in others if own.targets is None or 0 in own.targets)
+
+
+def _candidates(candidates: Mapping[str, Any], share: float) -> Section:
     text = (
         "What was compared, the best first, and its weight in the model. Scores of fewer rows are"
         " of an earlier round and not comparable with those of more."
     )
+    if share < 1:
+        text += f" These weights are among the Gaussian processes, which are {share:.1%} of the"
+        text += " model."
     # The weight comes last, which a phone would show last.
     columns = [candidates["columns"][-1], *candidates["columns"][:-1]]
     rows = [[_cell(row[-1]), *map(_cell, row[:-1])] for row in candidates["rows"]]

@@ -15,6 +15,11 @@ def drawn(chart):
     return ElementTree.fromstring(drawing.svg(chart, "a title"))  # noqa: S314  drawn here
 
 
+def groups(picture, role):
+    """Groups of a role."""
+    return [own for own in picture.iter(f"{SVG}g") if role in own.get("class", "").split()]
+
+
 def marks(picture, role):
     """Paths of the marks of a kind, in the order of the records."""
     for group in picture.iter(f"{SVG}g"):
@@ -86,6 +91,49 @@ def test_a_dependence_has_a_curve_an_output_of_any_kind_of_column(kind, values, 
         assert len([line for own in marks(picture, "line") for line in own]) == len(outputs)
     words = [text.text for text in picture.iter(f"{SVG}text")]
     assert (set(outputs) <= set(words)) == several
+
+
+def test_long_names_that_begin_alike_stay_apart():
+    names = [f"a_rather_long_column_name_{number}" for number in range(12)]
+    records = [{"column": name, "relevance": 1.0} for name in names]
+
+    picture = drawn(drawing.bars(records))
+
+    labels = [text.text for text in picture.iter(f"{SVG}text") if "…" in text.text]
+    assert len(set(labels)) == len(names)
+    assert all(text.startswith("a_rather_…") for text in labels)
+
+
+@pytest.mark.parametrize(("length", "lines"), [(3, 1), (12, 2), (40, 3)])
+def test_a_legend_has_as_many_columns_as_its_names_have_room_for(length, lines):
+    outputs = [letter * length for letter in "abc"]
+    records = [
+        {"value": value, "output": output, "mean": value, "lower": 0.0, "upper": 3.0}
+        for output in outputs
+        for value in (1.0, 2.0)
+    ]
+
+    picture = drawn(drawing.dependence(records, "Q", "price", True))
+
+    (legend,) = groups(picture, "role-legend-entry")
+    (entries,) = groups(legend, "role-scope")
+    places = [entry.get("transform") for entry in entries]
+    heights = {round(float(re.findall(r"[\d.]+", place)[1])) for place in places}
+    assert len(places) == 3
+    assert len(heights) == lines
+
+
+def test_an_axis_writes_years_and_small_numbers_as_the_tables_do():
+    records = [
+        {"value": at, "output": "y", "mean": 1e-7, "lower": 0.0, "upper": 3e-7}
+        for at in (2019.0, 2024.0)
+    ]
+
+    picture = drawn(drawing.dependence(records, "Q", "price", False))
+
+    words = {text.text for text in picture.iter(f"{SVG}text")}
+    assert "2020" in words
+    assert not any("," in word or "0000" in word for word in words)
 
 
 def test_a_confusion_matrix_writes_its_numbers():

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from fitted import fitted
 from trained import train_on
 
 from gaussian_processes import report
+from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.model import artifact
 from gaussian_processes.report import main as describe
+from gaussian_processes.report import model_page
 
 HEADINGS = [
     "Data",
@@ -142,6 +145,38 @@ def test_of_many_columns_a_part_is_shown_and_said_to_be_one(tmp_path):
     assert "There are none: train with leave_one_out=true" in text
     assert text.count("<svg") == 1 + 6
     assert len(text.encode()) < MAX_BYTES
+
+
+def test_what_is_drawn_of_many_classes_is_said(tmp_path):
+    lines = [f"kind {row % 13},{row % 13 + row / 100},1" for row in range(39)]
+
+    base = train_on(tmp_path / "job", lines, noise="0.1", bias="1")
+    text = page(base / "model", tmp_path)
+
+    assert "The confusion matrix is drawn of at most 12 classes." in text
+    assert "Of 13 classes the first 3 are drawn." in text
+    assert ">Confusion matrix</text>" not in text
+
+
+def test_of_constant_columns_there_is_no_empty_picture(tmp_path):
+    base = train_on(tmp_path / "job", ["1,5", "2,5", "4,5", "3,5"], noise="0.1", bias="1")
+
+    text = page(base / "model", tmp_path)
+
+    assert text.count("There is none: every column is constant in training.") == 2
+    assert text.count("<svg") == 4 + 1
+
+
+def test_relevances_are_means_also_where_each_target_has_a_process_of_its_own():
+    model = fitted(kernels=[ArcCosine(0, 0), ArcCosine(2, 1)], weights=[1.0, 1.0], outputs=2)
+    members = [
+        replace(member, preprocessor=replace(member.preprocessor, relevance=np.array(relevance)))
+        for member, relevance in zip(model.members, [[4.0, 2.0, 0.0], [0.5, 1.0, 0.5]], strict=True)
+    ]
+
+    found = model_page.relevances(replace(model, members=tuple(members)))
+
+    assert found == pytest.approx({0: 0.75, 1: 0.75, 2: 0.25})
 
 
 def test_a_model_without_the_data_of_its_report_says_so(tmp_path):
