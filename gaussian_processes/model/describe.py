@@ -14,6 +14,7 @@ from gaussian_processes.model.model import (
     Model,
     RegressorMember,
 )
+from gaussian_processes.sagemaker.hyperparameters import format_value
 
 
 def lines(model: Model, description: artifact.Description) -> Iterator[str]:
@@ -33,7 +34,7 @@ def lines(model: Model, description: artifact.Description) -> Iterator[str]:
             shares = ", ".join(f"{share:.0%} to {bound}" for share, bound in bins if share)
             yield f"novelty of training rows, each left out: {shares}"
     hyperparameters = [
-        f"{name}={value}"
+        f"{name}={format_value(name, value)}"
         for name, value in description.get("hyperparameters", {}).items()
         if value not in ("auto", [], "none")
     ]
@@ -56,7 +57,8 @@ def _schema_lines(model: Model) -> Iterator[str]:
         temperature = model.calibration.inverse_temperature
         softmax = f"softmax of {temperature:.4g} times the means, and an offset for each"
         yield f"classes: {classes}; probabilities: {softmax}"
-    yield f"features: {len(schema.features)} columns, in this order in a request"
+    columns = f"{len(schema.features)} column{'s' * (len(schema.features) != 1)}"
+    yield f"features: {columns}, in this order in a request"
     for index, column in enumerate(schema.features):
         categories = column.categories
         kind = "dates" if column.is_date else "numbers"

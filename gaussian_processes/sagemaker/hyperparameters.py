@@ -494,6 +494,25 @@ HYPERPARAMETERS = tuple(
 )
 
 
+def format_value(name: str, value: object) -> str:
+    """Text that a hyperparameter's value, also one read from JSON, was parsed from.
+
+    Examples
+    --------
+    >>> format_value("q", [0, 1]), format_value("strict", False), format_value("decimal", ",")
+    ('0,1', 'false', 'comma')
+    """
+    if isinstance(value, list | tuple):
+        parts = [str(part) for part in value]
+        # Names may have commas of their own.
+        return json.dumps(parts) if any("," in part for part in parts) else ",".join(parts)
+    for entry in HYPERPARAMETERS:
+        if entry.name == name and isinstance(entry.parameter_type, CategoricalParameter):
+            words = {own: word for word, own in entry.parameter_type.values.items()}
+            return words.get(value, str(value))
+    return str(value)
+
+
 def parse(strings: Mapping[str, str]) -> Hyperparameters:
     """Parse a job's hyperparameters.
 

@@ -192,8 +192,7 @@ def _save(
     """Save the model, then its scores in a form for machines."""
     export(model, hyperparameters, found, job.model, critical_section)
     reporting.write_metrics(found.scores, job.output_data)
-    rows, asked = model.processes[0].process.observations, requested(hyperparameters)
-    model_card.write(model.schema, rows, asked, found.scores, job.output_data)
+    model_card.write(model, requested(hyperparameters), found.scores, job.output_data)
 
 
 def _check_writable(folder: Path) -> None:

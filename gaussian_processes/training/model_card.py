@@ -13,6 +13,8 @@ from typing import Any
 
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.files import atomic_write
+from gaussian_processes.model.model import Model, RegressorMember
+from gaussian_processes.sagemaker.hyperparameters import format_value
 
 Record = dict[str, Any]
 
@@ -21,16 +23,14 @@ EVALUATION_FILE, CARD_FILE = "evaluation.json", "model_card.json"
 EVALUATIONS = ("test", "validation", "cross_validation", "train:LOO")
 # The registry's names of the scores that it knows.
 METRICS = {"RMSE": "rmse", "MAE": "mae", "R2": "r2", "accuracy": "accuracy"}
-ALGORITHM = "Exact Gaussian process with arc-cosine kernels (Cho & Saul 2009)"
 CAVEAT = (
-    "Far from the training rows predictions return towards the mean of the targets, and their"
-    " standard deviations grow: compare them before a prediction is acted upon."
+    "Far from the training rows predictions are extrapolations: compare their standard deviations,"
+    " or their novelty, with those of the training rows before a prediction is acted upon."
 )
 
 
 def write(
-    schema: Schema,
-    training_rows: int,
+    model: Model,
     hyperparameters: Mapping[str, object],
     scores: Mapping[str, object],
     folder: Path,
@@ -39,16 +39,15 @@ def write(
 
     Parameters
     ----------
-    schema : Schema
-    training_rows : int
+    model : Model
     hyperparameters : mapping
         As they were asked for.
     scores : mapping
         Metrics by their names, such as ``validation:RMSE``.
     folder : Path
     """
-    card = model_card(schema, training_rows, hyperparameters, scores)
-    quality = model_quality(schema, scores)
+    card = model_card(model, hyperparameters, scores)
+    quality = model_quality(model.schema, scores)
     for name, record in ((EVALUATION_FILE, quality), (CARD_FILE, card)):
         if record:
             text = json.dumps(record, indent=2, allow_nan=False) + "\n"
@@ -68,23 +67,24 @@ def model_quality(schema: Schema, scores: Mapping[str, object]) -> Record:
 
 
 def model_card(
-    schema: Schema,
-    training_rows: int,
+    model: Model,
     hyperparameters: Mapping[str, object],
     scores: Mapping[str, object],
 ) -> Record:
     """Return the content of a model card, as far as a training job knows it."""
+    schema, rows = model.schema, model.processes[0].process.observations
     return {
         "model_overview": {
             "model_description": _description(schema),
             "problem_type": _problem(schema).replace("_", " ").capitalize(),
-            "algorithm_type": ALGORITHM,
+            "algorithm_type": _algorithm(model),
         },
         "training_details": {
-            "training_observations": f"{training_rows:,} rows of {len(schema.features)} columns",
+            "training_observations": f"{rows:,} rows of {len(schema.features)} columns",
             "training_job_details": {
                 "user_provided_hyper_parameters": [
-                    {"name": name, "value": str(value)} for name, value in hyperparameters.items()
+                    {"name": name, "value": format_value(name, value)}
+                    for name, value in hyperparameters.items()
                 ],
                 "user_provided_training_metrics": [
                     {"name": name, "value": value}
@@ -128,8 +128,16 @@ def _problem(schema: Schema) -> str:
     return f"{kind}_classification"
 
 
+def _algorithm(model: Model) -> str:
+    """Name the kernels of the processes, and what they are blended with."""
+    kernels = sorted({member.process.kernel.name for member in model.processes})
+    others = sorted({own.name for own in model.members if isinstance(own, RegressorMember)})
+    blended = f", blended with {', '.join(others)}" if others else ""
+    return f"Exact Gaussian process (kernel {', '.join(kernels)}){blended}"
+
+
 def _description(schema: Schema) -> str:
-    targets = ", ".join(column.name for column in schema.targets)
+    targets = ", ".join(map(schema.target_label, schema.targets))
     return f"Predicts {targets} from {len(schema.features)} columns"
 
 

@@ -19,7 +19,7 @@ def test_a_model_is_described_by_its_columns_kernel_and_scores(tmp_path, capsys)
         tmp_path,
         capsys,
         scores={"validation:RMSE": 1.25, "members": [], "novelty": [0.75, 0.25] + [0.0] * 8},
-        hyperparameters={"noise": 0.1, "bias": "auto", "ignore": []},
+        hyperparameters={"noise": 0.1, "bias": "auto", "ignore": [], "q": [0, 1], "strict": False},
     )
 
     assert lines[0].startswith("a Gaussian process of 40 training rows (gaussian-processes ")
@@ -36,7 +36,7 @@ def test_a_model_is_described_by_its_columns_kernel_and_scores(tmp_path, capsys)
         "standard deviations: yes",
         "validation:RMSE: 1.25",
         "novelty of training rows, each left out: 75% to 0.1, 25% to 0.2",
-        "hyperparameters: noise=0.1",
+        "hyperparameters: noise=0.1, q=0,1, strict=false",
     ]
 
 

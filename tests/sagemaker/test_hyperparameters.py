@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.sagemaker import hyperparameters
-from gaussian_processes.sagemaker.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
+from gaussian_processes.sagemaker.hyperparameters import (
+    HYPERPARAMETERS,
+    Hyperparameters,
+    format_value,
+    parse,
+)
+from gaussian_processes.training.export import requested
 
 VALUES = {
     "q": st.integers(0, 10).map(lambda value: (value,)),
@@ -242,6 +248,26 @@ def test_what_tuning_tries_is_accepted(entry):
         )  # SageMaker refuses a logarithm of 0
         for value in (entry.tuning_range.min_value, entry.tuning_range.max_value):
             assert getattr(parse({entry.name: str(value)}), entry.name) in (value, (value,))
+
+
+@pytest.mark.parametrize(
+    "strings",
+    [
+        {},
+        {"q": "0-2", "l": "3", "noise": "0.1", "strict": "true", "ard": "false", "seed": "7"},
+        {"delimiter": ";", "decimal": ",", "header": "false", "normalize_y": "true"},
+        {"target": '["a,b", "c"]', "ignore": "d", "missing_values": "NA,-9999"},
+        {"members": "gp,boosting", "keep_factor": "false", "k_fold": "5"},
+    ],
+)
+def test_a_value_is_written_as_a_job_takes_it(strings):
+    asked = parse(strings)
+    recorded = json.loads(json.dumps(requested(asked)))
+
+    written = {name: format_value(name, value) for name, value in recorded.items()}
+
+    assert parse(written) == asked
+    assert not any(re.search("True|False|None|\\(", text) for text in written.values())
 
 
 def test_the_table_has_a_row_of_five_cells_for_each():

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from fitted import fitted
 from trained import plain
 
 from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.gp.kernels import ArcCosine, Matern52
 from gaussian_processes.training import model_card
 
 SCORES = {
@@ -54,9 +56,24 @@ def test_two_classes_are_binary_and_more_are_many():
 def test_nothing_that_is_not_finite_is_written(tmp_path):
     scores = {"validation:RMSE": np.inf, "train:log_evidence": float("nan")}
 
-    model_card.write(plain(3), 30, {"q": "auto"}, scores, tmp_path)
+    model_card.write(fitted(rows=30), {"q": "auto"}, scores, tmp_path)
 
     assert not (tmp_path / "evaluation.json").exists()
     card = json.loads((tmp_path / "model_card.json").read_text(), parse_constant=pytest.fail)
     assert card["training_details"]["training_observations"] == "30 rows of 3 columns"
     assert card["evaluation_details"] == []
+
+
+def test_the_card_names_kernels_target_and_hyperparameters_as_a_job_does():
+    model = fitted(kernels=[ArcCosine(0, 0), Matern52()], weights=[0.25, 0.75])
+
+    card = model_card.model_card(model, {"q": (0, 1), "strict": False, "noise": "auto"}, {})
+
+    assert card["model_overview"] == {
+        "model_description": "Predicts y from 3 columns",
+        "problem_type": "Regression",
+        "algorithm_type": "Exact Gaussian process (kernel arc_cosine, matern52)",
+    }
+    given = card["training_details"]["training_job_details"]["user_provided_hyper_parameters"]
+    values = {entry["name"]: entry["value"] for entry in given}
+    assert values == {"q": "0,1", "strict": "false", "noise": "auto"}
