@@ -127,6 +127,11 @@ def is_mixed(cells: Cells) -> bool:
     return 0 < words < len(present)
 
 
+def has_mistaken_words(cells: Cells) -> bool:
+    """Whether a column has numbers, and so few words that they are mistakes."""
+    return is_mixed(cells) and not has_many_words(cells)
+
+
 def has_many_words(cells: Cells) -> bool:
     """Whether at least a tenth of a column's cells are words; mistakes beside numbers are none."""
     present = cells[~missing_mask(cells)].tolist()
@@ -200,12 +205,19 @@ def check_not_mixed(table: Table, position: int) -> None:
     words = [row for row in present if is_word(cells[row])]
     number = next(row for row in present if not is_word(cells[row]))
     others = f" (and {len(words) - 1:,} more cells are words)" if len(words) > 1 else ""
+    names = ", set header=true if it names the columns" if _may_be_header(table, words[0]) else ""
     raise UserError(
         f"{table.locate_cell(words[0], position)} is {reprlib.repr(cells[words[0]])}{others},"
         f" but other cells of that column are numbers (as {cells[number]} in"
-        f" {table.locate_row(number)}): correct or remove the row, add the word to missing_values"
-        " if it means missing, or name the column in categories"
+        f" {table.locate_row(number)}): correct or remove the row{names}, add the word to"
+        " missing_values if it means missing, or name the column in categories"
     )
+
+
+def _may_be_header(table: Table, row: int) -> bool:
+    """Whether a row is the first of a CSV file that was found to have no header."""
+    location, _, file = table.locate_row(row).partition(" of ")
+    return table.names is None and location == "row 1" and ".npy" not in file
 
 
 def is_unnamed_index(table: Table, position: int) -> bool:

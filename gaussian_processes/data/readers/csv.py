@@ -42,6 +42,8 @@ BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
 # Excel's first line, which may be in quotes; and the bytes of the longest one.
 SEPARATOR_LINE = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;\t|])"?[,;\t|]*\r?\n', re.IGNORECASE)
 MAX_SEPARATOR_LINE = 1 << 10
+# A second one, as joined files have it, is no part of a name.
+BYTE_ORDER_MARK = "\ufeff"
 READ_ERRORS = (ValueError, csv.Error, *GZIP_ERRORS)
 
 
@@ -126,7 +128,8 @@ def _first_row(source: Source, dialect: Dialect) -> FirstRow:
     with source.open_text(delimiter=dialect.delimiter) as text:
         for row_number, cells in enumerate(dialect.rows(text), 1):
             if not _is_blank(cells):
-                return FirstRow([dialect.with_point(cell.strip()) for cell in cells], row_number)
+                plain = (cell.strip().strip(BYTE_ORDER_MARK) for cell in cells)
+                return FirstRow([dialect.with_point(cell) for cell in plain], row_number)
     return FirstRow((), 0)
 
 
@@ -253,6 +256,8 @@ def _first_fault(source: Source, dialect: Dialect, header_rows: int) -> str | No
     try:
         with source.open_text(delimiter=dialect.delimiter) as text:
             for row_number, cells in enumerate(dialect.rows(text), 1):
+                if width and (fault := _control_fault(source.name, row + 1, cells)):
+                    return fault
                 if _is_blank(cells):
                     continue
                 width = width or len(cells)
@@ -267,6 +272,17 @@ def _first_fault(source: Source, dialect: Dialect, header_rows: int) -> str | No
                     )
     except READ_ERRORS as reason:
         return _not_csv(source, reason)
+    return None
+
+
+def _control_fault(file: str, row: int, cells: Sequence[str]) -> str | None:
+    """Explain a control character below the first row: a file with one there may be no text."""
+    for column, cell in enumerate(cells, 1):
+        if found := CONTROL_CHARACTERS.search(cell):
+            return (
+                f"row {row}, column {column} of {file} has the control character {found[0]!a}:"
+                " remove it"
+            )
     return None
 
 

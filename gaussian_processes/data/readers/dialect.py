@@ -19,8 +19,8 @@ SAMPLE_LINES, SAMPLE_CHARACTERS = 50, 1 << 16
 # Share of the lines that must have one width: others may be the mistakes that are refused later.
 MIN_CONSISTENT_SHARE = 0.8
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-# A target, and features that are named by numbers.
-LIBSVM_LINE = re.compile(r"[+-]?\d+(\.\d*)?( \d+:[^\s:,]+)+", re.ASCII)
+# A target, features that are named by numbers, if any, and a comment.
+LIBSVM_LINE = re.compile(r"[+-]?\d+(\.\d*)?( qid:\d+)?( \d+:[^\s:,]+)*( #.*)?", re.ASCII)
 # What may as well be a whole number with a separator of thousands.
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 
@@ -115,14 +115,17 @@ def _find_delimiter(name: str, lines: Sequence[str]) -> str:
 
 def _check_not_spaced(name: str, lines: Sequence[str], best_share: float) -> None:
     """Refuse white space between cells, if by it more of them are numbers than by a delimiter."""
-    rows = [line.split() for line in lines if line.strip()][:SAMPLE_LINES]
-    if len(rows) > 1 and all(map(LIBSVM_LINE.fullmatch, map(" ".join, rows))):
+    rows = [line.replace('"', "").split() for line in lines if line.strip()][:SAMPLE_LINES]
+    joined = list(map(" ".join, rows))
+    has_features = any(":" in line for line in joined)
+    if len(rows) > 1 and has_features and all(map(LIBSVM_LINE.fullmatch, joined)):
         raise UserError(
             f"{name} is in LIBSVM's format ({reprlib.repr(' '.join(rows[0]))}): write a column for"
             " every feature, with commas between them"
         )
     below = rows[1:] or rows  # names may stand above the numbers
-    if not _is_consistent(rows):
+    names_are_spaced = bool(rows) and len(rows[0]) > 1
+    if not _is_consistent(rows) or not names_are_spaced:
         return
     share = _number_share(below, " ")
     if share >= MIN_CONSISTENT_SHARE and share > best_share:

@@ -22,6 +22,8 @@ KINDS: Mapping[bytes, tuple[str, str]] = {
     rb"BZh[1-9]1AY&SY": ("compressed by bzip2", RECOMPRESS),
     rb"\xfd7zXZ\x00": ("compressed by xz", RECOMPRESS),
     rb"\x28\xb5\x2f\xfd": ("compressed by Zstandard", RECOMPRESS),
+    rb"\x1f\x8b": ("compressed by gzip twice", "compress it once"),
+    rb"\x0a\x23\xd7\xce": ("RecordIO, as of MXNet or SageMaker's protobuf", EXPORT),
     rb"7z\xbc\xaf\x27\x1c": ("an archive of 7-Zip", UNPACK),
     rb"%PDF-": ("a PDF", EXPORT),
     rb"\x89HDF\r\n\x1a\n": ("an HDF5 file", EXPORT),
@@ -43,6 +45,8 @@ KINDS: Mapping[bytes, tuple[str, str]] = {
 OWN_MAGIC = {"parquet": b"PAR1", "npy": b"\x93NUMPY"}
 # Parts of the zip archives that Office and other programs write.
 OFFICE_PARTS = (b"[Content_Types].xml", b"docProps/", b"xl/", b"word/", b"_rels/", b"mimetype")
+# Archives of NumPy, whose parts are arrays.
+NPZ_PART = re.compile(rb"PK\x03\x04.{26}[^\0]{1,200}\.npy", re.DOTALL)
 MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 JSON_ROWS = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*"[^"]*"\s*:|\[\s*[\[{]|\[[^\n\]]*\]\s*(\n|$))')
 # A list of lists or objects, or a list or an object that goes on in the next line.
@@ -92,7 +96,9 @@ def _kind(head: bytes, format_name: str) -> tuple[str, str] | None:
 
 
 def _office(head: bytes) -> tuple[str, str] | None:
-    """Kind of a document of Office, and the remedy; None for any other file."""
+    """Kind of a document of Office or an archive of NumPy, with its remedy; None for others."""
+    if NPZ_PART.match(head):
+        return "an archive of NumPy (npz)", "write its array with numpy.save"
     if not head.startswith(b"PK") or not any(part in head for part in OFFICE_PARTS):
         return None
     return "a workbook of Excel, or another document of Office", "save its table as CSV UTF-8"

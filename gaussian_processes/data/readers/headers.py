@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaussian_processes.data.cells import Cells, parse_number
-from gaussian_processes.data.column_types import holds_dates, is_mistake
+from gaussian_processes.data.column_types import has_mistaken_words, holds_dates, is_mistake
 from gaussian_processes.data.dates import parse_date
 
 # Fewer whole numbers from 0 may well be a row.
@@ -105,7 +105,10 @@ def _has_name_above_numbers(first_row: Sequence[str], columns: Sequence[Cells]) 
 
 
 def _has_numbers(column: Cells) -> bool:
-    return column.dtype != object and not np.isnan(column).all()
+    """Whether a column has numbers, beside mistakes such as units in its first row at most."""
+    if column.dtype == object:
+        return has_mistaken_words(column)
+    return not np.isnan(column).all()
 
 
 def _is_name_above_dates(cell: str, column: Cells) -> bool:

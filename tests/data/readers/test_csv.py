@@ -110,7 +110,12 @@ def test_any_end_of_line_and_any_spacing_is_read(folder, content):
             b'1,2\n3,"' + b"aaaaaaa\n" * 20_000,
             "train/a.csv has a cell of more than 131,072 characters, as where a quote is not",
         ),
-        (b"1,2\n3,\0\n", "train/a.csv is not CSV in UTF-8 (it holds control characters): "),
+        (b"1,\0\n3,4\n", "train/a.csv is not CSV in UTF-8 (it holds control characters): "),
+        (
+            b"1,2\n3,\0\n",
+            r"row 2, column 2 of train/a.csv has the control character '\x00': remove",
+        ),
+        (b"y,a\n1,2\n\x1a", r"row 2, column 1 of train/a.csv has the control character '\x1a': "),
         (
             gzip.compress(b"1,2\n", mtime=0)[:-4],
             "train/a.csv is not CSV in UTF-8 (Compressed file ended ",

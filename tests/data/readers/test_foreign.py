@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 import lzma
+import re
+import struct
 import tarfile
 import zipfile
 
@@ -44,6 +46,12 @@ def saved():
     return buffer.getvalue()
 
 
+def savez():
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, table=VALUES)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "kind", "remedy"),
     [
@@ -76,6 +84,10 @@ def saved():
         ("a.json", json.dumps({"y": [1]}, indent=1).encode(), "one JSON document", "one object"),
         ("a.csv", FRAME.to_json(orient="records", lines=True).encode(), "JSON", "name it .jsonl"),
         ("a.csv", b"[1, 2, 3]\n[4, 5, 6]\n", "JSON", "name it .jsonl"),
+        ("a.csv.gz", gzip.compress(gzip.compress(b"1,2\n")), "compressed by gzip twice", "once"),
+        ("a.rec", struct.pack("<II", 0xCED7230A, 8) + b"\n\x06ab" * 2, "RecordIO, as of", "export"),
+        ("a.npy", savez(), "an archive of NumPy (npz)", "write its array with numpy.save"),
+        ("a.npz", savez(), "an archive of NumPy (npz)", "write its array with numpy.save"),
         ("a.arff", b"% made by\n@RELATION a\n@DATA\n1,2\n", "an ARFF file", "remove what stands"),
     ],
 )
@@ -144,12 +156,25 @@ def test_white_space_within_cells_separates_nothing(folder, content):
     assert read(folder).width == 2
 
 
-def test_lines_of_libsvm_are_refused_with_the_remedy(folder):
-    fill(folder, {"a.csv": b"1 1:0.5 3:2\n0 2:0.25\n"})
+@pytest.mark.parametrize("first", ["1 1:0.5 3:2", "+1 1:0.5 # a", "1 qid:7 2:1", "1", "-1.5 9:1e3"])
+def test_lines_of_libsvm_are_refused_with_the_remedy(folder, first):
+    fill(folder, {"a.csv": f"{first}\n0 2:0.25\n".encode()})
 
-    with pytest.raises(
-        UserError, match=r"is in LIBSVM's format \('1 1:0\.5 3:2'\): write a column"
-    ):
+    sentence = f"is in LIBSVM's format ({first!r}): write a column"
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        read(folder)
+
+
+def test_white_space_within_cells_below_names_without_any_separates_nothing(folder):
+    fill(folder, {"a.csv": "y,a,b\n0,1\u00a0000,1\n3,2\u00a0000,4\n".encode()})
+
+    assert read(folder).columns[1].tolist() == ["1\u00a0000", "2\u00a0000"]
+
+
+def test_words_in_quotes_that_r_separates_by_white_space_are_refused(folder):
+    fill(folder, {"a.txt": b'"y" "a"\n"1" 0.5 3\n"2" 1.5 4\n"3" 2.5 5\n"4" 2 5\n'})
+
+    with pytest.raises(UserError, match=r"are separated by white space \('y a'\): write a comma"):
         read(folder)
 
 

@@ -112,6 +112,48 @@ def test_a_bad_cell_in_row_1_is_a_mistake_and_loses_no_row(folder, cell, positio
         fitted(table)
 
 
+@pytest.mark.parametrize(
+    ("extra", "row", "position", "cell"),
+    [
+        ("m/s,kW,\N{DEGREE SIGN}C", 1, 2, "kW"),
+        ("(m/s),(kW),(C)", 1, 2, "(kW)"),
+        ("y,a,b", 1, 2, "a"),
+        ("y,a,b", 21, 2, "a"),
+        ("Total,12.5,33.25", 41, 1, "Total"),
+        ("Source: Eurostat,,", 41, 1, "Source: Eurostat"),
+    ],
+)
+def test_a_line_of_words_among_numbers_is_refused_below_the_names(
+    folder, extra, row, position, cell
+):
+    lines = [f"{i}.5,{i * i}.25,{3 * i}.75" for i in range(40)]
+    lines.insert(row - 1, extra)
+    fill(folder, {"a.csv": "\n".join(["y,a,b", *lines]).encode()})
+
+    table = read(folder)
+
+    assert table.names == ("y", "a", "b")
+    where = f"row {row}, column {position} ({'yab'[position - 1]}) of train/a.csv is {cell!r}"
+    with pytest.raises(UserError, match=re.escape(where)):
+        fitted(table)
+
+
+def test_a_word_in_a_first_row_of_numbers_is_refused_with_the_option_for_names(folder):
+    content = "y,1,2\n" + "".join(f"{i}.5,{i * i},{3 * i}\n" for i in range(30))
+    fill(folder, {"a.csv": content.encode()})
+
+    with pytest.raises(UserError, match="row, set header=true if it names the columns, add"):
+        fitted(read(folder))
+    assert read(folder, header=True).names == ("y", "1", "2")
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\ufeff\ufeff"])
+def test_marks_of_byte_order_are_no_part_of_a_name(folder, mark):
+    fill(folder, {"a.csv": f"{mark}y,a\n1,2\n".encode()})
+
+    assert read(folder).names == ("y", "a")
+
+
 def test_the_header_of_an_array_that_pandas_wrote_is_none_of_its_rows(folder):
     values = np.random.default_rng(12).normal(size=(5, 4))
     fill(folder, {"a.csv": pd.DataFrame(values).to_csv(index=False).encode()})
