@@ -3,6 +3,7 @@
 import re
 import reprlib
 from collections import Counter
+from itertools import takewhile
 
 import numpy as np
 
@@ -56,6 +57,12 @@ UNIT = re.compile(r"[+-]?\d[\d.,\s]*([^\d.,\s]\D{0,7})")
 MIN_DECORATED_SHARE = 0.9
 # What pandas and this package call a column without a name.
 UNNAMED = re.compile(r"|unnamed:? ?\d+(\.\d+)?(_level_\d+)?|\.\.\.\d+|__index_level_0__", re.I)
+# Names that people give to what numbers or names rows.
+ID_NAME = re.compile(
+    r"(?i:ids?|n|nr|no\.?|num|number|#|idx|index|key|u?uid|guid|level_\d|.+[ _.-](id|uuid|key))"
+    r"|(?i:(row|record|case|obs|observation|sample|line|serial|seq|sequence|index)"
+    r"[ _.-]?(id|nr|no|num|number|names?|index)?)|.*[a-z](Id|ID|Key)"
+)
 # Rows from which on it is no accident that a column counts them.
 MIN_ROWS_TO_COUNT = 10
 # Pairs of equal numbers that chance would give, where it gives none in one column of a thousand.
@@ -231,12 +238,48 @@ def is_unnamed_index(table: Table, position: int) -> bool:
     cells = as_numbers(table.columns[position])
     if missing_mask(cells).any():
         return False
+    if position == 0 and _is_multi_index(table):
+        return True
     # A column without a name may be any column, unless it is the first.
     if position and not table.names[position].startswith("Unnamed: 0"):
         return counts_rows(table, position)
     if cells.dtype != object:
-        return bool((cells % 1 == 0).all())
+        return bool((cells % 1 == 0).all() or (np.diff(cells) > 0).all())
     return all(len(category_names(part)) == len(part) for part in table.split_by_file(cells))
+
+
+def _is_multi_index(table: Table) -> bool:
+    """Whether the first columns have no names, and together another value for every row."""
+    names = table.names or ()
+    levels = list(
+        takewhile(lambda position: UNNAMED.fullmatch(names[position]), range(table.width))
+    )
+    if not 1 < len(levels) < table.width:
+        return False
+    columns = [as_numbers(table.columns[level]) for level in levels]
+    if not all(cells.dtype == object or _is_whole(cells) for cells in columns):
+        return False
+    rows = zip(*(cells.tolist() for cells in columns), strict=True)
+    return len(set(rows)) == len(table)
+
+
+def is_id(table: Table, position: int) -> bool:
+    """Whether a column has an id's name, or is the first, and another whole number for every row.
+
+    Examples
+    --------
+    >>> ids, size = np.array([7.0, 99, 5, 1e5, 12, 8, 300, 41, 60, 2]), np.arange(10) ** 2.0
+    >>> named = Table(("size", "user_id"), (size, ids), [("a.csv", 10)])
+    >>> [is_id(named, position) for position in range(2)]
+    [False, True]
+    """
+    cells = as_numbers(table.columns[position])
+    if position == 0 and is_split_index(cells):
+        return True
+    if table.names is None or not ID_NAME.fullmatch(table.names[position]):
+        return False
+    is_long = len(cells) >= MIN_ROWS_TO_COUNT
+    return is_long and _is_whole(cells) and len(np.unique(cells)) == len(cells)
 
 
 def counts_rows(table: Table, position: int) -> bool:

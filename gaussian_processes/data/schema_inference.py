@@ -24,8 +24,8 @@ from gaussian_processes.data.column_types import (
     counts_rows,
     decorated_number,
     holds_dates,
+    is_id,
     is_mixed,
-    is_split_index,
     is_unnamed_index,
     names_rows,
     unread_dates,
@@ -249,7 +249,7 @@ def _feature_remarks(table: Table, position: int, feature: Column) -> list[str]:
         ]
     if feature.categories is not None:
         return _decoration_remarks(table, position, "a category", "name it in categories")
-    if counts_rows(table, position):
+    if counts_rows(table, position) or is_id(table, position):
         return [_counting_remark(table, position, "put it into ignore")]
     return []
 
@@ -373,7 +373,12 @@ def _target_remarks(table: Table, targets: Sequence[int], options: SchemaOptions
             remarks += _decoration_remarks(table, position, "classes", "set task=classification")
     for position in () if options.target else targets:
         _check_no_index(table, position)
-        if counts_rows(table, position) or is_split_index(as_numbers(table.columns[position])):
+        if table.names and UNNAMED.fullmatch(table.names[position]):
+            remarks.append(
+                f"the target, {table.column_label(position)}, has no name, as an index has none:"
+                " name the column to predict in target"
+            )
+        if counts_rows(table, position) or is_id(table, position):
             remedy = "write the file without it (index=False in pandas, row.names=FALSE in R)"
             remarks.append("the target, " + _counting_remark(table, position, remedy))
     return remarks

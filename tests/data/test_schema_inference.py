@@ -436,10 +436,77 @@ def test_integers_that_are_kept_as_text_may_count_the_rows():
 
 
 def test_a_column_without_a_name_whose_cells_are_no_whole_numbers_is_a_column():
-    cells = np.arange(60) / 3
+    cells = np.random.default_rng(21).permutation(60) / 3
     rows = Table(("Unnamed: 0", "a"), (cells, np.arange(60.0) ** 2), [("a.csv", 60)])
 
-    assert names(fitted(rows)[0].targets) == ["Unnamed: 0"]
+    schema = fitted(rows)[0]
+
+    assert names(schema.targets) == ["Unnamed: 0"]
+    (remark,) = schema.remarks
+    assert remark.startswith("the target, column 1 (Unnamed: 0), has no name, as an index has none")
+    assert fitted(rows, target="Unnamed: 0")[0].remarks == ()
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        [np.arange(60.0) / 3],
+        [np.repeat(list("abcdef"), 10).astype(object), np.tile(np.arange(10.0), 6)],
+        [np.repeat(list("abcdef"), 10).astype(object), np.tile([*"ghijklmnop"], 6).astype(object)],
+        [np.tile([*"ghijklmnop"], 6).astype(object), np.repeat(np.arange(6.0), 10)],
+    ],
+    ids=["of decimals", "of words and numbers", "of words", "the last level first"],
+)
+def test_an_index_of_other_kinds_is_refused(levels):
+    columns = (*levels, *np.random.default_rng(22).normal(size=(2, 60)))
+    titles = (*(f"unnamed {level}" for level in range(len(levels))), "y", "a")
+
+    with pytest.raises(UserError, match=r"column 1 of a\.csv has no name \(unnamed 0\)"):
+        fitted(Table(titles, columns, [("a.csv", 60)]), target="y")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("id", "Id", "index", "level_0", "rowid", "row_number", "customer_id", "PassengerId", "#"),
+        *("Sample No", "case.no", "obs", "n", "Nr", "uuid", "orderKey"),
+    ],
+)
+@pytest.mark.parametrize("role", ["feature", "target"])
+def test_a_number_for_every_row_by_the_name_of_an_id_is_remarked_on(name, role):
+    ids = np.random.default_rng(23).choice(10**6, 60, replace=False) * 1.0
+    columns, titles = (np.arange(60) ** 0.5, ids), ("y", name)
+    if role == "target":
+        columns, titles = columns[::-1], titles[::-1]
+
+    (remark,) = fitted(Table(titles, columns, [("a.csv", 60)]))[0].remarks
+
+    assert f"({name}) holds whole numbers from {ids.min():.0f} to {ids.max():.0f} once" in remark
+
+
+@pytest.mark.parametrize(
+    "name", ["width", "paid", "humidity", "valid", "lineage", "number of rooms"]
+)
+def test_a_number_for_every_row_by_another_name_is_a_number(name):
+    numbers = np.random.default_rng(23).choice(10**6, 60, replace=False) * 1.0
+
+    assert not fitted(Table(("y", name), (numbers**0.5, numbers), [("a.csv", 60)]))[0].remarks
+
+
+def test_numbers_that_recur_are_numbers_whatever_their_name():
+    numbers = np.random.default_rng(24).integers(0, 40, 60) * 1.0
+
+    assert not fitted(Table(("y", "id"), (np.arange(60) ** 0.5, numbers), [("a", 60)]))[0].remarks
+
+
+@pytest.mark.parametrize("share", [0.8, 0.3])
+def test_the_index_of_a_table_that_was_split_is_remarked_on_as_the_first_feature(share):
+    index = np.random.default_rng(25).choice(int(100 / share), 100, replace=False) * 1.0
+    rows = Table(None, (index, np.arange(100) ** 0.5, np.arange(100) ** 0.3), [("a.csv", 100)])
+
+    (remark,) = fitted(rows, target="1")[0].remarks
+
+    assert remark.startswith("column 1 holds whole numbers from")
 
 
 def test_a_later_column_without_a_name_is_a_column_unless_it_counts_the_rows():
