@@ -4,6 +4,7 @@ import difflib
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from unicodedata import normalize
 
 import numpy as np
 
@@ -241,14 +242,13 @@ def _feature_remarks(table: Table, position: int, feature: Column) -> list[str]:
     cells = as_numbers(table.columns[position])
     if cells.dtype != table.columns[position].dtype and not np.isinf(cells).any():
         return [_rounding_remark(table, position)]
-    if feature.categories is not None and is_mixed(cells):
-        return [
-            f"{table.column_label(position)} has numbers and words, of which there are many, and is"
-            " taken for a category: correct the words if it should hold numbers, or name it in"
-            " categories"
-        ]
     if feature.categories is not None:
-        return _decoration_remarks(table, position, "a category", "name it in categories")
+        remedy = "name it in categories"
+        return [
+            *_mixture_remarks(table, position, "a category", remedy),
+            *_decoration_remarks(table, position, "a category", remedy),
+            *_look_alike_remarks(table, position, "categories"),
+        ]
     if counts_rows(table, position) or is_id(table, position):
         return [_counting_remark(table, position, "put it into ignore")]
     return []
@@ -317,10 +317,35 @@ def _empty_remark(position: int) -> str:
     )
 
 
+def _mixture_remarks(table: Table, position: int, taken_for: str, remedy: str) -> list[str]:
+    """Remark on numbers among words."""
+    if not is_mixed(as_numbers(table.columns[position])):
+        return []
+    return [
+        f"{table.column_label(position)} has numbers and words, of which there are many, and is"
+        f" taken for {taken_for}: correct the words if it should hold numbers, or {remedy}"
+    ]
+
+
+def _look_alike_remarks(table: Table, position: int, kind: str) -> list[str]:
+    """Remark on categories that a person may take for one: they differ in capitals alone."""
+    names = sorted(category_names(table.columns[position]))
+    first_of: dict[str, str] = {}
+    for name in names:
+        plain = " ".join(normalize("NFKC", name).casefold().split())
+        first = first_of.setdefault(plain, name)
+        if first != name:
+            return [
+                f"{table.column_label(position)} has {first[:50]!a} and {name[:50]!a}, which count"
+                f" as two {kind}: write one of them everywhere"
+            ]
+    return []
+
+
 def _decoration_remarks(table: Table, position: int, taken_for: str, remedy: str) -> list[str]:
     """Remark on numbers with separators or units, which are words."""
     word = decorated_number(table.columns[position])
-    if word is None:
+    if word is None or is_mixed(as_numbers(table.columns[position])):
         return []
     return [
         f"{table.column_label(position)} has numbers with separators, signs or units, as"
@@ -370,7 +395,11 @@ def _target_remarks(table: Table, targets: Sequence[int], options: SchemaOptions
     remarks = []
     for position in targets:
         if options.task == "auto":
-            remarks += _decoration_remarks(table, position, "classes", "set task=classification")
+            remedy = "set task=classification"
+            remarks += _mixture_remarks(table, position, "classes", remedy)
+            remarks += _decoration_remarks(table, position, "classes", remedy)
+        if options.task != "regression" and as_numbers(table.columns[position]).dtype == object:
+            remarks += _look_alike_remarks(table, position, "classes")
     for position in () if options.target else targets:
         _check_no_index(table, position)
         if table.names and UNNAMED.fullmatch(table.names[position]):
@@ -427,9 +456,12 @@ def _check_class_count(table: Table, position: int, count: int) -> None:
     """Refuse a single class, too many classes, and classes that hardly any rows share."""
     rows, label = len(table), table.column_label(position)
     if count > rows / 2 and rows > MIN_ROWS_FOR_CLASS_RATIO:
+        first = _present(table.columns[position]).tolist()[0]
+        shown = reprlib.repr(first) if isinstance(first, str) else f"{first:g}"
         raise UserError(
-            f"{label} has {count:,} classes in {rows:,} rows, too few of each to learn from:"
-            " correct target, write its numbers without separators, or set task=regression"
+            f"{label} has {count:,} classes (as {shown}) in {rows:,} rows, too few of each"
+            " to learn from: correct target, write its numbers without separators and units, or"
+            " set task=regression"
         )
     if not 2 <= count <= MAX_CATEGORIES:
         missing = int(missing_mask(table.columns[position]).sum())

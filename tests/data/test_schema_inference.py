@@ -166,8 +166,8 @@ def test_a_target_with_a_class_for_nearly_every_row_is_refused():
 
     with pytest.raises(
         UserError,
-        match=r"column 1 \(y\) has 60 classes in 60 rows, too few of each to learn from:"
-        " correct target",
+        match=r"column 1 \(y\) has 60 classes \(as '1,000'\) in 60 rows, too few of each to learn"
+        " from: correct target",
     ):
         fitted(rows)
 
@@ -302,6 +302,42 @@ def test_numbers_with_separators_or_units_are_words_with_a_remark(pattern, count
 )
 def test_other_words_with_digits_are_categories_without_a_remark(words):
     assert fitted(column(*words))[0].remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("NO", "no"),
+        ("red  car", "red car"),
+        ("cafe\N{COMBINING ACUTE ACCENT}", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"),
+        ("STRASSE", "stra\N{LATIN SMALL LETTER SHARP S}e"),
+        ("a", "\N{FULLWIDTH LATIN CAPITAL LETTER A}"),
+    ],
+)
+@pytest.mark.parametrize("target", ["y", "z"])
+def test_words_that_look_alike_are_two_with_a_remark(first, second, target):
+    schema, _ = fitted(column("red", first, second), target=target)
+
+    kind = "classes" if target == "z" else "categories"
+    assert len(schema.classes or schema.features[1].categories) == 3
+    assert schema.remarks == (
+        f"column 3 (z) has {first!a} and {second!a}, which count as two {kind}:"
+        " write one of them everywhere",
+    )
+
+
+def test_truth_values_are_one_category_in_any_letters_without_a_remark():
+    assert fitted(column("TRUE", "true", "False", "false"))[0].remarks == ()
+
+
+@pytest.mark.parametrize("cells", [("1", "0", "TRUE"), ("1", "2", "3", "x")])
+def test_numbers_and_many_words_are_classes_with_a_remark(cells):
+    schema, _ = fitted(column(*cells), target="z")
+
+    (remark,) = schema.remarks
+    assert remark.startswith("column 3 (z) has numbers and words, of which there are many, and is")
+    assert remark.endswith("or set task=classification")
+    assert fitted(column(*cells), target="z", task="classification")[0].remarks == ()
 
 
 def test_classes_that_are_numbers_with_a_sign_are_remarked_on():
