@@ -159,13 +159,16 @@ def _parse_header(text: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
 
 
 def _check_type(descr: object) -> None:
-    """Refuse a type that is neither plain nor a record of plain ones."""
+    """Refuse a type that is neither plain nor a record of plain ones, or takes no bytes."""
     fields = descr if isinstance(descr, list) else [("", descr)]
     for name, plain in fields:
         if plain in {"O", "|O"}:
             raise _ObjectsError("it holds objects of Python")
         if not (isinstance(name, str) and isinstance(plain, str) and PLAIN_TYPE.fullmatch(plain)):
             raise ValueError(f"{name!a} has the type {plain!a}")
+        # The length of a file would not bound how many of them there are.
+        if not np.dtype(plain).itemsize:
+            raise ValueError(f"{name!a} has the type {plain!a}, of no bytes")
 
 
 def _check_characters(array: Array) -> None:

@@ -7,6 +7,7 @@ a request.
 import math
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from typing import Any
@@ -78,8 +79,8 @@ def unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the name {reprlib.repr(twice)} stands twice in an object")
     return found
 

@@ -498,7 +498,13 @@ def test_text_may_have_any_charset(classifier, charset):
     assert response.text == "yes\n"
 
 
-@pytest.mark.parametrize(("charset", "status"), [("klingon", 415), ("ascii", 400)])
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [
+        *[("klingon", 415), ("ascii", 400), ("punycode", 415), ("idna", 415), ("utf-7", 415)],
+        *[("unicode_escape", 415), ("raw_unicode_escape", 415), ("cp037", 415)],
+    ],
+)
 def test_an_unknown_or_wrong_charset_is_refused(classifier, charset, status):
     response = classifier[0].post(
         "/invocations", data="3,ä\n".encode(), content_type=f"text/csv; charset={charset}"

@@ -68,6 +68,12 @@ MAX_MAPPINGS = 1_000
 MAX_WIDTHS = 100
 # The control characters that NumPy takes for white space; training refuses them too.
 CONTROL_SEPARATORS = (b"\x1c", b"\x1d", b"\x1e", b"\x1f")
+# Encodings of Unicode beside those charsets that write the delimiters as ASCII does: in a body of
+# any other, such as EBCDIC, they could not be counted before it is decoded.
+UTF = ("utf-8", "utf-16", "utf-32")
+DELIMITERS = ',\n\r"[]{}:'
+# Those that also write them otherwise, and one for names of hosts, which takes quadratic time.
+NO_CHARSETS = ("idna", "raw-unicode-escape", "utf-7")
 # The delimiters of JSON, and the white space around them.
 DELIMITER = re.compile(r"\s*([\[\]{}:,])\s*")
 JSON_EXAMPLE = '{"instances": [[1.5, 2.0], …]}'
@@ -211,7 +217,11 @@ def _most_names(body: bytes) -> int:
 def _transcode(body: bytes, charset: str) -> bytes:
     """Text of a body in UTF-8."""
     try:
-        return body if codecs.lookup(charset).name == "utf-8" else body.decode(charset).encode()
+        codec = codecs.lookup(charset).name
+        is_counted = codec.startswith(UTF) or DELIMITERS.encode(codec) == DELIMITERS.encode()
+        if codec in NO_CHARSETS or not is_counted:
+            raise LookupError(charset)
+        return body if codec == "utf-8" else body.decode(codec).encode()
     except UnicodeDecodeError as error:
         raise UserError(
             f"the request is not in {charset}, as its Content-Type says ({error}); send it in UTF-8"
@@ -708,12 +718,13 @@ class _InstanceEncoder:
         if names not in self._mappings:
             if len(self._mappings) >= MAX_MAPPINGS:
                 self._mappings.clear()
+            given = frozenset(names)
             left_out = [
                 feature.name
                 for feature, accepted in zip(
                     self._schema.features, self._schema.accepts_missing, strict=True
                 )
-                if accepted and feature.name not in names
+                if accepted and feature.name not in given
             ]
             values: list[float | None] = [None] * len(left_out)
             weight_name = self._schema.weight_name

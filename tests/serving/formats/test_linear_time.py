@@ -76,6 +76,8 @@ def test_an_accept_up_to_its_limit_is_parsed_within_milliseconds(pattern):
         (b"[[", b"1", b',"red"]]', "application/json", NAMED),
         (b'[[1,"', b" ", b'x"]]', "application/json", NAMED),
         (b"{", b'"a":1,', b'"instances":[]}', "application/json", NAMED),
+        (b"1,", b"a", b"-", "text/csv; charset=punycode", NAMED),
+        (b"xn--", b"a", b"", "text/csv; charset=idna", NAMED),
         (b"[", b'{"a":1},', b"]", "application/json", NAMED),
         (b"", b'[1,"red"]\n', b"", "application/jsonlines", NAMED),
         (b"", b"\n", b"[1]", "application/jsonlines", NAMED),
@@ -89,3 +91,15 @@ def test_a_body_is_decoded_in_linear_time(head, pattern, tail, content_type, sch
         return seconds(decode, body, content_type, schema)
 
     assert decode_repeated(LONG) < MAX_RATIO * decode_repeated(SHORT)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/jsonlines"])
+def test_a_last_name_that_stands_twice_is_found_in_linear_time(content_type):
+    def decode_names(length):
+        names = [*range(length // 8), length // 8 - 1]
+        body = "{" + ",".join(f'"{name}":1' for name in names) + "}"
+        if content_type == "application/json":
+            body = f"[{body}]"
+        return seconds(decode, body.encode(), content_type, NAMED)
+
+    assert decode_names(LONG) < MAX_RATIO * decode_names(SHORT)

@@ -249,6 +249,18 @@ def test_every_damaged_header_is_refused_in_a_sentence(header, version):
     assert len(sentence) < 300
 
 
+@pytest.mark.parametrize(
+    "descr", ["'<U0'", "'U'", "'|S0'", "'|V0'", "[('a', '<U0')]", "[('a', 'i1'), ('b', 'S')]"]
+)
+def test_a_type_of_no_bytes_is_refused_however_many_rows_are_claimed(descr):
+    header = HEADER.replace(b"'<f8'", descr.encode())
+
+    for shape in (b"(1000000000, 3)", b"(1000000000,)", b"(24,)"):
+        body = damaged(header.replace(b"(1, 3)", shape))
+        assert "its header is damaged" in refusal(body, NPY, NAMED)
+        assert "its header is damaged" in refusal(body[:-24], NPY, NAMED)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_text_of_an_array_that_is_no_characters_is_refused(order):
     codes = np.full(3, 0x110000, f"{order}u4")
