@@ -1,13 +1,15 @@
-"""Atomic writes, memory-mapped arrays, regular files, archives, and sizes as text."""
+"""Atomic writes, memory-mapped arrays, regular files, checksums, archives, and sizes as text."""
 
+import hashlib
 import os
 import stat
 import tarfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -94,7 +96,7 @@ def create_memmap(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.me
     return array
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading.
 
     Raises
@@ -110,6 +112,12 @@ def open_regular(path: Path) -> IO[bytes]:
         os.close(descriptor)
         raise ValueError(f"{path.name} is no regular file")
     return os.fdopen(descriptor, "rb")
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a regular file, in hexadecimal digits."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def format_bytes(size: float) -> str:

@@ -70,7 +70,7 @@ def read(path: Path) -> tuple[Array, str]:
         array = np.empty(header.shape, header.dtype)
         left = array.reshape(-1).view(np.uint8).data
         while left:
-            count = file.readinto(left[:BLOCK_BYTES])  # type: ignore[attr-defined]
+            count = file.readinto(left[:BLOCK_BYTES])
             if not count:
                 raise ValueError(f"{path.name} was cut off while it was read")
             digest.update(left[:count])
@@ -182,15 +182,6 @@ def _check_characters(array: Array) -> None:
 def _shown(size: int) -> str:
     """Text of a number, which may have thousands of digits."""
     return f"{size:,}" if size < 10**18 else "more than 10^18"
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a regular file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read_header(file: IO[bytes], name: str) -> Header:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gaussian_processes import npy
+from gaussian_processes.files import checksum
 
 ARRAY = np.random.default_rng(5).normal(size=(7, 3))
 READERS = [lambda path: npy.read(path)[0], npy.open_mapped]
@@ -33,7 +34,7 @@ def test_the_checksum_is_that_of_the_whole_file(tmp_path, monkeypatch):
 
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
 
-    assert npy.read(path)[1] == npy.checksum(path) == expected
+    assert npy.read(path)[1] == checksum(path) == expected
 
 
 def saved(array, **options):
@@ -76,7 +77,7 @@ def test_whatever_else_is_refused(tmp_path, read, content):
         read(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("read", [*READERS, npy.checksum], ids=["read", "mapped", "checksum"])
+@pytest.mark.parametrize("read", [*READERS, checksum], ids=["read", "mapped", "checksum"])
 def test_what_is_no_file_is_refused_without_waiting(tmp_path, read):
     os.mkfifo(tmp_path / "fifo.npy")
     (tmp_path / "folder.npy").mkdir()

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
@@ -24,7 +25,13 @@ from gaussian_processes import npy
 from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.errors import UserError
-from gaussian_processes.files import atomic_write, create_memmap, format_bytes, open_regular
+from gaussian_processes.files import (
+    atomic_write,
+    checksum,
+    create_memmap,
+    format_bytes,
+    open_regular,
+)
 from gaussian_processes.gp import kernels
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.regression import GaussianProcess
@@ -95,18 +102,13 @@ def save(
     for path in folder.glob("regressor-*"):
         shutil.rmtree(path)
     checksums = {}
+    for name, array in _arrays(model).items():
+        # Not synced: a checksum tells what a loss of power has spoiled.
+        atomic_write(folder / name, partial(_write_array, array=array), sync=False)
+        checksums[name] = checksum(folder / name)
     for index, member in enumerate(model.members):
-        for name, array in _arrays(member).items():
-            path = folder / f"{name}-{index}.npy"
-            # Not synced: a checksum tells what a loss of power has spoiled.
-            atomic_write(path, partial(_write_array, array=array), sync=False)
-            checksums[path.name] = npy.checksum(path)
         if isinstance(member, RegressorMember):
             checksums |= _save_regressor(member.regressor, folder / f"regressor-{index}")
-    if model.background is not None:
-        path = folder / "background.npy"
-        atomic_write(path, partial(_write_array, array=model.background), sync=False)
-        checksums[path.name] = npy.checksum(path)
     description = {
         "format": FORMAT,
         **(record or {}),
@@ -194,16 +196,12 @@ def load_report(folder: Path) -> dict[str, Any] | None:
         If they are not what was saved.
     """
     with _refusing(folder):
-        checksum = _read_description(folder).get(REPORT_CHECKSUM)
-        if checksum is None:
+        saved = _read_description(folder).get(REPORT_CHECKSUM)
+        if saved is None:
             return None
         with open_regular(folder / REPORT) as file:
             content = file.read(MAX_DESCRIPTION_BYTES)
-        if hashlib.sha256(content).hexdigest() != checksum:
-            raise UserError(
-                f"{folder / REPORT} is not what was saved: its checksum differs; copy the model"
-                " again"
-            )
+        _compare_checksum(folder / REPORT, hashlib.sha256(content).hexdigest(), saved)
         report: dict[str, Any] = json.loads(content)
         return report
 
@@ -213,13 +211,8 @@ def _refusing(folder: Path) -> Iterator[None]:
     """Turn what a damaged or missing file raises into one sentence."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename} is missing; {folder} must hold what `train` has written there"
-        ) from error
     except OSError as error:
-        reason = platform_reason(error) or f"{folder} can't be read ({error}); copy the model again"
-        raise UserError(reason) from error
+        raise UserError(platform_reason(error) or _unreadable(folder, error)) from error
     # What a person, a disk or another version may have made of the files.
     except (
         ValueError,
@@ -234,6 +227,12 @@ def _refusing(folder: Path) -> Iterator[None]:
         raise UserError(
             f"{folder / 'model.json'} can't be used ({reason}); train the model again"
         ) from error
+
+
+def _unreadable(folder: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename} is missing; {folder} must hold what `train` has written there"
+    return f"{folder} can't be read ({error}); copy the model again"
 
 
 def _read_description(folder: Path) -> Description:
@@ -285,20 +284,23 @@ def _save_regressor(regressor: Regressor, folder: Path) -> dict[str, str]:
         name = f"{folder.name}/{path.name}"
         if not (path.is_file() and REGRESSOR_FILE.fullmatch(name)):
             raise ValueError(f"{name} is no file of letters, digits, dots, _ and -; save others")
-        checksums[name] = _file_checksum(path)
+        checksums[name] = checksum(path)
     return checksums
 
 
-def _file_checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+def _arrays(model: Model) -> dict[str, Array | tuple[Array, ...]]:
+    """Arrays of a model, and the panels of its factors, by the names of their files."""
+    arrays = {}
+    for index, member in enumerate(model.members):
+        for name, array in _member_arrays(member).items():
+            arrays[f"{name}-{index}.npy"] = array
+    if model.background is not None:
+        arrays["background.npy"] = model.background
+    return arrays
 
 
-def _arrays(member: Member) -> dict[str, Array | tuple[Array, ...]]:
-    """Arrays of a member, and the panels of its factor, by the names of their files."""
+def _member_arrays(member: Member) -> dict[str, Array | tuple[Array, ...]]:
+    """Arrays of a member, and the panels of its factor, by their names."""
     if isinstance(member, RegressorMember):
         return {"left_out": member.left_out}
     process = member.process
@@ -346,12 +348,15 @@ def _model(folder: Path, description: Description) -> Model:
             f" have {PANEL_WIDTH}"
         )
     schema = _schema(description["schema"])
-    arrays = _load_arrays(folder, description["sha256"])
+    checksums = description["sha256"]
+    arrays = _load_arrays(folder, checksums)
     rows = description["training_rows"]
-    members = [
-        _member(folder, index, described, arrays, rows)
-        for index, described in enumerate(description["members"])
-    ]
+    members: list[Member] = []
+    for index, described in enumerate(description["members"]):
+        if "regressor" in described:
+            members.append(_regressor_member(folder, index, described, arrays, checksums))
+        else:
+            members.append(_ensemble_member(index, described, arrays, rows))
     described = description["calibration"]
     calibration = None if described is None else Calibration.from_json(described)
     model = Model(schema, tuple(members), calibration, arrays.get("background.npy"))
@@ -360,21 +365,21 @@ def _model(folder: Path, description: Description) -> Model:
 
 
 def _load_arrays(folder: Path, checksums: Mapping[str, str]) -> dict[str, Array]:
+    """Load the arrays that have a checksum, read-only, by the names of their files."""
     _check_files(folder, list(checksums))
     arrays = {}
-    for name, checksum in checksums.items():
-        if REGRESSOR_FILE.fullmatch(name):
-            array, found = None, _file_checksum(folder / name)
-        else:
+    for name, saved in checksums.items():
+        if ARRAY_FILE.fullmatch(name):
             array, found = npy.read(folder / name)
-        if found != checksum:
-            raise UserError(
-                f"{folder / name} is not what was saved: its checksum differs; copy the model again"
-            )
-        if array is not None:
+            _compare_checksum(folder / name, found, saved)
             array.flags.writeable = False
             arrays[name] = array
     return arrays
+
+
+def _compare_checksum(path: Path, found: str, saved: str) -> None:
+    if found != saved:
+        raise UserError(f"{path} is not what was saved: its checksum differs; copy the model again")
 
 
 def _check_files(folder: Path, names: Sequence[str]) -> None:
@@ -382,10 +387,6 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not (ARRAY_FILE.fullmatch(name) or REGRESSOR_FILE.fullmatch(name)):
             raise ValueError(f"{name:.60} is no file of a model")
-    # The class that reads a folder may take any file there for its own.
-    given = {f"{path.parent.name}/{path.name}" for path in folder.glob("regressor-*/*")}
-    if unlisted := given.difference(names):
-        raise ValueError(f"{min(unlisted):.60} has no checksum")
     size, free = sum((folder / name).stat().st_size for name in names), available_memory()
     if size > free:
         raise UserError(
@@ -395,32 +396,61 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
         )
 
 
-def _member(
+def _regressor_member(
     folder: Path,
     index: int,
     described: Mapping[str, Any],
     arrays: Mapping[str, Array],
-    rows: int,
-) -> Member:
+    checksums: Mapping[str, str],
+) -> RegressorMember:
+    common, own = _common_fields(described), described["regressor"]
+    coordinates = len(common["preprocessor"].column)
+    with _checked_copy(folder, f"regressor-{index}", checksums) as copy:
+        regressor = regressors.load(own["name"], copy, coordinates)
+    return RegressorMember(
+        name=own["name"],
+        regressor=regressor,
+        left_out=arrays[f"left_out-{index}.npy"],
+        residual_variance=float(own["residual_variance"]),
+        **common,
+    )
+
+
+@contextmanager
+def _checked_copy(folder: Path, name: str, checksums: Mapping[str, str]) -> Iterator[Path]:
+    """Copy of a folder's files, for as long as they are read, whose bytes have their checksums.
+
+    The class that reads them opens files by itself: what lies in `folder` may have changed since
+    its checksum was taken, or have none.
+    """
+    with tempfile.TemporaryDirectory() as copy:
+        for path in (folder / file for file in checksums if file.startswith(f"{name}/")):
+            with open_regular(path) as file:
+                content = file.read()
+            found = hashlib.sha256(content).hexdigest()
+            _compare_checksum(path, found, checksums[f"{name}/{path.name}"])
+            (Path(copy) / path.name).write_bytes(content)
+        yield Path(copy)
+
+
+def _ensemble_member(
+    index: int, described: Mapping[str, Any], arrays: Mapping[str, Array], rows: int
+) -> EnsembleMember:
+    own = {name: arrays.get(f"{name}-{index}.npy") for name in OPTIONAL_ARRAYS}
+    own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
+    process = _process(described["process"], own, rows)
+    return EnsembleMember(process=process, **_common_fields(described))
+
+
+def _common_fields(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that members of all kinds have."""
     tails, targets = described["tails"], described["targets"]
-    common: dict[str, Any] = {
+    return {
         "preprocessor": Preprocessor.from_json(described["preprocessor"]),
         "weight": float(described["weight"]),
         "tails": None if tails is None else Tails(**tails),
         "targets": None if targets is None else tuple(targets),
     }
-    if "regressor" in described:
-        name, coordinates = described["regressor"]["name"], len(common["preprocessor"].column)
-        return RegressorMember(
-            name=name,
-            regressor=regressors.load(name, folder / f"regressor-{index}", coordinates),
-            left_out=arrays[f"left_out-{index}.npy"],
-            residual_variance=float(described["regressor"]["residual_variance"]),
-            **common,
-        )
-    own = {name: arrays.get(f"{name}-{index}.npy") for name in OPTIONAL_ARRAYS}
-    own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
-    return EnsembleMember(process=_process(described["process"], own, rows), **common)
 
 
 def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int) -> GaussianProcess:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.ensembles import k_fold_indices
+from gaussian_processes.sagemaker.failures import platform_reason
 from gaussian_processes.sagemaker.parameter_types import BOOSTING, MEMBER_NAME
 
 Array = NDArray[np.float64]
@@ -48,7 +49,7 @@ class Regressor(Protocol):
 
     @classmethod
     def load(cls, folder: Path, /) -> Self:
-        """Read what `save` wrote."""
+        """Read all that `save` wrote: the folder is gone when this returns."""
 
 
 def resolve(name: str) -> type[Regressor]:
@@ -86,9 +87,9 @@ def load(name: str, folder: Path, coordinates: int) -> Regressor:
     try:
         regressor = found.load(folder)
         predict(regressor, np.zeros((1, coordinates)), 1.0)
-    except OSError:
-        raise
     except Exception as error:  # a class of one's own may raise any
+        if platform_reason(error):
+            raise
         raise ValueError(f"the member {name} can't be read: {error}") from error
     return regressor
 

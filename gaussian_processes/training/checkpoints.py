@@ -23,7 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gaussian_processes import npy
 from gaussian_processes.errors import UserError
-from gaussian_processes.files import atomic_write, create_memmap, open_regular
+from gaussian_processes.files import atomic_write, checksum, create_memmap, open_regular
 
 LOGGER = logging.getLogger(__name__)
 Array = NDArray[Any]
@@ -93,8 +93,8 @@ class PanelFiles:
             if self.persistent:
                 panel.flush()
                 # The checksum first: a panel that has its name has a checksum as well.
-                checksum = npy.checksum(unfinished)
-                atomic_write(_checksum_path(path), lambda new: new.write_text(checksum), sync=False)
+                found = checksum(unfinished)
+                atomic_write(_checksum_path(path), lambda new: new.write_text(found), sync=False)
                 unfinished.replace(path)
 
     def _load(self, path: Path) -> Array:
@@ -104,7 +104,7 @@ class PanelFiles:
         if self.verified.get(path) != state:
             with open_regular(_checksum_path(path)) as file:
                 kept = file.read(MAX_CHECKSUM_BYTES)
-            if npy.checksum(path).encode() != kept:
+            if checksum(path).encode() != kept:
                 raise ValueError("its checksum differs")
             self.verified[path] = state
         return npy.open_mapped(path)

@@ -129,7 +129,7 @@ def test_the_folder_holds_words_and_arrays_and_nothing_half_written(tmp_path):
 
 def test_saving_replaces_a_model_and_an_interrupted_saving_leaves_none(tmp_path, monkeypatch):
     artifact.save(fitted(), tmp_path)
-    monkeypatch.setattr(artifact.npy, "checksum", lambda path: 1 / 0)
+    monkeypatch.setattr(artifact, "checksum", lambda path: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         artifact.save(fitted(), tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -261,15 +262,10 @@ def unlist(description):
     description["sha256"].pop("regressor-1/ridge.json")
 
 
-def add_file(folder):
-    (folder / "regressor-1/other.json").write_text("[]")
-
-
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (edit(unlist), "ridge.json has no checksum"),
-        (add_file, "other.json has no checksum"),
+        (edit(unlist), "the member ridge_member:Ridge can't be read"),
         (remove, "is missing"),
         (flip, "its checksum differs"),
         (pipe, "can't be"),
@@ -285,6 +281,35 @@ def test_a_damaged_member_is_refused_in_a_sentence(blend, tmp_path, damage, sent
     damage(tmp_path)
 
     with pytest.raises(UserError, match=sentence):
+        artifact.load(tmp_path)
+
+
+def test_a_class_reads_the_bytes_whose_checksums_were_compared_and_no_other(
+    blend, tmp_path, monkeypatch
+):
+    artifact.save(blend.model_, tmp_path)
+    folder, load, seen = tmp_path / "regressor-1", Ridge.load, []
+    (folder / "other.json").write_text("[]")
+
+    def load_after_a_change(copy):
+        (folder / "ridge.json").write_text("[9, 9, 9]")
+        seen.extend(path.name for path in copy.iterdir())
+        return load(copy)
+
+    monkeypatch.setattr(Ridge, "load", load_after_a_change)
+
+    loaded = artifact.load(tmp_path)
+
+    assert seen == ["ridge.json"]
+    np.testing.assert_array_equal(loaded.predict(NEW).mean, blend.model_.predict(NEW).mean)
+
+
+def test_without_a_folder_for_a_copy_the_sentence_says_so(blend, tmp_path, monkeypatch):
+    artifact.save(blend.model_, tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+
+    with pytest.raises(UserError, match="there is no folder for temporary files"):
         artifact.load(tmp_path)
 
 
