@@ -18,7 +18,7 @@ class InProcessExchange:
             self.offers[key] = answer
             waiting = self.waiting.pop(key, [])
         for future, arguments in waiting:
-            future.set_result(answer(*arguments))
+            settle(future, answer, arguments)
 
     def request(self, rank, key, *arguments):
         assert rank != self.rank
@@ -27,12 +27,19 @@ class InProcessExchange:
             if key not in peer.offers:
                 peer.waiting.setdefault(key, []).append((future, arguments))
                 return future
-        future.set_result(peer.offers[key](*arguments))
+        settle(future, peer.offers[key], arguments)
         return future
 
     def forget_before(self, operation):
         with self.lock:
             self.offers = {key: value for key, value in self.offers.items() if key[0] >= operation}
+
+
+def settle(future, answer, arguments):
+    try:
+        future.set_result(answer(*arguments))
+    except ValueError as error:
+        future.set_exception(error)
 
 
 def on_all_hosts(count, function):

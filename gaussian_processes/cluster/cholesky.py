@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,8 +199,11 @@ class _Factorization:
         failed_minor = blas.potrf(diagonal)
         if failed_minor:
             row = self.partition.blocks[block].start + failed_minor
-            raise NotPositiveDefiniteError(
-                f"row {row} is, up to rounding, a combination of the rows before it"
+            self._refuse(
+                block,
+                NotPositiveDefiniteError(
+                    f"row {row} is, up to rounding, a combination of the rows before it"
+                ),
             )
         panel[:top] = diagonal[self.partition.inside(block)]
         below = panel[top:]
@@ -210,6 +213,15 @@ class _Factorization:
             slices(len(below), TILE_ROWS),
         )
         return diagonal
+
+    def _refuse(self, block: int, error: NotPositiveDefiniteError) -> NoReturn:
+        """Raise an error, here and on hosts of other roundings that wait for the panel's rows."""
+
+        def answer(*_: int) -> NoReturn:
+            raise error
+
+        self.exchange.offer((self.number, "panel", block), answer)
+        raise error
 
     def _gather_diagonal(self, rows: Array, block: int) -> Array:
         parts = gather_parts(self.exchange, (self.number, "diagonal", block), rows)

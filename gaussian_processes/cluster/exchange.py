@@ -103,14 +103,15 @@ def others(exchange: Exchange) -> list[int]:
 def operation(exchange: Exchange) -> Iterator[int]:
     """Begin a collective operation of a new number, and forget its offers at the end.
 
-    They are withdrawn when all hosts have come there. A matrix that is not positive definite ends
-    it on all hosts alike; any other error ends the job, and nobody is waited for. No other
-    collective operation may begin within it.
+    They are withdrawn when all hosts have come there. A matrix that is not positive definite on one
+    host, where unlike processors round, is not on any; any other error ends the job, and nobody is
+    waited for. No other collective operation may begin within it.
     """
-    number = exchange.next_operation()
+    number, refusal = exchange.next_operation(), ""
     try:
         yield number
-    except NotPositiveDefiniteError:
-        all_gather(exchange, None)
-        raise
-    all_gather(exchange, None)
+    except NotPositiveDefiniteError as error:
+        refusal = str(error)
+    # The words of the first host that has any.
+    if reason := next(filter(None, all_gather(exchange, refusal)), ""):
+        raise NotPositiveDefiniteError(reason)

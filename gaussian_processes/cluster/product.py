@@ -49,6 +49,11 @@ class SharedGramMatrix(GramMatrix):
         total: Array = np.sum(parts, axis=0)
         return total
 
+    def agree(self, numbers: Array) -> Array:
+        """Return the leader's numbers on every host; a collective call."""
+        leaders: Array = all_gather(self.exchange, numbers)[0]
+        return leaders
+
 
 def share(size: int, hosts: int, rank: int) -> Sequence[slice]:
     """Return the panels of columns of one host: to and fro, since their length falls steadily.

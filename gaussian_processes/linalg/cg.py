@@ -29,6 +29,9 @@ class LinearOperator(Protocol):
     def product(self, x: Array) -> Array:
         """Return M x, for x of shape (n, t)."""
 
+    def agree(self, numbers: Array) -> Array:
+        """Return numbers as all have them who compute the product together."""
+
 
 class Preconditioner(Protocol):
     """An approximate inverse of M."""
@@ -101,25 +104,27 @@ def preconditioned_cg(
     Notes
     -----
     Golub & Van Loan, Matrix Computations (4th edition), alg. 11.5.1; β in Polak and Ribière's form,
-    since the preconditioner rounds.
+    since the preconditioner rounds. Hosts agree on the numbers that steer the iterations: the last
+    digits of sums differ from processor to processor, but all end with the same iteration.
     """
     # Vectors of length 1 keep within the range of float32, whatever the targets' units.
-    norm = np.linalg.norm(targets, axis=0)
+    norm = matrix.agree(np.linalg.norm(targets, axis=0))
     residual = _ratio(targets, norm)
     solution, left = np.zeros_like(residual), 1.0
     direction = preconditioned = preconditioner.solve(residual).astype(float)
     for iteration in range(1, stop.max_iterations + 1):
         image, descent = matrix.product(direction), (residual * preconditioned).sum(axis=0)
-        step = _ratio(descent, (direction * image).sum(axis=0))
+        step = matrix.agree(_ratio(descent, (direction * image).sum(axis=0)))
         solution += step * direction
         previous, residual = residual, residual - step * image
-        left = float(np.linalg.norm(residual, axis=0).max())
+        left = float(matrix.agree(np.linalg.norm(residual, axis=0)).max())
         if progress:
             progress(iteration, left)
         if left <= stop.tolerance:
             return CGSolution(solution * norm, iteration, left)
         preconditioned = preconditioner.solve(residual).astype(float)
-        beta = _ratio((preconditioned * (residual - previous)).sum(axis=0), descent)
+        change = (preconditioned * (residual - previous)).sum(axis=0)
+        beta = matrix.agree(_ratio(change, descent))
         direction = preconditioned + beta * direction
     raise NotPositiveDefiniteError(
         f"{stop.max_iterations} iterations leave a residual of {left:.1e}"

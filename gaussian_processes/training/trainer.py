@@ -128,6 +128,8 @@ class Trainer:
                 self.validation,
                 self.hosts.map_on_cores,
             ).to_json()
+            # The leader's: processors differ in last digits, by which a weight may be zero or not.
+            content = self.hosts.gather(content)[0]
             checkpoint.save("selection", content)
         return ModelSelection.from_json(content)
 

@@ -16,7 +16,8 @@ from gaussian_processes.cluster.membership import Membership
 from gaussian_processes.gp import regression
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
-from gaussian_processes.linalg.cholesky import InMemoryPanels
+from gaussian_processes.linalg import blas
+from gaussian_processes.linalg.cholesky import InMemoryPanels, NotPositiveDefiniteError
 
 
 def gram_matrix(rows):
@@ -35,6 +36,17 @@ def numbers(hosts):
     write_line(repr(factor.log_determinant), repr(math.fsum(factor.inverse_diagonal())))
     write_line(*hosts.map(lambda item: item**2, range(10)))
     write_line(repr(math.fsum(mixed_weights(hosts, gram_matrix(300)))))
+    write_line(refusal(hosts))
+
+
+def refusal(hosts):
+    """Reason of a matrix that the last host alone finds not to be positive definite."""
+    if hosts.exchange.rank == len(hosts) - 1:
+        blas.potrf = lambda _: 5
+    try:
+        factorise(gram_matrix(300), hosts.exchange, width=48)
+    except NotPositiveDefiniteError as error:
+        return str(error)
 
 
 def mixed_weights(hosts, matrix):

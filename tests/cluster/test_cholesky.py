@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from in_process_hosts import on_all_hosts
@@ -9,7 +11,7 @@ from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.cluster.partition import RowPartition
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
-from gaussian_processes.linalg import cholesky
+from gaussian_processes.linalg import blas, cholesky
 from gaussian_processes.linalg.cholesky import InMemoryPanels, NotPositiveDefiniteError
 
 ROWS, WIDTH = 601, 48  # 13 panels, the last of 25 columns; more than two chunks of them
@@ -156,6 +158,34 @@ def test_a_matrix_that_is_not_positive_definite_is_refused_by_all_hosts_with_the
     found, _ = on_all_hosts(2, run)
 
     assert found[0] == pytest.approx(cholesky.factorise(gram_matrix(100)).log_determinant)
+
+
+@pytest.mark.parametrize("row", [1, 50, ROWS], ids=["first panel", "second", "last"])
+def test_a_matrix_that_one_host_of_other_roundings_refuses_is_refused_by_all(
+    matrix, monkeypatch, row
+):
+    potrf, host = blas.potrf, threading.local()
+
+    def potrf_of_host(diagonal):
+        if getattr(host, "rank", 0) != 1:
+            return potrf(diagonal)
+        if host.blocks == (row - 1) // WIDTH:
+            return (row - 1) % WIDTH + 1
+        host.blocks += 1
+        return potrf(diagonal)
+
+    def run(exchange):
+        host.rank, host.blocks = exchange.rank, 0
+        with pytest.raises(NotPositiveDefiniteError, match=f"^row {row} is"):
+            factorise(matrix, exchange, width=WIDTH)
+        host.rank = 0
+        # The hosts are still in step.
+        return factorise(gram_matrix(100), exchange, width=WIDTH).log_determinant
+
+    monkeypatch.setattr(blas, "potrf", potrf_of_host)
+    found, _ = on_all_hosts(3, run)
+
+    assert found[1] == pytest.approx(cholesky.factorise(gram_matrix(100)).log_determinant)
 
 
 def test_nothing_is_offered_any_more_once_all_have_it(matrix):

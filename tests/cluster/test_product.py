@@ -1,3 +1,6 @@
+import threading
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from in_process_hosts import on_all_hosts
@@ -8,7 +11,8 @@ from gaussian_processes.gp import iterative, regression
 from gaussian_processes.gp.iterative import Iterations
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix
-from gaussian_processes.linalg.cholesky import InMemoryPanels
+from gaussian_processes.linalg.cg import StoppingRule, preconditioned_cg
+from gaussian_processes.linalg.cholesky import InMemoryPanels, NotPositiveDefiniteError
 
 ROWS = 901  # the last of 15 panels has 5 columns
 
@@ -92,6 +96,35 @@ def test_conjugate_gradients_of_all_hosts_solve_the_equations_alike(matrix, squa
         assert left.max() == pytest.approx(residual, rel=1e-6)
         assert residual <= 1.1 * iterative.TOLERANCE
     assert len({process.alpha.tobytes() for process, _ in found}) == 1
+
+
+@pytest.mark.parametrize("ending", [2, 5])
+def test_hosts_that_round_otherwise_end_with_the_same_iteration(matrix, monkeypatch, ending):
+    exact, host = np.linalg.norm, threading.local()
+
+    def norm(*arguments, **options):
+        return exact(*arguments, **options) * (1 + getattr(host, "rank", 0) * np.finfo(float).eps)
+
+    def solve(exchange, tolerance):
+        host.rank, said = exchange.rank, []
+        own = Hosts(exchange)
+        # The data, too, may have other last digits.
+        y = np.nextafter(targets(2), np.inf) if exchange.rank else targets(2)
+        shared, inverse = own.share(matrix), Iterations(50, share=own.share_rows(ROWS))
+        rough = iterative.preconditioner(shared, inverse.rank, inverse.share)
+        with suppress(NotPositiveDefiniteError):
+            stop = StoppingRule(tolerance, ending)
+            preconditioned_cg(shared, rough, y, stop, lambda *call: said.append(call))
+        return said
+
+    monkeypatch.setattr(np.linalg, "norm", norm)
+    before, _ = on_all_hosts(3, lambda exchange: solve(exchange, 0.0))
+    # That of the first host: others find a residual that is greater by a rounding, or less.
+    tolerance = before[0][-1][1]
+    found, _ = on_all_hosts(3, lambda exchange: solve(exchange, tolerance))
+
+    assert found[0][-1] == (ending, tolerance)
+    assert found[0] == found[1] == found[2]
 
 
 def test_hosts_keep_equal_parts_of_the_preconditioner_and_it_is_that_of_one(matrix):

@@ -14,6 +14,9 @@ class Dense:
     def product(self, x):
         return self.square @ x
 
+    def agree(self, numbers):
+        return numbers
+
     def solve(self, y):
         return self.preconditioner @ y
 
