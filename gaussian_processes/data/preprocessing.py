@@ -232,6 +232,28 @@ class Preprocessor:
         """Coordinates of rows of shape (n, c), centered and scaled, of shape (n, d)."""
         return (self.one_hot(rows) - self.center) / self.scale
 
+    def is_unknown(self, rows: Array) -> NDArray[np.bool_]:
+        """Whether rows of shape (m, c) have each of the u `unknown_levels`, of shape (m, u)."""
+        unknown = np.empty((len(rows), len(self.unknown_levels)), np.bool_)
+        for index, (coordinate, levels) in enumerate(self.unknown_levels):
+            codes = rows[:, self.column[coordinate]]
+            unknown[:, index] = ~np.isin(codes, self.category[levels])
+        return unknown
+
+    def with_unknown_level(self, standardized: Array, index: int) -> Array:
+        """Standardized rows of shape (n, d) were the level of one of `unknown_levels` unknown."""
+        coordinate, levels = self.unknown_levels[index]
+        changed = standardized.copy()
+        own = np.append(levels, coordinate)
+        changed[:, own] = ((own == coordinate) - self.center[own]) / self.scale[own]
+        return changed
+
+    def level_of(self, standardized: Array, index: int) -> Indices:
+        """Position of every row's level of one of `unknown_levels`, the unknown one the last."""
+        coordinate, levels = self.unknown_levels[index]
+        position: Indices = standardized[:, np.append(levels, coordinate)].argmax(axis=1)
+        return position
+
     def points(self, rows: Array, locate_row: Callable[[int], str] = locate_request_row) -> Array:
         """Points that kernels compare, of shape (n, d + 1), of rows of shape (n, c).
 

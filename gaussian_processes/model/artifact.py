@@ -330,6 +330,7 @@ def _describe_member(member: Member) -> Description:
     process = member.process
     return {
         **described,
+        "unknown_widening": list(member.unknown_widening),
         "process": {
             "kernel": process.kernel.to_json(),
             "noise_ratio": process.noise_ratio,
@@ -439,7 +440,8 @@ def _ensemble_member(
     own = {name: arrays.get(f"{name}-{index}.npy") for name in OPTIONAL_ARRAYS}
     own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
     process = _process(described["process"], own, rows)
-    return EnsembleMember(process=process, **_common_fields(described))
+    widening = tuple(map(float, described.get("unknown_widening", ())))
+    return EnsembleMember(process=process, unknown_widening=widening, **_common_fields(described))
 
 
 def _common_fields(described: Mapping[str, Any]) -> dict[str, Any]:

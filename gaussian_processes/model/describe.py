@@ -94,6 +94,11 @@ def _member_lines(model: Model, member: Member) -> Iterator[str]:
             f"  tails: Student-t of {member.tails.degrees_of_freedom:g} degrees of freedom,"
             f" {member.tails.scale:.4g} times as wide"
         )
+    for (coordinate, _), widening in zip(
+        preprocessor.unknown_levels, member.unknown_widening, strict=False
+    ):
+        name = model.schema.features[preprocessor.column[coordinate]].name
+        yield f"  unknown levels of {name}: {np.sqrt(widening):.4g} times as wide"
     for encoding in _encodings(model.schema, preprocessor):
         yield f"  encoding: {encoding}"
     if (preprocessor.relevance != 1).any():

@@ -152,6 +152,9 @@ class EnsembleMember:
     targets : tuple of int, optional
         Indices of the t targets that it predicts, where others have members of their own; all
         unless it is given.
+    unknown_widening : tuple of float, optional
+        Factors of the squared scale where a row has each of the preprocessor's `unknown_levels`, at
+        least 1; none has an effect unless they are given.
     """
 
     preprocessor: Preprocessor
@@ -159,6 +162,7 @@ class EnsembleMember:
     weight: float = 1.0
     tails: Tails | None = None
     targets: tuple[int, ...] | None = None
+    unknown_widening: tuple[float, ...] = ()
 
     @property
     def has_variance(self) -> bool:
@@ -210,7 +214,16 @@ class EnsembleMember:
             # Not by adding noise/w - noise: a large weight would leave rounding, which may be < 0.
             variance = np.maximum(variance - noise, 0.0) + np.outer(1 / sample_weight, noise)
         factor, degrees = self._own_scale
-        return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
+        squared_scale = variance * factor
+        if self.unknown_widening:
+            squared_scale *= self._widening(rows)
+        return MemberPrediction(self._in_units(mean), squared_scale, degrees, novelty)
+
+    def _widening(self, rows: Array) -> Array:
+        """Factor of the squared scale for the unknown levels of every row, of shape (m, 1)."""
+        is_unknown = self.preprocessor.is_unknown(rows)
+        widest: Array = np.where(is_unknown, self.unknown_widening, 1.0).max(axis=1, keepdims=True)
+        return widest
 
     def leave_one_out(self, targets: Array, sample_weight: Array | None = None) -> MemberPrediction:
         """Predictive distribution of every training row, given all others.

@@ -233,6 +233,10 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
     _require_numbers("points", process.points, (rows, coordinates + 1))
     _require_numbers("alpha", process.alpha, (rows, outputs))
     _validate_points(process)
+    if member.unknown_widening:
+        widening, unknown = np.array(member.unknown_widening), member.preprocessor.unknown_levels
+        _require_numbers("unknown_widening", widening, (len(unknown),))
+        _require((widening >= 1).all(), "unknown_widening is less than 1")
     if process.noise_scale is not None:
         _require_positive("noise_scale", process.noise_scale, (rows,))
     if process.factor is not None:

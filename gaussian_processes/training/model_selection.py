@@ -24,7 +24,9 @@ from gaussian_processes.gp import calibration, kernels, marginal_likelihood, sco
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Kernel, Matern52
+from gaussian_processes.gp.levels import LevelsLeftOut
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
+from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.gp.tails import Tails
 from gaussian_processes.linalg.parallel import ParallelMap
 from gaussian_processes.model.model import EnsembleMember, MemberPrediction
@@ -103,6 +105,8 @@ class CandidateResult:
         Where the leave-one-out residuals have heavier ones than the process.
     targets : tuple of int, optional
         Indices of the targets that it was fitted to, where others have candidates of their own.
+    unknown_widening : tuple of float
+        See `EnsembleMember`.
     """
 
     preparation: Preparation
@@ -114,6 +118,7 @@ class CandidateResult:
     validation_error: float | None
     tails: Tails | None = None
     targets: tuple[int, ...] | None = None
+    unknown_widening: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ class ModelSelection:
                 "preparation": Preparation(**candidate["preparation"]),
                 "tails": None if candidate["tails"] is None else Tails(**candidate["tails"]),
                 "targets": candidate["targets"] and tuple(candidate["targets"]),
+                "unknown_widening": tuple(candidate.get("unknown_widening", ())),
             }
             candidates.append(CandidateResult(**{**candidate, **own}))
         found_calibration = content["calibration"]
@@ -603,11 +609,38 @@ def _weigh(
     if codes is not None:
         means = np.tensordot(weights, np.array([fit.loo_means for fit in ranked]), axes=1)
         fitted = calibration.fit(means, codes)
+    few = sample.subset(marginal_likelihood.SUBSET_ROWS)
+    results = [
+        replace(fit.result, unknown_widening=_unknown_widening(fit.result, few))
+        if weight
+        else fit.result
+        for fit, weight in zip(ranked, weights, strict=True)
+    ]
     return ModelSelection(
-        [fit.result for fit in [*ranked, *left_out]],
+        [*results, *[fit.result for fit in left_out]],
         [*weights.tolist(), *[0.0] * len(left_out)],
         fitted,
         _blended_nlpd(ranked, weights),
+    )
+
+
+def _unknown_widening(result: CandidateResult, sample: Sample) -> tuple[float, ...]:
+    """Factors of the variance at the unknown levels of every factor, which classes do not need."""
+    preprocessor = with_parameters(sample.preprocessors[result.preparation], result.parameters)
+    if sample.codes is not None or preprocessor.projection != "sphere":
+        return ()
+    data = sample.data[result.preparation]
+    parameters = replace(result.parameters, relevance=preprocessor.relevance)
+    matrix = GramMatrix(
+        parameters.kernel, parameters.points(data.z), parameters.noise_ratio, data.sample_weight
+    )
+    left_out = LevelsLeftOut(matrix, data.y)
+    return tuple(
+        left_out.widening(
+            preprocessor.level_of(data.z, index),
+            parameters.points(preprocessor.with_unknown_level(data.z, index)),
+        )
+        for index in range(len(preprocessor.unknown_levels))
     )
 
 

@@ -190,7 +190,9 @@ class Trainer:
         if self.hyperparameters.deviations == "nearest":
             process = process.with_nearest_points(NEAREST_ROWS, matrix.noise_scale)
         self._log_deviations(process, preprocessor, schema.targets)
-        return EnsembleMember(preprocessor, process, weight, result.tails, result.targets)
+        return EnsembleMember(
+            preprocessor, process, weight, result.tails, result.targets, result.unknown_widening
+        )
 
     def _iterates(self, matrix: GramMatrix, checkpoint: Checkpoint) -> bool:
         """Return whether α comes from conjugate gradients: as asked for, or for lack of room."""
