@@ -28,7 +28,7 @@ from gaussian_processes.gp.levels import LevelsLeftOut
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.gp.tails import Tails
-from gaussian_processes.linalg.parallel import ParallelMap
+from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
 from gaussian_processes.model.model import EnsembleMember, MemberPrediction
 from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
 from gaussian_processes.training.preparation import (
@@ -635,13 +635,13 @@ def _unknown_widening(result: CandidateResult, sample: Sample) -> tuple[float, .
         parameters.kernel, parameters.points(data.z), parameters.noise_ratio, data.sample_weight
     )
     left_out = LevelsLeftOut(matrix, data.y)
-    return tuple(
-        left_out.widening(
-            preprocessor.level_of(data.z, index),
-            parameters.points(preprocessor.with_unknown_level(data.z, index)),
-        )
-        for index in range(len(preprocessor.unknown_levels))
-    )
+
+    def widening(index: int) -> float:
+        unknown = parameters.points(preprocessor.with_unknown_level(data.z, index))
+        return left_out.widening(preprocessor.level_of(data.z, index), unknown)
+
+    with WorkerPool():  # products are so small that BLAS takes longer to wake its threads
+        return tuple(map(widening, range(len(preprocessor.unknown_levels))))
 
 
 def _stack(densities: Array) -> Array:
