@@ -25,18 +25,18 @@ from gaussian_processes.cluster.exchange import (
     others,
 )
 from gaussian_processes.cluster.partition import RowPartition
-from gaussian_processes.linalg import blas
 from gaussian_processes.linalg.cholesky import (
     PANEL_WIDTH,
-    TILE_ROWS,
     InMemoryPanels,
     Matrix,
     NotPositiveDefiniteError,
     PanelStorage,
     Progress,
-    slices,
+    factorise_diagonal,
+    operations,
+    solve_below,
 )
-from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
+from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool, run_all
 
 Array = NDArray[Any]
 
@@ -124,7 +124,7 @@ class _Factorization:
         """Take over finished panels, and gather the diagonal blocks anew."""
         for block, panel in enumerate(finished):
             diagonal = self._gather_diagonal(panel[: self._top(block)], block)
-            self._factor_panel(panel, diagonal, block)
+            self._keep_panel(panel, diagonal, block)
 
     def run(self, progress: Progress | None) -> None:
         """Compute the panels that are missing."""
@@ -136,10 +136,10 @@ class _Factorization:
                 columns = partition.blocks[block]
                 rows = partition.offsets[-1] - partition.offsets[block]
                 with self.storage.panel(block, (rows, columns.stop - columns.start)) as panel:
-                    self._update_panel(panel, block, parallel_map)
-                    self._update(panel, block, stream, parallel_map)
-                    diagonal = self._factor(panel, block, parallel_map)
-                self._factor_panel(panel, diagonal, block)
+                    self._fill_panel(panel, block, parallel_map)
+                    self._update_panel(panel, block, stream, parallel_map)
+                    diagonal = self._factor_panel(panel, block, parallel_map)
+                self._keep_panel(panel, diagonal, block)
                 if progress:
                     progress(sum(work[: block + 1]), sum(work))
 
@@ -156,7 +156,7 @@ class _Factorization:
             if block:
                 yield Chunk(block, block - 1, block)
 
-    def _update_panel(self, panel: Array, block: int, parallel_map: ParallelMap) -> None:
+    def _fill_panel(self, panel: Array, block: int, parallel_map: ParallelMap) -> None:
         """Fill this host's rows of a panel with the matrix."""
         columns, base = self.partition.blocks[block], self.partition.offsets[block]
 
@@ -166,9 +166,9 @@ class _Factorization:
             if rows.start < rows.stop:
                 panel[own.start - base : own.stop - base] = self.matrix.block(rows, columns)
 
-        _all(parallel_map, fill, range(block, len(self.partition.blocks)))
+        run_all(parallel_map, fill, range(block, len(self.partition.blocks)))
 
-    def _update(
+    def _update_panel(
         self,
         panel: Array,
         block: int,
@@ -191,27 +191,17 @@ class _Factorization:
                 gemm_update(panel, below, top.T, parallel_map)
             following = chunk.last
 
-    def _factor(self, panel: Array, block: int, parallel_map: ParallelMap) -> Array:
+    def _factor_panel(self, panel: Array, block: int, parallel_map: ParallelMap) -> Array:
         """Factorise the diagonal block, which everybody gathers, and solve for the own rows."""
         top = self._top(block)
         # A copy: what others receive is a view, and these rows are written in a moment.
         diagonal = self._gather_diagonal(panel[:top].copy(), block)
-        failed_minor = blas.potrf(diagonal)
-        if failed_minor:
-            row = self.partition.blocks[block].start + failed_minor
-            self._refuse(
-                block,
-                NotPositiveDefiniteError(
-                    f"row {row} is, up to rounding, a combination of the rows before it"
-                ),
-            )
+        try:
+            factorise_diagonal(diagonal, self.partition.blocks[block].start)
+        except NotPositiveDefiniteError as error:
+            self._refuse(block, error)
         panel[:top] = diagonal[self.partition.inside(block)]
-        below = panel[top:]
-        _all(
-            parallel_map,
-            lambda rows: blas.solve_triangular(diagonal, below[rows].T),
-            slices(len(below), TILE_ROWS),
-        )
+        solve_below(diagonal, panel[top:], parallel_map)
         return diagonal
 
     def _refuse(self, block: int, error: NotPositiveDefiniteError) -> NoReturn:
@@ -227,7 +217,7 @@ class _Factorization:
         parts = gather_parts(self.exchange, (self.number, "diagonal", block), rows)
         return np.concatenate(parts)
 
-    def _factor_panel(self, panel: Array, diagonal: Array, block: int) -> None:
+    def _keep_panel(self, panel: Array, diagonal: Array, block: int) -> None:
         """Keep a finished panel, and answer requests for its rows."""
         self.panels.append(panel)
         if self.partition.keeper(block) == self.exchange.rank:
@@ -283,13 +273,5 @@ def _chunk_length(partition: RowPartition, itemsize: int) -> int:
 
 def _operations(partition: RowPartition, block: int) -> float:
     """Floating-point operations of this host in a panel."""
-    columns = partition.blocks[block]
-    width: int = columns.stop - columns.start
-    before: int = columns.start
     rows = partition.offsets[-1] - partition.offsets[block]
-    return 2.0 * rows * width * (before + width / 2)
-
-
-def _all(parallel_map: ParallelMap, function: Any, tasks: Any) -> None:
-    for _ in parallel_map(function, tasks):
-        pass
+    return operations(rows, partition.blocks[block])

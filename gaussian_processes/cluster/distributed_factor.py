@@ -20,7 +20,7 @@ from gaussian_processes.cluster.exchange import (
 from gaussian_processes.cluster.partition import RowPartition
 from gaussian_processes.linalg import blas
 from gaussian_processes.linalg.cholesky import PANEL_WIDTH, TILE_ROWS, slices, squared_norms
-from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
+from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool, run_all
 
 Array = NDArray[Any]
 
@@ -30,10 +30,11 @@ SOLVE_COLUMNS = 512
 
 def gemm_update(rest: Array, below: Array, top: Array, parallel_map: ParallelMap) -> None:
     """Make `rest` into ``rest - below @ top``, in place, tile by tile."""
-    for _ in parallel_map(
-        lambda rows: blas.gemm_update(rest[rows], below[rows], top), slices(len(rest), TILE_ROWS)
-    ):
-        pass
+    run_all(
+        parallel_map,
+        lambda rows: blas.gemm_update(rest[rows], below[rows], top),
+        slices(len(rest), TILE_ROWS),
+    )
 
 
 @dataclass(frozen=True)

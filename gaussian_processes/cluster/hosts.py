@@ -25,7 +25,7 @@ from gaussian_processes.linalg.cholesky import (
     packed_bytes,
     packed_panels,
 )
-from gaussian_processes.linalg.parallel import WorkerPool
+from gaussian_processes.linalg.parallel import WorkerPool, run_all
 from gaussian_processes.resources import available_cpus
 
 Item = TypeVar("Item")
@@ -137,8 +137,7 @@ class Hosts:
             parallel_map = stack.enter_context(WorkerPool()) if workers > 1 else map
             # Who is interrupted waits for what has been begun, and for nothing else.
             stack.callback(ended.set)
-            for _ in parallel_map(run, range(max(1, workers))):
-                pass
+            run_all(parallel_map, run, range(max(1, workers)))
         # Another host may be fetching `results` yet, so it stays as it is.
         merged: dict[int, Result] = {}
         for own in all_gather(self.exchange, results):

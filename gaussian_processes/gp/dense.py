@@ -5,7 +5,6 @@ few points. Kernels and derivatives are of one pass over half of the pairs; the 
 made in the memory of the matrix, and its inverse in that of the factor.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 
 from gaussian_processes.gp.kernels import Derivatives
 from gaussian_processes.gp.pairwise import CenteredPoints
-from gaussian_processes.gp.regression import GramMatrix
+from gaussian_processes.gp.regression import GramMatrix, log_marginal_likelihood
 from gaussian_processes.gp.sphere import project_to_sphere, project_to_sphere_vjp
 from gaussian_processes.linalg import blas
-from gaussian_processes.linalg.cholesky import JITTERS, NotPositiveDefiniteError, slices
+from gaussian_processes.linalg.cholesky import slices, with_least_jitter
 from gaussian_processes.linalg.inversion import (
     ONE_CORE_ROWS,
     factorise_in_place,
@@ -112,9 +111,9 @@ class DensePosterior:
 
     def log_marginal_likelihood(self) -> float:
         """Log marginal likelihood at the best σ²_f, summed over the targets: GPML eq. 2.30."""
-        size = len(self.targets)
-        terms = size * np.log(2 * np.pi * self.signal_variance) + self.log_determinant + size
-        return float(-terms.sum() / 2)
+        return log_marginal_likelihood(
+            len(self.targets), self.signal_variance, self.log_determinant
+        )
 
     def noise_gradient(self) -> float:
         """Return the derivative of the log marginal likelihood in λ."""
@@ -233,19 +232,16 @@ def condition(
     ValueError
         If M stays indefinite whatever the jitter.
     """
-    for jitter in (0.0, *JITTERS):
+
+    def attempt(jitter: float) -> DensePosterior:
         jittered = replace(matrix, noise_ratio=matrix.noise_ratio + jitter)
-        gram = DenseGram.of(jittered, parallel_map)
-        with suppress(NotPositiveDefiniteError):
-            return _posterior(gram, targets, parallel_map)
-    raise ValueError(
-        f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal;"
-        " are there NaN among the points?"
-    )
+        return _posterior(jittered, targets, parallel_map)
+
+    return with_least_jitter(attempt)[0]
 
 
-def _posterior(gram: DenseGram, targets: Array, parallel_map: ParallelMap) -> DensePosterior:
-    source = gram.source
+def _posterior(source: GramMatrix, targets: Array, parallel_map: ParallelMap) -> DensePosterior:
+    gram = DenseGram.of(source, parallel_map)
     means = source.means(targets)
     alpha, log_determinant, inverse = _invert(gram, means, parallel_map)
     if source.replicates is not None:

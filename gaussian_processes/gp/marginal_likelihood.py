@@ -222,12 +222,11 @@ def floor_noise(parameters: KernelParameters, names: Sequence[str]) -> KernelPar
 
 def at_bounds(parameters: KernelParameters, names: Sequence[str]) -> list[str]:
     """Names of the scalar parameters that the search has left at one of their `BOUNDS`."""
-    scalars = [name for name in names if name != "relevance"]
-    logs = {name: np.log(value) for name, value in _scalars(parameters, scalars).items()}
+    # The search is for logarithms, and leaves one at a bound to its rounding.
     return [
         name
-        for name, log in logs.items()
-        if np.isclose(log, np.log(BOUNDS[name]), rtol=0, atol=1e-6).any()
+        for name in names
+        if name != "relevance" and np.isclose(getattr(parameters, name), BOUNDS[name], atol=0).any()
     ]
 
 
@@ -343,10 +342,6 @@ def _optimize(
             loss, initial, jac=True, method="L-BFGS-B", bounds=bounds, options=LBFGS_OPTIONS
         )
     return -found.fun, _with_logs(parameters, names, found.x)
-
-
-def _scalars(parameters: KernelParameters, names: Sequence[str]) -> dict[str, float]:
-    return {name: getattr(parameters, name) for name in names}
 
 
 def _with_logs(parameters: KernelParameters, names: Sequence[str], logs: Array) -> KernelParameters:

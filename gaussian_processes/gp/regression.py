@@ -48,7 +48,7 @@ from gaussian_processes.linalg.cholesky import (
     factorise_with_jitter,
     slices,
 )
-from gaussian_processes.linalg.parallel import WorkerPool
+from gaussian_processes.linalg.parallel import WorkerPool, run_all
 from gaussian_processes.resources import available_cpus
 
 Array = NDArray[np.float64]
@@ -260,8 +260,7 @@ class GaussianProcess:
 
         task_rows = CHUNK_ROWS * max(1, TASK_PAIRS // (CHUNK_ROWS * len(self.points)))
         with WorkerPool() as pool:
-            for _ in pool(predict, _even_slices(len(points), task_rows)):
-                pass
+            run_all(pool, predict, _even_slices(len(points), task_rows))
         return mean
 
     def variance(self, points: Array) -> Array:
@@ -305,8 +304,7 @@ class GaussianProcess:
             several = len(chunks) > 1 and len(chunks) >= available_cpus()
             one_core_each = several and factor.concurrent
             outer, inner = (pool, map) if one_core_each else (map, pool)
-            for _ in outer(predict, chunks):
-                pass
+            run_all(outer, predict, chunks)
         return mean, self._unexplained(explained, float(np.finfo(factor.dtype).eps))
 
     def _mean_and_local_variance(self, points: Array) -> tuple[Array, Array]:
@@ -323,8 +321,7 @@ class GaussianProcess:
             )
 
         with WorkerPool() as pool:
-            for _ in pool(predict, _even_slices(len(points), LOCAL_ROWS)):
-                pass
+            run_all(pool, predict, _even_slices(len(points), LOCAL_ROWS))
         return mean, self._unexplained(explained, float(np.finfo(float).eps))
 
     def _unexplained(self, explained: Array, rounding: float) -> Array:
@@ -343,13 +340,11 @@ class GaussianProcess:
 
         Targets that are zero everywhere, which any process without signal explains, are left out.
         """
-        size, signal = self.observations, self.signal_variance[self.varies]
         log_determinant = self.kept_factor.log_determinant
         if self.replicates is not None:
             log_determinant += self.replicates.log_determinant(self._jittered_noise_ratio)
-        # yᵀ M⁻¹ y / σ²_f = n, and log |σ²_f M| = n log σ²_f + log |M|.
-        terms = size * np.log(2 * np.pi * signal) + log_determinant + size
-        return float(-terms.sum() / 2)
+        signal_variance = self.signal_variance[self.varies]
+        return log_marginal_likelihood(self.observations, signal_variance, log_determinant)
 
     def leave_one_out(self, targets: Array) -> tuple[Array, Array]:
         """Leave-one-out predictions of every observation from all the others, without refitting.
@@ -423,6 +418,25 @@ class GaussianProcess:
         if self.factor is None:
             raise ValueError("this needs the factor, which was not kept")
         return self.factor
+
+
+def log_marginal_likelihood(
+    observations: int, signal_variance: Array, log_determinant: float
+) -> float:
+    """Log marginal likelihood at the best σ²_f, summed over the targets: GPML eq. 2.30.
+
+    Parameters
+    ----------
+    observations : int
+        n.
+    signal_variance : ndarray of shape (t,)
+        yᵀ M⁻¹ y/n of each target.
+    log_determinant : float
+        log |M|, of all observations.
+    """
+    # yᵀ M⁻¹ y / σ²_f = n, and log |σ²_f M| = n log σ²_f + log |M|.
+    terms = observations * np.log(2 * np.pi * signal_variance) + log_determinant + observations
+    return float(-terms.sum() / 2)
 
 
 def _even_slices(size: int, max_rows: int) -> list[slice]:
@@ -514,10 +528,8 @@ def conditioned(
     factor : CholeskyFactor, optional
         Of the matrix with its jitter.
     """
-    jittered, means = (
-        replace(matrix, noise_ratio=matrix.noise_ratio + jitter),
-        matrix.means(targets),
-    )
+    jittered = replace(matrix, noise_ratio=matrix.noise_ratio + jitter)
+    means = matrix.means(targets)
     return GaussianProcess(
         kernel=matrix.kernel,
         noise_ratio=matrix.noise_ratio,

@@ -6,19 +6,20 @@ ever exists, in panels whose rows are contiguous.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussian_processes.linalg import blas, skinny
-from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
+from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool, run_all
 
 Array = NDArray[Any]
 Progress = Callable[[float, float], None]
+Result = TypeVar("Result")
 
 # Columns of a panel. Fewer, and BLAS slows down (512: by 5 per cent); more, and what is stored of
 # the upper halves of the diagonal blocks, 384 n numbers, and the part that one core does alone
@@ -200,14 +201,14 @@ def factorise(
     """
     storage = storage or InMemoryPanels()
     size, panels = len(matrix), list(storage.finished())
-    work = [_operations(size - columns.start, columns) for columns in slices(size)]
+    work = [operations(size - columns.start, columns) for columns in slices(size)]
     total, done = sum(work), sum(work[: len(panels)])
     with WorkerPool() as parallel_map:
         for columns in slices(size)[len(panels) :]:
             shape = (size - columns.start, columns.stop - columns.start)
             with storage.panel(len(panels), shape) as panel:
                 for rows in _update_panel(panel, columns, matrix, panels, parallel_map):
-                    done += _operations(rows, columns)
+                    done += operations(rows, columns)
                     if progress:
                         progress(done, total)
                 _factor_panel(panel, columns, parallel_map)
@@ -250,21 +251,43 @@ def factorise_with_jitter(
     ValueError
         If it stays indefinite with the largest jitter.
     """
-    for jitter in (0.0, *JITTERS):
+
+    def attempt(jitter: float) -> CholeskyFactor:
         panels = storage(jitter)
         try:
-            return factorise(jittered(jitter), panels, progress), jitter
+            return factorise(jittered(jitter), panels, progress)
         except NotPositiveDefiniteError:
             panels.remove()
-            if panels.dtype == np.float32:
-                raise
+            raise
+
+    if storage(0.0).dtype == np.float32:
+        return attempt(0.0), 0.0
+    return with_least_jitter(attempt)
+
+
+def with_least_jitter(attempt: Callable[[float], Result]) -> tuple[Result, float]:
+    """Attempt something with ever more jitter; return what succeeds first, and its jitter.
+
+    Parameters
+    ----------
+    attempt : callable
+        Raises `NotPositiveDefiniteError` if 0, or one of `JITTERS`, is too little.
+
+    Raises
+    ------
+    ValueError
+        If the largest is.
+    """
+    for jitter in (0.0, *JITTERS):
+        with suppress(NotPositiveDefiniteError):
+            return attempt(jitter), jitter
     raise ValueError(
         f"the Gram matrix stays indefinite with {JITTERS[-1]} on its diagonal;"
         " are there NaN among the points?"
     )
 
 
-def _operations(rows: int, columns: slice) -> float:
+def operations(rows: int, columns: slice) -> float:
     """Floating-point operations of a panel's rows: with all columns before, and half its own."""
     width: int = columns.stop - columns.start
     before: int = columns.start
@@ -292,16 +315,33 @@ def _update_panel(
 def _factor_panel(panel: Array, columns: slice, parallel_map: ParallelMap) -> None:
     """Factorise the diagonal block, and solve for the rows below with it."""
     diagonal, below = _split(panel)
-    failed_minor = blas.potrf(diagonal)
+    factorise_diagonal(diagonal, columns.start)
+    solve_below(diagonal, below, parallel_map)
+
+
+def factorise_diagonal(block: Array, first_row: int) -> None:
+    """Make the lower half of a diagonal block, from row `first_row` on, into its Cholesky factor.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        With the row of the matrix (from 1) at which the factorisation broke down.
+    """
+    failed_minor = blas.potrf(block)
     if failed_minor:
-        row = columns.start + failed_minor
         raise NotPositiveDefiniteError(
-            f"row {row} is, up to rounding, a combination of the rows before it"
+            f"row {first_row + failed_minor} is, up to rounding, a combination of the rows before"
+            " it"
         )
-    for _ in parallel_map(
-        lambda rows: blas.solve_triangular(diagonal, below[rows].T), slices(len(below), TILE_ROWS)
-    ):
-        pass
+
+
+def solve_below(diagonal: Array, below: Array, parallel_map: ParallelMap) -> None:
+    """Make `below` into ``below @ inv(diagonal).T``, in place, tile by tile."""
+    run_all(
+        parallel_map,
+        lambda rows: blas.solve_triangular(diagonal, below[rows].T),
+        slices(len(below), TILE_ROWS),
+    )
 
 
 def _subtract(
@@ -313,10 +353,11 @@ def _subtract(
 ) -> None:
     """Subtract the product of the panel below and the solved top from the rest."""
     rows = max(MIN_TASK_ROWS, int(MIN_TASK_FLOPS / _multiply_adds(1, top)))
-    for _ in parallel_map(
-        lambda part: routine(rest[part], below[part], top), slices(len(rest), rows)
-    ):
-        pass
+    run_all(
+        parallel_map,
+        lambda part: routine(rest[part], below[part], top),
+        slices(len(rest), rows),
+    )
 
 
 def _multiply_adds(rows: float, x: Array) -> float:
@@ -445,7 +486,7 @@ class Factor:
                 inverse[rows, columns], inverse[columns, rows] = block, block.T
 
             pairs = [(rows, columns) for rows in blocks for columns in slices(rows.stop, TILE_ROWS)]
-            list(parallel_map(product, pairs))
+            run_all(parallel_map, product, pairs)
         return inverse
 
     def _inverse(self, columns: slice) -> Array:

@@ -4,15 +4,14 @@ For a few thousand rows, whose square and its triangular inverse fit in memory. 
 depend on the number of cores, and so neither do the results, to the last bit.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.linalg import blas
-from gaussian_processes.linalg.cholesky import TILE_ROWS, NotPositiveDefiniteError, slices
-from gaussian_processes.linalg.parallel import ParallelMap
+from gaussian_processes.linalg.cholesky import TILE_ROWS, factorise_diagonal, slices
+from gaussian_processes.linalg.parallel import ParallelMap, run_all
 
 Array = NDArray[Any]
 
@@ -33,7 +32,7 @@ def factorise_in_place(square: Array, parallel_map: ParallelMap = map) -> None:
     Raises
     ------
     NotPositiveDefiniteError
-        With the leading minor (from 1) that is not positive.
+        With the row (from 1) at which the factorisation broke down.
 
     Notes
     -----
@@ -42,10 +41,7 @@ def factorise_in_place(square: Array, parallel_map: ParallelMap = map) -> None:
     blocks = slices(len(square), TILE_ROWS if len(square) > ONE_CORE_ROWS else ONE_CORE_ROWS)
     for index, columns in enumerate(blocks):
         diagonal, below = square[columns, columns], blocks[index + 1 :]
-        failed_minor = blas.potrf(diagonal)
-        if failed_minor:
-            minor = columns.start + failed_minor
-            raise NotPositiveDefiniteError(f"the leading minor {minor} is not positive")
+        factorise_diagonal(diagonal, columns.start)
 
         def solve(rows: slice, diagonal: Array = diagonal, columns: slice = columns) -> None:
             blas.solve_triangular(diagonal, square[rows, columns].T)
@@ -54,8 +50,8 @@ def factorise_in_place(square: Array, parallel_map: ParallelMap = map) -> None:
             rest = slice(columns.stop, rows.stop)
             blas.gemm_update(square[rows, rest], square[rows, columns], square[rest, columns].T)
 
-        _run(parallel_map, solve, below)
-        _run(parallel_map, update, below[::-1])  # the longest first
+        run_all(parallel_map, solve, below)
+        run_all(parallel_map, update, below[::-1])  # the longest first
 
 
 def invert_in_place(factor: Array, parallel_map: ParallelMap = map) -> None:
@@ -89,12 +85,5 @@ def invert_in_place(factor: Array, parallel_map: ParallelMap = map) -> None:
             inverse[below, rows].T, inverse[below, : rows.stop], out=factor[rows, : rows.stop]
         )
 
-    _run(parallel_map, invert, blocks)
-    _run(parallel_map, multiply, blocks)
-
-
-def _run(
-    parallel_map: ParallelMap, function: Callable[[slice], None], tasks: Sequence[slice]
-) -> None:
-    for _ in parallel_map(function, tasks):
-        pass
+    run_all(parallel_map, invert, blocks)
+    run_all(parallel_map, multiply, blocks)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaussian_processes.linalg import blas
 from gaussian_processes.linalg.cholesky import slices
 from gaussian_processes.linalg.inversion import factorise_in_place
-from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool
+from gaussian_processes.linalg.parallel import ParallelMap, WorkerPool, run_all
 
 Array = NDArray[Any]
 
@@ -113,8 +113,7 @@ class NystromPreconditioner:
 
         with WorkerPool() as pool:
             factorise_in_place(landmarks, pool)
-            for _ in pool(solve, slices(len(scaled), TASK_ROWS)):
-                pass
+            run_all(pool, solve, slices(len(scaled), TASK_ROWS))
             return cls(scaled, _inner(scaled, share, pool), deviations, share)
 
     def solve(self, y: Array) -> Array:

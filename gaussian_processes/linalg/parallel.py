@@ -30,6 +30,13 @@ class ParallelMap(Protocol):
         """Return the results, in the order of the tasks."""
 
 
+def run_all(
+    parallel_map: ParallelMap, function: Callable[[Task], object], tasks: Iterable[Task]
+) -> None:
+    """Call a function on every task for what it does, not for what it returns."""
+    deque(parallel_map(function, tasks), maxlen=0)
+
+
 @cache
 def _libraries() -> ThreadpoolController:
     """BLAS as NumPy and SciPy have loaded it: the search takes a millisecond, as a prediction."""

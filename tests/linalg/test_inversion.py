@@ -48,5 +48,5 @@ def test_an_indefinite_matrix_is_refused_with_its_leading_minor(size):
     matrix = positive_definite(size)
     matrix[size - 3, size - 3] = -1.0
 
-    with pytest.raises(NotPositiveDefiniteError, match=f"leading minor {size - 2} "):
+    with pytest.raises(NotPositiveDefiniteError, match=f"row {size - 2} is, up to"):
         factorise_in_place(matrix)
