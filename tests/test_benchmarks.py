@@ -18,6 +18,7 @@ COMMANDS = [
     "iterative --rows 300",
     "kernel --rows 256 --repetitions 1",
     "resume --rows 1600 --repetitions 1",
+    "searches --problems 2 --restarts 2 --searches 2",
     "soak --minutes 0.05 --clients 2",
     "tuning_regret --seeds 1 --jobs 3 --parallel 1 --strategies Random --problems iris",
 ]
