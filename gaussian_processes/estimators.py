@@ -34,6 +34,7 @@ from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import evaluation, export
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.preparation import training_rows
+from gaussian_processes.training.reporting import describe_constant_targets
 from gaussian_processes.training.trainer import Trainer
 
 Array = NDArray[np.float64]
@@ -163,6 +164,9 @@ class _GaussianProcess(BaseEstimator):
         data = replace(dataset.from_table(table, schema), sample_weight=weight[kept])
         data = training_rows(data, schema)
         _log(data.warnings)
+        # Folds of `cross_validate` may be so by chance; a whole table hardly is.
+        for sentence in describe_constant_targets(schema, data, "training"):
+            logger.warning(sentence)
         self._learn(data, schema, settings)
 
     def _learn(self, data: dataset.Dataset, schema: Schema, settings: Hyperparameters) -> None:
@@ -320,10 +324,6 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
         x, targets = self._validated(X, y, multi_output=True, y_numeric=True)
         self._y_is_flat = targets.ndim == 1
         columns = targets.reshape(len(targets), -1).astype(np.float64).T
-        if len(targets) > 1 and (columns == columns[:, :1]).all():
-            raise ValueError(
-                f"every target is {columns[0, 0]:.6g}, so there is nothing to learn: check y"
-            )
         names = _target_names(y, len(columns), getattr(self, "feature_names_in_", ()))
         weight = _weights(sample_weight, x)
         with _value_errors():

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import integrate
 from scipy.stats import norm, t
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -364,6 +365,35 @@ def test_an_interval_holds_its_share_of_the_student_t_distribution():
         process.predict_interval(x, coverage=95)
 
 
+@pytest.mark.parametrize("likelihood", ["normal", "student"])
+@pytest.mark.parametrize("ensemble", ["none", "mean"])
+def test_what_is_answered_of_a_distribution_agrees_when_it_is_integrated(ensemble, likelihood):
+    rng = np.random.default_rng(14)
+    x = rng.normal(size=(40, 2))
+    y = np.sin(2 * x[:, 0]) + 0.2 * rng.standard_t(3, 40)
+    process = GaussianProcessRegressor(
+        q=(0, 2), l=0, ensemble=ensemble, likelihood=likelihood, ard=False, encoding="none"
+    ).fit(x, y)
+
+    distribution = process.predict_distribution([[0.3, 2.0]])
+    mean, deviation = process.predict([[0.3, 2.0]], return_std=True)
+    low, high = process.predict_interval([[0.3, 2.0]], coverage=0.8)[0]
+
+    def integrated(values, end=np.inf):
+        def density(value):
+            return np.exp(distribution.log_density(np.array([[value]]))[0, 0])
+
+        parts = [(-np.inf, -5), (-5, 0), (0, min(end, 5)), *([(5, end)] if end > 5 else [])]
+        return sum(integrate.quad(lambda at: values(at) * density(at), *part)[0] for part in parts)
+
+    assert integrated(lambda _: 1.0, low) == pytest.approx(0.1, abs=1e-6)
+    assert integrated(lambda _: 1.0, high) == pytest.approx(0.9, abs=1e-6)
+    assert distribution.cdf(np.array([[high]]))[0, 0] == pytest.approx(0.9, abs=1e-9)
+    assert integrated(lambda at: at) == pytest.approx(mean[0], abs=1e-6)
+    squares = integrated(lambda at: (at - mean[0]) ** 2)
+    assert squares == pytest.approx(deviation[0] ** 2, rel=1e-5)
+
+
 def test_rows_of_weight_zero_are_left_out():
     x, y = example()
     weight = np.arange(len(x)) % 3.0
@@ -418,12 +448,29 @@ def test_a_parameter_is_refused_with_the_rule_and_the_remedy(parameters, sentenc
         GaussianProcessRegressor(**parameters).fit(x[:, :2], y)
 
 
-@pytest.mark.parametrize("targets", [np.ones(10), np.ones((10, 2))])
-def test_a_target_that_never_changes_is_refused(targets):
+@pytest.mark.parametrize("constant", [4.0, 0.0])
+def test_a_target_that_never_changes_is_predicted_with_a_warning(constant, caplog):
     x, _ = example(rows=10)
 
-    with pytest.raises(ValueError, match="every target is 1, so there is nothing to learn"):
-        GaussianProcessRegressor().fit(x, targets)
+    process = GaussianProcessRegressor(q=1, l=0).fit(x, np.full((10, 2), constant))
+
+    mean, deviation = process.predict(x, return_std=True)
+    np.testing.assert_array_equal(mean, constant)
+    assert (deviation > 0).all()
+    assert f"is {constant:g} in all 10 rows of training" in caplog.text
+
+
+def test_a_fold_of_scikit_learn_whose_targets_are_alike_has_a_score():
+    x, y = example(rows=12)
+    y = np.where(np.arange(12) == 0, 5.0, 4.0)
+
+    scores = cross_val_score(
+        GaussianProcessRegressor(q=1, l=0), x, y, cv=3, scoring="neg_mean_absolute_error"
+    )
+
+    # Of the first four rows, three are the constant and one is off by 1.
+    assert scores[0] == pytest.approx(-0.25, rel=1e-12)
+    assert np.isfinite(scores).all()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

@@ -404,7 +404,8 @@ def _fit_targets(y: Array, normalize_y: bool) -> tuple[Array, Array]:
     """
     if len(y) == 1 and normalize_y:
         raise UserError(
-            "there is one training row, and nothing to learn from less than two; give more rows"
+            "there is one row to learn from, and nothing to learn from less than two: give more"
+            " rows (k_fold learns from those outside a fold)"
         )
     center, scale = np.zeros(y.shape[1]), np.ones(y.shape[1])
     if normalize_y:

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.marginal_likelihood import (
@@ -81,6 +83,37 @@ def test_every_replicate_is_left_out_by_itself():
         np.testing.assert_allclose(mean[row], cross @ inverse @ others.y, rtol=0, atol=1e-8)
         expected = signal * (1 + noise - cross @ inverse @ cross)
         np.testing.assert_allclose(variance[row], expected, rtol=1e-8)
+
+
+@given(
+    st.integers(1, 12),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.floats(0.01, 10),
+    st.integers(0, 99),
+)
+def test_to_repeat_every_observation_halves_the_noise(rows, degree, depth, noise, seed):
+    rng = np.random.default_rng(seed)
+    z, y = rng.normal(size=(rows, 2)), rng.normal(size=(rows, 2))
+    parameters = replace(PARAMETERS, kernel=ArcCosine(degree, depth), noise_ratio=noise)
+    halved = replace(parameters, noise_ratio=noise / 2)
+    new = parameters.points(rng.normal(size=(4, 2)))
+
+    repeated = TrainingData(np.tile(z, (2, 1)), np.tile(y, (2, 1)), np.ones(2 * rows))
+    twice = repeated.condition(parameters)
+    weighted = TrainingData(z, y, np.full(rows, 2.0)).condition(parameters)
+    peer = TrainingData(z, y, np.ones(rows)).condition(halved)
+
+    def of_function(process):
+        """Posterior variance of the function, over that of the signal."""
+        return process.variance(new) / process.signal_variance - process.noise_ratio
+
+    for process in (twice, weighted):
+        np.testing.assert_allclose(process.mean(new), peer.mean(new), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(of_function(process), of_function(peer), atol=1e-9)
+    # The same squares are spread over twice as many observations; a weight makes none.
+    np.testing.assert_allclose(twice.signal_variance, peer.signal_variance / 2, rtol=1e-9)
+    np.testing.assert_allclose(weighted.signal_variance, peer.signal_variance, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["noise_ratio", "bias", "relevance"])
