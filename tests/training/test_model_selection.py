@@ -286,6 +286,13 @@ def test_classes_are_compared_by_the_log_loss_of_rows_that_are_left_out():
     assert 0 < best < np.log(2)
     assert selection.calibration is not None
     assert len(selection.calibration.offsets) == 2
+    # Akaike's criterion: beside the log loss a nat in all for each parameter that the rows taught.
+    score = CRITERIA["loo"].score
+    for result in selection.candidates:
+        taught = result.ard * len(result.parameters.relevance)
+        taught += len(result.parameters.kernel.learned)
+        assert score(result) == pytest.approx(-result.loo_nlpd - taught / 60)
+    assert max(map(score, selection.candidates)) == score(selection.candidates[0])
 
 
 def test_a_selection_survives_json_to_the_last_bit():
