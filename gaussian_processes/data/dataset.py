@@ -168,12 +168,12 @@ def _position(table: Table, schema: Schema, column: Column) -> int:
     """Position of a training column in a table: by name if both have names."""
     if not schema.has_header or table.names is None:
         return column.position
-    if column.name not in table.names:
+    if column.name not in table.positions:
         raise UserError(
             f"{table.source_label} has no column {reprlib.repr(column.name)}, which training had:"
             " give it the same columns"
         )
-    return table.names.index(column.name)
+    return table.positions[column.name]
 
 
 def _numbers(table: Table, position: int, rule: str) -> Array:

@@ -1,6 +1,6 @@
 """Columns of pandas data frames as cells."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,7 @@ def frame_columns(
     frame: pd.DataFrame, markers: Collection[str] = MISSING_MARKERS
 ) -> tuple[Cells, ...]:
     """Convert the columns of a data frame to cells."""
-    return tuple(series_cells(series, markers) for series in _series(frame))
-
-
-def _series(frame: pd.DataFrame) -> "Iterator[pd.Series[Any]]":
-    # By position, because several columns may have one name.
-    return (frame.iloc[:, position] for position in range(frame.shape[1]))
+    return tuple(series_cells(series, markers) for _, series in frame.items())
 
 
 def series_cells(series: "pd.Series[Any]", markers: Collection[str] = MISSING_MARKERS) -> Cells:
@@ -35,7 +30,7 @@ def series_cells(series: "pd.Series[Any]", markers: Collection[str] = MISSING_MA
         return _text(series, markers)
     if pd.api.types.is_numeric_dtype(series.dtype):
         return series.to_numpy(np.float64, na_value=np.nan)
-    if series.map(lambda cell: isinstance(cell, bool)).any():
+    if any(isinstance(cell, bool) for cell in series.to_numpy(object)):
         return _text(series, markers)
     # Decimals, and integers of more than 64 bits, are objects to pandas.
     return numbers_or_text(_text(series, markers))
@@ -49,6 +44,6 @@ def _has_inexact_integers(series: "pd.Series[Any]") -> bool:
 
 
 def _text(series: "pd.Series[Any]", markers: Collection[str]) -> Cells:
-    missing = series.isna()
-    cells = (None if absent else str(cell) for cell, absent in zip(series, missing, strict=True))
+    values, missing = series.to_numpy(object), series.isna().to_numpy()
+    cells = (None if absent else str(cell) for cell, absent in zip(values, missing, strict=True))
     return text_cells(cells, markers)

@@ -36,10 +36,10 @@ def find_outlier(values: Array) -> tuple[int, float] | None:
         return None
     for extreme in (present.min(), present.max()):
         others = present[present != extreme]
-        if len(others) < MIN_OTHERS or np.ptp(np.quantile(others, [0.25, 0.75])) == 0:
+        if len(others) < MIN_OTHERS:
             continue
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             deviations = abs(extreme - others.mean()) / others.std()
-        if MAX_DEVIATIONS < deviations < np.inf:
+        if MAX_DEVIATIONS < deviations < np.inf and np.ptp(np.quantile(others, [0.25, 0.75])):
             return int(np.flatnonzero(values == extreme)[0]), float(deviations)
     return None

@@ -174,8 +174,8 @@ def _find(table: Table, columns: Sequence[str], hyperparameter: str) -> list[int
 
 def _find_one(table: Table, column: str, hyperparameter: str) -> int:
     names = table.names or ()
-    if column in names:
-        return names.index(column)
+    if column in table.positions:
+        return table.positions[column]
     if column.isdecimal() and int(column) < table.width:
         return int(column)
     existing = ", ".join(names)[:300] or f"numbered from 0 to {table.width - 1}, without names"
@@ -210,13 +210,14 @@ def _infer_features(
     """Infer the types of the features that are kept, and remark on what may not be meant."""
     columns: list[Column] = []
     remarks: list[str] = []
+    width = _width_before_last_delimiters(table)
     for position in roles.features:
         cells = as_numbers(table.columns[position])
         is_category = position in roles.categories
         asked_for = bool(options.features) or is_category
         if not asked_for:
             _check_no_index(table, position)
-        if _is_behind_last_delimiter(table, position) and not asked_for:
+        if position >= width and not asked_for:
             remarks.append(_empty_remark(position))
             continue
         if holds_dates(cells) and not is_category:
@@ -299,9 +300,12 @@ def _check_no_index(table: Table, position: int) -> None:
         )
 
 
-def _is_behind_last_delimiter(table: Table, position: int) -> bool:
-    """Whether a column is what delimiters at the end of every line leave: nothing, without name."""
-    return position > 0 and all(_is_empty(table, later) for later in range(position, table.width))
+def _width_before_last_delimiters(table: Table) -> int:
+    """Width without the last columns, which delimiters at the end of every line leave."""
+    width = table.width
+    while width > 1 and _is_empty(table, width - 1):
+        width -= 1
+    return width
 
 
 def _is_empty(table: Table, position: int) -> bool:

@@ -2,8 +2,9 @@
 
 import reprlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
@@ -77,6 +78,11 @@ class Table:
         """Name of the first file, and how many more there are."""
         first, *others = (name for name, _ in self.sources)
         return f"{first} (and {len(others)} more)" if others else first
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Position of each column that has a name."""
+        return {name: position for position, name in enumerate(self.names or ())}
 
     def column_name(self, position: int) -> str:
         """Name of a column or, without one, its position."""

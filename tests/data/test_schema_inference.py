@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from example_tables import fitted, table
 
+from gaussian_processes.data import schema_inference
+from gaussian_processes.data.schema_inference import SchemaOptions, infer_schema
 from gaussian_processes.data.table import Table
 from gaussian_processes.errors import UserError
 
@@ -364,6 +366,22 @@ def test_empty_last_columns_without_a_name_are_left_out_with_a_remark_each(title
     assert len(schema.remarks) == count
     for position, remark in enumerate(schema.remarks, 3):
         assert remark.startswith(f"column {position} has neither a name nor a value, as where ")
+
+
+def test_each_of_many_empty_last_columns_is_looked_at_once(monkeypatch):
+    looked_at = []
+
+    def count_and_look(cells):
+        looked_at.append(cells)
+        return np.isnan(cells)
+
+    monkeypatch.setattr(schema_inference, "missing_mask", count_and_look)
+    numbers, empty = np.random.default_rng(26).normal(size=(2, 5)), np.full(5, np.nan)
+    rows = Table(None, (*numbers, *[empty] * 500), [("a.csv", 5)])
+
+    infer_schema(rows, SchemaOptions())
+
+    assert sum(cells is empty for cells in looked_at) == 500
 
 
 def test_an_empty_last_column_with_a_name_is_a_feature_whose_values_are_to_come():

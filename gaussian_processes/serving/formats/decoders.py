@@ -716,6 +716,7 @@ class _InstanceEncoder:
     def _by_name(self, names: tuple[str, ...]) -> tuple[_ColumnMapping, list[float | None]]:
         """Map some names, with values of what is left out: missing ones, and the weight 1."""
         if names not in self._mappings:
+            given = frozenset(names)
             if len(self._mappings) >= MAX_MAPPINGS:
                 self._mappings.clear()
             given = frozenset(names)
