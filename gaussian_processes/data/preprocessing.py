@@ -18,7 +18,7 @@ Indices = NDArray[np.intp]
 
 # How far from 1 a norm may be that should be 1: under projection=unit, what is lost where
 # coordinates are written with 6 digits.
-UNIT_TOLERANCE = 1e-5
+NORM_TOLERANCE = 1e-5
 # The code of what is none of a column's categories, and the category of its indicator.
 NO_CATEGORY = -1
 # Distinct values up to which a column of numbers can also be categories: months are 12. Two values
@@ -316,7 +316,7 @@ class Preprocessor:
 def _not_unit(points: Array) -> NDArray[np.bool_]:
     """Whether each row's norm is not 1, as where its square is out of floating point's range."""
     norms = np.sqrt(np.vecdot(points, points))
-    not_unit: NDArray[np.bool_] = ~(np.abs(norms - 1) <= UNIT_TOLERANCE)
+    not_unit: NDArray[np.bool_] = ~(np.abs(norms - 1) <= NORM_TOLERANCE)
     return not_unit
 
 

@@ -24,8 +24,6 @@ BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30, 60, 600, 3600),
 )
-
-
 # Rows of one prediction whose novelty is counted, at most: each takes a microsecond or two.
 NOVELTY_ROWS = 100
 

@@ -202,7 +202,6 @@ def _application(cores: int) -> "WSGIApplication":
     """Make the WSGI application.
 
     gunicorn calls this once, before it forks its workers, so that they share one copy of the model.
-
     """
     config = ServerConfig.from_environment(os.environ, cores)
     single_threaded_blas().__enter__()  # for good: entering takes as long as a small prediction

@@ -12,6 +12,7 @@ from gaussian_processes import __version__
 from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import commands
 from gaussian_processes.tuning.algorithm_specification import ALGORITHM_NAME
+from gaussian_processes.tuning.backends.by_name import BACKENDS
 from gaussian_processes.tuning.deployment import LOOPBACK
 from gaussian_processes.tuning.tuner import InterruptedSearchError
 
@@ -90,7 +91,7 @@ def _add_run(subcommands: Subcommands) -> None:
     _add_job_file(run)
     run.add_argument(
         "--on",
-        choices=commands.BACKENDS,
+        choices=BACKENDS,
         default="process",
         help="where the training jobs run (default process)",
     )
@@ -134,7 +135,7 @@ def _add_deploy(subcommands: Subcommands) -> None:
     _add_search(deploy)
     deploy.add_argument(
         "--on",
-        choices=commands.BACKENDS,
+        choices=BACKENDS,
         default="process",
         help="where to serve (default process)",
     )

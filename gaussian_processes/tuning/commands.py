@@ -15,11 +15,7 @@ from gaussian_processes.tuning import (
     report,
     results,
 )
-from gaussian_processes.tuning.backends import Backend
-from gaussian_processes.tuning.backends.docker import DockerContainers
-from gaussian_processes.tuning.backends.local import LocalProcesses
-from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
-from gaussian_processes.tuning.job import TuningJob
+from gaussian_processes.tuning.backends.by_name import BACKENDS
 from gaussian_processes.tuning.jobfile import Changes
 from gaussian_processes.tuning.progress import Progress
 from gaussian_processes.tuning.results import Results
@@ -28,7 +24,6 @@ from gaussian_processes.tuning.tuner import InterruptedSearchError, Tuner
 # Where searches go unless --out says so, and reports that compare several.
 FOLDER = Path("tuning")
 COMPARISONS = FOLDER / "comparisons"
-BACKENDS = {"process": LocalProcesses, "docker": DockerContainers, "sagemaker": SageMakerJobs}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -42,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         search = Tuner(
             job,
-            _backend(job, arguments.on, folder),
+            BACKENDS[arguments.on](job, folder / "trials"),
             folder,
             lambda name: _find(name, folder.parent),
             arguments.extend,
@@ -53,11 +48,6 @@ def run(arguments: argparse.Namespace) -> None:
     if search.ending:
         print(f"the search ended early: {search.ending}", file=sys.stderr)
     _conclude(found, folder)
-
-
-def _backend(job: TuningJob, name: str, folder: Path) -> Backend:
-    backend: Backend = BACKENDS[name](job, folder / "trials")
-    return backend
 
 
 def _conclude(found: Results, folder: Path) -> None:

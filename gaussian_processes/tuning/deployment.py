@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from gaussian_processes import files
 from gaussian_processes.errors import BackendBusyError, UserError
 from gaussian_processes.tuning import amt, aws, jobfile, results
 from gaussian_processes.tuning.backends import COMPLETED, RUNNING, Backend, Report
-from gaussian_processes.tuning.backends.docker import DockerContainers, docker, image
-from gaussian_processes.tuning.backends.local import LocalProcesses, import_path
-from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
+from gaussian_processes.tuning.backends.by_name import BACKENDS
+from gaussian_processes.tuning.backends.docker import docker, image
+from gaussian_processes.tuning.backends.local import import_path
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import Results, Row
 
@@ -100,13 +99,8 @@ def _job(found: Results, folder: Path, where: str) -> TuningJob:
 
 def _trained(found: Results, job: TuningJob, folder: Path, where: str) -> str:
     """Train the best hyperparameters; return where the model is."""
-    backends: Mapping[str, Callable[[TuningJob, Path], Backend]] = {
-        "process": LocalProcesses,
-        "docker": DockerContainers,
-        "sagemaker": SageMakerJobs,
-    }
     _heed_signals()
-    backend = backends[where](job, folder / "trials")
+    backend = BACKENDS[where](job, folder / "trials")
     name = f"{job.name}-best-{time.strftime('%m%d%H%M%S')}"
     backend.start(name, found.hyperparameters(found.best))
     try:

@@ -8,7 +8,6 @@ found.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from gaussian_processes.tuning.backends import COMPLETED, FAILED, RUNNING, STOPP
 from gaussian_processes.tuning.job import TuningJob
 from gaussian_processes.tuning.results import Results, Row
 from gaussian_processes.tuning.space import Value, text
-from gaussian_processes.tuning.strategies.base import SAME_AS, Strategy
+from gaussian_processes.tuning.strategies.base import SAME_AS, Strategy, completion_order
 from gaussian_processes.tuning.strategies.bayesian import Bayesian
 from gaussian_processes.tuning.trials import ROW, RunningTrial
 
@@ -272,13 +271,9 @@ class Ledger:
         signs = [objective.sign for objective in self.job.objectives]
         return [
             [sign * value for sign, value in zip(signs, trial.values, strict=True)]
-            for trial in sorted(ended, key=_completion)
+            for trial in sorted(ended, key=completion_order)
         ]
 
     def results(self) -> Results:
         """All training jobs, for the table and the report."""
         return results.of_job(self.job, trials.rows(self.job, self.study), self.folder)
-
-
-def _completion(trial: FrozenTrial) -> tuple[bool, datetime | None, int]:
-    return trial.datetime_complete is None, trial.datetime_complete, trial.number

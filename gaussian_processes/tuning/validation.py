@@ -45,14 +45,6 @@ class Runner:
     files: bool
 
 
-RUNNERS = {
-    "process": Runner(strategies=True, files=True),
-    "docker": Runner(strategies=True, files=True),
-    "sagemaker": Runner(strategies=True, files=False),
-    "amt": Runner(strategies=False, files=False),
-}
-
-
 def shape_violations(request: dict[str, Any], runner: Runner) -> Iterator[str]:
     """Yield what botocore's model refuses, but for what the runner has beyond AMT."""
     shape = shapes.request_shape("sagemaker", "CreateHyperParameterTuningJob")

@@ -19,7 +19,8 @@ from tuning.sagemaker import Server, Service, aws_at, storage
 from tuning.toys import TUNE
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.tuning import __main__, commands, deployment, jobfile, results
+from gaussian_processes.tuning import __main__, deployment, jobfile, results
+from gaussian_processes.tuning.backends.by_name import BACKENDS
 from gaussian_processes.tuning.backends.docker import LABEL, DockerContainers
 from gaussian_processes.tuning.backends.sagemaker import SageMakerJobs
 from gaussian_processes.tuning.tuner import Tuner
@@ -188,9 +189,7 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
 @pytest.fixture
 def sagemaker(serve, tmp_path, monkeypatch) -> Iterator[Service]:
     """Start the loopback SageMaker, whose jobs and endpoints are containers, and moto's S3."""
-    monkeypatch.setitem(
-        commands.BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5)
-    )
+    monkeypatch.setitem(BACKENDS, "sagemaker", partial(SageMakerJobs, interval_seconds=0.5))
     monkeypatch.setattr(deployment, "INTERVAL_SECONDS", 0.5)
     service = Service(
         tmp_path / "sagemaker",

@@ -139,7 +139,7 @@ class Strategy(BaseSampler, ABC):
             for trial in study.get_trials(deepcopy=False)
             if trial.number != number and SAME_AS not in trial.user_attrs
         ]
-        for trial in sorted(others, key=_completion):
+        for trial in sorted(others, key=completion_order):
             if trial.state.is_finished():
                 (seen if trial.values else failed).append(self._past_trial(trial, signs))
             elif trial.state == TrialState.RUNNING and trial.params:
@@ -152,6 +152,7 @@ class Strategy(BaseSampler, ABC):
         return PastTrial(trial.number, values, losses, trial.system_attrs.get(NOTE, {}))
 
 
-def _completion(trial: FrozenTrial) -> tuple[bool, float, int]:
+def completion_order(trial: FrozenTrial) -> tuple[bool, float, int]:
+    """Key that sorts trials by the end of their jobs; those that have none come last."""
     ended = trial.datetime_complete
     return ended is None, ended.timestamp() if ended else 0.0, trial.number
