@@ -217,6 +217,11 @@ def missing_mask(cells: Cells) -> NDArray[np.bool_]:
     return mask
 
 
+def first_true(mask: NDArray[np.bool_]) -> int | None:
+    """Index of the first True of a mask of shape (n,); None if there is none."""
+    return int(mask.argmax()) if mask.any() else None
+
+
 def concatenate(parts: list[Cells]) -> Cells:
     """Concatenate the parts of a column: as text where one has numbers and another text."""
     if len({part.dtype for part in parts}) == 1:

@@ -10,6 +10,7 @@ import numpy as np
 from gaussian_processes.data.cells import (
     Cells,
     as_numbers,
+    first_true,
     missing_mask,
     normalize_category,
     parse_number,
@@ -174,9 +175,9 @@ def check_dates(table: Table, position: int) -> None:
     """Refuse cells that are no dates in a column of dates."""
     cells = table.columns[position]
     days = parse_dates(cells.tolist())
-    for row in np.flatnonzero(np.isnan(days) & ~missing_mask(cells))[:1].tolist():
-        date = np.flatnonzero(~np.isnan(days))[:1].tolist()
-        others = f" (as {cells[date[0]]} in {table.locate_row(date[0])})" if date else ""
+    row, date = first_true(np.isnan(days) & ~missing_mask(cells)), first_true(~np.isnan(days))
+    if row is not None:
+        others = "" if date is None else f" (as {cells[date]} in {table.locate_row(date)})"
         cell = cells[row] if isinstance(cells[row], str) else f"{cells[row]:g}"
         raise UserError(
             f"{table.locate_cell(row, position)} is {reprlib.repr(cell)}, but cells of that column"

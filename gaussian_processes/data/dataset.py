@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussian_processes.data.cells import Cells, Label, as_numbers, missing_mask, normalize_category
+from gaussian_processes.data.cells import (
+    Cells,
+    Label,
+    as_numbers,
+    first_true,
+    missing_mask,
+    normalize_category,
+)
 from gaussian_processes.data.column_types import check_dates, check_not_mixed
 from gaussian_processes.data.dates import parse_dates
 from gaussian_processes.data.schema import UNKNOWN_CATEGORY, Column, Schema
@@ -185,8 +192,9 @@ def _numbers(table: Table, position: int, rule: str) -> Array:
         if not len(rows):
             return np.full(len(cells), np.nan)
         raise _cell_error(table, int(rows[0]), position, reprlib.repr(cells[rows[0]]), rule)
-    for row in np.flatnonzero(np.isinf(cells))[:1]:
-        raise _cell_error(table, int(row), position, str(cells[row]), rule)
+    row = first_true(np.isinf(cells))
+    if row is not None:
+        raise _cell_error(table, row, position, str(cells[row]), rule)
     return np.asarray(cells, float)
 
 
@@ -197,9 +205,10 @@ def _cell_error(table: Table, row: int, position: int, value: str, rule: str) ->
 
 def _check_present(table: Table, position: int, remedy: str) -> None:
     """Refuse a missing cell."""
-    for row in np.flatnonzero(missing_mask(table.columns[position]))[:1]:
+    row = first_true(missing_mask(table.columns[position]))
+    if row is not None:
         raise UserError(
-            f"{table.locate_cell(int(row), position)} is empty, but every row needs a value:"
+            f"{table.locate_cell(row, position)} is empty, but every row needs a value:"
             f" {remedy}, or, if it holds a word, such as None, that does not mean missing, set"
             " missing_values"
         )
@@ -274,6 +283,7 @@ def _sample_weight(table: Table, schema: Schema) -> Array:
     _check_present(table, position, "correct or remove the row")
     rule = "but sample weights are positive numbers"
     weights = _numbers(table, position, rule)
-    for row in np.flatnonzero(weights <= 0)[:1]:
-        raise _cell_error(table, int(row), position, f"{weights[row]:g}", rule)
+    row = first_true(weights <= 0)
+    if row is not None:
+        raise _cell_error(table, row, position, f"{weights[row]:g}", rule)
     return weights

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.data import dates
+from gaussian_processes.data.cells import first_true
 from gaussian_processes.data.normal_scores import NormalScores
 from gaussian_processes.errors import UserError
 from gaussian_processes.gp.sphere import append_bias, project_to_sphere
@@ -289,7 +290,8 @@ class Preprocessor:
         """Explain why a row has no point with a direction."""
         with np.errstate(over="ignore", invalid="ignore"):
             norm = np.linalg.norm(standardized)
-        for column in np.flatnonzero(np.isinf(row))[:1]:
+        column = first_true(np.isinf(row))
+        if column is not None:
             return UserError(
                 f"{location}, column {column + 1} is {row[column]}; send finite numbers"
             )
@@ -548,7 +550,8 @@ def _standardization(columns: Array) -> tuple[Array, Array]:
     center[constant] = columns[0, constant]
     with np.errstate(over="ignore"):
         scale = np.sqrt(np.square(columns - center).mean(axis=0))
-    for column in np.flatnonzero(~np.isfinite(scale) | (scale == 0) & ~constant)[:1]:
+    column = first_true(~np.isfinite(scale) | (scale == 0) & ~constant)
+    if column is not None:
         largest = np.abs(columns[:, column]).max()
         raise UserError(
             f"the square of {largest:.3g} is out of floating point's range; give such numbers in"

@@ -14,6 +14,7 @@ from gaussian_processes.data.cells import (
     Cells,
     Label,
     as_numbers,
+    first_true,
     missing_mask,
 )
 from gaussian_processes.data.column_types import (
@@ -447,7 +448,8 @@ def _distinct_labels(table: Table, position: int) -> list[Label]:
             int(name) if name.lstrip("-").isdigit() else float(name)
             for name in category_names(cells)
         )
-    for row in np.flatnonzero(np.isinf(cells))[:1]:
+    row = first_true(np.isinf(cells))
+    if row is not None:
         raise UserError(
             f"{table.locate_cell(row, position)} is {cells[row]}, but classes are finite numbers or"
             " text: correct it"

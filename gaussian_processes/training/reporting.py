@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,9 +203,7 @@ def report_selection(
             f"beyond {STACKED_ROWS:,} rows candidates are not blended unless ensemble=stack: each"
             " of at most 4 members costs a factor, in time, memory and the model's size"
         )
-    _log_row(records[0].keys())
-    for record in records:
-        _log_row(f"{value:.6g}" if isinstance(value, float) else value for value in record.values())
+    _log_table(records)
 
 
 def candidate_records(selection: ModelSelection) -> list[dict[str, object]]:
@@ -239,8 +237,17 @@ def _numbers(targets: Sequence[int]) -> str:
     return " ".join(str(target + 1) for target in targets)
 
 
-def _log_row(cells: Iterable[object]) -> None:
-    LOGGER.info("".join(f"{cell!s:>14}" for cell in cells))
+def _log_table(records: Sequence[Mapping[str, object]]) -> None:
+    """Log records as lines, with the columns one below the other."""
+    lines = [list(records[0]), *([_format_cell(cell) for cell in own.values()] for own in records)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        LOGGER.info("  ".join(padded))
+
+
+def _format_cell(cell: object) -> str:
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
 
 
 def _write_csv(path: Path, records: Sequence[Mapping[str, object]]) -> None:

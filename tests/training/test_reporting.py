@@ -1,11 +1,18 @@
 """What a job prints, logs and writes of its results."""
 
+import logging
+
 import numpy as np
 import pytest
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Column, Schema
+from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF
+from gaussian_processes.gp.marginal_likelihood import KernelParameters
+from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import reporting
+from gaussian_processes.training.model_selection import CandidateResult, ModelSelection
+from gaussian_processes.training.preparation import Preparation
 
 FEATURES = (Column("a", 1), Column("b", 2))
 
@@ -60,6 +67,24 @@ def test_an_outlying_cell_is_named_with_file_row_and_column():
 
     assert remark.startswith("row 4, column 3 (b) of train/a.csv is -9999, ")
     assert remark.endswith("correct it, or name it in missing_values if it means missing")
+
+
+def test_cells_of_the_candidates_table_stand_apart_below_their_names(caplog, tmp_path):
+    found = [
+        CandidateResult(
+            Preparation(), True, KernelParameters(kernel, 0.1, 1.0, np.ones(2)), 9, 1, 2, 3
+        )
+        for kernel in (ArcCosineRBF(1, 0, 0.5), ArcCosine(10, 20))
+    ]
+    selection = ModelSelection(found, [0.25, 0.75])
+
+    with caplog.at_level(logging.INFO):
+        reporting.report_selection(selection, Hyperparameters(), 9, tmp_path)
+
+    names, *lines = (line for line in caplog.messages if "columns" in line or "scaling" in line)
+    end = names.index("kernel") + len("kernel")
+    assert [line[:end].split()[-1] for line in lines] == ["arc_cosine_rbf", "arc_cosine"]
+    assert {len(line) for line in lines} == {len(names)}
 
 
 def test_metrics_are_printed_and_returned(capsys):

@@ -23,6 +23,7 @@ from gaussian_processes import npy
 from gaussian_processes.data import parquet_size
 from gaussian_processes.data.cells import (
     dates_as_text,
+    first_true,
     has_inexact_integers,
     is_missing,
     name_columns,
@@ -145,8 +146,9 @@ def _split_weight(rows: Array, schema: Schema) -> tuple[Array, Array | None]:
     # The noise is divided by it, so that the inverse must be finite too.
     with np.errstate(divide="ignore", over="ignore"):
         valid = (sample_weight > 0) & np.isfinite(sample_weight) & np.isfinite(1 / sample_weight)
-    for row in np.flatnonzero(~valid)[:1]:
-        raise _invalid_cell_error(schema, int(row) + 1, width, str(sample_weight[row]))
+    row = first_true(~valid)
+    if row is not None:
+        raise _invalid_cell_error(schema, row + 1, width, str(sample_weight[row]))
     return rows[:, :width], sample_weight
 
 
@@ -156,7 +158,9 @@ def _check_finite(rows: Array, schema: Schema) -> None:
     if valid.all():
         return
     invalid = ~valid & ~(np.isnan(rows) & schema.accepts_missing)
-    for row, column in np.argwhere(invalid)[:1]:
+    row = first_true(np.asarray(invalid.any(axis=1)))
+    if row is not None:
+        column = int(invalid[row].argmax())
         raise _invalid_cell_error(schema, row + 1, column, str(rows[row, column]))
 
 
