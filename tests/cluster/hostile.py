@@ -1,4 +1,4 @@
-"""Attacks on the ports of a job's hosts: `hostile.py MARK SECRET ADDRESS…` sends each a program.
+"""Attacks on the ports of a job's hosts: `hostile.py MARK SECRET HOST:PORT…` sends each a program.
 
 It makes the folder MARK where it is run. Prints what became of every attack.
 """
@@ -13,7 +13,7 @@ from distributed.protocol import to_serialize
 from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
-from gaussian_processes.cluster import nodes, tls
+from gaussian_processes.cluster import tls
 
 HELLO = {"compression": None, "python": tuple(sys.version_info)[:3], "pickle-protocol": 5}
 
@@ -37,6 +37,18 @@ def guessed(secret):
     return context
 
 
+async def wait_until_open(address, port):
+    """Wait until somebody listens: who is not there yet refuses nobody."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(address, port)
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
+
+
 async def attack(address, port, context):
     try:
         stream = await TCPClient().connect(address, port, ssl_options=context)
@@ -56,10 +68,12 @@ async def attack(address, port, context):
 
 async def main():
     contexts = {"plain": None, "encrypted": encrypted(), "guessed": guessed(sys.argv[2])}
-    for address in sys.argv[3:]:
-        for port in (nodes.SCHEDULER_PORT, nodes.WORKER_PORT):
-            for kind, context in contexts.items():
-                print(address, port, kind, await attack(address, port, context))
+    for place in sys.argv[3:]:
+        address, port = place.split(":")
+        async with asyncio.timeout(60):
+            await wait_until_open(address, int(port))
+        for kind, context in contexts.items():
+            print(place, kind, await attack(address, int(port), context))
 
 
 if __name__ == "__main__":

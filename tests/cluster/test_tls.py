@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from distributed import Security
 
-from gaussian_processes.cluster import tls
+from gaussian_processes.cluster import nodes, tls
 from gaussian_processes.errors import UserError
 
 SECRET, OTHER = "b5" * 16, "7a" * 16
@@ -16,7 +16,8 @@ def attacked(names, start, mark, **environment):
     processes = [start(names, name, "wait_for_word", **environment) for name in names]
     for process in processes:
         assert process.stdout.readline() == "waiting\n"
-    command = [sys.executable, Path(__file__).with_name("hostile.py"), mark, OTHER, names[0]]
+    places = [f"{names[0]}:{port}" for port in (nodes.SCHEDULER_PORT, nodes.WORKER_PORT)]
+    command = [sys.executable, Path(__file__).with_name("hostile.py"), mark, OTHER, *places]
     attacks = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     for process in processes:
         process.stdin.write("go on\n")

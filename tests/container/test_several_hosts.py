@@ -10,12 +10,14 @@ from datetime import datetime
 import numpy as np
 import pytest
 from container import post
-from container.engine import docker, wait_for
+from container.engine import ROOT, docker, wait_for
 
 # Nothing is learned or compared, so that the factorisation is most of the job.
 HYPERPARAMETERS = {"q": "1", "l": "1", "noise": "0.1", "bias": "1", "leave_one_out": "true"}
 ROWS, VALIDATION_ROWS = 900, 30  # three panels
-SECRET = "b5" * 32
+SECRET, OTHER_SECRET = "b5" * 32, "7a" * 32
+# Of a job of four hosts, but for the third: that of the leader's scheduler, and the workers'.
+PORTS = "algo-1:8786", "algo-1:8788", "algo-2:8788", "algo-4:8788"
 MEMORY = ["--memory", "400m", "--memory-swap", "400m"]
 # `train`, which shares the factor of few rows as it would that of 30,000, loses patience as the
 # test says, and where it is told to comes to a halt after so many panels.
@@ -102,6 +104,14 @@ class Job:
         with ThreadPoolExecutor() as pool:
             self.containers |= zip(hosts, pool.map(run, hosts), strict=True)
 
+    def attack(self, *places):
+        """Attack ports from a container in the job's network; return what became of it."""
+        options = ["--network", self.network, "--volume", f"{ROOT}/tests/cluster:/attack:ro"]
+        command = ["python", "/attack/hostile.py", "/opt/ml/mark", OTHER_SECRET, *places]
+        attacker = self.containers["attacker"] = self.start_container(*command, options=options)
+        assert attacker.status() == 0, attacker.log()
+        return attacker.log()
+
     def halted(self, host):
         """Wait until a host has halted in mid-factorisation."""
         container = self.containers[host]
@@ -160,22 +170,39 @@ def whole(make_job):
     return job
 
 
-def test_several_hosts_score_as_one_whether_files_are_whole_or_sharded(frozen, whole, make_job):
-    alone, sharded = make_job(1), make_job(4, sharded=True)
-    alone.start()
-    sharded.start("algo-1", "algo-2", "algo-4", CLUSTER_SECRET=SECRET)
-    assert alone.statuses() == [0], alone.logs()
-    sharded.start("algo-3", CLUSTER_SECRET=SECRET)  # late
+@pytest.fixture(scope="module")
+def attacked(make_job):
+    """A job of four hosts with shards and a secret, and attacks on those who wait for the third."""
+    job = make_job(4, sharded=True)
+    job.start("algo-1", "algo-2", "algo-4", CLUSTER_SECRET=SECRET)
+    attacks = job.attack(*PORTS)
+    job.start("algo-3", CLUSTER_SECRET=SECRET)
+    return job, attacks
 
+
+def test_several_hosts_score_as_one_whether_files_are_whole_or_sharded(
+    frozen, whole, attacked, make_job
+):
+    alone, (sharded, _) = make_job(1), attacked
+    alone.start()
+
+    assert alone.statuses() == [0], alone.logs()
     assert sharded.statuses() == [0] * 4, sharded.logs()
 
     for name, score in alone.scores().items():
         assert whole.scores()[name] == pytest.approx(score, rel=1e-9), name
         assert sharded.scores()[name] == pytest.approx(score, rel=1e-9), name
-    for container in list(sharded.containers.values())[1:]:
-        assert not re.findall(r"^\S+:\S+=.*;$", container.log(), re.MULTILINE)
     for host in sharded.hosts[1:]:
+        assert not re.findall(r"^\S+:\S+=.*;$", sharded.containers[host].log(), re.MULTILINE)
         assert not list((sharded.folder / host / "model").iterdir())
+
+
+def test_a_container_in_the_network_that_has_another_secret_gets_nowhere(attacked):
+    job, attacks = attacked
+
+    assert attacks.count("refused") == 3 * len(PORTS), attacks
+    for host in job.hosts:
+        assert not (job.folder / host / "mark").exists()
 
 
 def test_a_job_that_was_stopped_and_then_lost_a_host_goes_on_to_the_same_bits(whole, make_job):
