@@ -61,7 +61,7 @@ class DaskExchange(WorkerPlugin):
     def request(self, rank: int, key: Key, *arguments: int) -> Future[Any]:
         """Request what a host offers.
 
-        The future raises `HostLostError` if the host is lost.
+        The future raises `HostLostError` if the host is lost, and what its answer has raised.
         """
         coroutine = self._request(rank, key, arguments)
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -91,7 +91,10 @@ class DaskExchange(WorkerPlugin):
         wanted = tuple(key)
         while wanted not in self._offers:
             await self._waiting.setdefault(wanted, asyncio.Event()).wait()
-        return {"data": to_serialize(self._offers[wanted](*arguments))}
+        try:
+            return {"data": to_serialize(self._offers[wanted](*arguments))}
+        except OSError as error:  # which the other host would take for the loss of this one
+            return {"error": to_serialize(error)}
 
     async def _request(self, rank: int, key: Key, arguments: Sequence[int]) -> Any:
         try:
@@ -100,4 +103,6 @@ class DaskExchange(WorkerPlugin):
             )
         except OSError as error:
             raise HostLostError(self._hosts[rank]) from error
+        if "error" in reply:
+            raise reply["error"]
         return reply["data"]

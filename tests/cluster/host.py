@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 
 from gaussian_processes.cluster import tls
 from gaussian_processes.cluster.cholesky import factorise
 from gaussian_processes.cluster.ending import Outcome
+from gaussian_processes.cluster.exchange import operation
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.cluster.membership import Membership
 from gaussian_processes.gp import regression
@@ -37,6 +39,7 @@ def numbers(hosts):
     write_line(*hosts.map(lambda item: item**2, range(10)))
     write_line(repr(math.fsum(mixed_weights(hosts, gram_matrix(300)))))
     write_line(refusal(hosts))
+    write_line(unreadable(hosts))
 
 
 def refusal(hosts):
@@ -47,6 +50,17 @@ def refusal(hosts):
         factorise(gram_matrix(300), hosts.exchange, width=48)
     except NotPositiveDefiniteError as error:
         return str(error)
+
+
+def unreadable(hosts):
+    """Error of an answer for which the next host cannot find a file."""
+    exchange = hosts.exchange
+    with operation(exchange) as number:
+        exchange.offer((number, "file"), Path("/nowhere").stat)
+        try:
+            exchange.request((exchange.rank + 1) % exchange.size, (number, "file")).result()
+        except OSError as error:
+            return repr(error)
 
 
 def mixed_weights(hosts, matrix):

@@ -35,6 +35,8 @@ def test_hosts_find_each_other_and_work_as_one(names, start):
     energy = float(outputs[0].splitlines()[2])
     assert energy == pytest.approx(y @ np.linalg.solve(square, y), rel=1e-9)
     assert outputs[0].splitlines()[3].startswith("row 5 is")
+    # What a host cannot read is no loss of that host.
+    assert outputs[0].splitlines()[4].startswith("FileNotFoundError(")
 
 
 @pytest.mark.parametrize("victim", [0, 2], ids=["the leader", "another host"])
