@@ -10,13 +10,16 @@ import sys
 import loopback
 import numpy as np
 import pytest
-from in_process_hosts import InProcessExchange
+from in_process_hosts import InProcessExchange, on_all_hosts
 from trained import plain
 
+from gaussian_processes.cluster.exchange import SingleHost
 from gaussian_processes.cluster.hosts import Hosts
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.model import artifact
+from gaussian_processes.sagemaker import environment
+from gaussian_processes.sagemaker.environment import CriticalSection
 from gaussian_processes.sagemaker.hyperparameters import parse
 from gaussian_processes.training import main, trainer
 
@@ -300,3 +303,44 @@ def test_a_host_killed_in_mid_factorisation_leaves_panels_that_the_next_job_goes
     assert codes_again == [0, 0], outputs_again
     assert "2 of its 3 panels are there already" in outputs_again[1], outputs_again[1]
     assert metrics(outputs_again[0])
+
+
+# Two targets, missing cells, categories and weights; folds, stages and targets of their own.
+FARMED_OUT = {
+    "target": "y,z",
+    "sample_weight": "weight",
+    "q": "0,1",
+    "l": "1",
+    "k_fold": "2",
+    "stages": "2",
+    "per_target": "true",
+}
+
+
+def write_odd_table(path, count, seed):
+    rng = np.random.default_rng(seed)
+    lines = ["y,z,x,colour,weight"]
+    for x in rng.normal(size=count):
+        colour, noise = rng.choice(["red", "green"]), rng.normal(size=2)
+        cell = "" if rng.random() < 0.1 else repr(float(x))
+        y, z = x + (colour == "red") + 0.3 * noise[0], x**2 + 0.1 * noise[1]
+        lines.append(f"{y:.6f},{z:.6f},{cell},{colour},{rng.uniform(0.5, 2):.3f}")
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(lines))
+
+
+def test_what_hosts_share_of_a_table_of_all_kinds_is_computed_as_by_one_to_the_last_bit(tmp_path):
+    def run(exchange):
+        base = tmp_path / f"{exchange.size}-{exchange.rank}"
+        write_odd_table(base / "input/data/train/rows.csv", 40, seed=1)
+        write_odd_table(base / "input/data/validation/rows.csv", 20, seed=2)
+        job = environment.read(base)
+        main._train(job, parse(FARMED_OUT), CriticalSection(), Hosts(exchange))
+        return base
+
+    alone = run(SingleHost())
+    (leader, *others), _ = on_all_hosts(3, run)
+
+    assert scores(leader) == scores(alone)
+    assert model(leader) == model(alone)
+    assert not any(model(base) for base in others)
