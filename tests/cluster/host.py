@@ -2,7 +2,6 @@
 
 import math
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -91,17 +90,14 @@ def fail(hosts):
     wait(hosts)
 
 
-def fail_when_asked(_hosts):
-    write_line("waiting")
-    signal.sigwait({signal.SIGUSR1})
+def fail_when_asked(hosts):
+    wait_for_word(hosts)
     write_line("failing")
     raise ValueError("a bad row")
 
 
 def main():
     names, current_host, patience, task = sys.argv[1:]
-    # Before there are threads, which inherit it: one that lets the signal through ends the process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
     def end(reason, status):
         write_line(reason)

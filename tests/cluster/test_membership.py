@@ -63,7 +63,8 @@ def test_hosts_that_are_slow_to_answer_end_in_the_same_words_as_well(names, star
     # As if all cores were busy with other processes.
     for process in (processes[0], processes[2]):
         process.send_signal(signal.SIGSTOP)
-    processes[1].send_signal(signal.SIGUSR1)
+    processes[1].stdin.write("fail\n")
+    processes[1].stdin.flush()
     assert processes[1].stdout.readline() == "failing\n"
     for process in (processes[2], processes[0]):
         process.send_signal(signal.SIGCONT)
