@@ -124,6 +124,15 @@ def parse(content: bytes) -> Array:
     return array.reshape(shape, order="F" if fortran_order else "C")
 
 
+def count_values(content: bytes) -> int:
+    """Values of the array that `parse` would return, those of all fields; 0 if it is none."""
+    try:
+        array = parse(content)
+    except ValueError:
+        return 0
+    return array.size * len(array.dtype.names or ("",))
+
+
 def _header_text(content: bytes) -> tuple[str, int]:
     """Text of a header of any format, and the bytes before the first number."""
     start = len(ANY_MAGIC) + 2

@@ -363,7 +363,7 @@ class InvocationHandler:
     def _decode(self, invocation: Invocation) -> tuple[Array, Array | None]:
         schema = invocation.model.schema
         body, content_type = invocation.body, invocation.content_type
-        size = decoders.estimated_bytes(body, content_type)
+        size = decoders.estimated_bytes(body, content_type, schema)
         _reserve_body(invocation.memory, len(body), size / len(body))
         rows, sample_weight = decoders.decode_weighted(body, content_type, schema)
         if any(schema.category_counts):

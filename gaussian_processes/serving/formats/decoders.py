@@ -9,6 +9,7 @@ import codecs
 import csv
 import importlib.util
 import io
+import itertools
 import json
 import math
 import re
@@ -52,17 +53,15 @@ BLOCK_CHARACTERS = 1 << 16
 OBJECT_BLOCK_ROWS = 1_000
 # Seconds that a core of 2020 takes to decode a byte: with NumPy, and cell by cell with Python.
 NUMPY_SECONDS_PER_BYTE, PYTHON_SECONDS_PER_BYTE = 2e-8, 1e-6
-# Bytes that a cell of text takes: three copies of its number; in JSON also the objects of a row, in
-# which all cells may be. And the copies of the bytes of other types, of which four are eight.
-CELL_BYTES = {"text/csv": 32, "application/json": 64, "application/jsonlines": 64}
-BINARY_COPIES = 8
-# Bytes that a name of JSON takes with its value while its object is read: 267, and 377 where that
-# is an object. In a shorter body names are not counted.
-NAME_BYTES, MIN_COUNTED_BYTES = 400, 1 << 18
-# Levels of objects within objects whose names are counted by object; rows have two or three.
-COUNTED_LEVELS = 8
-# Bytes whose names are counted at once, which takes 30 times their memory at most.
-COUNTED_BYTES = 1 << 18
+# Bytes that a number of a row takes while rows are decoded: three copies.
+NUMBER_BYTES = 24
+# Copies of a body while it is decoded: itself, of CSV with other ends of lines, of JSON its text
+# and of JSON Lines also its lines. Text outside of ASCII takes up to four bytes a character.
+BODY_COPIES: Mapping[str, int] = {"text/csv": 3, "application/jsonlines": 3}
+PARQUET_COPIES = 8
+# Characters of a value of JSON, such as a row: these, and more for each feature, whose name may be
+# as long. While it is read a character takes 45 bytes at most: `[[]],` and `"a":1,` are objects.
+VALUE_CHARACTERS, FEATURE_CHARACTERS, CHARACTER_BYTES = 1 << 18, 1 << 10, 48
 # Orders of names that are kept while a body is decoded: writers have one, or leave out a few.
 MAX_MAPPINGS = 1_000
 # Commas of a long line, in widths of a row, beyond which they are not all within quotes.
@@ -77,6 +76,8 @@ DELIMITERS = ',\n\r"[]{}:'
 NO_CHARSETS = ("idna", "raw-unicode-escape", "utf-7")
 # The delimiters of JSON, and the white space around them.
 DELIMITER = re.compile(r"\s*([\[\]{}:,])\s*")
+# Characters before the end of a window where a word or a number of JSON may be cut off.
+LONGEST_WORD = 10
 JSON_EXAMPLE = '{"instances": [[1.5, 2.0], …]}'
 
 
@@ -176,46 +177,34 @@ def estimated_decode_seconds(body: bytes, content_type: str | None, schema: Sche
     return len(body) * (NUMPY_SECONDS_PER_BYTE if vectorized else PYTHON_SECONDS_PER_BYTE)
 
 
-def estimated_bytes(body: bytes, content_type: str | None) -> int:
+def estimated_bytes(body: bytes, content_type: str | None, schema: Schema) -> int:
     """Estimate how much memory `decode` takes at most, that of the body included."""
     media_type, _ = parse_content_type(content_type)
     if media_type == "application/x-parquet":
-        return BINARY_COPIES * len(body) + parquet_size.estimated_bytes(body)
-    if media_type not in TEXT_MEDIA_TYPES:
-        return BINARY_COPIES * len(body)
-    # Text outside of ASCII takes up to four bytes a character.
-    text = len(body) * (1 if body.isascii() else 4)
-    cells = body.count(b",") + body.count(b"\n") + 1
-    names = 0
-    if media_type != "text/csv" and len(body) >= MIN_COUNTED_BYTES:
-        names = _most_names(body)
-    # Lines of JSON are in memory beside the body and the text of the line that is parsed.
-    copies = 2 if media_type == "application/jsonlines" else 1
-    return copies * len(body) + text + cells * CELL_BYTES[media_type] + names * NAME_BYTES
+        return PARQUET_COPIES * len(body) + parquet_size.estimated_bytes(body)
+    size = BODY_COPIES.get(media_type, 2) * len(body)
+    if media_type in JSON_MEDIA_TYPES:
+        size += 0 if body.isascii() else 3 * len(body)
+        size += CHARACTER_BYTES * min(len(body), _max_characters(schema))
+    width = len(schema.category_counts) + (schema.weight_name is not None)
+    return size + NUMBER_BYTES * width * _most_rows(body, media_type, len(schema.features))
 
 
-def _most_names(body: bytes) -> int:
-    """Names of the object of JSON that has most, all of which are in memory at once.
+def _most_rows(body: bytes, media_type: str, columns: int) -> int:
+    """Rows of a body at most, each of a cell for every column where it can't leave any out."""
+    if media_type == "application/x-recordio-protobuf":
+        return recordio.most_records(body)
+    if media_type == "application/x-npy":
+        return npy.count_values(body) // columns + 1
+    if media_type == "text/csv":
+        return sum(map(body.count, (b",", b"\n", b"\r"))) // columns + 1
+    separator = b"\n" if media_type == "application/jsonlines" else b","
+    return min(body.count(b"[") + body.count(b"{"), body.count(separator) + 1)
 
-    Objects within it have their own; the names of those that are nested deeper than
-    `COUNTED_LEVELS`, or in none, count as of one. Braces and colons in strings count as others do.
-    """
-    most = deeper = depth = 0
-    counts = [0] * (COUNTED_LEVELS + 1)
-    for start in range(0, len(body), COUNTED_BYTES):
-        characters = np.frombuffer(body, np.uint8, min(COUNTED_BYTES, len(body) - start), start)
-        opening, colon, closing = (characters == ord(mark) for mark in "{:}")
-        depths = depth + np.cumsum(opening.view(np.int8) - closing.view(np.int8), dtype=np.int32)
-        depth = int(depths[-1])
-        deeper += int((colon & ((depths < 1) | (depths > COUNTED_LEVELS))).sum())
-        for level in range(1, COUNTED_LEVELS + 1):
-            starts = np.flatnonzero(opening & (depths == level))
-            names = np.flatnonzero(colon & (depths == level))
-            by_object = np.diff(np.searchsorted(names, starts), prepend=0, append=len(names))
-            by_object[0] += counts[level]  # of the object that the block before ended within
-            counts[level] = int(by_object[-1])
-            most = max(most, int(by_object.max()))
-    return max(most, deeper)
+
+def _max_characters(schema: Schema) -> int:
+    """Characters of a value of JSON at most."""
+    return VALUE_CHARACTERS + FEATURE_CHARACTERS * len(schema.features)
 
 
 def _transcode(body: bytes, charset: str) -> bytes:
@@ -340,22 +329,39 @@ def _has_quoted_line_break(body: bytes) -> bool:
 def _decode_quoted_csv(body: bytes, schema: Schema, has_header: bool | None) -> Array:
     """Decode CSV row by row, whose cells may hold ends of lines."""
     _check_no_separators(body, 1)
-    text = io.TextIOWrapper(io.BytesIO(body.rstrip()), "utf-8", "replace", newline="")
-    rows = csv.reader(text, skipinitialspace=True)
     mapping = _ColumnMapping.identity(schema)
-    encoded: list[list[float]] = []
+    numbers = array.array("d")
+    row = 0
     try:
-        for index, cells in enumerate(rows):
+        for index, cells in enumerate(_iterate_csv_rows(body, schema)):
             if index == 0 and (header := _header(cells, schema, has_header)):
                 mapping = _ColumnMapping.by_name(schema, header)
             elif index > 0 or not has_header:
-                row = len(encoded) + 1
+                row += 1
                 if mapping.width > 1 and not any(map(str.strip, cells)) and len(cells) < 2:
                     raise _empty_row_error(row, mapping.width)
-                encoded.append(mapping.encode(cells or [""], row))
+                numbers.extend(mapping.encode(cells or [""], row))
     except csv.Error as error:
         raise _csv_syntax_error(error) from error
-    return np.array(encoded) if encoded else _refuse_header_alone()
+    return np.frombuffer(numbers).reshape(row, -1) if row else _refuse_header_alone()
+
+
+def _iterate_csv_rows(body: bytes, schema: Schema) -> Iterator[list[str]]:
+    """Parse rows of CSV one by one, and refuse one of many widths before it is parsed."""
+    text = io.TextIOWrapper(io.BytesIO(body.rstrip()), "utf-8", "replace", newline="")
+    parsed = characters = commas = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal characters, commas
+        for line in text:
+            characters, commas = characters + len(line), commas + line.count(",")
+            if characters > BLOCK_CHARACTERS:
+                _check_cell_count(commas + 1, parsed + 1, len(schema.features))
+            yield line
+
+    for cells in csv.reader(lines(), skipinitialspace=True):
+        parsed, characters, commas = parsed + 1, 0, 0
+        yield cells
 
 
 def _decode_csv_body(body: bytes, schema: Schema, has_header: bool | None) -> Array:
@@ -408,6 +414,8 @@ def _first_line_header(line: str, schema: Schema, has_header: bool | None) -> Se
     """Column names in a first line; none if it is a row."""
     if not schema.has_header or has_header is False:
         return []
+    if len(line) > BLOCK_CHARACTERS:
+        _check_cell_count(line.count(",") + 1, 1, len(schema.features))
     return _header(_split_cells(line), schema, has_header)
 
 
@@ -469,9 +477,7 @@ def _decode_csv_lines(lines: list[str], mapping: _ColumnMapping, first_row: int)
 
 def _check_long_line(line: str, row: int, width: int) -> None:
     """Refuse a line that would take many times the memory of its text, before it is parsed."""
-    cells = line.count(",") + 1
-    if cells > MAX_WIDTHS * width:
-        raise _width_error(row, cells, width)
+    _check_cell_count(line.count(",") + 1, row, width)
     most = csv.field_size_limit()
     for column, cell in enumerate(line.split(","), 1):
         if len(cell) > most:
@@ -479,6 +485,11 @@ def _check_long_line(line: str, row: int, width: int) -> None:
                 f"row {row}, column {column} of the request has {len(cell):,} characters;"
                 f" send {most:,} at most"
             )
+
+
+def _check_cell_count(cells: int, row: int, width: int) -> None:
+    if cells > MAX_WIDTHS * width:
+        raise _width_error(row, cells, width)
 
 
 def _parse_cell(cell: str) -> float | str:
@@ -544,7 +555,8 @@ def _csv_line_error(line: str, schema: Schema, row: int) -> UserError:
 
 def _decode_json(body: bytes, schema: Schema) -> Array:
     try:
-        rows = _encode_instances(_gather_flat_row(_iterate_instances(body.decode())), schema)
+        instances = _iterate_instances(body.decode(), _max_characters(schema))
+        rows = _encode_instances(_gather_flat_row(instances, len(schema.features)), schema)
     except (ValueError, RecursionError) as error:
         raise UserError(f"the request does not read as {JSON_EXAMPLE}: {error}") from error
     if not len(rows):
@@ -553,15 +565,18 @@ def _decode_json(body: bytes, schema: Schema) -> Array:
 
 
 def _decode_json_lines(body: bytes, schema: Schema) -> Array:
-    return _encode_instances(_iterate_json_lines(body), schema)
+    return _encode_instances(_iterate_json_lines(body, _max_characters(schema)), schema)
 
 
-def _iterate_json_lines(body: bytes) -> Iterator[object]:
+def _iterate_json_lines(body: bytes, max_characters: int) -> Iterator[object]:
     """Parse a body line by line."""
     decode_line = json.JSONDecoder(parse_int=parse_integer, object_pairs_hook=unique_names).decode
     for row, line in enumerate(body.rstrip().split(b"\n"), 1):
         try:
-            yield decode_line(line.decode())
+            text = line.decode()
+            if len(text) > max_characters:
+                raise ValueError(f"it has more than {max_characters:,} characters")
+            yield decode_line(text)
         except (ValueError, RecursionError) as error:
             raise UserError(
                 f"row {row} of the request does not read as [1.5, 2.0] or an object: {error}"
@@ -673,14 +688,17 @@ def _encode_instances(instances: Iterator[object] | Sequence[object], schema: Sc
     return np.frombuffer(numbers).reshape(-1, encoder.width)
 
 
-def _gather_flat_row(instances: Iterator[object]) -> Iterator[object]:
+def _gather_flat_row(instances: Iterator[object], width: int) -> Iterator[object]:
     """Make one row of values that are neither lists nor objects, as a line of CSV is one."""
     for first in instances:
         if isinstance(first, list | dict):
             yield first
             yield from instances
         else:
-            yield [first, *instances]
+            cells = [first, *itertools.islice(instances, MAX_WIDTHS * width)]
+            if len(cells) > MAX_WIDTHS * width:
+                raise _width_error(1, f"more than {MAX_WIDTHS * width:,}", width)
+            yield cells
 
 
 class _InstanceEncoder:
@@ -777,15 +795,13 @@ def _column_numbers(numbers: object) -> list[int]:
     return list(map(int, numbers))
 
 
-def _iterate_instances(text: str) -> Iterator[object]:
+def _iterate_instances(text: str, max_characters: int) -> Iterator[object]:
     """Parse instances one by one: the items of a list, or those of ``"instances"`` in an object.
 
     All at once they would be a million lists, which take ten times the memory of the text, and
     through which the garbage collector goes without releasing the interpreter's lock.
     """
-    decode_value = json.JSONDecoder(
-        parse_int=parse_integer, object_pairs_hook=unique_names
-    ).raw_decode
+    decode_value = _ValueDecoder(text, max_characters).decode
     found = False
     delimiter, position = _read_delimiter("{[", text, 0)
     if delimiter == "[":
@@ -795,7 +811,7 @@ def _iterate_instances(text: str) -> Iterator[object]:
         if text.startswith("}", position):
             _, position = _read_delimiter("}", text, position)
             break
-        key, position = decode_value(text, position)
+        key, position = decode_value(position)
         _, position = _read_delimiter(":", text, position)
         if key == "instances" and found:
             raise ValueError('"instances" stands twice')
@@ -804,21 +820,60 @@ def _iterate_instances(text: str) -> Iterator[object]:
             _, position = _read_delimiter("[", text, position)
             position = yield from _iterate_items(text, position, decode_value)
         else:
-            _, position = decode_value(text, position)
+            _, position = decode_value(position)
         delimiter, position = _read_delimiter(",}", text, position)
     if position < len(text):
         raise json.JSONDecodeError("Extra data", text, position)
 
 
+class _ValueDecoder:
+    """Decoder of the values of a text of JSON, none of which is longer than a window of it.
+
+    A value is as many objects of Python as it has brackets and names, which take 45 times its
+    characters; a text of 25 MB could be a single value.
+    """
+
+    def __init__(self, text: str, max_characters: int) -> None:
+        self._text, self._size = text, max_characters
+        self._start, self._window = 0, text[:max_characters]
+        self._decode = json.JSONDecoder(
+            parse_int=parse_integer, object_pairs_hook=unique_names
+        ).raw_decode
+
+    def decode(self, position: int) -> tuple[object, int]:
+        """Parse the value at a position; return it and the position behind it."""
+        for _ in range(2):
+            is_cut = self._start + len(self._window) < len(self._text)
+            try:
+                value, end = self._decode(self._window, position - self._start)
+            except json.JSONDecodeError as error:
+                is_whole = self._start == position and not _is_at_end(error, self._window)
+                if is_whole or not is_cut:
+                    place = self._start + error.pos
+                    raise json.JSONDecodeError(error.msg, self._text, place) from error
+            else:
+                if end < len(self._window) - LONGEST_WORD or not is_cut:
+                    return value, self._start + end
+            self._start, self._window = position, self._text[position : position + self._size]
+        raise ValueError(
+            f"the value at character {position:,} has more than {self._size:,} characters"
+        )
+
+
+def _is_at_end(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether an error of JSON may be that its text is cut off."""
+    return error.msg.startswith("Unterminated") or error.pos >= len(text) - LONGEST_WORD
+
+
 def _iterate_items(
-    text: str, position: int, decode_value: Callable[[str, int], tuple[object, int]]
+    text: str, position: int, decode_value: Callable[[int], tuple[object, int]]
 ) -> Generator[object, None, int]:
     """Parse the items of a list behind its opening bracket; return the position behind the list."""
     delimiter = ","
     if text.startswith("]", position):
         delimiter, position = _read_delimiter("]", text, position)
     while delimiter != "]":
-        instance, position = decode_value(text, position)
+        instance, position = decode_value(position)
         yield instance
         delimiter, position = _read_delimiter(",]", text, position)
     return position
@@ -852,7 +907,7 @@ def _empty_row_error(row: int, columns: int) -> UserError:
     return UserError(f"row {row} of the request is empty; send {columns} numbers in every line")
 
 
-def _width_error(row: int, width: int, columns: int) -> UserError:
+def _width_error(row: int, width: int | str, columns: int) -> UserError:
     return UserError(
         f"row {row} of the request has {width} columns and the model was trained on {columns};"
         " send exactly those, without the target"
@@ -867,4 +922,5 @@ DECODERS: Mapping[str, Callable[[bytes, Schema], Array]] = {
     "application/x-recordio-protobuf": _decode_recordio,
     "application/x-parquet": _decode_parquet,
 }
-TEXT_MEDIA_TYPES = {"text/csv", "application/json", "application/jsonlines"}
+JSON_MEDIA_TYPES = {"application/json", "application/jsonlines"}
+TEXT_MEDIA_TYPES = {"text/csv", *JSON_MEDIA_TYPES}

@@ -48,6 +48,11 @@ def decode(body: bytes) -> Iterator[Array]:
         position += -(-length // 4) * 4  # records begin at multiples of four
 
 
+def most_records(body: bytes) -> int:
+    """Count the records of a body, at most, by their first bytes."""
+    return body.count(struct.pack("<I", MAGIC))
+
+
 def _decode_record(record: bytes) -> Array:
     """Values of a record, with the zeros of a sparse one."""
     for number, _, entry in _fields(record):
