@@ -38,17 +38,20 @@ class StoragePlan:
     dtype : str
         float64 or float32.
     size : int
-        Bytes of the factor.
+        Bytes of the factor, or of this host's share of it.
     checkpoint : Checkpoint
         Where files go.
     in_files : bool
         Whether the panels are files, or in memory.
+    hosts : int
+        That share the factor.
     """
 
     dtype: str
     size: int
     checkpoint: Checkpoint
     in_files: bool
+    hosts: int = 1
 
     def __call__(self, diagonal: float) -> PanelStorage:
         """Return the storage of the matrix with that diagonal."""
@@ -58,7 +61,8 @@ class StoragePlan:
     def __str__(self) -> str:
         """Describe the plan in a sentence."""
         place = f"files in {self.checkpoint.folder}" if self.in_files else "memory"
-        return f"the factor takes {format_bytes(self.size)} of {self.dtype}, in {place}"
+        size = f"{format_bytes(self.size)} of {self.dtype}{_each(self.hosts)}"
+        return f"the factor takes {size}, in {place}"
 
 
 def plan_storage(
@@ -91,7 +95,7 @@ def plan_storage(
     in_files = checkpoint.persistent or not fitting
     if in_files:
         _check_disk(rows, dtype, checkpoint, hosts)
-    return StoragePlan(dtype, sizes[dtype], checkpoint, in_files)
+    return StoragePlan(dtype, sizes[dtype], checkpoint, in_files, hosts)
 
 
 def plan_landmarks(shape: tuple[int, ...], hosts: int = 1) -> int:
@@ -138,7 +142,12 @@ def _check_disk(rows: int, dtype: str, checkpoint: Checkpoint, hosts: int) -> No
         room = free * hosts
         fitting = bisect_right(range(rows), room, key=lambda size: packed_bytes(size, dtype)) - 1
         raise NoRoomError(
-            f"the factor of {rows:,} rows needs {format_bytes(needed)} in {dtype} and {folder} has"
-            f" room for {format_bytes(free)}; use an instance with more memory or a larger volume,"
-            f" solver=cg, or {fitting:,} rows"
+            f"the factor of {rows:,} rows needs {format_bytes(needed)} in {dtype}{_each(hosts)} and"
+            f" {folder} has room for {format_bytes(free)}; use an instance with more memory or a"
+            f" larger volume, solver=cg, or {fitting:,} rows"
         )
+
+
+def _each(hosts: int) -> str:
+    """Words on a size that is that of one of the hosts."""
+    return f" on each of {hosts} hosts" if hosts > 1 else ""

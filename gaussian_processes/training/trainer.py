@@ -118,10 +118,10 @@ class Trainer:
     def select(self, dataset: Dataset, checkpoint: Checkpoint) -> ModelSelection:
         """Select the model, or load what an earlier run has selected."""
         regressor_members.check(self.hyperparameters, self.schema, len(dataset))
-        loaded = self.hosts.gather(checkpoint.load("selection"))
-        content = next((selection for selection in loaded if selection is not None), None)
+        loaded = checkpoint.load("selection")
+        content = next(filter(None, self.hosts.gather(loaded)), None)
         if content is None:
-            content = target_selection.select(
+            own = target_selection.select(
                 dataset,
                 self.schema,
                 self.hyperparameters,
@@ -129,7 +129,8 @@ class Trainer:
                 self.hosts.map_on_cores,
             ).to_json()
             # The leader's: processors differ in last digits, by which a weight may be zero or not.
-            content = self.hosts.gather(content)[0]
+            content = self.hosts.gather(own)[0]
+        if loaded is None:
             checkpoint.save("selection", content)
         return ModelSelection.from_json(content)
 

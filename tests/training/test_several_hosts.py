@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 
 import loopback
 import numpy as np
@@ -22,6 +24,7 @@ from gaussian_processes.sagemaker import environment
 from gaussian_processes.sagemaker.environment import CriticalSection
 from gaussian_processes.sagemaker.hyperparameters import parse
 from gaussian_processes.training import main, trainer
+from gaussian_processes.training.checkpoints import Checkpoint
 
 TRAIN = [
     sys.executable,
@@ -344,3 +347,27 @@ def test_what_hosts_share_of_a_table_of_all_kinds_is_computed_as_by_one_to_the_l
     assert scores(leader) == scores(alone)
     assert model(leader) == model(alone)
     assert not any(model(base) for base in others)
+
+
+def test_all_hosts_take_and_keep_the_selection_of_the_leader(monkeypatch, tmp_path):
+    x, y = np.split(rows(30, 1), [1], axis=1)[::-1]
+    dataset = Dataset(x, y, np.ones(30), str)
+    select, host = trainer.target_selection.select, threading.local()
+
+    def select_of_host(*arguments):
+        selection = select(*arguments)
+        return replace(selection, weights=[1.0 - host.rank * np.finfo(float).eps])
+
+    def run(exchange):
+        host.rank = exchange.rank
+        job = trainer.Trainer(parse({"q": "1", "l": "1"}), plain(2), hosts=Hosts(exchange))
+        return job.select(dataset, Checkpoint(tmp_path / str(exchange.rank), persistent=True))
+
+    monkeypatch.setattr(trainer.target_selection, "select", select_of_host)
+    first, _ = on_all_hosts(3, run)
+    (tmp_path / "1/selection.json").write_text("damaged")
+    again, _ = on_all_hosts(3, run)
+
+    assert [selection.weights for selection in first + again] == [[1.0]] * 6
+    notes = {(tmp_path / f"{rank}/selection.json").read_text() for rank in range(3)}
+    assert len(notes) == 1

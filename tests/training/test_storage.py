@@ -123,3 +123,13 @@ def test_what_is_on_the_disk_already_needs_no_room(tmp_path, machine):
     assert storage.plan_storage(SHAPE, "float64", Checkpoint(tmp_path)).in_files
     machine(WORKING * 1.05, disk=3.3e8)
     assert "has room for 380.0 MB" in refusal("float64", Checkpoint(tmp_path))
+
+
+def test_of_a_factor_that_hosts_share_the_size_is_that_of_each(tmp_path, machine):
+    machine(WORKING * 1.05, disk=1e8)
+
+    with pytest.raises(UserError, match=r"needs 215\.3 MB in float64 on each of 2 hosts and"):
+        storage.plan_storage(SHAPE, "float64", Checkpoint(tmp_path), 2)
+
+    plan = storage.plan_storage(SHAPE, "float64", Checkpoint(tmp_path), 5)
+    assert str(plan).startswith("the factor takes 86.1 MB of float64 on each of 5 hosts, in files")
