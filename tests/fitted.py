@@ -40,5 +40,6 @@ def fitted(rows=40, kernels=KERNELS, weights=(1.0,), outputs=1, classes=(), repe
     schema = Schema(
         True, len(columns), tuple(columns[outputs:]), tuple(columns[:outputs]), tuple(classes)
     )
-    calibration = Calibration(3.0, rng.normal(size=len(classes))) if classes else None
+    offsets, floor = rng.normal(size=len(classes)), np.zeros(len(classes))
+    calibration = Calibration(3.0, offsets, floor) if classes else None
     return Model(schema, tuple(members), calibration)

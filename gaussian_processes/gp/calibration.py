@@ -10,6 +10,9 @@ probabilities of these means:
 where π_c is the share of class c, τ the inverse temperature and b_c its offset. Without a signal
 every m_c is π_c, and the probabilities are the shares, whatever τ is.
 
+One row beside the n is counted whose class no mean tells, of the probabilities π_c: the new row may
+be another such. So p_c becomes (n p_c + π_c)/(n + 1), and few rows make no class certain.
+
 References
 ----------
 .. [1] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural Networks",
@@ -44,26 +47,34 @@ class Calibration:
         τ, positive.
     offsets : ndarray of shape (k,)
         b_c + log π_c - τ π_c: what is added to τ m_c before the softmax.
+    floor : ndarray of shape (k,)
+        π_c/(n + 1), the least probability of every class; they sum to less than 1.
     """
 
     inverse_temperature: float
     offsets: Array
+    floor: Array
 
     def probabilities(self, means: Array) -> Array:
         """Return probabilities of shape (m, k), which sum to 1, for means of shape (m, k)."""
-        return _softmax(self.inverse_temperature * means + self.offsets)
+        softmax = _softmax(self.inverse_temperature * means + self.offsets)
+        mixed: Array = (1 - self.floor.sum()) * softmax + self.floor
+        return mixed
 
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as JSON can hold it."""
         return {
             "inverse_temperature": self.inverse_temperature,
             "offsets": self.offsets.tolist(),
+            "floor": self.floor.tolist(),
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Calibration":
         """Return the calibration that `to_json` made this of."""
-        return cls(float(content["inverse_temperature"]), np.array(content["offsets"], float))
+        offsets = np.array(content["offsets"], float)
+        floor = np.array(content.get("floor", np.zeros(len(offsets))), float)
+        return cls(float(content["inverse_temperature"]), offsets, floor)
 
 
 def fit(means: Array, classes: Classes) -> Calibration:
@@ -106,7 +117,7 @@ def fit(means: Array, classes: Classes) -> Calibration:
     found = minimize(objective, start, jac=True, method="L-BFGS-B").x
     inverse_temperature = float(np.exp(found[0]))
     offsets: Array = found[1:] + np.log(share) - inverse_temperature * share
-    return Calibration(inverse_temperature, offsets)
+    return Calibration(inverse_temperature, offsets, share / (count + 1))
 
 
 def _softmax(x: Array) -> Array:

@@ -54,8 +54,9 @@ def _schema_lines(model: Model) -> Iterator[str]:
     yield f"target: {', '.join(column.name for column in schema.targets)}"
     if model.calibration is not None:
         classes = ", ".join(map(str, schema.classes))
-        temperature = model.calibration.inverse_temperature
+        temperature, floor = model.calibration.inverse_temperature, model.calibration.floor.sum()
         softmax = f"softmax of {temperature:.4g} times the means, and an offset for each"
+        softmax += f", and {floor:.2%} of the shares" if floor else ""
         yield f"classes: {classes}; probabilities: {softmax}"
     columns = f"{len(schema.features)} column{'s' * (len(schema.features) != 1)}"
     yield f"features: {columns}, in this order in a request"

@@ -315,3 +315,6 @@ def _validate_calibration(model: Model) -> None:
     if calibration is not None:
         _require_number("inverse_temperature", calibration.inverse_temperature, 0)
         _require_numbers("offsets", calibration.offsets, (count,))
+        _require_numbers("floor", calibration.floor, (count,))
+        is_share = (calibration.floor >= 0).all() and calibration.floor.sum() < 1
+        _require(is_share, "floor holds no probabilities of sum below 1")

@@ -48,6 +48,8 @@ def test_the_fit_is_the_maximum_of_the_posterior(seed):
     expected = np.exp(
         log_softmax(np.log(share) + np.exp(slow[0]) * (means - share) + slow[1:], axis=1)
     )
+    # One row more than the 60, whose class is told by nothing.
+    expected = (60 * expected + share) / 61
     np.testing.assert_allclose(fitted.probabilities(means), expected, atol=1e-3)
 
 
@@ -78,11 +80,22 @@ def test_probabilities_are_positive_and_sum_to_one(seed):
     hnp.arrays(float, st.tuples(st.integers(1, 4), st.just(3)), elements=st.floats(-1e300, 1e300))
 )
 def test_probabilities_are_scipy_s_softmax_however_large_the_means(means):
-    subject = calibration.Calibration(0.5, np.array([0.1, -0.2, 0.0]))
+    subject = calibration.Calibration(0.5, np.array([0.1, -0.2, 0.0]), np.zeros(3))
 
     expected = np.exp(log_softmax(0.5 * means + subject.offsets, axis=1))
 
     np.testing.assert_allclose(subject.probabilities(means), expected, rtol=1e-12)
+
+
+def test_few_rows_make_no_class_certain():
+    classes = np.array([0, 1, 1, 1])
+    means = 1e6 * np.eye(2)[classes]
+
+    probabilities = calibration.fit(means, classes).probabilities(means)
+
+    # Shares of half a row more each: 1.5 and 3.5 of 5.
+    np.testing.assert_allclose(probabilities[0], [(4 + 0.3) / 5, 0.7 / 5], rtol=1e-12)
+    np.testing.assert_allclose(probabilities[1], [0.3 / 5, (4 + 0.7) / 5], rtol=1e-12)
 
 
 def test_a_calibration_survives_json():

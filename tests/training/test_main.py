@@ -970,9 +970,10 @@ def test_the_log_loss_is_of_rows_that_are_left_out_and_another_temperature_has_a
 
     def loss_at(factor):
         temperature = factor * model.calibration.inverse_temperature
-        return log_loss(
-            indicators, softmax(temperature * means + model.calibration.offsets, axis=1)
-        )
+        probabilities = softmax(temperature * means + model.calibration.offsets, axis=1)
+        # One row more, of the shares.
+        mixed = (len(rows) * probabilities + np.array([50.5, 50.5, 49.5]) / 150.5) / (len(rows) + 1)
+        return log_loss(indicators, mixed)
 
     assert loss_at(1.0) == pytest.approx(loss, rel=1e-6)
     # The prior allows a lower loss at another temperature, by little.
