@@ -55,6 +55,22 @@ class PredictiveDistribution:
         )
 
     @classmethod
+    def by_row(
+        cls, location: Array, scale: Array, degrees_of_freedom: Array
+    ) -> "PredictiveDistribution":
+        """Distribution of one member, of shape (m, t), whose degrees of freedom are of shape (m,).
+
+        It is a mixture with one member for each of these, of weight 1 or 0.
+        """
+        degrees, own = np.unique(degrees_of_freedom, return_inverse=True)
+        is_own = own == np.arange(len(degrees))[:, np.newaxis]
+        shape = (len(degrees), *location.shape)
+        weights = np.broadcast_to(is_own[:, :, np.newaxis].astype(float), shape)
+        return cls(
+            weights, np.broadcast_to(location, shape), np.broadcast_to(scale, shape), degrees
+        )
+
+    @classmethod
     def blend(
         cls, weights: Sequence[float | Array], members: Sequence["PredictiveDistribution"]
     ) -> "PredictiveDistribution":
@@ -63,7 +79,12 @@ class PredictiveDistribution:
         Weights sum to 1; they are numbers, or of shape (t,) where those of the targets differ.
         """
         return cls(
-            np.concatenate([w * m._cell_weights for w, m in zip(weights, members, strict=True)]),
+            np.concatenate(
+                [
+                    np.broadcast_to(weight * member._cell_weights, member.locations.shape)
+                    for weight, member in zip(weights, members, strict=True)
+                ]
+            ),
             np.concatenate([member.locations for member in members]),
             np.concatenate([member.scales for member in members]),
             np.concatenate([member.degrees_of_freedom for member in members]),
@@ -113,7 +134,8 @@ class PredictiveDistribution:
         ratio[degrees <= 2] = np.inf
         within = self.scales**2 * ratio[:, np.newaxis, np.newaxis]
         between = np.square(self.locations - self.mean)
-        return self._average(within + between)
+        # What has no weight in a row may have no variance.
+        return self._average(np.where(self._cell_weights > 0, within + between, 0.0))
 
     def log_density(self, y: Array) -> Array:
         """Log density at `y` of shape (m, t), of every row and target by itself."""

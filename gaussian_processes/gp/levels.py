@@ -5,8 +5,10 @@ Using Regression and Multilevel/Hierarchical Models", 2007, section 12.2). So ea
 and predicted as one that is unknown, shows how a level will fare that training did not have.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +18,33 @@ from gaussian_processes.gp.regression import GaussianProcess, GramMatrix, fit
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# Degrees of freedom of the prior of the widening: the fewest with which its posterior mean exists
-# whatever the levels are.
+# Degrees of freedom of the prior of the factor of the variance at unknown levels: the fewest with
+# which even two levels make a distribution that has a variance. Of 72 sets of 3 to 40 random
+# levels, half a degree covers 1 per cent more at 3 and 5 levels, four cover as much less.
 PRIOR_DEGREES = 2.0
+
+
+@dataclass(frozen=True)
+class UnknownLevel:
+    """Student-t distribution of observations at an unknown level, over what a process says.
+
+    Parameters
+    ----------
+    degrees_of_freedom : float
+    squared_scale : tuple of t float
+        Factor of the process's variance, for each target, at least 1.
+    """
+
+    degrees_of_freedom: float
+    squared_scale: tuple[float, ...]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any] | None) -> "UnknownLevel | None":
+        """Return what `dataclasses.asdict` made this of; None of None."""
+        if content is None:
+            return None
+        squared_scale = tuple(map(float, content["squared_scale"]))
+        return cls(float(content["degrees_of_freedom"]), squared_scale)
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,7 @@ class LevelsLeftOut:
     matrix: GramMatrix
     targets: Array
 
-    def predict(self, rows: Indices, points: Array) -> tuple[Array, Array, Array]:
+    def predict(self, rows: Indices, points: Array) -> tuple[Array, Array]:
         """Predict g observations from the n - g others, at points that may be elsewhere.
 
         Parameters
@@ -49,13 +75,11 @@ class LevelsLeftOut:
         mean : ndarray of shape (g, t)
         covariance : ndarray of shape (g, g)
             Noise included, over σ²_f.
-        signal_variance : ndarray of shape (t,)
-            σ²_f, as the others have it.
 
         Notes
         -----
         With G for `rows`, the inverse of M without them is M⁻¹ - M⁻¹_·G (M⁻¹_GG)⁻¹ M⁻¹_G·, which is
-        0 there (GPML eq. A.12), and yᵀ M⁻¹ y is less by α_Gᵀ (M⁻¹_GG)⁻¹ α_G.
+        0 there (GPML eq. A.12).
         """
         process, inverse = self._process, self._inverse
         cross = process.kernel(points, process.points)
@@ -66,13 +90,10 @@ class LevelsLeftOut:
         explained = cross @ inverse @ cross.T
         explained -= into_group @ np.linalg.solve(own, into_group.T)
         noise = (process.noise_ratio + process.jitter) * self.matrix.noise_scale[rows]
-        covariance = process.kernel(points, points) - explained + np.diag(noise)
-        total = process.signal_variance * len(self.targets)
-        others = np.maximum(total - (alpha * left_out).sum(axis=0), total * np.finfo(float).eps)
-        return mean, covariance, others / (len(self.targets) - len(rows))
+        return mean, process.kernel(points, points) - explained + np.diag(noise)
 
-    def widening(self, levels: Indices, points: Array) -> float:
-        """Factor of the variance with which an unknown level is to be predicted, at least 1.
+    def unknown_level(self, levels: Indices, points: Array) -> UnknownLevel | None:
+        """Distribution of observations at an unknown level; None of a single level.
 
         Parameters
         ----------
@@ -85,25 +106,37 @@ class LevelsLeftOut:
         -----
         The squared errors of a level over their variances have as many degrees of freedom as the
         eigenvalues of their covariance S let them: (tr S)²/tr S² (F. E. Satterthwaite, Biometrics
-        Bulletin 2, 1946), between 1, where the level's effect is all of it, and their number. The
-        factor has a scaled inverse χ² prior of scale 1, and this is its posterior mean (A. Gelman
-        et al., "Bayesian Data Analysis", 2013, section 2.6): of few levels it is as wide as a
-        Student-t distribution. A process that is too unsure of a level stays so.
+        Bulletin 2, 1946), between 1, where the level's effect is all of it, and their number. Of L
+        levels one is spent on their mean: L equal ones have L - 1 together. The factor of the
+        variance has a conjugate prior, scaled inverse χ² of scale 1, and is integrated out (A.
+        Gelman et al., "Bayesian Data Analysis", 2013, section 2.6). Without prior and within-level
+        noise this is the prediction from a normal sample of L, a Student-t distribution of L - 1
+        degrees of freedom and variance s² (1 + 1/L). A process that is too unsure stays so.
         """
-        squares = degrees = 0.0
-        varies = self._process.varies
-        for level in np.unique(levels):
-            rows = np.flatnonzero(levels == level)
-            if len(rows) == len(levels) or not varies.any():
-                continue
-            mean, covariance, signal_variance = self.predict(rows, points[rows])
-            trace = float(np.trace(covariance))
-            errors = np.square(self.targets[rows] - mean).sum(axis=0) / (signal_variance * trace)
-            own = trace**2 / float(np.square(covariance).sum())
-            squares, degrees = squares + own * float(errors[varies].mean()), degrees + own
-        if not degrees:
-            return 1.0
-        return max(1.0, (PRIOR_DEGREES + squares) / (PRIOR_DEGREES + degrees - 2))
+        parts = [
+            self._squares(rows, points[rows])
+            for rows in (np.flatnonzero(levels == level) for level in np.unique(levels))
+            if len(rows) < len(levels)
+        ]
+        if not parts:
+            return None
+        degrees, squares = (np.array(own) for own in zip(*parts, strict=True))
+        total = degrees.sum()
+        factor = (PRIOR_DEGREES + degrees @ squares) / (PRIOR_DEGREES + total)
+        own_degrees = PRIOR_DEGREES + total * (1 - 1 / len(parts))
+        # Targets that are the same everywhere show nothing.
+        factor = np.where(self._process.varies, np.maximum(factor, 1.0), 1.0)
+        return UnknownLevel(float(own_degrees), tuple(factor.tolist()))
+
+    def _squares(self, rows: Indices, points: Array) -> tuple[float, Array]:
+        """Degrees of freedom, and mean squared error over its expectation, of shape (t,)."""
+        mean, covariance = self.predict(rows, points)
+        trace = float(np.trace(covariance))
+        # σ²_f is that of all observations, with which an unknown level is predicted: a level whose
+        # own are all alike would make it next to 0, and the errors of the others enormous.
+        expected = self._process.signal_variance * trace
+        errors = np.square(self.targets[rows] - mean).sum(axis=0) / expected
+        return trace**2 / float(np.square(covariance).sum()), errors
 
     @cached_property
     def _process(self) -> GaussianProcess:

@@ -34,6 +34,7 @@ from gaussian_processes.files import (
 )
 from gaussian_processes.gp import kernels
 from gaussian_processes.gp.calibration import Calibration
+from gaussian_processes.gp.levels import UnknownLevel
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.gp.replicates import Replicates
 from gaussian_processes.gp.tails import Tails
@@ -330,7 +331,7 @@ def _describe_member(member: Member) -> Description:
     process = member.process
     return {
         **described,
-        "unknown_widening": list(member.unknown_widening),
+        "unknown_levels": [level and asdict(level) for level in member.unknown_levels],
         "process": {
             "kernel": process.kernel.to_json(),
             "noise_ratio": process.noise_ratio,
@@ -440,8 +441,8 @@ def _ensemble_member(
     own = {name: arrays.get(f"{name}-{index}.npy") for name in OPTIONAL_ARRAYS}
     own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
     process = _process(described["process"], own, rows)
-    widening = tuple(map(float, described.get("unknown_widening", ())))
-    return EnsembleMember(process=process, unknown_widening=widening, **_common_fields(described))
+    unknown = tuple(map(UnknownLevel.from_json, described.get("unknown_levels", ())))
+    return EnsembleMember(process=process, unknown_levels=unknown, **_common_fields(described))
 
 
 def _common_fields(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,11 +95,16 @@ def _member_lines(model: Model, member: Member) -> Iterator[str]:
             f"  tails: Student-t of {member.tails.degrees_of_freedom:g} degrees of freedom,"
             f" {member.tails.scale:.4g} times as wide"
         )
-    for (coordinate, _), widening in zip(
-        preprocessor.unknown_levels, member.unknown_widening, strict=False
+    for (coordinate, _), level in zip(
+        preprocessor.unknown_levels, member.unknown_levels, strict=False
     ):
-        name = model.schema.features[preprocessor.column[coordinate]].name
-        yield f"  unknown levels of {name}: {np.sqrt(widening):.4g} times as wide"
+        if level is not None:
+            name = model.schema.features[preprocessor.column[coordinate]].name
+            scales = ", ".join(f"{scale:.4g}" for scale in np.sqrt(level.squared_scale))
+            yield (
+                f"  unknown levels of {name}: {scales} times as wide,"
+                f" {level.degrees_of_freedom:.3g} degrees of freedom"
+            )
     for encoding in _encodings(model.schema, preprocessor):
         yield f"  encoding: {encoding}"
     if (preprocessor.relevance != 1).any():

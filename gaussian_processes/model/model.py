@@ -13,6 +13,7 @@ from gaussian_processes.errors import UserError
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.distributions import PredictiveDistribution, Rows
 from gaussian_processes.gp.ensembles import mixture
+from gaussian_processes.gp.levels import UnknownLevel
 from gaussian_processes.gp.regression import GaussianProcess
 from gaussian_processes.gp.tails import (
     Tails,
@@ -107,17 +108,24 @@ class MemberPrediction:
     degrees_of_freedom : float
     novelty : ndarray of shape (m, t), optional
         See `Prediction`; only processes have one.
+    row_degrees : ndarray of shape (m,), optional
+        Degrees of freedom of every row, where they differ.
     """
 
     mean: Array
     squared_scale: Array
     degrees_of_freedom: float
     novelty: Array | None = None
+    row_degrees: Array | None = None
 
     @property
     def variance(self) -> Array:
         """Variance of shape (m, t); as `Prediction` says where there is next to none."""
-        return self.squared_scale * variance_ratio(self.degrees_of_freedom)
+        if self.row_degrees is None:
+            return self.squared_scale * variance_ratio(self.degrees_of_freedom)
+        ratios = np.array([variance_ratio(degrees) for degrees in self.row_degrees.tolist()])
+        variance: Array = self.squared_scale * ratios[:, np.newaxis]
+        return variance
 
     def spread(self, targets: Sequence[int], count: int) -> "MemberPrediction":
         """Return the prediction at some of `count` targets: the others have no weight here."""
@@ -127,14 +135,16 @@ class MemberPrediction:
         if self.novelty is not None:
             novelty = np.zeros(shape)
             novelty[:, targets] = self.novelty
-        return MemberPrediction(mean, squared_scale, self.degrees_of_freedom, novelty)
+        return replace(self, mean=mean, squared_scale=squared_scale, novelty=novelty)
 
     @property
     def distribution(self) -> PredictiveDistribution:
         """Distribution of new observations."""
         # A target that is the same everywhere has no scale; its density is finite nevertheless.
         scale = np.sqrt(np.maximum(self.squared_scale, np.finfo(float).tiny))
-        return PredictiveDistribution.single(self.mean, scale, self.degrees_of_freedom)
+        if self.row_degrees is None:
+            return PredictiveDistribution.single(self.mean, scale, self.degrees_of_freedom)
+        return PredictiveDistribution.by_row(self.mean, scale, self.row_degrees)
 
 
 @dataclass(frozen=True)
@@ -152,9 +162,9 @@ class EnsembleMember:
     targets : tuple of int, optional
         Indices of the t targets that it predicts, where others have members of their own; all
         unless it is given.
-    unknown_widening : tuple of float, optional
-        Factors of the squared scale where a row has each of the preprocessor's `unknown_levels`, at
-        least 1; none has an effect unless they are given.
+    unknown_levels : tuple of UnknownLevel and None
+        What is predicted where a row has each of the preprocessor's `unknown_levels`; what the
+        process says where it is None, or the tuple empty.
     """
 
     preprocessor: Preprocessor
@@ -162,7 +172,7 @@ class EnsembleMember:
     weight: float = 1.0
     tails: Tails | None = None
     targets: tuple[int, ...] | None = None
-    unknown_widening: tuple[float, ...] = ()
+    unknown_levels: tuple[UnknownLevel | None, ...] = ()
 
     @property
     def has_variance(self) -> bool:
@@ -214,16 +224,21 @@ class EnsembleMember:
             # Not by adding noise/w - noise: a large weight would leave rounding, which may be < 0.
             variance = np.maximum(variance - noise, 0.0) + np.outer(1 / sample_weight, noise)
         factor, degrees = self._own_scale
-        squared_scale = variance * factor
-        if self.unknown_widening:
-            squared_scale *= self._widening(rows)
-        return MemberPrediction(self._in_units(mean), squared_scale, degrees, novelty)
+        known = MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
+        return self._widened(known, rows) if any(self.unknown_levels) else known
 
-    def _widening(self, rows: Array) -> Array:
-        """Factor of the squared scale for the unknown levels of every row, of shape (m, 1)."""
+    def _widened(self, known: MemberPrediction, rows: Array) -> MemberPrediction:
+        """Widen the prediction of rows with unknown levels, by the least known of several."""
         is_unknown = self.preprocessor.is_unknown(rows)
-        widest: Array = np.where(is_unknown, self.unknown_widening, 1.0).max(axis=1, keepdims=True)
-        return widest
+        if not is_unknown.any():
+            return known
+        factor = np.ones_like(known.squared_scale)
+        degrees = np.full(len(rows), known.degrees_of_freedom)
+        for own, level in zip(is_unknown.T, self.unknown_levels, strict=True):
+            if level is not None:
+                factor[own] = np.maximum(factor[own], level.squared_scale)
+                degrees[own] = np.minimum(degrees[own], level.degrees_of_freedom)
+        return replace(known, squared_scale=known.squared_scale * factor, row_degrees=degrees)
 
     def leave_one_out(self, targets: Array, sample_weight: Array | None = None) -> MemberPrediction:
         """Predictive distribution of every training row, given all others.

@@ -233,14 +233,23 @@ def _validate_process(member: EnsembleMember, outputs: int) -> None:
     _require_numbers("points", process.points, (rows, coordinates + 1))
     _require_numbers("alpha", process.alpha, (rows, outputs))
     _validate_points(process)
-    if member.unknown_widening:
-        widening, unknown = np.array(member.unknown_widening), member.preprocessor.unknown_levels
-        _require_numbers("unknown_widening", widening, (len(unknown),))
-        _require((widening >= 1).all(), "unknown_widening is less than 1")
+    _validate_unknown_levels(member, outputs)
     if process.noise_scale is not None:
         _require_positive("noise_scale", process.noise_scale, (rows,))
     if process.factor is not None:
         _validate_factor(process.factor)
+
+
+def _validate_unknown_levels(member: EnsembleMember, outputs: int) -> None:
+    """Refuse unknown levels of other columns, or that are surer than the process."""
+    found, count = member.unknown_levels, len(member.preprocessor.unknown_levels)
+    _require(len(found) in {0, count}, f"unknown_levels are {len(found)} where {count} belong")
+    for level in filter(None, found):
+        degrees, squared_scale = level.degrees_of_freedom, np.array(level.squared_scale)
+        _require_positive("degrees_of_freedom of unknown_levels", np.array([degrees]), (1,))
+        name = "squared_scale of unknown_levels"
+        _require_numbers(name, squared_scale, (outputs,), least=0)
+        _require((squared_scale >= 1).all(), f"{name} is less than 1")
 
 
 def _validate_regressor(member: RegressorMember, model: Model) -> None:

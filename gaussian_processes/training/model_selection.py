@@ -24,7 +24,7 @@ from gaussian_processes.gp import calibration, kernels, marginal_likelihood, sco
 from gaussian_processes.gp.calibration import Calibration
 from gaussian_processes.gp.ensembles import stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Kernel, Matern52
-from gaussian_processes.gp.levels import LevelsLeftOut
+from gaussian_processes.gp.levels import LevelsLeftOut, UnknownLevel
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
 from gaussian_processes.gp.regression import GramMatrix
 from gaussian_processes.gp.tails import Tails
@@ -42,6 +42,7 @@ from gaussian_processes.training.preparation import (
 
 Array = NDArray[np.float64]
 Classes = NDArray[np.intp]
+UnknownLevels = tuple[UnknownLevel | None, ...]
 
 # Rows of each further round of halving, and the candidates that go on to it. A fit costs the cube
 # of its rows: the eight of 1,000 rows as much as all of 500, the four of 2,000 rows four times it.
@@ -105,7 +106,7 @@ class CandidateResult:
         Where the leave-one-out residuals have heavier ones than the process.
     targets : tuple of int, optional
         Indices of the targets that it was fitted to, where others have candidates of their own.
-    unknown_widening : tuple of float
+    unknown_levels : tuple of UnknownLevel and None
         See `EnsembleMember`.
     optimism : float
         By how much `loo_nlpd` is thought too low, see `_optimism`.
@@ -120,7 +121,7 @@ class CandidateResult:
     validation_error: float | None
     tails: Tails | None = None
     targets: tuple[int, ...] | None = None
-    unknown_widening: tuple[float, ...] = ()
+    unknown_levels: UnknownLevels = ()
     optimism: float = 0.0
 
 
@@ -190,7 +191,9 @@ class ModelSelection:
                 "preparation": Preparation(**candidate["preparation"]),
                 "tails": None if candidate["tails"] is None else Tails(**candidate["tails"]),
                 "targets": candidate["targets"] and tuple(candidate["targets"]),
-                "unknown_widening": tuple(candidate.get("unknown_widening", ())),
+                "unknown_levels": tuple(
+                    map(UnknownLevel.from_json, candidate.get("unknown_levels", ()))
+                ),
             }
             candidates.append(CandidateResult(**{**candidate, **own}))
         found_calibration = content["calibration"]
@@ -637,7 +640,7 @@ def _weigh(
         fitted = calibration.fit(means, codes)
     few = sample.subset(marginal_likelihood.SUBSET_ROWS)
     results = [
-        replace(fit.result, unknown_widening=_unknown_widening(fit.result, few))
+        replace(fit.result, unknown_levels=_unknown_levels(fit.result, few))
         if weight
         else fit.result
         for fit, weight in zip(ranked, weights, strict=True)
@@ -650,8 +653,8 @@ def _weigh(
     )
 
 
-def _unknown_widening(result: CandidateResult, sample: Sample) -> tuple[float, ...]:
-    """Factors of the variance at the unknown levels of every factor, which classes do not need."""
+def _unknown_levels(result: CandidateResult, sample: Sample) -> UnknownLevels:
+    """Distributions at the unknown levels of every factor, which classes do not need."""
     preprocessor = with_parameters(sample.preprocessors[result.preparation], result.parameters)
     if sample.codes is not None or preprocessor.projection != "sphere":
         return ()
@@ -662,12 +665,12 @@ def _unknown_widening(result: CandidateResult, sample: Sample) -> tuple[float, .
     )
     left_out = LevelsLeftOut(matrix, data.y)
 
-    def widening(index: int) -> float:
+    def unknown_level(index: int) -> UnknownLevel | None:
         unknown = parameters.points(preprocessor.with_unknown_level(data.z, index))
-        return left_out.widening(preprocessor.level_of(data.z, index), unknown)
+        return left_out.unknown_level(preprocessor.level_of(data.z, index), unknown)
 
     with WorkerPool():  # products are so small that BLAS takes longer to wake its threads
-        return tuple(map(widening, range(len(preprocessor.unknown_levels))))
+        return tuple(map(unknown_level, range(len(preprocessor.unknown_levels))))
 
 
 def _stack(densities: Array) -> Array:

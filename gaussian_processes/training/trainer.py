@@ -192,7 +192,7 @@ class Trainer:
             process = process.with_nearest_points(NEAREST_ROWS, matrix.noise_scale)
         self._log_deviations(process, preprocessor, schema.targets)
         return EnsembleMember(
-            preprocessor, process, weight, result.tails, result.targets, result.unknown_widening
+            preprocessor, process, weight, result.tails, result.targets, result.unknown_levels
         )
 
     def _iterates(self, matrix: GramMatrix, checkpoint: Checkpoint) -> bool:

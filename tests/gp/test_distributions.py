@@ -99,3 +99,25 @@ def test_a_blend_of_blends_is_the_mixture_of_all_members():
 
     flat = PredictiveDistribution.blend([0.3, 0.3, 0.4], single)
     np.testing.assert_allclose(nested.log_density(y), flat.log_density(y), rtol=1e-12)
+
+
+def test_rows_of_other_degrees_of_freedom_are_in_a_mixture_as_by_themselves():
+    rng = np.random.default_rng(4)
+    location, scale = rng.normal(size=(5, 2)), rng.uniform(0.5, 2, size=(5, 2))
+    degrees, y = np.array([4.0, 1.5, 30.0, 4.0, np.inf]), rng.normal(size=(5, 2))
+    other = PredictiveDistribution.single(location + 1, scale, 9.0)
+    weights = [np.array([0.3, 0.6]), np.array([0.7, 0.4])]
+
+    subject = PredictiveDistribution.blend(
+        weights, [PredictiveDistribution.by_row(location, scale, degrees), other]
+    )
+
+    for row in range(5):
+        at = slice(row, row + 1)
+        own = PredictiveDistribution.single(location[at], scale[at], degrees[row])
+        expected = PredictiveDistribution.blend(weights, [own, other.subset(at)])
+        for answer in ("mean", "variance"):
+            np.testing.assert_allclose(getattr(subject, answer)[at], getattr(expected, answer))
+        np.testing.assert_allclose(subject.log_density(y)[at], expected.log_density(y[at]))
+        np.testing.assert_allclose(subject.cdf(y)[at], expected.cdf(y[at]))
+        np.testing.assert_allclose(subject.quantile(0.1)[at], expected.quantile(0.1))
