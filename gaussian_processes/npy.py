@@ -95,8 +95,8 @@ def open_mapped(path: Path) -> Array:
     return np.asarray(mapped)
 
 
-class _ObjectsError(ValueError):
-    """An array of Python's objects, which reading would run as a program."""
+class _TypeError(ValueError):
+    """An array of Python's objects, which reading would run as a program, or of nested types."""
 
 
 def parse(content: bytes) -> Array:
@@ -154,7 +154,7 @@ def _parse_header(text: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
         descr, fortran_order, shape = (header[key] for key in ("descr", "fortran_order", "shape"))
         _check_type(descr)
         dtype = np.dtype(descr)
-    except _ObjectsError:
+    except _TypeError:
         raise
     # Python's parser and NumPy's raise whatever they please.
     except Exception as error:
@@ -170,9 +170,11 @@ def _parse_header(text: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
 def _check_type(descr: object) -> None:
     """Refuse a type that is neither plain nor a record of plain ones, or takes no bytes."""
     fields = descr if isinstance(descr, list) else [("", descr)]
-    for name, plain in fields:
+    for name, plain, *shape in fields:
+        if shape or isinstance(plain, list):
+            raise _TypeError(f"the field {name!a:.60} holds several values, and a cell is one")
         if plain in {"O", "|O"}:
-            raise _ObjectsError("it holds objects of Python")
+            raise _TypeError("it holds objects of Python")
         if not (isinstance(name, str) and isinstance(plain, str) and PLAIN_TYPE.fullmatch(plain)):
             raise ValueError(f"{name!a} has the type {plain!a}")
         # The length of a file would not bound how many of them there are.

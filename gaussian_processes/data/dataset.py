@@ -23,6 +23,9 @@ from gaussian_processes.errors import UserError
 
 Array = NDArray[np.float64]
 
+# Greatest sample weight, and the inverse of the least: their squares are numbers, too.
+MAX_WEIGHT = 1e100
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -100,6 +103,7 @@ def from_table(table: Table, schema: Schema) -> Dataset:
     for index, (column, position) in enumerate(zip(schema.features, positions, strict=True)):
         if column.categories is not None:
             _check_some_known(table, position, encoded[:, index])
+    warnings += _superfluous_warnings(table, schema)
     if schema.has_header != (table.names is not None):
         warnings.append(
             f"either the training files or {table.source_label} name their columns, not both: they"
@@ -107,6 +111,20 @@ def from_table(table: Table, schema: Schema) -> Dataset:
         )
     y, sample_weight = _targets(table, schema), _sample_weight(table, schema)
     return Dataset(encoded, y, sample_weight, table.locate_row, warnings)
+
+
+def _superfluous_warnings(table: Table, schema: Schema) -> list[str]:
+    """Warn of columns that training did not have."""
+    if not schema.has_header or table.names is None:
+        return []
+    used = {*(column.name for column in (*schema.features, *schema.targets)), *schema.ignored}
+    others = [name for name in table.names if name not in used]
+    if not others:
+        return []
+    return [
+        f"{table.source_label} has {len(others):,} column(s) that training did not have, which are"
+        f" ignored: {', '.join(others)[:200]}"
+    ]
 
 
 def encode_features(
@@ -281,9 +299,9 @@ def _sample_weight(table: Table, schema: Schema) -> Array:
         return np.ones(len(table))
     position = _position(table, schema, column)
     _check_present(table, position, "correct or remove the row")
-    rule = "but sample weights are positive numbers"
+    rule = f"but sample weights are positive numbers from {1 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}"
     weights = _numbers(table, position, rule)
-    row = first_true(weights <= 0)
+    row = first_true((weights < 1 / MAX_WEIGHT) | (weights > MAX_WEIGHT))
     if row is not None:
         raise _cell_error(table, row, position, f"{weights[row]:g}", rule)
     return weights

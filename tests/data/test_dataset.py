@@ -127,3 +127,24 @@ def test_a_warning_says_that_columns_are_matched_by_position():
         "either the training files or train/a.csv name their columns, not both: they are"
         " matched by position"
     ]
+
+
+def test_columns_that_training_did_not_have_are_ignored_with_a_warning():
+    schema, data = fitted()
+    other = table(name="validation/v.csv", extra=[1.0, 2, 3, 4], more=[1.0, 2, 3, 4])
+
+    again = dataset.from_table(other, schema)
+
+    assert again.X.tolist() == data.X.tolist()
+    assert again.warnings == [
+        "validation/v.csv has 2 column(s) that training did not have, which are ignored: extra,"
+        " more"
+    ]
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, 1e-308, 1e101, np.inf])
+def test_a_weight_that_no_square_can_be_taken_of_is_refused(weight):
+    rows = table(w=[1.0, 2, weight, 4])
+
+    with pytest.raises(UserError, match=r"row 3, column 4 \(w\) of .*sample weights are positive"):
+        fitted(rows, sample_weight="w")

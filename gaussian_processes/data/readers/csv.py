@@ -31,7 +31,7 @@ from gaussian_processes.data.readers.headers import (
     is_text,
     may_be_years,
 )
-from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
+from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source, check_width
 from gaussian_processes.data.readers.memory import CSV_COLUMNS
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
@@ -69,6 +69,7 @@ def read(source: Source, options: ReadOptions) -> FileTable:
         first = _first_row(source, dialect)
         if not first.cells:
             return FileTable(None, ())
+        check_width(source.name, len(first.cells))
         return _read_below(source, dialect, first, options)
     except READ_ERRORS as error:
         header_rows = first.row_number if options.header or is_text(first.cells) else 0

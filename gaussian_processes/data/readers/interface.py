@@ -19,12 +19,16 @@ from gaussian_processes.data.readers.memory import (
     MeteredStream,
 )
 from gaussian_processes.data.table import FileTable
+from gaussian_processes.errors import UserError
 
 # Errors of reading a damaged gzip file.
 GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 # Hidden files, those of Hadoop and Spark that hold no rows, SageMaker's manifests and metadata.
 IGNORED_FILES = (".*", "_*", "*.manifest", "*manifest.json", "*.metadata")
 GZIP_MAGIC = b"\x1f\x8b"
+# Columns of a text at most. Each is looked at by itself, which takes about a millisecond; a file of
+# more has lost the ends of its lines.
+MAX_COLUMNS = 1_000_000
 # Seconds that a FIFO may take to appear: SageMaker makes it about when the container starts. A job
 # that never gets one waits that long, and is paid for it.
 PIPE_TIMEOUT_SECONDS = 60.0
@@ -129,6 +133,15 @@ class Source:
         if isinstance(self.content, Path):
             return self.content.open("rb")
         return io.BufferedReader(io.BytesIO(self.content))
+
+
+def check_width(name: str, width: int) -> None:
+    """Refuse a text of more columns than can be looked at one by one."""
+    if width > MAX_COLUMNS:
+        raise UserError(
+            f"a row of {name} has {width:,} columns, and at most {MAX_COLUMNS:,} are read:"
+            " break its lines, or give fewer columns"
+        )
 
 
 class Reader(Protocol):

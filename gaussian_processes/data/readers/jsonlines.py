@@ -7,7 +7,7 @@ from typing import Any
 
 from gaussian_processes.data.cells import json_cells, parse_integer, unique_names
 from gaussian_processes.data.readers.foreign import check_not_foreign, undecodable_reason
-from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
+from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source, check_width
 from gaussian_processes.data.readers.memory import JSON_RECORDS
 from gaussian_processes.data.table import FileTable
 from gaussian_processes.errors import UserError
@@ -58,6 +58,7 @@ def _parse_record(file: str, row: int, line: str) -> Record:
             f"row {row} of {file} is {reprlib.repr(content)}: write one object, or list, a line"
         )
     record = content if isinstance(content, dict) else dict(enumerate(content))
+    check_width(file, len(record))
     for name, cell in record.items():
         if isinstance(cell, dict | list):
             raise UserError(

@@ -1,7 +1,9 @@
 """NPY reader: arrays of rows and columns, or of records, written by numpy.save."""
 
+from collections.abc import Collection
+
 from gaussian_processes import npy
-from gaussian_processes.data.cells import array_cells
+from gaussian_processes.data.cells import Cells, array_cells, numbers_or_text
 from gaussian_processes.data.readers.foreign import check_not_foreign
 from gaussian_processes.data.readers.interface import GZIP_ERRORS, ReadOptions, Source
 from gaussian_processes.data.readers.memory import check_memory
@@ -26,11 +28,17 @@ def read(source: Source, options: ReadOptions) -> FileTable:
     if array.dtype.names:
         names = array.dtype.names
         return FileTable(
-            names, tuple(array_cells(array[name], options.missing_markers) for name in names)
+            names, tuple(_column(array[name], options.missing_markers) for name in names)
         )
     if array.ndim != 2:
         raise UserError(
             f"{source.name} is an array of shape {array.shape}, but a table has rows and columns:"
             " write 2 dimensions"
         )
-    return FileTable(None, tuple(array_cells(array, options.missing_markers).T))
+    return FileTable(None, tuple(_column(cells, options.missing_markers) for cells in array.T))
+
+
+def _column(array: Cells, markers: Collection[str]) -> Cells:
+    """Cells of a column: numbers, also as text, as they are in any other file."""
+    cells = array_cells(array, markers)
+    return numbers_or_text(cells) if cells.dtype == object else cells

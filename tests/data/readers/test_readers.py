@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaussian_processes.data import readers
+from gaussian_processes.data.readers import interface
 from gaussian_processes.errors import UserError
 
 
@@ -312,3 +313,14 @@ def test_a_pipe_that_never_appears_is_refused_with_the_remedy(tmp_path):
         " FastFile",
     ):
         read(tmp_path / "train", input_mode="Pipe", pipe_timeout_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("a.csv", b"1,2,3,4"), ("a.jsonl", b"[1,2,3,4]"), ("a.csv", b"1;2;3;4")]
+)
+def test_a_row_of_a_text_that_has_lost_its_ends_of_lines_is_refused(folder, monkeypatch, name, row):
+    monkeypatch.setattr(interface, "MAX_COLUMNS", 3)
+    fill(folder, {name: row})
+
+    with pytest.raises(UserError, match=rf"a row of train/{name} has 4 columns, and at most 3 are"):
+        read(folder)
