@@ -29,8 +29,8 @@ from gaussian_processes.gp.distributions import PredictiveDistribution
 from gaussian_processes.model import artifact
 from gaussian_processes.model.explanations import with_background
 from gaussian_processes.model.model import Model, Prediction
-from gaussian_processes.sagemaker import hyperparameters
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
+from gaussian_processes.sagemaker.hyperparameters import parse as parse_hyperparameters
 from gaussian_processes.training import evaluation, export
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.preparation import training_rows
@@ -148,7 +148,7 @@ class _GaussianProcess(BaseEstimator):
 
     def _fit(self, x: Any, targets: Sequence[Cells], names: Sequence[str], weight: Array) -> None:
         """Train on the columns of X and of y, and the weights of the rows that have any."""
-        settings = self._settings()
+        hyperparameters = self._hyperparameters()
         kept = np.flatnonzero(weight)
         columns = arrays.columns(x)
         feature_names = getattr(self, "feature_names_in_", None)
@@ -156,8 +156,8 @@ class _GaussianProcess(BaseEstimator):
         cells = [column[kept] for column in (*columns, *targets)]
         table = arrays.table(cells, all_names, "X")
         positions = range(len(columns), len(cells))
-        settings = replace(settings, target=tuple(map(table.column_name, positions)))
-        options = SchemaOptions.from_attributes(settings)
+        hyperparameters = replace(hyperparameters, target=tuple(map(table.column_name, positions)))
+        options = SchemaOptions.from_attributes(hyperparameters)
         # No column of X is left out: whoever gives it asks for it.
         asked_for = tuple(map(table.column_name, range(len(columns))))
         schema = infer_schema(table, replace(options, features=asked_for))
@@ -167,28 +167,30 @@ class _GaussianProcess(BaseEstimator):
         # Folds of `cross_validate` may be so by chance; a whole table hardly is.
         for sentence in describe_constant_targets(schema, data, "training"):
             logger.warning(sentence)
-        self._learn(data, schema, settings)
+        self._learn(data, schema, hyperparameters)
 
-    def _learn(self, data: dataset.Dataset, schema: Schema, settings: Hyperparameters) -> None:
+    def _learn(
+        self, data: dataset.Dataset, schema: Schema, hyperparameters: Hyperparameters
+    ) -> None:
         """Fit the model, and keep what is known of it."""
-        trainer = Trainer(settings, schema, logger=logger)
+        trainer = Trainer(hyperparameters, schema, logger=logger)
         with TemporaryDirectory(prefix="panels-") as scratch:
             model = trainer.select_and_fit(data, Checkpoint(Path(scratch)))
         self.log_marginal_likelihood_ = evaluation.log_marginal_likelihood(model, len(data))
-        kept = export.keeps_factor(model.factor_bytes, settings.keep_factor)
+        kept = export.keeps_factor(model.factor_bytes, hyperparameters.keep_factor)
         self.model_ = with_background(model if kept else model.without_factors(), data.X)
-        self.hyperparameters_ = export.requested(settings)
+        self.hyperparameters_ = export.requested(hyperparameters)
 
-    def _settings(self) -> Hyperparameters:
+    def _hyperparameters(self) -> Hyperparameters:
         """Return the parameters, checked as ``train`` checks hyperparameters."""
         given = {name: _as_text(value) for name, value in self.get_params(deep=False).items()}
-        settings = hyperparameters.parse({**given, "task": self._task, "solver": "cholesky"})
-        if settings.criterion == "validation":
+        hyperparameters = parse_hyperparameters({**given, "task": self._task, "solver": "cholesky"})
+        if hyperparameters.criterion == "validation":
             raise UserError(
                 "criterion is validation, but fit is given no validation rows: set it to evidence"
                 " or loo, or compare with GridSearchCV"
             )
-        return settings
+        return hyperparameters
 
     def _restore(self, model: Model, record: artifact.Description) -> None:
         """Take over a model, and what its artifact records, as if it had been fitted here."""

@@ -74,9 +74,9 @@ class SchemaOptions:
     missing_values: tuple[str, ...] | None = None
 
     @classmethod
-    def from_attributes(cls, settings: object) -> "SchemaOptions":
+    def from_attributes(cls, source: object) -> "SchemaOptions":
         """Take the options from attributes of the same names, as the hyperparameters have them."""
-        return cls(**{option.name: getattr(settings, option.name) for option in fields(cls)})
+        return cls(**{option.name: getattr(source, option.name) for option in fields(cls)})
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class Hyperparameters:
         default="loo",
         description="criterion of the selection among candidates: loo, the predictive density of"
         " every row given all others (of classes their log loss); evidence, the log"
-        " evidence; or validation, the RMSE (log loss) of the validation channel",
+        " marginal likelihood; or validation, the RMSE (log loss) of the validation channel",
     )
     ensemble: str = _declared(
         CategoricalParameter.of_words("auto", "none", "mean", "stack"),
@@ -184,7 +184,7 @@ class Hyperparameters:
         # is smaller still.
         tuning_range=TuningRange(1e-8, 1, "Logarithmic"),
         description="variance σ² of the noise, against a kernel whose value at t = 1 is 1,"
-        " whatever the target's units; auto maximises the log evidence",
+        " whatever the target's units; auto maximises the log marginal likelihood",
     )
     bias: float | None = _declared(
         ContinuousParameter(0, auto=True),
@@ -193,7 +193,7 @@ class Hyperparameters:
         # function nearly linear.
         tuning_range=TuningRange(0.01, 100, "Logarithmic"),
         description="constant appended to the standardised columns before the projection, with"
-        " projection=sphere only; 0 appends none; auto maximises the log evidence",
+        " projection=sphere only; 0 appends none; auto maximises the log marginal likelihood",
     )
     projection: str = _declared(
         CategoricalParameter.of_words("sphere", "normalize", "unit"),

@@ -502,7 +502,7 @@ def evaluate(candidate: Candidate, sample: Sample) -> CandidateFit:
     ).with_kernel(candidate.kernel)
     parameters = marginal_likelihood.maximize_posterior(
         initial,
-        _learned_names(candidate.kernel, candidate.ard, sample),
+        learned_names(sample.learned_parameters, candidate.kernel, candidate.ard),
         sample.data[candidate.preparation],
         candidate.start,
     )
@@ -511,7 +511,7 @@ def evaluate(candidate: Candidate, sample: Sample) -> CandidateFit:
 
 def refine(result: CandidateResult, sample: Sample) -> CandidateFit:
     """Learn a candidate's parameters from more rows, from where fewer have led, and score it."""
-    names = _learned_names(result.parameters.kernel, result.ard, sample)
+    names = learned_names(sample.learned_parameters, result.parameters.kernel, result.ard)
     start = marginal_likelihood.floor_noise(result.parameters, names)
     data = sample.data[result.preparation]
     parameters = marginal_likelihood.maximize_posterior(result.parameters, names, data, start)
@@ -524,8 +524,9 @@ def _refine_all(
     return list(parallel_map(lambda fit: refine(fit.result, sample), fits))
 
 
-def _learned_names(kernel: Kernel, ard: bool, sample: Sample) -> list[str]:
-    return [*sample.learned_parameters, *kernel.learned, *(["relevance"] if ard else [])]
+def learned_names(learned_parameters: Sequence[str], kernel: Kernel, ard: bool) -> list[str]:
+    """Names of all parameters that a candidate learns: shared ones, the kernel's and relevances."""
+    return [*learned_parameters, *kernel.learned, *(["relevance"] if ard else [])]
 
 
 def _score(

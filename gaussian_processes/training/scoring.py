@@ -99,7 +99,7 @@ def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Predicti
 def score_training(
     trainer: Trainer, model: Model, training: Dataset, leave_one_out: Prediction | None
 ) -> dict[str, float]:
-    """Print the log evidence and, if there are predictions for it, the leave-one-out scores.
+    """Print the log marginal likelihood, and the leave-one-out scores if there are predictions.
 
     Of a model without a factor neither is known.
     """

@@ -30,6 +30,7 @@ from gaussian_processes.training.model_selection import (
     PARAMETER_NAMES,
     CandidateResult,
     ModelSelection,
+    learned_names,
 )
 from gaussian_processes.training.preparation import (
     Preparation,
@@ -288,11 +289,8 @@ class Trainer:
     def _log_candidate(self, result: CandidateResult, weight: float) -> None:
         """Log what a candidate is, and what in it a person may want to change."""
         parameters = result.parameters
-        learned = [
-            *self.hyperparameters.learned_parameters,
-            *parameters.kernel.learned,
-            *(["relevance"] if result.ard else []),
-        ]
+        shared = self.hyperparameters.learned_parameters
+        learned = learned_names(shared, parameters.kernel, result.ard)
         sentence = (
             f"kernel {parameters.kernel};"
             f" noise={parameters.noise_ratio:.6g}, bias={parameters.bias:.6g}"
