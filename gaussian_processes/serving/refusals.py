@@ -64,7 +64,7 @@ class RefusalLog:
         except ValueError:  # it was cut off: no such path is served
             return
         self._metrics.observe_request(REFUSED_PATH, fields["status"], fields["seconds"])
-        if self._printed:
+        if self._printed and not fields["logged"]:
             sys.stdout.write(json.dumps(_line(fields)) + "\n")
             sys.stdout.flush()
 

@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import IO, TYPE_CHECKING
 
 import gevent  # type: ignore[import-untyped]
@@ -94,11 +95,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
 
 def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
-    """Answer a request that gunicorn refuses, with a sentence where gunicorn has a page of HTML."""
-    sentence = f"{message or reason}".replace("\n", " ")[:MAX_ERROR_CHARACTERS] + "\n"
-    body = sentence.encode(errors="backslashreplace")
+    """Answer a request that gunicorn refuses, with a sentence where gunicorn has a page of HTML.
+
+    gunicorn has logged it. nginx takes the header away, and by it lets `serve` count the request.
+    """
+    sentence = f"{message or reason}".replace("\n", " ")[:MAX_ERROR_CHARACTERS]
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        sentence = f"the request is no valid HTTP ({sentence}); send every header once"
+    body = f"{sentence}\n".encode(errors="backslashreplace")
     head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nX-Refused: logged\r\n"
         f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(sock, head.encode("latin-1") + body)

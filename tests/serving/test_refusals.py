@@ -57,7 +57,7 @@ def handle(tmp_path):
 
 def datagram(**changed):
     fields = {"method": "POST", "path": "/invocations", "status": 413, "seconds": 0.0125}
-    content = json.dumps({**fields, "inference_id": "mine", **changed})
+    content = json.dumps({**fields, "inference_id": "mine", "logged": "", **changed})
     return f"<190>Nov 27 12:00:00 nginx: {content}".encode()
 
 
