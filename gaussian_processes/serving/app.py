@@ -19,6 +19,7 @@ from gaussian_processes.serving.invocations import (
     MultiModelRoute,
     SingleModelRoute,
 )
+from gaussian_processes.serving.memory import TooLargeError
 from gaussian_processes.serving.prometheus import CONTENT_TYPE, Metrics
 from gaussian_processes.serving.registry import ModelRegistry
 from gaussian_processes.serving.responses import ErrorRenderer
@@ -27,6 +28,9 @@ from gaussian_processes.serving.responses import ErrorRenderer
 PAGE_SIZE = 100
 # Digits of a page's token: it is a number of models, and what is longer is none of this server's.
 MAX_TOKEN_DIGITS = 10
+# Bytes of a request to load a model, whose url is a path of 4,096 bytes at most; and those that are
+# read at a time.
+MAX_LOAD_BYTES, PIECE_BYTES = 1 << 14, 1 << 16
 
 
 def create_app(served: Model | ModelRegistry, config: AppConfig | None = None) -> Flask:
@@ -95,7 +99,7 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
 
     @app.post("/models")
     def load() -> FlaskResponse:
-        name, url = _parse_load_request(request.get_data())
+        name, url = _parse_load_request(_read_load_request())
         run(lambda: registry.load(name, url))
         return _model_entry(name, url)
 
@@ -118,6 +122,18 @@ def _add_model_routes(app: Flask, registry: ModelRegistry, run: Runner) -> None:
     def unload(name: str) -> FlaskResponse:
         registry.unload(name)
         return FlaskResponse(content_type="text/plain")
+
+
+def _read_load_request() -> bytes:
+    """Read the body of ``POST /models`` to its end; refuse one that no name and url need."""
+    body = b""
+    while piece := request.stream.read(PIECE_BYTES):
+        body += piece if len(body) <= MAX_LOAD_BYTES else b""
+    if len(body) > MAX_LOAD_BYTES:
+        raise TooLargeError(
+            f"a request to load a model has {MAX_LOAD_BYTES:,} bytes at most; send a name and a url"
+        )
+    return body
 
 
 def _parse_load_request(body: bytes) -> tuple[str, str]:

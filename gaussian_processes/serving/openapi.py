@@ -104,6 +104,7 @@ def _models() -> dict[str, Any]:
     errors = {
         "400": "the folder holds no model that can be loaded",
         "409": "it is loaded already",
+        "413": "the request is longer than a name and a url",
         "507": "memory does not suffice",
     }
     return {

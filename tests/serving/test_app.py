@@ -718,6 +718,15 @@ def test_a_request_to_load_without_name_or_url_is_refused(many, request_):
     assert "does not read as" in refusal(many[0].post("/models", json=request_), 400)
 
 
+def test_a_large_request_to_load_is_refused_unparsed(many):
+    body = io.BytesIO(b"[[]," * 250_000)
+
+    response = many[0].post("/models", data=body)
+
+    assert "has 16,384 bytes at most" in refusal(response, 413)
+    assert body.tell() == 1_000_000
+
+
 def test_a_folder_without_a_model_is_refused(many, tmp_path):
     assert "model.json is missing" in refusal(load(many[0], "a", tmp_path), 400)
 
