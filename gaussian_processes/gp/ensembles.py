@@ -20,6 +20,12 @@ Indices = NDArray[np.intp]
 EM_MAX_ITERATIONS, EM_TOLERANCE = 10_000, 1e-8
 # A member of less weight changes no prediction visibly, and costs as much as any other.
 MIN_WEIGHT = 1e-3
+# What the best of some tens of members may owe to luck, in nats of all rows. Its parameters, ten or
+# more where every column has its own, were fitted to the rows that are then left out, which is
+# worth some nats each, and the best of thirty draws is lucky besides. On 20 rows of the development
+# sets 3 nats cost .1 of log density and .06 of coverage, and 20 nothing, but .01 on 100 rows; twice
+# that is on the safe side. On 20 rows of an exact line rough kernels are farther behind.
+LUCK_NATS = 40.0
 
 
 class FittedEstimator(Protocol):
@@ -124,8 +130,9 @@ def stacking_weights(
     min_weight : float
         A member of less is left out, and the others are weighed anew.
     prior_rows : float
-        Observations, beside those that there are, which speak for all members alike: of few
-        observations the highest density is that of whoever was lucky.
+        Observations, beside those that there are, which speak alike for all members that may be the
+        best: of few observations the highest density is that of whoever was lucky. Who is farther
+        behind than by luck has the less of them, by the ratio of the densities.
 
     Returns
     -------
@@ -136,7 +143,8 @@ def stacking_weights(
     -----
     Maximises Σ_i log Σ_k w_k p_k(y_i | y_-i): eq. 4 of [1]_, by expectation-maximisation, no
     iteration of which decreases it. Prior rows are a Dirichlet prior of the weights, of which this
-    is the mode: α_k = 1 + prior_rows/k [2]_.
+    is the mode: α_k = 1 + prior_rows s_k [2]_, of shares s_k in proportion to the density of all
+    observations, and at most to that of the best less `LUCK_NATS`.
 
     References
     ----------
@@ -161,15 +169,23 @@ def _maximize_mixture(densities: Array, prior_rows: float) -> Array:
     """Weights of the highest density, by expectation-maximisation."""
     # A factor common to a row does not matter, and densities far from 1 would under- or overflow.
     relative = np.exp(densities - densities.max(axis=1, keepdims=True))
-    weights = uniform = np.full(densities.shape[1], 1 / densities.shape[1])
-    rows = len(densities)
+    rows, members = densities.shape
+    weights, shares = np.full(members, 1 / members), _prior_shares(densities)
     for _ in range(EM_MAX_ITERATIONS):
         total = np.maximum(relative @ weights, np.finfo(float).tiny)
         own = weights * (relative / total[:, np.newaxis]).sum(axis=0)
-        previous, weights = weights, (own + prior_rows * uniform) / (rows + prior_rows)
+        previous, weights = weights, (own + prior_rows * shares) / (rows + prior_rows)
         if np.abs(weights - previous).max() < EM_TOLERANCE:
             break
     return weights
+
+
+def _prior_shares(densities: Array) -> Array:
+    """Shares of the members in what prior rows say."""
+    total = densities.sum(axis=0)
+    relative: Array = np.exp(np.minimum(total - total.max() + LUCK_NATS, 0.0))
+    shares: Array = relative / relative.sum()
+    return shares
 
 
 def mixture(

@@ -23,10 +23,12 @@ from gaussian_processes.gp.ensembles import (
 @pytest.mark.parametrize("prior_rows", [0.0, 3.0])
 def test_the_weights_are_those_of_a_general_optimiser(prior_rows):
     densities = np.random.default_rng(91).normal(-1, 2, size=(200, 4))
+    behind = densities.sum(axis=0).max() - densities.sum(axis=0)
+    shares = np.where(behind < 40, 1, np.exp(40 - behind))
 
     def loss(logits):
         weights = np.exp(logits) / np.exp(logits).sum()
-        prior = dirichlet.logpdf(weights, np.full(4, 1 + prior_rows / 4))
+        prior = dirichlet.logpdf(weights, 1 + prior_rows * shares / shares.sum())
         return -(np.log(np.exp(densities) @ weights).sum() + prior) / 200
 
     found = minimize(
@@ -39,6 +41,18 @@ def test_the_weights_are_those_of_a_general_optimiser(prior_rows):
 
     weights = stacking_weights(densities, prior_rows=prior_rows)
     np.testing.assert_allclose(weights, expected, atol=1e-5)
+
+
+def test_prior_rows_speak_for_those_alone_that_may_be_the_best():
+    densities = np.zeros((20, 4)) - np.array([0.0, 0.5, 2.5, 5.0])
+
+    weights = stacking_weights(densities, prior_rows=3.0)
+
+    # Ten nats behind is luck; 50 and 100 are not, and have e^-10 of a share and nothing.
+    share = 1 / (2 + np.exp(-10))
+    assert weights[1] >= 3 / 23 * share
+    assert weights[2] < 1e-3
+    assert weights[3] == 0
 
 
 def test_a_member_that_is_always_better_has_all_the_weight():
