@@ -73,7 +73,7 @@ class Calibration:
     def from_json(cls, content: Mapping[str, Any]) -> "Calibration":
         """Return the calibration that `to_json` made this of."""
         offsets = np.array(content["offsets"], float)
-        floor = np.array(content.get("floor", np.zeros(len(offsets))), float)
+        floor = np.array(content["floor"], float)
         return cls(float(content["inverse_temperature"]), offsets, floor)
 
 

@@ -50,7 +50,7 @@ Array = NDArray[Any]
 Description = dict[str, Any]
 
 # Raised by one whenever a program of the format before would misread what is written now.
-FORMAT = 5
+FORMAT = 6
 LIBRARIES = ("gaussian-processes", "numpy", "scipy")
 # The files of a model: no other may be named, such as one of another folder.
 ARRAY_FILE = re.compile(
@@ -441,7 +441,7 @@ def _ensemble_member(
     own = {name: arrays.get(f"{name}-{index}.npy") for name in OPTIONAL_ARRAYS}
     own |= {name: arrays[f"{name}-{index}.npy"] for name in ("points", "alpha")}
     process = _process(described["process"], own, rows)
-    unknown = tuple(map(UnknownLevel.from_json, described.get("unknown_levels", ())))
+    unknown = tuple(map(UnknownLevel.from_json, described["unknown_levels"]))
     return EnsembleMember(process=process, unknown_levels=unknown, **_common_fields(described))
 
 
@@ -470,7 +470,7 @@ def _process(described: Mapping[str, Any], arrays: Mapping[str, Any], rows: int)
         observations=rows,
         varies=(alpha != 0).any(axis=0),
         iterations=int(described["iterations"]),
-        nearest_points=described.get("nearest_points", 0),
+        nearest_points=described["nearest_points"],
         noise_scale=arrays["noise_scale"],
         replicates=None if replicates is None else Replicates.from_array(replicates),
     )

@@ -45,8 +45,8 @@ POLLED_PATHS = frozenset({"/ping", "/metrics"})
 MAX_INLINE_ROWS, MAX_INLINE_NUMBERS = 256, 4 * 256
 # Rows that are predicted and encoded at once, so that what a request takes is what it was decoded
 # to and its answer. The first block is smaller: from it the size of the answer is estimated. An
-# answer of 60,000 rows takes a tenth to a quarter more processor time in blocks of 512, and none
-# less in one of all, whose arrays take 5 MB more.
+# answer of 60,000 rows takes a tenth to a third more processor time in blocks of 512, and none
+# less in one of all, whose arrays take 2 to 5 MB more.
 FIRST_ANSWER_ROWS, ANSWER_BLOCK_ROWS = 512, 8192
 # Copies of the body while it is read, and of the answer while its blocks are joined.
 BODY_COPIES = 2

@@ -193,12 +193,12 @@ def test_strangers_in_the_folder_do_not_matter(tmp_path):
     assert artifact.load(tmp_path).schema.output_count == 1
 
 
-@pytest.mark.parametrize("older", [1, 2, 3, 4])
+@pytest.mark.parametrize("older", [1, 2, 3, 4, 5])
 def test_an_artifact_of_an_earlier_format_is_refused_in_a_sentence(tmp_path, older):
     artifact.save(fitted(), tmp_path)
     edit(tmp_path, format=older)
 
-    sentence = rf"model\.json is of format {older} and this program reads 5; train again$"
+    sentence = rf"model\.json is of format {older} and this program reads 6; train again$"
     with pytest.raises(UserError, match=sentence):
         artifact.load(tmp_path)
 
@@ -266,9 +266,9 @@ def exchange_alpha(folder):
     ("spoil", "sentence"),
     [
         (flip_the_last_bit, r"alpha-0\.npy is not what was saved: its checksum differs"),
-        (lambda folder: edit(folder, format=99), "is of format 99 and this program reads 5"),
+        (lambda folder: edit(folder, format=99), "is of format 99 and this program reads 6"),
         (
-            lambda folder: (folder / "model.json").write_text('{"format": 5, "noi'),
+            lambda folder: (folder / "model.json").write_text('{"format": 6, "noi'),
             r"model\.json can't be used \(JSONDecodeError",
         ),
         (
@@ -290,7 +290,7 @@ def exchange_alpha(folder):
         (lambda folder: edit(folder, sha256={}), r"KeyError: 'points-0\.npy'"),
         (
             lambda folder: edit(
-                folder, calibration={"inverse_temperature": 10**400, "offsets": []}
+                folder, calibration={"inverse_temperature": 10**400, "offsets": [], "floor": []}
             ),
             "OverflowError",
         ),
