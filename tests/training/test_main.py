@@ -324,7 +324,7 @@ FAILURES = [
         "1,0,0\n2,0,1\n",
         "row 1 of train/data.csv has norm 0 and so no direction",
     ),
-    ({}, "1,2,3\n", "there is one training row"),
+    ({}, "1,2,3\n", "there is one row to learn from"),
     ({}, "1 2 3\n2 3 4\n", "are separated by white space"),
     ({}, "1,2,3\n1,4,5\n", "every target is 1, so there is nothing to learn"),
     (
