@@ -164,8 +164,8 @@ class _GaussianProcess(BaseEstimator):
         data = replace(dataset.from_table(table, schema), sample_weight=weight[kept])
         data = training_rows(data, schema)
         _log(data.warnings)
-        # Folds of `cross_validate` may be so by chance; a whole table hardly is.
-        for sentence in describe_constant_targets(schema, data, "training"):
+        # Folds of `cross_validate` may be constant by chance; a whole table hardly is.
+        for sentence in (*schema.remarks, *describe_constant_targets(schema, data, "training")):
             logger.warning(sentence)
         self._learn(data, schema, hyperparameters)
 
@@ -324,6 +324,10 @@ class GaussianProcessRegressor(RegressorMixin, _GaussianProcess):
             If a parameter, a cell or a shape is none that training takes.
         """
         x, targets = self._validated(X, y, multi_output=True, y_numeric=True)
+        if targets.dtype.kind in "mM":
+            raise ValueError(
+                "y holds dates or durations, but targets are numbers: give days or hours"
+            )
         self._y_is_flat = targets.ndim == 1
         columns = targets.reshape(len(targets), -1).astype(np.float64).T
         names = _target_names(y, len(columns), getattr(self, "feature_names_in_", ()))

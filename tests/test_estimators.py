@@ -695,3 +695,26 @@ def test_arrays_of_dates_are_dates():
     assert GaussianProcessRegressor(q=1, l=1).fit(only_dates, np.arange(59.0)).predict(
         only_dates[:1]
     ) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize(
+    "values", [pd.date_range("2020", periods=30), pd.to_timedelta(range(30), "h")]
+)
+def test_targets_that_are_dates_or_durations_are_refused(values):
+    with pytest.raises(ValueError, match="y holds dates or durations, but targets are numbers"):
+        GaussianProcessRegressor(q=1, l=1).fit(np.arange(30.0)[:, None], values)
+
+
+def test_a_column_of_durations_is_refused_by_its_name():
+    frame = pd.DataFrame({"a": np.arange(30.0), "wait": pd.to_timedelta(range(30), "h")})
+
+    with pytest.raises(TypeError, match="column 'wait' of X holds durations: give hours or days"):
+        GaussianProcessRegressor(q=1, l=1).fit(frame, np.arange(30.0))
+
+
+def test_classes_that_look_alike_are_remarked_on(caplog):
+    frame = pd.DataFrame({"a": np.arange(30.0)})
+
+    GaussianProcessClassifier(q=1, l=1).fit(frame, ["NO", "no", "yes"] * 10)
+
+    assert "(target) has 'NO' and 'no', which count as two classes" in caplog.text

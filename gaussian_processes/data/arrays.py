@@ -55,7 +55,16 @@ def cells(column: Any) -> Cells:
 
 
 def without_datetimes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a data frame with its columns of dates as objects, which NumPy has beside numbers."""
+    """Return a data frame with its columns of dates as objects, which NumPy has beside numbers.
+
+    Raises
+    ------
+    TypeError
+        If a column holds durations, which are neither dates nor numbers of a known unit.
+    """
+    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        if pd.api.types.is_timedelta64_dtype(dtype):
+            raise TypeError(f"column {name!r} of X holds durations: give hours or days as numbers")
     dated = [
         position
         for position, dtype in enumerate(frame.dtypes)
