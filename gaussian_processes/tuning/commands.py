@@ -11,7 +11,6 @@ from gaussian_processes.tuning import (
     amt,
     deployment,
     jobfile,
-    journal,
     report,
     results,
 )
@@ -31,13 +30,11 @@ def run(arguments: argparse.Namespace) -> None:
     changes = Changes(arguments.strategy, arguments.jobs, arguments.parallel)
     job = jobfile.read(arguments.job, arguments.on, changes)
     folder = arguments.out or FOLDER / job.name
-    # Before a backend downloads what a refused search has no use for.
-    journal.check(job, folder, arguments.extend)
     progress = Progress(min(job.limits.jobs, job.space.size))
     try:
         search = Tuner(
             job,
-            BACKENDS[arguments.on](job, folder / "trials"),
+            lambda: BACKENDS[arguments.on](job, folder / "trials"),
             folder,
             lambda name: _find(name, folder.parent),
             arguments.extend,

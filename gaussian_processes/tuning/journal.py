@@ -30,6 +30,7 @@ FIXED = (
     ("HyperParameterTuningJobName",),
     (CONFIG, "ParameterRanges"),
     (DEFINITION, "StaticHyperParameters"),
+    (DEFINITION, "InputDataConfig"),
     (CONFIG, "HyperParameterTuningJobObjective"),
     (CONFIG, "Strategy"),
     (CONFIG, "StrategyConfig"),
@@ -65,9 +66,9 @@ def check(job: TuningJob, folder: Path, extend: bool = False) -> None:
     _try_strategy(job)
     if not (folder / JOB).exists():
         return
-    before = json.loads((folder / JOB).read_text())
+    before, asked = json.loads((folder / JOB).read_text()), _with_absolute_channels(job)
     for part in (*FIXED, *LIMITS):
-        old, new = _part(before, part), _part(job.request, part)
+        old, new = _part(before, part), _part(asked, part)
         if _comparable(old) == _comparable(new) or (extend and part in LIMITS):
             continue
         remedy = "give another folder with --out"

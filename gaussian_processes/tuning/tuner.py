@@ -39,8 +39,9 @@ class Tuner:
     Parameters
     ----------
     job : TuningJob
-    backend : Backend
-        Where the training jobs run.
+    backend : callable
+        Makes the backend, where the training jobs run, once the job is accepted: some download
+        what a refused search has no use for.
     folder : Path
         Where the search's journal and its table are.
     parents : callable
@@ -62,7 +63,7 @@ class Tuner:
     def __init__(
         self,
         job: TuningJob,
-        backend: Backend,
+        backend: Callable[[], Backend],
         folder: Path,
         parents: Callable[[str], Results],
         extend: bool = False,
@@ -72,10 +73,10 @@ class Tuner:
         names = job.parents if journal.is_new(folder) else ()
         self._parents = [warm_start.usable_trials(job, parents(name)) for name in names]
         self.job = job
+        self._backend = backend()
         self.study = journal.open_study(job, folder)
         self.ending = ""
         self._watch: Watch = _ignore
-        self._backend = backend
         self._folder = folder
         self._ledger = Ledger(job, self.study, folder)
         self._began = time.monotonic()

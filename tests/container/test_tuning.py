@@ -160,7 +160,10 @@ def test_the_best_model_is_served_from_a_container(job_file, tmp_path, free_port
     out = tmp_path / "out"
     job = jobfile.read(job_file, "docker", jobfile.Changes(jobs=1, parallel=1))
     Tuner(
-        job, DockerContainers(job, out / "trials"), out, lambda _: pytest.fail("it has no parent")
+        job,
+        lambda: DockerContainers(job, out / "trials"),
+        out,
+        lambda _: pytest.fail("it has no parent"),
     ).run()
     command = [
         TUNE,

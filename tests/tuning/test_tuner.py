@@ -183,6 +183,21 @@ def test_a_search_that_would_be_mixed_with_another_is_refused(tmp_path, changes,
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
+def test_a_search_on_other_data_is_refused_and_on_the_same_goes_on(tmp_path):
+    asked = request(ResourceLimits=limits(1))
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+    source = {"S3DataType": "S3Prefix", "S3Uri": "file://here"}
+    channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
+    asked["TrainingJobDefinition"]["InputDataConfig"] = [channel]
+    found = run(tmp_path, asked)
+
+    assert run(tmp_path, asked) == found
+    source["S3Uri"] = "file://elsewhere"
+    with pytest.raises(UserError, match="another InputDataConfig; give another folder"):
+        search(tmp_path, asked, extend=True)
+
+
 def test_only_the_limits_can_be_extended(tmp_path):
     run(tmp_path, request(ResourceLimits=limits(1)))
 

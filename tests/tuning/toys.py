@@ -110,8 +110,14 @@ def search(
 ) -> Tuner:
     """A search over runs of a program."""
     job = jobfile.check(json.loads(json.dumps(asked)), folder, "process", changes)
-    backend = LocalProcesses(job, folder / "trials", command=(sys.executable, "-S", "-c", program))
-    return Tuner(job, backend, folder, parents or _none, extend)
+    command = (sys.executable, "-S", "-c", program)
+    return Tuner(
+        job,
+        lambda: LocalProcesses(job, folder / "trials", command=command),
+        folder,
+        parents or _none,
+        extend,
+    )
 
 
 def run(folder: Path, asked: dict, program: str = BOWL, **more) -> Results:

@@ -43,7 +43,9 @@ def serve(tmp_path):
 
 def search(folder, asked):
     job = jobfile.check(asked, folder, "sagemaker")
-    return Tuner(job, SageMakerJobs(job, folder, interval_seconds=0.1), folder, amt.results_of)
+    return Tuner(
+        job, lambda: SageMakerJobs(job, folder, interval_seconds=0.1), folder, amt.results_of
+    )
 
 
 def test_training_jobs_are_created_of_the_definition_and_read_from_their_logs(tmp_path, serve):

@@ -42,7 +42,7 @@ def search(folder, channels, static, **config):
     job = jobfile.check(asked, folder, "process")
     return Tuner(
         job,
-        LocalProcesses(job, folder / "trials"),
+        lambda: LocalProcesses(job, folder / "trials"),
         folder,
         lambda _: pytest.fail("it has no parent"),
     ).run()
