@@ -172,7 +172,7 @@ def _missing_warnings(table: Table, schema: Schema, positions: Sequence[int]) ->
         if count:
             encoding = _describe_missing(schema, schema.features[index])
             counts = counts_by_encoding.setdefault(encoding, [])
-            counts.append(f"{count:,} of {schema.column_label(index)}")
+            counts.append(f"{count:,} of {table.column_label(position)}")
     return [
         f"missing cells of {table.source_label} {encoding}: {', '.join(counts)[:300]}"
         for encoding, counts in counts_by_encoding.items()

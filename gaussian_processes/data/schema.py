@@ -19,6 +19,7 @@ from gaussian_processes.data.cells import (
     normalize_category,
     parse_number,
 )
+from gaussian_processes.data.table import label_column
 from gaussian_processes.errors import UserError
 
 Array = NDArray[np.float64]
@@ -209,12 +210,21 @@ class Schema:
 
     def file_column_label(self, column: Column) -> str:
         """Label of a column in messages about training files, counted as in these."""
-        name = f" ({column.name})" if self.has_header else ""
-        return f"column {column.position + 1}{name}"
+        return label_column(column.position, column.name if self.has_header else None)
 
     def target_label(self, column: Column) -> str:
-        """Label of a target in messages: its name or, without one, its position, from 1."""
-        return column.name if self.has_header else f"column {column.position + 1}"
+        """Label of a target: its name or, without one, where it stands in the files."""
+        return column.name if self.has_header else self.file_column_label(column)
+
+    def short_label(self, column: Column) -> str:
+        """Label of a column where there is room for few words: its name, or its position."""
+        return column.name if self.has_header else f"position {column.position}"
+
+    @property
+    def ignored_labels(self) -> str:
+        """Labels of the columns that are left out, in one text."""
+        before = "" if self.has_header else "position "
+        return ", ".join(before + name for name in self.ignored)
 
     def column_order(self, names: Sequence[str]) -> list[int]:
         """Position of each feature among the named columns of a request.

@@ -89,9 +89,8 @@ class Table:
         return self.names[position] if self.names else str(position)
 
     def column_label(self, position: int) -> str:
-        """Label of a column in messages: its position, from 1, and its name."""
-        name = f" ({self.names[position]})" if self.names else ""
-        return f"column {position + 1}{name}"
+        """Label of a column in messages about the files."""
+        return label_column(position, self.names[position] if self.names else None)
 
     def split_by_file(self, cells: Cells) -> list[Cells]:
         """Split the cells of a column into those of each file that has rows."""
@@ -128,6 +127,17 @@ class Table:
         """Locate a cell by row, column and file, for messages."""
         row_label, _, file = self.locate_row(row).partition(" of ")
         return f"{row_label}, {self.column_label(position)} of {file}"
+
+
+def label_column(position: int, name: str | None) -> str:
+    """Label of a column of a file, as a person counts, and as hyperparameters name it.
+
+    Examples
+    --------
+    >>> label_column(1, "age"), label_column(1, None)
+    ('column 2 (age)', 'column 2 (position 1)')
+    """
+    return f"column {position + 1} ({f'position {position}' if name is None else name})"
 
 
 def _quoted(cell: float | str | None) -> str:

@@ -51,7 +51,7 @@ def _deviations(model: Model) -> str:
 
 def _schema_lines(model: Model) -> Iterator[str]:
     schema = model.schema
-    yield f"target: {', '.join(column.name for column in schema.targets)}"
+    yield f"target: {', '.join(map(schema.target_label, schema.targets))}"
     if model.calibration is not None:
         classes = ", ".join(map(str, schema.classes))
         temperature, floor = model.calibration.inverse_temperature, model.calibration.floor.sum()
@@ -65,16 +65,17 @@ def _schema_lines(model: Model) -> Iterator[str]:
         kind = "dates" if column.is_date else "numbers"
         kind = kind if categories is None else f"one of {', '.join(categories)}"
         kind += ", or missing" if column.missing_indicator else ""
+        kind += "" if schema.has_header else f"; {schema.short_label(column)} in training"
         yield f"  {schema.column_label(index)}: {kind}"
     if schema.ignored:
-        yield f"ignored: {', '.join(schema.ignored)}"
+        yield f"ignored: {schema.ignored_labels}"
 
 
 def _member_lines(model: Model, member: Member) -> Iterator[str]:
     share, own = "", list(model.schema.targets)
     if member.targets is not None:
         own = [model.schema.targets[index] for index in member.targets]
-        share = f", {member.weight:.1%} of {', '.join(column.name for column in own)}"
+        share = f", {member.weight:.1%} of {', '.join(map(model.schema.target_label, own))}"
     elif len(model.members) > 1:
         share = f", {member.weight:.1%} of the model"
     if isinstance(member, RegressorMember):
@@ -89,7 +90,7 @@ def _member_lines(model: Model, member: Member) -> Iterator[str]:
         f" noise={process.noise_ratio:.6g}{jitter}"
     )
     if not model.schema.classes:
-        yield from _deviation_lines(own, member)
+        yield from _deviation_lines(model.schema, own, member)
     if member.tails is not None:
         yield (
             f"  tails: Student-t of {member.tails.degrees_of_freedom:g} degrees of freedom,"
@@ -126,20 +127,22 @@ def _periods(schema: Schema, preprocessor: Preprocessor) -> str:
     """Periods of dates that are features, with their columns."""
     on_circles = zip(preprocessor.column.tolist(), preprocessor.circle.tolist(), strict=True)
     names = [
-        f"{schema.features[column].name} by {circle.partition(',')[0]}"
+        f"{schema.short_label(schema.features[column])} by {circle.partition(',')[0]}"
         for column, circle in on_circles
         if circle
     ]
     return ", ".join(dict.fromkeys(names))
 
 
-def _deviation_lines(targets: Sequence[Column], member: EnsembleMember) -> Iterator[str]:
+def _deviation_lines(
+    schema: Schema, targets: Sequence[Column], member: EnsembleMember
+) -> Iterator[str]:
     """Yield the deviations of the noise and of the function, in every target's units."""
     signal_variance = member.process.signal_variance * member.preprocessor.target_scale**2
     for column, variance in zip(targets, signal_variance, strict=True):
         noise, function = np.sqrt(variance * member.process.noise_ratio), np.sqrt(variance)
         yield (
-            f"  {column.name}: standard deviation of the noise {noise:.6g},"
+            f"  {schema.target_label(column)}: standard deviation of the noise {noise:.6g},"
             f" of the function {function:.6g}"
         )
 
@@ -155,14 +158,15 @@ def _coordinate_name(schema: Schema, preprocessor: Preprocessor, coordinate: int
     index, value = int(preprocessor.column[coordinate]), preprocessor.category[coordinate]
     if index >= len(schema.features):
         indicated = schema.indicated_features[index - len(schema.features)]
-        return f"{schema.features[indicated].name}={MISSING_CATEGORY}"
+        return f"{schema.short_label(schema.features[indicated])}={MISSING_CATEGORY}"
     column = schema.features[index]
+    name = schema.short_label(column)
     if circle := preprocessor.circle[coordinate]:
-        return f"{column.name} ({circle})"
+        return f"{name} ({circle})"
     if not preprocessor.is_indicator[coordinate]:
-        return column.name
+        return name
     if column.categories is None:
-        return f"{column.name}={value:g}"
+        return f"{name}={value:g}"
     if value == UNKNOWN_CATEGORY:
-        return f"{column.name}=(unknown)"
-    return f"{column.name}={column.category_name(int(value))}"
+        return f"{name}=(unknown)"
+    return f"{name}={column.category_name(int(value))}"

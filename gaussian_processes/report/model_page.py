@@ -58,9 +58,10 @@ def render(folder: Path) -> str:
     """
     model, description = artifact.load(folder), artifact.load_description(folder)
     report = artifact.load_report(folder)
+    targets = ", ".join(map(model.schema.target_label, model.schema.targets))
     return page.render(
         "report/model.html",
-        title=f"Model of {', '.join(column.name for column in model.schema.targets)}",
+        title=f"Model of {targets}",
         sections=list(_sections(model, report)),
         lines=_shortened(list(lines(model, description))),
     )
@@ -95,12 +96,13 @@ def _sections(model: Model, report: Mapping[str, Any] | None) -> Iterator[Sectio
 
 
 def _data(model: Model, columns: Sequence[Mapping[str, Any]]) -> Section:
+    before = "" if model.schema.has_header else "position "
     rows = [
-        [own["name"], own.get("role", "feature"), *_kind(own), f"{own['missing']:,}"]
+        [before + own["name"], own.get("role", "feature"), *_kind(own), f"{own['missing']:,}"]
         for own in columns
     ]
     remarks = " ".join(f"{remark}." for remark in model.schema.remarks)
-    ignored = f"Left out: {', '.join(model.schema.ignored)}. " if model.schema.ignored else ""
+    ignored = f"Left out: {model.schema.ignored_labels}. " if model.schema.ignored else ""
     more = len(model.schema.targets) + len(model.schema.features) - len(rows)
     unshown = f"{more:,} more columns are not shown. " if more else ""
     head = ["column", "role", "taken for", "values", "missing"]
@@ -135,7 +137,7 @@ def _held_out(model: Model, rows: Mapping[str, Any] | None) -> Section:
         f"{shown}, each predicted by a model {each}. Bars are central 90 % intervals; bands hold"
         " 95 % of what chance makes of a perfect model."
     )
-    names = [column.name for column in model.schema.targets]
+    names = list(map(model.schema.target_label, model.schema.targets))
     text += _unshown("targets", names)
     charts: list[str] = []
     for index, name in enumerate(names[:MAX_TARGETS]):
@@ -267,7 +269,7 @@ def _curves(model: Model, background: Array) -> dict[int, Curve]:
 
 def _relevance(model: Model) -> Section:
     order = sorted(relevances(model).items(), key=lambda pair: -pair[1])[:RANKED_COLUMNS]
-    names = [column.name for column in model.schema.features]
+    names = list(map(model.schema.short_label, model.schema.features))
     records = [{"column": names[column], "relevance": value} for column, value in order]
     text = (
         "The inverse length scale of a standardised column, over the greatest; of a blend the mean"
@@ -306,7 +308,7 @@ def _dependence(model: Model, curves: Mapping[int, Curve]) -> Section:
 def _outputs(model: Model) -> list[str]:
     """Names of the classes or, in regression, of the targets."""
     classes = [str(label) for label in model.schema.classes]
-    return classes or [column.name for column in model.schema.targets]
+    return classes or list(map(model.schema.target_label, model.schema.targets))
 
 
 def _dependence_chart(model: Model, column: int, own: Curve) -> str:
@@ -337,7 +339,7 @@ def _dependence_chart(model: Model, column: int, own: Curve) -> str:
         title = f"probability of {outputs[1]}" if classes else outputs[0]
     kind = "N" if feature.categories is not None else "T" if feature.is_date else "Q"
     chart = drawing.dependence(records, kind, title, len(shown) > 1)
-    return drawing.svg(chart, feature.name)
+    return drawing.svg(chart, model.schema.short_label(feature))
 
 
 def _share_of_processes(model: Model) -> float:

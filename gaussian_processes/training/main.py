@@ -274,7 +274,7 @@ def _check_targets(schema: Schema, training: Dataset) -> None:
     if len(training) > 1 and len(constant) == len(schema.targets):
         raise UserError(
             f"every target is {training.y[0, 0]:.6g}, so there is nothing to learn; check that the"
-            f" target is column {constant[0].position + 1}"
+            f" target is {schema.target_label(constant[0])}"
         )
 
 

@@ -78,8 +78,9 @@ def describe_constant_targets(schema: Schema, dataset: Dataset, part: str) -> li
     for target in constant_targets(schema, dataset):
         value = dataset.y[0, schema.targets.index(target)]
         sentences.append(
-            f"target {target.name} is {value:.6g} in all {len(dataset):,} rows of {part}: this is"
-            " predicted, with a variance that rests on no deviation but the number's own magnitude"
+            f"target {schema.target_label(target)} is {value:.6g} in all {len(dataset):,} rows of"
+            f" {part}: this is predicted, with a variance that rests on no deviation but the"
+            " number's own magnitude"
         )
     return sentences
 
@@ -87,15 +88,16 @@ def describe_constant_targets(schema: Schema, dataset: Dataset, part: str) -> li
 def log_schema(schema: Schema, training: Dataset) -> None:
     """Log how the columns were understood."""
     LOGGER.info(_describe_target(schema))
-    for index, column in enumerate(schema.features):
+    for column in schema.features:
         if column.categories is not None:
             codes = range(column.category_count)
             LOGGER.info(
-                f"feature {schema.column_label(index)} has {len(codes)} categories:"
+                f"feature {schema.file_column_label(column)} has {len(codes)} categories:"
                 f" {', '.join(map(column.category_name, codes))[:200]}"
             )
     for index in schema.dates:
-        LOGGER.info(_describe_dates(schema.column_label(index), training.X[:, index]))
+        label = schema.file_column_label(schema.features[index])
+        LOGGER.info(_describe_dates(label, training.X[:, index]))
 
 
 def _describe_dates(label: str, days: Array) -> str:
@@ -121,7 +123,7 @@ def _describe_target(schema: Schema) -> str:
         f"{len(schema.features) - categories - len(schema.dates)} numbers, {categories} categories"
     )
     kinds += f", {len(schema.dates)} dates" if schema.dates else ""
-    ignored = f"; left out: {', '.join(schema.ignored)[:200]}" if schema.ignored else ""
+    ignored = f"; left out: {schema.ignored_labels[:200]}" if schema.ignored else ""
     return f"target: {names}, {kind}; features: {len(schema.features)} columns ({kinds}){ignored}"
 
 
@@ -131,17 +133,17 @@ def remarks(schema: Schema, dataset: Dataset) -> Iterator[str]:
         counts = np.bincount(dataset.y[:, 0].astype(int), minlength=len(schema.classes))
         for code in np.flatnonzero(counts == 1).tolist():
             yield f"class {schema.classes[code]} has one row: is it a mistake in writing another?"
-    for index, column in enumerate(schema.features):
+    for column in schema.features:
         if column.categories and len(column.categories) > len(dataset) / 2 and len(dataset) > 2:
             yield (
-                f"{schema.column_label(index)} has hardly a row a category: if it is a name or a"
-                " date, put it into ignore, or make numbers of it"
+                f"{schema.file_column_label(column)} has hardly a row a category: if it is a name"
+                " or a date, put it into ignore, or make numbers of it"
             )
     yield from _outlier_remarks(schema, dataset)
-    empty = np.isnan(dataset.X).all(axis=0)
-    constant = (dataset.X[0] == dataset.X).all(axis=0) | empty
+    cells = dataset.X[:, : len(schema.features)]
+    constant = (cells[0] == cells).all(axis=0) | np.isnan(cells).all(axis=0)
     for index in np.flatnonzero(constant).tolist():
-        label = schema.column_label(index)
+        label = schema.file_column_label(schema.features[index])
         yield f"feature {label} is constant, so it does not matter to predictions"
     duplicates = len(dataset) - len(np.unique(dataset.X, axis=0))
     if duplicates:

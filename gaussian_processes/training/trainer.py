@@ -354,7 +354,11 @@ class Trainer:
             return
         for column, target in enumerate(targets):
             several = len(self.schema.targets) > 1
-            units = f"the units of {target.name}" if several else "the target's units"
+            units = (
+                f"the units of {self.schema.target_label(target)}"
+                if several
+                else "the target's units"
+            )
             scale = preprocessor.target_scale[column]
             signal = np.sqrt(process.signal_variance[column]) * scale
             noise = np.sqrt(process.signal_variance[column] * process.noise_ratio) * scale

@@ -60,8 +60,8 @@ def test_missing_cells_are_a_mean_beside_an_indicator_or_a_level_of_their_own():
     assert schema.category_counts == (0, 3, 0, 1)
     assert data.warnings == [
         "missing cells of train/a.csv are imputed by the mean, beside an indicator column: 1 of"
-        " column 1 (a)",
-        "missing cells of train/a.csv are a level of their own: 2 of column 2 (kind)",
+        " column 2 (a)",
+        "missing cells of train/a.csv are a level of their own: 2 of column 3 (kind)",
     ]
 
 
@@ -74,7 +74,7 @@ def test_missing_cells_of_another_table_count_as_in_training_or_are_imputed():
     np.testing.assert_array_equal(data.X[0], [np.nan, 0, np.nan, 0])
     assert data.warnings[2] == (
         "missing cells of validation/b.csv are imputed, numbers by the mean, categories by no"
-        " category, since training had none there: 1 of column 3 (w)"
+        " category, since training had none there: 1 of column 4 (w)"
     )
 
 
@@ -85,7 +85,7 @@ def test_missing_cells_are_only_imputed_under_missing_mean():
     assert schema.category_counts == (0, 2, 0)
     assert data.warnings == [
         "missing cells of train/a.csv are imputed, numbers by the mean, categories by no"
-        " category: 1 of column 1 (a), 2 of column 2 (kind)"
+        " category: 1 of column 2 (a), 2 of column 3 (kind)"
     ]
 
 

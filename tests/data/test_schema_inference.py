@@ -464,7 +464,7 @@ def test_the_index_of_a_table_that_was_split_is_remarked_on_as_the_target(share,
     remarks = fitted(Table(None, (index, rng.normal(size=100)), [("a.csv", 100)]))[0].remarks
 
     assert bool(remarks) == is_index
-    assert all("column 1 holds whole numbers from " in remark for remark in remarks)
+    assert all("column 1 (position 0) holds whole numbers from " in remark for remark in remarks)
 
 
 def test_a_target_of_whole_numbers_that_recur_is_no_index():
@@ -560,7 +560,7 @@ def test_the_index_of_a_table_that_was_split_is_remarked_on_as_the_first_feature
 
     (remark,) = fitted(rows, target="1")[0].remarks
 
-    assert remark.startswith("column 1 holds whole numbers from")
+    assert remark.startswith("column 1 (position 0) holds whole numbers from")
 
 
 def test_a_later_column_without_a_name_is_a_column_unless_it_counts_the_rows():
@@ -590,7 +590,8 @@ def test_a_column_that_counts_the_rows_is_remarked_on(first):
     (target,) = fitted(Table(None, (count, other), [("a.csv", 60)]))[0].remarks
     (feature,) = fitted(Table(("y", "id"), (other, count), [("a.csv", 60)]))[0].remarks
 
-    assert target.startswith(f"the target, column 1 {text}if it numbers the rows, write the file")
+    label = "the target, column 1 (position 0)"
+    assert target.startswith(f"{label} {text}if it numbers the rows, write the file")
     assert feature.startswith(f"column 2 (id) {text}if it numbers the rows, put it into ignore")
     named = Table(("y", "id"), (other, count), [("a.csv", 60)])
     assert fitted(named, features="id")[0].remarks == ()

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fitted import fitted
 
+from gaussian_processes.data.schema import Column, Schema
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.model import artifact
 from gaussian_processes.report import main as describe
@@ -37,6 +40,22 @@ def test_a_model_is_described_by_its_columns_kernel_and_scores(tmp_path, capsys)
         "validation:RMSE: 1.25",
         "novelty of training rows, each left out: 75% to 0.1, 25% to 0.2",
         "hyperparameters: noise=0.1, q=0,1, strict=false",
+    ]
+
+
+def test_a_column_without_a_name_is_described_by_its_position_in_training(tmp_path, capsys):
+    target, *features = (Column(str(position), position) for position in (3, 0, 1, 4))
+    schema = Schema(False, 5, tuple(features), (target,), ignored=("2",))
+
+    lines = described(replace(fitted(), schema=schema), tmp_path, capsys)
+
+    assert lines[1:7] == [
+        "target: column 4 (position 3)",
+        "features: 3 columns, in this order in a request",
+        "  column 1: numbers; position 0 in training",
+        "  column 2: numbers; position 1 in training",
+        "  column 3: numbers; position 4 in training",
+        "ignored: position 2",
     ]
 
 

@@ -335,7 +335,8 @@ FAILURES = [
     (
         {},
         "1,2,3\n1,4,x\n",
-        "row 2, column 3 of train/data.csv is 'x', but other cells of that column are numbers",
+        r"row 2, column 3 \(position 2\) of train/data.csv is 'x', but other cells of that column"
+        " are numbers",
     ),
 ]
 
@@ -513,7 +514,7 @@ def test_a_level_above_info_leaves_the_metrics_and_the_warnings(base, capsys, mo
     logged = [line for line in lines if not re.fullmatch(r"\w+:\w+=[\d.-]+;", line)]
     assert len(lines) - len(logged) == len(METRICS)
     assert [line.split(" ", 1)[1] for line in logged] == [
-        "WARNING feature column 1 is constant, so it does not matter to predictions"
+        "WARNING feature column 2 (position 1) is constant, so it does not matter to predictions"
     ]
 
 
@@ -668,7 +669,7 @@ def test_what_may_not_be_meant_is_remarked_upon(base, capsys):
     train(base, noise="0.1", bias="1")
 
     output = capsys.readouterr().out
-    assert "feature column 1 is constant" in output
+    assert "feature column 2 (position 1) is constant" in output
     assert "1 training rows have the features of another" in output
 
 
@@ -1016,7 +1017,7 @@ def test_a_table_with_names_words_and_gaps_is_learned_from(alone, capsys):
     assert train(alone, target="Sepal.Length", missing="mean", ignore="Petal.Length") == 0
     output = capsys.readouterr().out
     assert "the first line of train/data.csv names its columns" in output
-    assert "feature column 3 (Species) has 3 categories: setosa, versicolor, virginica" in output
+    assert "feature column 5 (Species) has 3 categories: setosa, versicolor, virginica" in output
     assert "missing cells of train/data.csv are imputed, numbers by the mean" in output
     assert [column.name for column in artifact.load(alone / "model").schema.features] == [
         "Sepal.Width",
@@ -1044,7 +1045,7 @@ def test_the_log_begins_with_what_was_understood(alone, capsys):
         " Petal.Length=1.4, Petal.Width=0.2, Species='setosa', name='plant 1'",
         "INFO target: Sepal.Length, numbers; features: 4 columns (3 numbers, 1 categories);"
         " left out: name",
-        "INFO feature column 4 (Species) has 1 categories: setosa",
+        "INFO feature column 5 (Species) has 1 categories: setosa",
     ]
 
 
@@ -1088,8 +1089,8 @@ def test_missing_cells_are_learned_from_without_a_hyperparameter(alone, capsys):
     assert train(alone, target="Sepal.Length") == 0
 
     output = capsys.readouterr().out
-    assert "are imputed by the mean, beside an indicator column: 30 of column 3 (Petal.W" in output
-    assert "are a level of their own: 22 of column 4 (Species)" in output
+    assert "are imputed by the mean, beside an indicator column: 30 of column 4 (Petal.W" in output
+    assert "are a level of their own: 22 of column 5 (Species)" in output
     assert "has 4 categories: setosa, versicolor, virginica, (missing)" in output
     model = artifact.load(alone / "model")
     body = b"3,1.5,,setosa\n3,1.5,0.2,\n"
@@ -1322,7 +1323,7 @@ def test_dates_are_features_with_their_periods_and_described_as_such(base, capsy
     log = capsys.readouterr()
     first, last = days[order[:45]].min(), days[order[:45]].max()
     assert (
-        f"feature column 1 (when) has dates from {first} to {last}, as days, and by weekday; trends"
+        f"feature column 2 (when) has dates from {first} to {last}, as days, and by weekday; trends"
         " beyond these dates are not foreseen"
     ) in log.out + log.err
     assert metrics(log.out)["validation:RMSE"] < 0.6

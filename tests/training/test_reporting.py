@@ -30,7 +30,7 @@ def remarks(rows, y=None, features=FEATURES, classes=()):
         ({"rows": [[1, 2], [3, 4], [5, 6]]}, []),
         (
             {"rows": [[1, 2], [3, 2], [5, 2]]},
-            ["feature column 2 (b) is constant, so it does not matter to predictions"],
+            ["feature column 3 (b) is constant, so it does not matter to predictions"],
         ),
         (
             {"rows": [[1, 2], [3, 4], [1, 2]]},
@@ -46,7 +46,7 @@ def remarks(rows, y=None, features=FEATURES, classes=()):
                 "features": (Column("a", 1, ("p", "q", "r")), Column("b", 2)),
             },
             [
-                "column 1 (a) has hardly a row a category: if it is a name or a date, put it into"
+                "column 2 (a) has hardly a row a category: if it is a name or a date, put it into"
                 " ignore, or make numbers of it"
             ],
         ),

@@ -107,7 +107,8 @@ def test_a_bad_cell_in_row_1_is_a_mistake_and_loses_no_row(folder, cell, positio
 
     assert table.names is None
     assert len(table) == 31
-    location = re.escape(f"row 1, column {position + 1} of train/a.csv is {cell!r}")
+    label = f"column {position + 1} (position {position})"
+    location = re.escape(f"row 1, {label} of train/a.csv is {cell!r}")
     with pytest.raises(UserError, match=location):
         fitted(table)
 
