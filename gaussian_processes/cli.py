@@ -66,6 +66,8 @@ def tune() -> int:
             return 0
         print(f"{reason}; {INSTALL}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return _refuse(_interruption(), lambda _: None, 128 + signal.SIGINT)
     return main()
 
 
@@ -118,14 +120,18 @@ def _run(module: str, leave: Callable[[str], object] = lambda _: None) -> int:
         )
         return _refuse(reason, leave, 1)
     except KeyboardInterrupt:  # OpenBLAS sends the signal where its threads can't be started
-        limit = process_limit()
-        number = "" if limit is None else f" ({limit:,} are allowed: docker run --pids-limit)"
-        reason = (
-            "interrupted as the libraries were loaded, by Ctrl-C or for want of processes"
-            f" and threads{number}; raise the limit, or start again"
-        )
-        return _refuse(reason, leave, 128 + signal.SIGINT)
+        return _refuse(_interruption(), leave, 128 + signal.SIGINT)
     return main()
+
+
+def _interruption() -> str:
+    """Say what may have interrupted the import of the libraries."""
+    limit = process_limit()
+    number = "" if limit is None else f" ({limit:,} are allowed: docker run --pids-limit)"
+    return (
+        "interrupted as the libraries were loaded, by Ctrl-C or for want of processes"
+        f" and threads{number}; raise the limit, or start again"
+    )
 
 
 def _refuse(reason: str, leave: Callable[[str], object], status: int) -> int:

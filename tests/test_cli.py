@@ -33,6 +33,26 @@ def test_tune_says_in_a_sentence_what_the_installation_lacks(missing, sentence):
     assert len(answer.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("script", ["tune", "describe"])
+def test_an_interrupt_while_libraries_are_loaded_is_one_sentence(script):
+    program = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'numpy': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        f"from gaussian_processes import cli; sys.exit(cli.{script}())"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert answer.returncode == 130
+    assert answer.stderr.startswith("interrupted as the libraries were loaded, by Ctrl-C ")
+    assert len(answer.stderr.splitlines()) == 1
+
+
 def test_tune_says_its_version_even_where_the_installation_lacks_its_libraries():
     program = "import sys; sys.modules['boto3'] = None; sys.argv = ['tune', '--version']; "
     program += "from gaussian_processes import cli; sys.exit(cli.tune())"
