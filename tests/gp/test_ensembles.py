@@ -44,11 +44,11 @@ def test_the_weights_are_those_of_a_general_optimiser(prior_rows):
 
 
 def test_prior_rows_speak_for_those_alone_that_may_be_the_best():
-    densities = np.zeros((20, 4)) - np.array([0.0, 0.5, 2.5, 5.0])
+    densities = np.zeros((20, 4)) - np.array([0.0, 1.5, 6.5, 12.0])
 
     weights = stacking_weights(densities, prior_rows=3.0)
 
-    # Ten nats behind is luck; 50 and 100 are not, and have e^-10 of a share and nothing.
+    # Thirty nats behind is luck; 130 and 240 are not, and have e^-10 of a share and nothing.
     share = 1 / (2 + np.exp(-10))
     assert weights[1] >= 3 / 23 * share
     assert weights[2] < 1e-3
