@@ -28,9 +28,9 @@ from gaussian_processes.serving.responses import ErrorRenderer
 PAGE_SIZE = 100
 # Digits of a page's token: it is a number of models, and what is longer is none of this server's.
 MAX_TOKEN_DIGITS = 10
-# Bytes of a request to load a model, whose url is a path of 4,096 bytes at most; and those that are
-# read at a time.
-MAX_LOAD_BYTES, PIECE_BYTES = 1 << 14, 1 << 16
+# Bytes of a request to load a model, whose url is a path of 4,096 bytes at most: thirty times that
+# are parsed in a millisecond, to say what is wrong with them. And bytes that are read at a time.
+MAX_LOAD_BYTES, PIECE_BYTES = 1 << 17, 1 << 16
 
 
 def create_app(served: Model | ModelRegistry, config: AppConfig | None = None) -> Flask:

@@ -723,7 +723,7 @@ def test_a_large_request_to_load_is_refused_unparsed(many):
 
     response = many[0].post("/models", data=body)
 
-    assert "has 16,384 bytes at most" in refusal(response, 413)
+    assert "has 131,072 bytes at most" in refusal(response, 413)
     assert body.tell() == 1_000_000
 
 
