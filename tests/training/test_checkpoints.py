@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from gaussian_processes.errors import UserError
-from gaussian_processes.files import create_memmap
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.gp.kernels import ArcCosine
 from gaussian_processes.gp.regression import GramMatrix, fit
@@ -300,15 +299,6 @@ def test_the_panels_of_a_trial_that_fails_are_removed(tmp_path):
 
     assert process.jitter > 0
     assert [path.name for path in tmp_path.iterdir()] == [f"float64-{process.jitter!r}"]
-
-
-def test_a_full_disk_is_a_sentence(tmp_path):
-    rows = shutil.disk_usage(tmp_path).total // 8
-
-    with pytest.raises(UserError, match=r"has no room for [\d.]+ GB \(.*\); use a larger volume"):
-        create_memmap(tmp_path / "too-large.npy", np.float64, (rows,))
-
-    assert not list(tmp_path.iterdir())
 
 
 # --- the program
