@@ -50,6 +50,11 @@ GIVEN = ("noise_ratio", "bias", "relevance")
 # The likelihood may have several maxima: much noise and a smooth function, or little noise and a
 # rough one.
 INITIAL_VALUES = ({"noise_ratio": 0.1, "bias": 1.0}, {"noise_ratio": 0.01, "bias": 10.0})
+# A kernel with γ may have another maximum, where γ is ten times what the prior thinks likely. From
+# there too it is searched for up to 200 rows, where that takes next to no time: of small searches
+# with relevances 9 in 100 ended a nat below the best of twenty without it, and 2 with it.
+DISTANT_GAMMA, CHEAP_ROWS = 10.0, 200
+DISTANT_VALUES = {"noise_ratio": 0.01, "bias": 3.0}
 # Normal priors, mean and standard deviation, of the logarithms of two ratios; both lose against
 # some tens of rows that speak clearly, and decide where few do.
 # Noise against signal: a deviation of a third of the signal's, between 1/20 and 2.3 times it in 95
@@ -191,9 +196,19 @@ def maximize_posterior(
         starts += [] if start is None else [first]
         maxima = [_optimize(at, scalars, data) for at in starts]
         first = max(maxima, key=lambda maximum: maximum[0])[1]
-    if is_near or "relevance" in names:
-        _, first = _optimize(first, names, data)
-    return first
+    if not (is_near or "relevance" in names):
+        return first
+    starts = [first]
+    if "gamma" in names and not is_near and len(data.z) <= CHEAP_ROWS:
+        starts.append(_distant_start(parameters, names))
+    maxima = [_optimize(at, names, data) for at in starts]
+    return max(maxima, key=lambda maximum: maximum[0])[1]
+
+
+def _distant_start(parameters: KernelParameters, names: Sequence[str]) -> KernelParameters:
+    """Return a start where the Gaussian of the distance has most of the say."""
+    kernel = parameters.kernel.with_values(gamma=DISTANT_GAMMA * parameters.gamma)
+    return replace(parameters, kernel=kernel, **_chosen(DISTANT_VALUES, names))
 
 
 def _merged(

@@ -7,6 +7,7 @@ from oracles import gaussian, gram, matern52
 from scipy.optimize import approx_fprime
 from scipy.stats import norm
 
+from benchmarks.searches import draw_problem
 from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Matern52
 from gaussian_processes.gp.marginal_likelihood import (
     BOUNDS,
@@ -283,3 +284,27 @@ def test_a_kernel_begins_with_the_gamma_of_the_priors_median():
 
     assert begun.gamma * (1 + 4) == pytest.approx(0.3)
     assert replace(begun, kernel=parameters.kernel) == parameters
+
+
+@pytest.mark.parametrize(("number", "q", "depth"), [(45, 1, 3), (64, 3, 2), (77, 0, 2)])
+def test_a_search_with_gamma_and_relevances_finds_the_better_of_two_maxima(number, q, depth):
+    problem = draw_problem(np.random.default_rng([0, number]))
+    z, y = ((own - own.mean(axis=0)) / own.std(axis=0) for own in (problem.x, problem.y))
+    data = TrainingData(z, y, np.ones(len(z)))
+    flat = KernelParameters(ArcCosine(q, depth), 0.1, 1.0, np.ones(z.shape[1]))
+    names = ["noise_ratio", "bias", "gamma", "relevance"]
+    near = maximize_posterior(flat, ["noise_ratio", "bias", "relevance"], data)
+
+    found = maximize_posterior(flat.with_kernel(ArcCosineRBF(q, depth)), names, data, near)
+
+    ends = []
+    for gamma in (0.001, 0.01, 0.1, 1.0, 10.0):
+        start = replace(flat, kernel=ArcCosineRBF(q, depth, gamma))
+        ends.append(maximize_posterior(start, names, data, start))
+    best, own = (max(log_posterior(end, names, data) for end in each) for each in (ends, [found]))
+    assert own > best - 0.1
+
+
+def log_posterior(parameters, names, data):
+    likelihood, _ = log_marginal_likelihood_and_gradient(parameters, data)
+    return likelihood + log_prior_and_gradient(parameters, names)[0]
