@@ -44,6 +44,9 @@ class Dataset:
         Location of row i in its file, for messages.
     warnings : sequence of str
         One sentence for every kind of value that another stands for.
+    robustness_weight : ndarray of shape (n,), optional
+        Factor of the weight with which a model learns from a row: below 1 where the others
+        contradict its targets; 1 unless it is given.
     """
 
     X: Array
@@ -51,6 +54,7 @@ class Dataset:
     sample_weight: Array
     locate_row: Callable[[int], str]
     warnings: Sequence[str] = field(default=())
+    robustness_weight: Array | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -63,6 +67,9 @@ class Dataset:
             self.y[indices],
             self.sample_weight[indices],
             lambda row: self.locate_row(int(indices[row])),
+            robustness_weight=(
+                None if self.robustness_weight is None else self.robustness_weight[indices]
+            ),
         )
 
 

@@ -107,7 +107,7 @@ def fit(standardized: Array, degrees: float, min_gain: float = MIN_TAILS_GAIN) -
     candidates = [
         Tails(heavy, scale)
         for heavy in HEAVY_DEGREES
-        if heavy < degrees and 0 < (scale := _scale(standardized, heavy)) < np.inf
+        if heavy < degrees and 0 < (scale := fit_scale(standardized, heavy)) < np.inf
     ]
     if not np.isfinite(base) or not candidates:
         return None
@@ -118,12 +118,8 @@ def fit(standardized: Array, degrees: float, min_gain: float = MIN_TAILS_GAIN) -
     return candidates[best] if logs[best] - base > min_gain else None
 
 
-def _log_likelihood(standardized: Array, scale: float, degrees: float) -> float:
-    return float(log_density(standardized, np.zeros(1), np.array([scale]), degrees).sum())
-
-
-def _scale(standardized: Array, degrees: float) -> float:
-    """Scale of the highest likelihood, by expectation-maximisation."""
+def fit_scale(standardized: Array, degrees: float) -> float:
+    """Scale of the highest likelihood, by expectation-maximisation; parameters as of `fit`."""
     squares = np.square(standardized)
     variance = float(squares.mean())
     for _ in range(SCALE_ITERATIONS):
@@ -131,3 +127,7 @@ def _scale(standardized: Array, degrees: float) -> float:
             break
         variance = float(((degrees + 1) * squares / (degrees + squares / variance)).mean())
     return float(np.sqrt(variance))
+
+
+def _log_likelihood(standardized: Array, scale: float, degrees: float) -> float:
+    return float(log_density(standardized, np.zeros(1), np.array([scale]), degrees).sum())

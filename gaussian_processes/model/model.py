@@ -240,7 +240,12 @@ class EnsembleMember:
                 degrees[own] = np.minimum(degrees[own], level.degrees_of_freedom)
         return replace(known, squared_scale=known.squared_scale * factor, row_degrees=degrees)
 
-    def leave_one_out(self, targets: Array, sample_weight: Array | None = None) -> MemberPrediction:
+    def leave_one_out(
+        self,
+        targets: Array,
+        sample_weight: Array | None = None,
+        robustness_weight: Array | None = None,
+    ) -> MemberPrediction:
         """Predictive distribution of every training row, given all others.
 
         Parameters
@@ -248,7 +253,10 @@ class EnsembleMember:
         targets : ndarray of shape (n, t)
             Those of the training that it predicts, in their units.
         sample_weight : ndarray of shape (n,), optional
-            Those of the training, 1 unless they are given. Only the novelty depends on them.
+            Those that it was conditioned with, 1 unless they are given.
+        robustness_weight : ndarray of shape (n,), optional
+            Their factor for rows that the others contradict. Such a row is predicted as any other
+            of its weight: nothing but its own target says that it is one.
         """
         standardized, rows = self.preprocessor.standardized_targets(targets), len(targets)
         mean, variance = self.process.leave_one_out(standardized)
@@ -259,6 +267,9 @@ class EnsembleMember:
         weight = np.ones(rows) if sample_weight is None else sample_weight
         noise = self._noise_ratio / weight[:, np.newaxis]
         novelty = np.clip(relative - noise, 0.0, 1.0)
+        if robustness_weight is not None:
+            excess = noise * (1 - robustness_weight[:, np.newaxis])
+            variance = variance * (1 - excess / relative)
         factor, degrees = self._scale_of(rows - 1)
         return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
 
@@ -346,6 +357,7 @@ class RegressorMember:
         self,
         targets: Array,  # noqa: ARG002  one interface
         sample_weight: Array | None = None,  # noqa: ARG002
+        robustness_weight: Array | None = None,  # noqa: ARG002
     ) -> MemberPrediction:
         """Predictive distribution of every training row, whose fold was left out."""
         return self._in_units(*self.left_out.T)
@@ -448,7 +460,12 @@ class Model:
             mean[:, self._columns(member)] += member.weight * member.mean(rows, locate_row)
         return Prediction(mean, None, self._probabilities(mean))
 
-    def leave_one_out(self, targets: Array, sample_weight: Array | None = None) -> Prediction:
+    def leave_one_out(
+        self,
+        targets: Array,
+        sample_weight: Array | None = None,
+        robustness_weight: Array | None = None,
+    ) -> Prediction:
         """Predict every training row from all others.
 
         Parameters
@@ -457,10 +474,15 @@ class Model:
             Those of the training; in classification the indicators of the classes.
         sample_weight : ndarray of shape (n,), optional
             Those that the members are conditioned with, 1 unless they are given.
+        robustness_weight : ndarray of shape (n,), optional
+            Their factor for rows that the others contradict, see `EnsembleMember.leave_one_out`.
         """
-        members = self._with_factors
+        weights = sample_weight, robustness_weight
         return self.blend(
-            [own.leave_one_out(targets[:, self._columns(own)], sample_weight) for own in members]
+            [
+                own.leave_one_out(targets[:, self._columns(own)], *weights)
+                for own in self._with_factors
+            ]
         )
 
     def blend(self, predictions: Sequence[MemberPrediction]) -> Prediction:

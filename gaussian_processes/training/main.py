@@ -32,7 +32,7 @@ from gaussian_processes.sagemaker.environment import (
 )
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters, parse, usage
 from gaussian_processes.sagemaker.logs import log_to_stdout
-from gaussian_processes.training import model_card, report_data, reporting, scoring
+from gaussian_processes.training import model_card, report_data, reporting, robustness, scoring
 from gaussian_processes.training.checkpoints import Checkpoint, fingerprint, locked
 from gaussian_processes.training.export import (
     Findings,
@@ -178,7 +178,8 @@ def _fit_and_score(
 ) -> tuple[Model, Prediction | None, dict[str, object]]:
     """Fit to all training rows; return the model, its left-out predictions and all scores."""
     model = trainer.fit(selection, datasets["train"], checkpoint)
-    left_out = scoring.leave_one_out(trainer, model, datasets["train"])
+    training = robustness.reject(datasets["train"], selection.outliers)
+    left_out = scoring.leave_one_out(trainer, model, training)
     return model, left_out, scoring.score_model(trainer, model, datasets, folder, left_out)
 
 

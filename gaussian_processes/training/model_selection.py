@@ -11,7 +11,7 @@ References
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from gaussian_processes.data.preprocessing import Preprocessor
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.gp import calibration, kernels, marginal_likelihood, scores, tails
 from gaussian_processes.gp.calibration import Calibration
-from gaussian_processes.gp.ensembles import stacking_weights
+from gaussian_processes.gp.ensembles import mixture, stacking_weights
 from gaussian_processes.gp.kernels import ArcCosine, ArcCosineRBF, Kernel, Matern52
 from gaussian_processes.gp.levels import LevelsLeftOut, UnknownLevel
 from gaussian_processes.gp.marginal_likelihood import KernelParameters, TrainingData
@@ -135,13 +135,44 @@ class CandidateFit:
     loo_log_densities : ndarray of shape (n, t)
         Log predictive density of every row and target, given all other rows; of classes, of shape
         (n, 1), log probability.
-    loo_means : ndarray of shape (n, t)
-        Mean of every row, likewise.
+    loo_means, loo_variances : ndarray of shape (n, t)
+        Of every row, likewise.
     """
 
     result: CandidateResult
     loo_log_densities: Array
     loo_means: Array
+    loo_variances: Array
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A training row that all others contradict.
+
+    Parameters
+    ----------
+    row : int
+    deviations : float
+        Distance of its target from what the others predict, in what is usual among the rows.
+    """
+
+    row: int
+    deviations: float
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Training rows as the blend predicts them, each from all others.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n, t)
+        Over the predicted deviations.
+    log_densities : ndarray of shape (n, t)
+    """
+
+    residuals: Array
+    log_densities: Array
 
 
 @dataclass(frozen=True)
@@ -155,12 +186,18 @@ class ModelSelection:
     calibration : Calibration, optional
     loo_nlpd : sequence of float
         Of every target by itself, of the blend on the rows of the last comparison.
+    outliers : tuple of Outlier
+        Training rows that were rejected.
+    left_out : LeftOut, optional
+        Every training row given all others, where all were compared on; no part of its JSON.
     """
 
     candidates: Sequence[CandidateResult]
     weights: Sequence[float]
     calibration: Calibration | None = None
     loo_nlpd: Sequence[float] = ()
+    outliers: tuple[Outlier, ...] = ()
+    left_out: LeftOut | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the selection as JSON can hold it."""
@@ -175,6 +212,7 @@ class ModelSelection:
             "weights": list(self.weights),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
             "loo_nlpd": list(self.loo_nlpd),
+            "outliers": [asdict(outlier) for outlier in self.outliers],
         }
 
     @classmethod
@@ -202,6 +240,7 @@ class ModelSelection:
             content["weights"],
             None if found_calibration is None else Calibration.from_json(found_calibration),
             content["loo_nlpd"],
+            tuple(Outlier(**outlier) for outlier in content["outliers"]),
         )
 
 
@@ -254,8 +293,12 @@ class Sample:
 
     Parameters
     ----------
+    rows : ndarray of shape (n,)
+        Their positions in the dataset.
     targets : ndarray of shape (n, t)
         In their units; in classification the indicators of the classes.
+    robustness_weight : ndarray of shape (n,), optional
+        See `Dataset`.
     codes : ndarray of shape (n,), optional
         Positions of the rows' classes; None in regression.
     learned_parameters : sequence of str
@@ -271,7 +314,9 @@ class Sample:
         Features, targets and weights that the criterion needs beside these.
     """
 
+    rows: NDArray[np.intp]
     targets: Array
+    robustness_weight: Array | None
     codes: Classes | None
     learned_parameters: Sequence[str]
     noise_ratio: float
@@ -289,7 +334,11 @@ class Sample:
         rows = marginal_likelihood.subset_rows(len(self), max_rows)
         return replace(
             self,
+            rows=self.rows[rows],
             targets=self.targets[rows],
+            robustness_weight=(
+                None if self.robustness_weight is None else self.robustness_weight[rows]
+            ),
             codes=None if self.codes is None else self.codes[rows],
             data={key: data.subset(max_rows) for key, data in self.data.items()},
         )
@@ -358,7 +407,8 @@ def draw_sample(
     They are in random order, so that evenly spaced subsets of them are as random.
     Of drawn targets that are all 0 no parameter can be learned: then the priors decide.
     """
-    dataset = dataset.subset(canonical_order(dataset))
+    order = canonical_order(dataset)
+    dataset = dataset.subset(order)
     weights = noise_weights(dataset, schema, hyperparameters)
     size = min(len(dataset), marginal_likelihood.MAX_ROWS)
     generator = np.random.default_rng(hyperparameters.seed)
@@ -375,7 +425,9 @@ def draw_sample(
             weights[indices],
         )
     return Sample(
+        rows=order[indices],
         targets=targets,
+        robustness_weight=drawn.robustness_weight,
         codes=drawn.y[:, 0].astype(np.intp) if schema.classes else None,
         learned_parameters=hyperparameters.learned_parameters,
         noise_ratio=hyperparameters.noise or 0.0,
@@ -536,11 +588,12 @@ def _score(
     preprocessor, data = sample.preprocessors[preparation], sample.data[preparation]
     process, scale = data.condition(parameters), preprocessor.target_scale
     member = EnsembleMember(with_parameters(preprocessor, parameters), process)
-    prediction = member.leave_one_out(sample.targets)
+    weights = data.sample_weight, sample.robustness_weight
+    prediction = member.leave_one_out(sample.targets, *weights)
     heavy = _fit_tails(prediction, sample)
     if heavy is not None:
         member = replace(member, tails=heavy)
-        prediction = member.leave_one_out(sample.targets)
+        prediction = member.leave_one_out(sample.targets, *weights)
     densities = _loo_log_densities(prediction, sample)
     result = CandidateResult(
         preparation=preparation,
@@ -554,7 +607,7 @@ def _score(
         tails=heavy,
         optimism=_optimism(ard, parameters, sample),
     )
-    return CandidateFit(result, densities, prediction.mean)
+    return CandidateFit(result, densities, prediction.mean, prediction.variance)
 
 
 def _optimism(ard: bool, parameters: KernelParameters, sample: Sample) -> float:
@@ -577,13 +630,20 @@ def _optimism(ard: bool, parameters: KernelParameters, sample: Sample) -> float:
 
 
 def _fit_tails(prediction: MemberPrediction, sample: Sample) -> Tails | None:
-    """Fit heavy tails to leave-one-out predictions of targets; classes have none."""
+    """Fit heavy tails to leave-one-out predictions of targets; classes have none.
+
+    Rows that were rejected show how heavy the tails are, and the others how wide the middle is.
+    """
     if sample.codes is not None or np.isposinf(sample.tail_gain):
         return None
     scale = np.sqrt(np.maximum(prediction.squared_scale, np.finfo(float).tiny))
     varies = (sample.targets != sample.targets[0]).any(axis=0)
     standardized = ((sample.targets - prediction.mean) / scale)[:, varies]
-    return tails.fit(standardized, prediction.degrees_of_freedom, sample.tail_gain)
+    heavy = tails.fit(standardized, prediction.degrees_of_freedom, sample.tail_gain)
+    if heavy is None or sample.robustness_weight is None:
+        return heavy
+    kept = standardized[sample.robustness_weight == 1]
+    return replace(heavy, scale=tails.fit_scale(kept, heavy.degrees_of_freedom))
 
 
 def _loo_log_densities(prediction: MemberPrediction, sample: Sample) -> Array:
@@ -650,8 +710,27 @@ def _weigh(
         [*results, *[fit.result for fit in left_out]],
         [*weights.tolist(), *[0.0] * len(left_out)],
         fitted,
-        _blended_nlpd(ranked, weights),
+        (-_blended_log_densities(ranked, weights).mean(axis=0)).tolist(),
+        left_out=_left_out(ranked, weights, sample, rows),
     )
+
+
+def _left_out(
+    ranked: Sequence[CandidateFit], weights: Array, sample: Sample, rows: int
+) -> LeftOut | None:
+    """Leave-one-out predictions of the blend, in the order of the training rows.
+
+    None of classes, nor where observations have no heavy tails or not all rows were compared on.
+    """
+    has_outliers = sample.codes is None and not np.isposinf(sample.tail_gain)
+    if not has_outliers or ranked[0].result.rows != rows:
+        return None
+    means, variances = zip(*[(fit.loo_means, fit.loo_variances) for fit in ranked], strict=True)
+    mean, variance = mixture(weights.tolist(), means, variances)
+    deviations = np.sqrt(np.maximum(variance, np.finfo(float).tiny))
+    order = np.argsort(sample.rows)
+    residuals = (sample.targets - mean) / deviations
+    return LeftOut(residuals[order], _blended_log_densities(ranked, weights)[order])
 
 
 def _unknown_levels(result: CandidateResult, sample: Sample) -> UnknownLevels:
@@ -682,9 +761,9 @@ def _stack(densities: Array) -> Array:
     return stacking_weights(densities, FEW_ROWS_MEMBERS // rows, prior_rows=PRIOR_ROWS)
 
 
-def _blended_nlpd(fits: Sequence[CandidateFit], weights: Array) -> list[float]:
-    """Mean negative leave-one-out log density of a blend, of every target."""
+def _blended_log_densities(fits: Sequence[CandidateFit], weights: Array) -> Array:
+    """Leave-one-out log densities of a blend, of shape (n, t)."""
     kept = np.flatnonzero(weights)
     logs = np.stack([fits[index].loo_log_densities for index in kept.tolist()])
-    blended = np.logaddexp.reduce(logs + np.log(weights[kept])[:, np.newaxis, np.newaxis])
-    return (-blended.mean(axis=0)).tolist()  # type: ignore[no-any-return]
+    blended: Array = np.logaddexp.reduce(logs + np.log(weights[kept])[:, np.newaxis, np.newaxis])
+    return blended

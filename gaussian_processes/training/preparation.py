@@ -80,17 +80,22 @@ def fit_preprocessor(
         periods=preparation.encoding != "trend",
     )
     targets = regression_targets(dataset, schema)
+    if dataset.robustness_weight is not None:
+        targets = targets[dataset.robustness_weight == 1]
     return preprocessing.fit(dataset.X, targets, schema.category_counts, options, schema.dates)
 
 
 def noise_weights(dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters) -> Array:
-    """Weights of training rows, of shape (n,), less for rows with far cells.
+    """Weights of training rows, of shape (n,), less for rows that others contradict or far cells.
 
-    Not where coordinates are taken as they are.
+    Far cells count not where coordinates are taken as they are.
     """
+    weights = dataset.sample_weight
+    if dataset.robustness_weight is not None:
+        weights = weights * dataset.robustness_weight
     if hyperparameters.projection != "sphere":
-        return dataset.sample_weight
-    return preprocessing.discount_far_rows(dataset.X, dataset.sample_weight, schema.category_counts)
+        return weights
+    return preprocessing.discount_far_rows(dataset.X, weights, schema.category_counts)
 
 
 def training_rows(dataset: Dataset, schema: Schema) -> Dataset:

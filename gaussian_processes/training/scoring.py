@@ -93,7 +93,8 @@ def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Predicti
     if wanted is False:
         return None
     weights = noise_weights(training, trainer.schema, trainer.hyperparameters)
-    return model.leave_one_out(regression_targets(training, trainer.schema), weights)
+    targets = regression_targets(training, trainer.schema)
+    return model.leave_one_out(targets, weights, training.robustness_weight)
 
 
 def score_training(

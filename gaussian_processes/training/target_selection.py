@@ -8,13 +8,15 @@ so, it gets a selection of its own.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Schema
 from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.linalg.parallel import ParallelMap
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import model_selection
-from gaussian_processes.training.model_selection import CandidateResult, ModelSelection
+from gaussian_processes.training.model_selection import CandidateResult, LeftOut, ModelSelection
 
 Targets = tuple[int, ...]
 
@@ -99,4 +101,22 @@ def _combine(groups: Mapping[Targets, ModelSelection]) -> ModelSelection:
         candidates += [replace(result, targets=targets) for result in selection.candidates]
         weights += selection.weights
         losses.update(zip(targets, selection.loo_nlpd, strict=True))
-    return ModelSelection(candidates, weights, None, [losses[target] for target in sorted(losses)])
+    return ModelSelection(
+        candidates,
+        weights,
+        loo_nlpd=[losses[target] for target in sorted(losses)],
+        left_out=_combine_left_out(groups),
+    )
+
+
+def _combine_left_out(groups: Mapping[Targets, ModelSelection]) -> LeftOut | None:
+    """Left-out rows of all targets, in their order; None where a group has none."""
+    found = [selection.left_out for selection in groups.values()]
+    known = [left_out for left_out in found if left_out is not None]
+    if len(known) < len(found):
+        return None
+    order = np.argsort(np.concatenate(list(groups)))
+    return LeftOut(
+        np.hstack([left_out.residuals for left_out in known])[:, order],
+        np.hstack([left_out.log_densities for left_out in known])[:, order],
+    )

@@ -24,7 +24,7 @@ from gaussian_processes.linalg.cholesky import NotPositiveDefiniteError, Progres
 from gaussian_processes.model.model import EnsembleMember, Model
 from gaussian_processes.sagemaker.hyperparameters import MAX_MEMBERS, Hyperparameters
 from gaussian_processes.sagemaker.logs import SILENT
-from gaussian_processes.training import regressor_members, target_selection
+from gaussian_processes.training import regressor_members, robustness, target_selection
 from gaussian_processes.training.checkpoints import Checkpoint
 from gaussian_processes.training.model_selection import (
     PARAMETER_NAMES,
@@ -55,6 +55,8 @@ Array = NDArray[np.float64]
 MIN_SHARED_ROWS = 30_000
 # Members that the log tells of, the heaviest. On few rows there are up to thirty of small weights.
 LOGGED_MEMBERS = 2 * MAX_MEMBERS
+# Outliers that the log tells of.
+LOGGED_OUTLIERS = 5
 
 
 def no_progress() -> None:
@@ -122,21 +124,26 @@ class Trainer:
         loaded = checkpoint.load("selection")
         content = next(filter(None, self.hosts.gather(loaded)), None)
         if content is None:
-            own = target_selection.select(
-                dataset,
-                self.schema,
-                self.hyperparameters,
-                self.validation,
-                self.hosts.map_on_cores,
-            ).to_json()
-            # The leader's: processors differ in last digits, by which a weight may be zero or not.
-            content = self.hosts.gather(own)[0]
+            content = robustness.select(self._select, dataset).to_json()
         if loaded is None:
             checkpoint.save("selection", content)
         return ModelSelection.from_json(content)
 
+    def _select(self, dataset: Dataset) -> ModelSelection:
+        """Select the model of rows with robustness weights, as the leader does.
+
+        Processors differ in last digits, by which a weight may be zero or not.
+        """
+        own = target_selection.select(
+            dataset, self.schema, self.hyperparameters, self.validation, self.hosts.map_on_cores
+        )
+        found: ModelSelection = self.hosts.gather(own)[0]
+        return found
+
     def fit(self, selection: ModelSelection, dataset: Dataset, checkpoint: Checkpoint) -> Model:
         """Condition the selected candidates on all rows."""
+        self._log_outliers(selection, dataset)
+        dataset = robustness.reject(dataset, selection.outliers)
         kept = [index for index, weight in enumerate(selection.weights) if weight]
         heaviest = sorted(kept, key=lambda index: -selection.weights[index])[:LOGGED_MEMBERS]
         members = []
@@ -152,6 +159,22 @@ class Trainer:
             self.logger.info(f"{count} further kernels; {share:.1%} of the model")
         model = Model(self.schema, tuple(members), selection.calibration)
         return self._with_regressors(model, dataset)
+
+    def _log_outliers(self, selection: ModelSelection, dataset: Dataset) -> None:
+        """Log which rows were rejected, the farthest first."""
+        outliers = sorted(selection.outliers, key=lambda outlier: -outlier.deviations)
+        if not outliers:
+            return
+        places = [
+            f"{dataset.locate_row(outlier.row)} by {outlier.deviations:.0f} deviations"
+            for outlier in outliers[:LOGGED_OUTLIERS]
+        ]
+        others = len(outliers) - len(places)
+        self.logger.warning(
+            f"the model learns next to nothing from {len(outliers)} row(s) whose targets all others"
+            f" contradict: {', '.join(places)}{f' and {others} more' if others else ''}; correct or"
+            " remove what is wrong, or set likelihood=normal to learn from all alike"
+        )
 
     def _with_regressors(self, model: Model, dataset: Dataset) -> Model:
         """Add the members that are no processes, and log their weights."""

@@ -208,6 +208,29 @@ def test_the_novelty_of_a_weighted_row_that_is_left_out_has_no_noise_of_its_own(
     np.testing.assert_allclose(novelty[:, 0], expected, rtol=0, atol=1e-9)
 
 
+def test_a_rejected_row_that_is_left_out_is_predicted_as_any_other_of_its_weight():
+    rng = np.random.default_rng(47)
+    x, y, weight = rng.normal(size=(12, 3)), rng.normal(size=(12, 1)), rng.choice([0.1, 1, 4], 12)
+    robustness = np.ones(12)
+    robustness[[2, 7]] = 1e-6, 1e-9
+    member = fitted(rows=12).members[0]
+    member = replace(member, preprocessor=replace(member.preprocessor, target_center=np.zeros(1)))
+    points, kernel = member.preprocessor.points(x), member.process.kernel
+
+    def refit(kept):
+        matrix = GramMatrix(kernel, points[kept], 0.1, (weight * robustness)[kept])
+        targets = member.preprocessor.standardized_targets(y[kept])
+        return replace(member, process=fit(matrix, targets))
+
+    found = refit(np.arange(12)).leave_one_out(y, weight * robustness, robustness)
+
+    for row in range(12):
+        others = refit(np.delete(np.arange(12), row))
+        expected = others.predict(x[[row]], sample_weight=weight[[row]])
+        np.testing.assert_allclose(found.mean[row], expected.mean[0], rtol=1e-6)
+        np.testing.assert_allclose(found.squared_scale[row], expected.squared_scale[0], rtol=1e-6)
+
+
 def test_novelty_goes_from_0_at_noise_free_rows_to_1_far_from_them():
     generator = np.random.default_rng(0)
     x, y = generator.uniform(size=(40, 2)), generator.normal(size=40)

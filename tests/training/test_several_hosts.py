@@ -323,16 +323,19 @@ FARMED_OUT = {
 def write_odd_table(path, count, seed):
     rng = np.random.default_rng(seed)
     lines = ["y,z,x,colour,weight"]
-    for x in rng.normal(size=count):
+    for number, x in enumerate(rng.normal(size=count)):
         colour, noise = rng.choice(["red", "green"]), rng.normal(size=2)
         cell = "" if rng.random() < 0.1 else repr(float(x))
         y, z = x + (colour == "red") + 0.3 * noise[0], x**2 + 0.1 * noise[1]
+        z += 50 * (number == 7)  # an outlier
         lines.append(f"{y:.6f},{z:.6f},{cell},{colour},{rng.uniform(0.5, 2):.3f}")
     path.parent.mkdir(parents=True)
     path.write_text("\n".join(lines))
 
 
-def test_what_hosts_share_of_a_table_of_all_kinds_is_computed_as_by_one_to_the_last_bit(tmp_path):
+def test_what_hosts_share_of_a_table_of_all_kinds_is_computed_as_by_one_to_the_last_bit(
+    tmp_path, caplog
+):
     def run(exchange):
         base = tmp_path / f"{exchange.size}-{exchange.rank}"
         write_odd_table(base / "input/data/train/rows.csv", 40, seed=1)
@@ -344,6 +347,7 @@ def test_what_hosts_share_of_a_table_of_all_kinds_is_computed_as_by_one_to_the_l
     alone = run(SingleHost())
     (leader, *others), _ = on_all_hosts(3, run)
 
+    assert "learns next to nothing from 1 row(s)" in caplog.text
     assert scores(leader) == scores(alone)
     assert model(leader) == model(alone)
     assert not any(model(base) for base in others)
