@@ -22,8 +22,8 @@ COMMANDS = [
     "soak --minutes 0.05 --clients 2",
     "tuning_regret --seeds 1 --jobs 3 --parallel 1 --strategies Random --problems iris",
 ]
-# Minutes at any size: twenty jobs, five folds of three methods, and a load generator.
-LONG = {"selection", "quality", "serving"}
+# Minutes at any size: peers, twenty jobs, five folds of three methods, and a load generator.
+LONG = {"outliers", "selection", "quality", "serving"}
 SUPPORT = {"datasets", "instances", "measuring", "methods", "reporting"}
 
 
