@@ -45,7 +45,7 @@ class Dataset:
     warnings : sequence of str
         One sentence for every kind of value that another stands for.
     robustness_weight : ndarray of shape (n,), optional
-        Factor of the weight with which a model learns from a row: below 1 where the others
+        Factor of the weight with which a model learns from a row: below 1 where all others
         contradict its targets; 1 unless it is given.
     """
 
@@ -60,6 +60,16 @@ class Dataset:
         """Return the number of rows."""
         return len(self.X)
 
+    @property
+    def robustness(self) -> Array:
+        """Robustness weights, of shape (n,)."""
+        return np.ones(len(self)) if self.robustness_weight is None else self.robustness_weight
+
+    @property
+    def is_rejected(self) -> NDArray[np.bool_]:
+        """Whether all others contradict a row, of shape (n,)."""
+        return self.robustness < 1
+
     def subset(self, indices: NDArray[np.intp]) -> "Dataset":
         """Return the rows of some indices."""
         return Dataset(
@@ -67,9 +77,7 @@ class Dataset:
             self.y[indices],
             self.sample_weight[indices],
             lambda row: self.locate_row(int(indices[row])),
-            robustness_weight=(
-                None if self.robustness_weight is None else self.robustness_weight[indices]
-            ),
+            robustness_weight=self.robustness[indices],
         )
 
 

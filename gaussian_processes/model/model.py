@@ -268,8 +268,11 @@ class EnsembleMember:
         noise = self._noise_ratio / weight[:, np.newaxis]
         novelty = np.clip(relative - noise, 0.0, 1.0)
         if robustness_weight is not None:
+            # It was conditioned with noise of λ/w; without the robustness weight r of the row
+            # that is λ r/w, and the rest comes off 1/[M⁻¹]_ii.
             excess = noise * (1 - robustness_weight[:, np.newaxis])
-            variance = variance * (1 - excess / relative)
+            shares = np.divide(excess, relative, out=np.zeros_like(variance), where=excess > 0)
+            variance = variance * (1 - shares)
         factor, degrees = self._scale_of(rows - 1)
         return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
 
@@ -477,10 +480,9 @@ class Model:
         robustness_weight : ndarray of shape (n,), optional
             Their factor for rows that the others contradict, see `EnsembleMember.leave_one_out`.
         """
-        weights = sample_weight, robustness_weight
         return self.blend(
             [
-                own.leave_one_out(targets[:, self._columns(own)], *weights)
+                own.leave_one_out(targets[:, self._columns(own)], sample_weight, robustness_weight)
                 for own in self._with_factors
             ]
         )

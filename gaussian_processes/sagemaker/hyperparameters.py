@@ -168,8 +168,8 @@ class Hyperparameters:
         default="auto",
         description="of observations, in regression: student has the tails and the width that"
         " leave-one-out residuals show, in place of the process's own; normal never; auto where"
-        " their density gains by more than 2 nats, where several q or l are compared. Outliers,"
-        " rows that all others contradict, are rejected unless it is normal",
+        " their density gains by more than 2 nats, where several q or l are compared. Wherever"
+        " tails are looked for, outliers among up to 2,000 rows are rejected",
     )
     per_target: bool | None = _declared(
         CategoricalParameter(AUTO_TRUE_FALSE),

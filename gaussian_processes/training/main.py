@@ -123,6 +123,8 @@ def _train(
         out_of_fold = scoring.score_out_of_fold(trainer, datasets, checkpoint, job.output_data)
         selecting = time.monotonic()
         selection = trainer.select(training, checkpoint)
+        training = robustness.reject(training, selection.outliers)
+        datasets = {**datasets, "train": training}
         selected = time.monotonic()
         shared = trainer.shares_factor(len(training))
         if not hosts.leads:
@@ -178,8 +180,7 @@ def _fit_and_score(
 ) -> tuple[Model, Prediction | None, dict[str, object]]:
     """Fit to all training rows; return the model, its left-out predictions and all scores."""
     model = trainer.fit(selection, datasets["train"], checkpoint)
-    training = robustness.reject(datasets["train"], selection.outliers)
-    left_out = scoring.leave_one_out(trainer, model, training)
+    left_out = scoring.leave_one_out(trainer, model, datasets["train"])
     return model, left_out, scoring.score_model(trainer, model, datasets, folder, left_out)
 
 

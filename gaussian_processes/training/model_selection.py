@@ -136,7 +136,7 @@ class CandidateFit:
         Log predictive density of every row and target, given all other rows; of classes, of shape
         (n, 1), log probability.
     loo_means, loo_variances : ndarray of shape (n, t)
-        Of every row, likewise.
+        Of every row and target, given all other rows.
     """
 
     result: CandidateResult
@@ -146,32 +146,17 @@ class CandidateFit:
 
 
 @dataclass(frozen=True)
-class Outlier:
-    """A training row that all others contradict.
+class LeaveOneOutScores:
+    """Leave-one-out residuals and log densities of the blend, of all training rows in their order.
 
     Parameters
     ----------
-    row : int
-    deviations : float
-        Distance of its target from what the others predict, in what is usual among the rows.
-    """
-
-    row: int
-    deviations: float
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Training rows as the blend predicts them, each from all others.
-
-    Parameters
-    ----------
-    residuals : ndarray of shape (n, t)
-        Over the predicted deviations.
+    standardized_residuals : ndarray of shape (n, t)
+        Over the predicted standard deviations.
     log_densities : ndarray of shape (n, t)
     """
 
-    residuals: Array
+    standardized_residuals: Array
     log_densities: Array
 
 
@@ -186,18 +171,19 @@ class ModelSelection:
     calibration : Calibration, optional
     loo_nlpd : sequence of float
         Of every target by itself, of the blend on the rows of the last comparison.
-    outliers : tuple of Outlier
-        Training rows that were rejected.
-    left_out : LeftOut, optional
-        Every training row given all others, where all were compared on; no part of its JSON.
+    outliers : mapping of int to float
+        Training rows that were rejected, and their residuals in robust standard deviations.
+    loo : LeaveOneOutScores, optional
+        Where all rows were compared on. It is no part of the JSON, since only the selection itself
+        needs it, nor of comparisons, since arrays have no single truth value.
     """
 
     candidates: Sequence[CandidateResult]
     weights: Sequence[float]
     calibration: Calibration | None = None
     loo_nlpd: Sequence[float] = ()
-    outliers: tuple[Outlier, ...] = ()
-    left_out: LeftOut | None = field(default=None, repr=False, compare=False)
+    outliers: Mapping[int, float] = field(default_factory=dict)
+    loo: LeaveOneOutScores | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the selection as JSON can hold it."""
@@ -212,7 +198,7 @@ class ModelSelection:
             "weights": list(self.weights),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
             "loo_nlpd": list(self.loo_nlpd),
-            "outliers": [asdict(outlier) for outlier in self.outliers],
+            "outliers": list(self.outliers.items()),
         }
 
     @classmethod
@@ -240,7 +226,7 @@ class ModelSelection:
             content["weights"],
             None if found_calibration is None else Calibration.from_json(found_calibration),
             content["loo_nlpd"],
-            tuple(Outlier(**outlier) for outlier in content["outliers"]),
+            dict(content["outliers"]),
         )
 
 
@@ -297,7 +283,7 @@ class Sample:
         Their positions in the dataset.
     targets : ndarray of shape (n, t)
         In their units; in classification the indicators of the classes.
-    robustness_weight : ndarray of shape (n,), optional
+    robustness : ndarray of shape (n,)
         See `Dataset`.
     codes : ndarray of shape (n,), optional
         Positions of the rows' classes; None in regression.
@@ -316,7 +302,7 @@ class Sample:
 
     rows: NDArray[np.intp]
     targets: Array
-    robustness_weight: Array | None
+    robustness: Array
     codes: Classes | None
     learned_parameters: Sequence[str]
     noise_ratio: float
@@ -329,6 +315,11 @@ class Sample:
         """Return the number of rows."""
         return len(self.targets)
 
+    @property
+    def may_have_tails(self) -> bool:
+        """Whether observations may have heavier tails than the process; classes have none."""
+        return self.codes is None and not np.isposinf(self.tail_gain)
+
     def subset(self, max_rows: int) -> "Sample":
         """Return the same sample with `max_rows` rows at most."""
         rows = marginal_likelihood.subset_rows(len(self), max_rows)
@@ -336,9 +327,7 @@ class Sample:
             self,
             rows=self.rows[rows],
             targets=self.targets[rows],
-            robustness_weight=(
-                None if self.robustness_weight is None else self.robustness_weight[rows]
-            ),
+            robustness=self.robustness[rows],
             codes=None if self.codes is None else self.codes[rows],
             data={key: data.subset(max_rows) for key, data in self.data.items()},
         )
@@ -427,7 +416,7 @@ def draw_sample(
     return Sample(
         rows=order[indices],
         targets=targets,
-        robustness_weight=drawn.robustness_weight,
+        robustness=drawn.robustness,
         codes=drawn.y[:, 0].astype(np.intp) if schema.classes else None,
         learned_parameters=hyperparameters.learned_parameters,
         noise_ratio=hyperparameters.noise or 0.0,
@@ -588,7 +577,7 @@ def _score(
     preprocessor, data = sample.preprocessors[preparation], sample.data[preparation]
     process, scale = data.condition(parameters), preprocessor.target_scale
     member = EnsembleMember(with_parameters(preprocessor, parameters), process)
-    weights = data.sample_weight, sample.robustness_weight
+    weights = data.sample_weight, sample.robustness
     prediction = member.leave_one_out(sample.targets, *weights)
     heavy = _fit_tails(prediction, sample)
     if heavy is not None:
@@ -630,20 +619,21 @@ def _optimism(ard: bool, parameters: KernelParameters, sample: Sample) -> float:
 
 
 def _fit_tails(prediction: MemberPrediction, sample: Sample) -> Tails | None:
-    """Fit heavy tails to leave-one-out predictions of targets; classes have none.
+    """Fit heavy tails to leave-one-out predictions of targets.
 
-    Rows that were rejected show how heavy the tails are, and the others how wide the middle is.
+    All rows say how many degrees of freedom they have, and those that are not rejected their scale.
     """
-    if sample.codes is not None or np.isposinf(sample.tail_gain):
+    if not sample.may_have_tails:
         return None
     scale = np.sqrt(np.maximum(prediction.squared_scale, np.finfo(float).tiny))
     varies = (sample.targets != sample.targets[0]).any(axis=0)
     standardized = ((sample.targets - prediction.mean) / scale)[:, varies]
     heavy = tails.fit(standardized, prediction.degrees_of_freedom, sample.tail_gain)
-    if heavy is None or sample.robustness_weight is None:
+    is_rejected = sample.robustness < 1
+    if heavy is None or not is_rejected.any():
         return heavy
-    kept = standardized[sample.robustness_weight == 1]
-    return replace(heavy, scale=tails.fit_scale(kept, heavy.degrees_of_freedom))
+    own_scale = tails.fit_scale(standardized[~is_rejected], heavy.degrees_of_freedom)
+    return replace(heavy, scale=own_scale)
 
 
 def _loo_log_densities(prediction: MemberPrediction, sample: Sample) -> Array:
@@ -706,31 +696,28 @@ def _weigh(
         else fit.result
         for fit, weight in zip(ranked, weights, strict=True)
     ]
+    log_densities = _blended_log_densities(ranked, weights)
+    has_all = sample.may_have_tails and ranked[0].result.rows == rows
     return ModelSelection(
         [*results, *[fit.result for fit in left_out]],
         [*weights.tolist(), *[0.0] * len(left_out)],
         fitted,
-        (-_blended_log_densities(ranked, weights).mean(axis=0)).tolist(),
-        left_out=_left_out(ranked, weights, sample, rows),
+        (-log_densities.mean(axis=0)).tolist(),
+        loo=_leave_one_out_scores(ranked, weights, sample, log_densities) if has_all else None,
     )
 
 
-def _left_out(
-    ranked: Sequence[CandidateFit], weights: Array, sample: Sample, rows: int
-) -> LeftOut | None:
-    """Leave-one-out predictions of the blend, in the order of the training rows.
-
-    None of classes, nor where observations have no heavy tails or not all rows were compared on.
-    """
-    has_outliers = sample.codes is None and not np.isposinf(sample.tail_gain)
-    if not has_outliers or ranked[0].result.rows != rows:
-        return None
-    means, variances = zip(*[(fit.loo_means, fit.loo_variances) for fit in ranked], strict=True)
+def _leave_one_out_scores(
+    ranked: Sequence[CandidateFit], weights: Array, sample: Sample, log_densities: Array
+) -> LeaveOneOutScores:
+    """Leave-one-out scores of the blend, in the order of the training rows."""
+    means = [fit.loo_means for fit in ranked]
+    variances = [fit.loo_variances for fit in ranked]
     mean, variance = mixture(weights.tolist(), means, variances)
     deviations = np.sqrt(np.maximum(variance, np.finfo(float).tiny))
     order = np.argsort(sample.rows)
     residuals = (sample.targets - mean) / deviations
-    return LeftOut(residuals[order], _blended_log_densities(ranked, weights)[order])
+    return LeaveOneOutScores(residuals[order], log_densities[order])
 
 
 def _unknown_levels(result: CandidateResult, sample: Sample) -> UnknownLevels:

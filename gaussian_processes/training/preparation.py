@@ -79,20 +79,17 @@ def fit_preprocessor(
         normal_scores=preparation.encoding in {"normal_scores", "both"},
         periods=preparation.encoding != "trend",
     )
-    targets = regression_targets(dataset, schema)
-    if dataset.robustness_weight is not None:
-        targets = targets[dataset.robustness_weight == 1]
+    # A wrong target would shift the center, and take the scale.
+    targets = regression_targets(dataset, schema)[~dataset.is_rejected]
     return preprocessing.fit(dataset.X, targets, schema.category_counts, options, schema.dates)
 
 
 def noise_weights(dataset: Dataset, schema: Schema, hyperparameters: Hyperparameters) -> Array:
-    """Weights of training rows, of shape (n,), less for rows that others contradict or far cells.
+    """Weights of training rows, of shape (n,): less for rejected rows and rows with far cells.
 
-    Far cells count not where coordinates are taken as they are.
+    Far cells do not matter where coordinates are taken as they are.
     """
-    weights = dataset.sample_weight
-    if dataset.robustness_weight is not None:
-        weights = weights * dataset.robustness_weight
+    weights = dataset.sample_weight * dataset.robustness
     if hyperparameters.projection != "sphere":
         return weights
     return preprocessing.discount_far_rows(dataset.X, weights, schema.category_counts)

@@ -81,8 +81,7 @@ def add(
             " leave-one-out densities, and solver=cg makes no factor for these: set members=gp"
         )
     targets = regression_targets(dataset, model.schema)
-    weights = sample_weight, dataset.robustness_weight
-    left_out = model.leave_one_out(targets, *weights).distribution
+    left_out = model.leave_one_out(targets, sample_weight, dataset.robustness).distribution
     groups = [
         _fit_group(name, dataset, model.schema, hyperparameters)
         for name in hyperparameters.regressors

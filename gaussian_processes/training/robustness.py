@@ -1,10 +1,9 @@
-"""Rejection of outliers: rows whose targets all others contradict teach the model next to nothing.
+"""Rejection of outliers by reweighting: training rows whose targets contradict all other rows.
 
-One wrong target makes the noise of all rows, and hides the function from them. Rows far from their
-leave-one-out predictions, in units of what is usual among these, are rejected, and the model is
-selected again (reweighted least squares [1]_): kept where the other rows are then predicted better.
-Rejected rows still count in leave-one-out scores and in the tails, as rows like any other: there
-may be more of their kind.
+One wrong target raises the noise of all rows, and hides the function. Rows of large leave-one-out
+residuals, in robust standard deviations, get next to no weight, and the model is selected again
+[1]_; this is kept where the other rows are then predicted better. Rejected rows still count in
+leave-one-out scores and in the tails, as rows like any other: there may be more of their kind.
 
 References
 ----------
@@ -12,35 +11,36 @@ References
    chapter 3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussian_processes.data.dataset import Dataset
-from gaussian_processes.training.model_selection import LeftOut, ModelSelection, Outlier
+from gaussian_processes.training.model_selection import LeaveOneOutScores, ModelSelection
 
 Array = NDArray[np.float64]
 
-# Deviations from which on a row may be rejected. No normal observation is as far, and of a
-# Student-t distribution of 4 degrees of freedom one in 2,000. Nearer ones are what its tails are
-# for: on the development sets those at 8 to 10 were hard to predict, not wrong.
+# Robust standard deviations from which on a row may be rejected. No normal observation is as far,
+# and of a Student-t distribution of 4 degrees of freedom one in 2,600. Nearer ones are what its
+# tails are for: on the development sets those at 8 to 10 were hard to predict, not wrong.
 MIN_DEVIATIONS = 10.0
 # Share of the rows that may be rejected: more of them are no errors, but a part of the function
 # that no candidate describes.
 MAX_SHARE = 0.1
-# Leave-one-out log density that the other rows must gain, in nats for each that is rejected. Fewer
+# Leave-one-out log density that the other rows must gain, in nats for each that is rejected. Less
 # may be the luck of another search.
 MIN_GAIN = 5.0
-# Selections at most after the first: outliers may be hidden behind greater ones.
+# Selections after the first, each as long as it: great outliers mask smaller ones.
 MAX_SELECTIONS = 3
-# Standard deviations in a median absolute deviation of a normal distribution.
-MEDIAN_DEVIATIONS = 1.4826
-# Deviation of a rejected row's noise, in its residuals. These are measured beside the outliers,
-# whose noise makes the usual ones up to thirty times too great on the development sets.
-REJECTION = 30.0
-# Less would leave a row's own variance no digit beside that of its noise.
+# Standard deviation of a normal distribution over its median absolute deviation.
+MAD_TO_STANDARD_DEVIATION = 1.4826
+# Standard deviation of a rejected row's noise over its residual. It is large because residuals are
+# measured with the outliers present, whose noise inflates the usual ones up to thirtyfold on the
+# development sets. What a good row says is lost where it is rejected.
+NOISE_PER_RESIDUAL = 30.0
+# With a smaller weight a row's own variance would keep no digit beside that of its noise.
 MIN_WEIGHT = 1e-12
 
 
@@ -50,57 +50,75 @@ def select(run: Callable[[Dataset], ModelSelection], dataset: Dataset) -> ModelS
     Parameters
     ----------
     run : callable
-        Selects the model of rows with robustness weights; alike on all hosts.
+        Selects the model of rows with robustness weights. It returns the same arrays on all hosts,
+        which therefore come to the same end here.
     dataset : Dataset
         The training rows.
+
+    Returns
+    -------
+    ModelSelection
+        With its outliers.
     """
     best = run(dataset)
     for _ in range(MAX_SELECTIONS):
-        outliers = find_outliers(best.left_out)
-        if {outlier.row for outlier in outliers} <= {outlier.row for outlier in best.outliers}:
+        outliers = outlying_rows(best.loo)
+        if outliers.keys() <= best.outliers.keys():
             break
         found = replace(run(reject(dataset, outliers)), outliers=outliers)
-        if not _gains(best, found):
+        if not _improves(found, best):
             break
         best = found
     return best
 
 
-def find_outliers(left_out: LeftOut | None) -> tuple[Outlier, ...]:
-    """Find the rows that are far from what all others predict.
+def outlying_rows(loo: LeaveOneOutScores | None) -> dict[int, float]:
+    """Return the rows that are far from what all others predict.
 
     Parameters
     ----------
-    left_out : LeftOut or None
-        Without it there are none.
+    loo : LeaveOneOutScores or None
+        Without them there are none.
+
+    Returns
+    -------
+    dict of int to float
+        Residual of each such row, in robust standard deviations of all: the largest of its targets.
     """
-    if left_out is None:
-        return ()
-    sizes = np.abs(left_out.residuals)
-    usual = MEDIAN_DEVIATIONS * np.median(sizes, axis=0)
+    if loo is None:
+        return {}
+    absolute_residuals = np.abs(loo.standardized_residuals)
+    robust_scale = MAD_TO_STANDARD_DEVIATION * np.median(absolute_residuals, axis=0)
     # Most residuals of a constant target, and of one that is mostly 0, are 0.
-    varies = usual > 0
-    deviations = (sizes[:, varies] / usual[varies]).max(axis=1, initial=0.0)
+    varies = robust_scale > 0
+    deviations = (absolute_residuals[:, varies] / robust_scale[varies]).max(axis=1, initial=0.0)
     rows = np.flatnonzero(deviations > MIN_DEVIATIONS)
-    if len(rows) > MAX_SHARE * len(sizes):
-        return ()
-    return tuple(map(Outlier, rows.tolist(), deviations[rows].tolist()))
+    if len(rows) > MAX_SHARE * len(deviations):
+        return {}
+    return dict(zip(rows.tolist(), deviations[rows].tolist(), strict=True))
 
 
-def _gains(best: ModelSelection, found: ModelSelection) -> bool:
-    """Whether the rows that are not rejected are predicted better than before."""
-    if best.left_out is None or found.left_out is None:
+def _improves(found: ModelSelection, best: ModelSelection) -> bool:
+    """Whether the rows that are not rejected gain by the rejection of further ones."""
+    if found.loo is None or best.loo is None:
         return False
-    gains = (found.left_out.log_densities - best.left_out.log_densities).sum(axis=1)
-    others = np.delete(gains, [outlier.row for outlier in found.outliers])
-    return bool(others.sum() > MIN_GAIN * len(found.outliers))
+    gains = (found.loo.log_densities - best.loo.log_densities).sum(axis=1)
+    gain = np.delete(gains, list(found.outliers)).sum()
+    return bool(gain > MIN_GAIN * len(found.outliers.keys() - best.outliers.keys()))
 
 
-def reject(dataset: Dataset, outliers: tuple[Outlier, ...]) -> Dataset:
-    """Return the training rows with robustness weights, next to nothing for outliers."""
+def reject(dataset: Dataset, outliers: Mapping[int, float]) -> Dataset:
+    """Return training rows with robustness weights: next to nothing for outliers.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    outliers : mapping of int to float
+        As `outlying_rows` returns them.
+    """
     if not outliers:
         return dataset
     weights = np.ones(len(dataset))
-    for outlier in outliers:
-        weights[outlier.row] = max(MIN_WEIGHT, (REJECTION * outlier.deviations) ** -2)
+    noise = NOISE_PER_RESIDUAL * np.array(list(outliers.values()))
+    weights[list(outliers)] = np.maximum(MIN_WEIGHT, noise**-2)
     return replace(dataset, robustness_weight=weights)

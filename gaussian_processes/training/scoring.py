@@ -94,7 +94,7 @@ def leave_one_out(trainer: Trainer, model: Model, training: Dataset) -> Predicti
         return None
     weights = noise_weights(training, trainer.schema, trainer.hyperparameters)
     targets = regression_targets(training, trainer.schema)
-    return model.leave_one_out(targets, weights, training.robustness_weight)
+    return model.leave_one_out(targets, weights, training.robustness)
 
 
 def score_training(

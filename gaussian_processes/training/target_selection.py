@@ -16,7 +16,11 @@ from gaussian_processes.gp import marginal_likelihood
 from gaussian_processes.linalg.parallel import ParallelMap
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training import model_selection
-from gaussian_processes.training.model_selection import CandidateResult, LeftOut, ModelSelection
+from gaussian_processes.training.model_selection import (
+    CandidateResult,
+    LeaveOneOutScores,
+    ModelSelection,
+)
 
 Targets = tuple[int, ...]
 
@@ -105,18 +109,18 @@ def _combine(groups: Mapping[Targets, ModelSelection]) -> ModelSelection:
         candidates,
         weights,
         loo_nlpd=[losses[target] for target in sorted(losses)],
-        left_out=_combine_left_out(groups),
+        loo=_combine_loo(groups),
     )
 
 
-def _combine_left_out(groups: Mapping[Targets, ModelSelection]) -> LeftOut | None:
-    """Left-out rows of all targets, in their order; None where a group has none."""
-    found = [selection.left_out for selection in groups.values()]
-    known = [left_out for left_out in found if left_out is not None]
+def _combine_loo(groups: Mapping[Targets, ModelSelection]) -> LeaveOneOutScores | None:
+    """Leave-one-out scores of all targets, in their order; None where a group has none."""
+    found = [selection.loo for selection in groups.values()]
+    known = [loo for loo in found if loo is not None]
     if len(known) < len(found):
         return None
     order = np.argsort(np.concatenate(list(groups)))
-    return LeftOut(
-        np.hstack([left_out.residuals for left_out in known])[:, order],
-        np.hstack([left_out.log_densities for left_out in known])[:, order],
+    return LeaveOneOutScores(
+        np.hstack([loo.standardized_residuals for loo in known])[:, order],
+        np.hstack([loo.log_densities for loo in known])[:, order],
     )

@@ -1,7 +1,7 @@
 """Trainer: from a dataset and a model selection to a conditioned model."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -55,7 +55,7 @@ Array = NDArray[np.float64]
 MIN_SHARED_ROWS = 30_000
 # Members that the log tells of, the heaviest. On few rows there are up to thirty of small weights.
 LOGGED_MEMBERS = 2 * MAX_MEMBERS
-# Outliers that the log tells of.
+# Outliers that the log names, the farthest: a few show their kind.
 LOGGED_OUTLIERS = 5
 
 
@@ -141,9 +141,8 @@ class Trainer:
         return found
 
     def fit(self, selection: ModelSelection, dataset: Dataset, checkpoint: Checkpoint) -> Model:
-        """Condition the selected candidates on all rows."""
-        self._log_outliers(selection, dataset)
-        dataset = robustness.reject(dataset, selection.outliers)
+        """Condition the selected candidates on all rows, outliers among them rejected."""
+        self._log_outliers(selection.outliers, dataset)
         kept = [index for index, weight in enumerate(selection.weights) if weight]
         heaviest = sorted(kept, key=lambda index: -selection.weights[index])[:LOGGED_MEMBERS]
         members = []
@@ -160,20 +159,19 @@ class Trainer:
         model = Model(self.schema, tuple(members), selection.calibration)
         return self._with_regressors(model, dataset)
 
-    def _log_outliers(self, selection: ModelSelection, dataset: Dataset) -> None:
+    def _log_outliers(self, outliers: Mapping[int, float], dataset: Dataset) -> None:
         """Log which rows were rejected, the farthest first."""
-        outliers = sorted(selection.outliers, key=lambda outlier: -outlier.deviations)
         if not outliers:
             return
+        farthest = sorted(outliers, key=lambda row: -outliers[row])[:LOGGED_OUTLIERS]
         places = [
-            f"{dataset.locate_row(outlier.row)} by {outlier.deviations:.0f} deviations"
-            for outlier in outliers[:LOGGED_OUTLIERS]
+            f"{dataset.locate_row(row)} ({outliers[row]:.0f} deviations away)" for row in farthest
         ]
         others = len(outliers) - len(places)
         self.logger.warning(
-            f"the model learns next to nothing from {len(outliers)} row(s) whose targets all others"
-            f" contradict: {', '.join(places)}{f' and {others} more' if others else ''}; correct or"
-            " remove what is wrong, or set likelihood=normal to learn from all alike"
+            f"the model learns next to nothing from {len(outliers)} row(s) whose targets all other"
+            f" rows contradict: {', '.join(places)}{f' and {others} more' if others else ''};"
+            " correct or remove what is wrong, or set likelihood=normal to learn from all alike"
         )
 
     def _with_regressors(self, model: Model, dataset: Dataset) -> Model:
@@ -188,7 +186,8 @@ class Trainer:
 
     def select_and_fit(self, dataset: Dataset, checkpoint: Checkpoint) -> Model:
         """Select the model, and condition it on all rows."""
-        return self.fit(self.select(dataset, checkpoint), dataset, checkpoint)
+        selection = self.select(dataset, checkpoint)
+        return self.fit(selection, robustness.reject(dataset, selection.outliers), checkpoint)
 
     def _fit_member(
         self, result: CandidateResult, weight: float, dataset: Dataset, checkpoint: Checkpoint

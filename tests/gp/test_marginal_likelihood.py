@@ -286,6 +286,7 @@ def test_a_kernel_begins_with_the_gamma_of_the_priors_median():
     assert replace(begun, kernel=parameters.kernel) == parameters
 
 
+# On these tables a search from one start ended a nat lower.
 @pytest.mark.parametrize(("number", "q", "depth"), [(45, 1, 3), (64, 3, 2), (77, 0, 2)])
 def test_a_search_with_gamma_and_relevances_finds_the_better_of_two_maxima(number, q, depth):
     problem = draw_problem(np.random.default_rng([0, number]))
@@ -301,8 +302,8 @@ def test_a_search_with_gamma_and_relevances_finds_the_better_of_two_maxima(numbe
     for gamma in (0.001, 0.01, 0.1, 1.0, 10.0):
         start = replace(flat, kernel=ArcCosineRBF(q, depth, gamma))
         ends.append(maximize_posterior(start, names, data, start))
-    best, own = (max(log_posterior(end, names, data) for end in each) for each in (ends, [found]))
-    assert own > best - 0.1
+    best = max(log_posterior(end, names, data) for end in ends)
+    assert log_posterior(found, names, data) > best - 0.1
 
 
 def log_posterior(parameters, names, data):

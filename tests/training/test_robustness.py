@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from gaussian_processes.data.dataset import Dataset
 from gaussian_processes.data.schema import Column, Schema
-from gaussian_processes.estimators import GaussianProcessRegressor
+from gaussian_processes.estimators import GaussianProcessClassifier, GaussianProcessRegressor
 from gaussian_processes.sagemaker.hyperparameters import Hyperparameters
 from gaussian_processes.training.checkpoints import Checkpoint
-from gaussian_processes.training.model_selection import LeftOut, ModelSelection
-from gaussian_processes.training.robustness import find_outliers, reject
+from gaussian_processes.training.model_selection import LeaveOneOutScores, ModelSelection
+from gaussian_processes.training.robustness import MAX_SELECTIONS, outlying_rows, reject, select
 from gaussian_processes.training.trainer import Trainer
 
 SOME = {"q": (0, 1), "l": (0, 1)}
@@ -63,19 +64,20 @@ def test_a_wrong_target_is_rejected_whatever_the_other_target_says(caplog):
 
     model = estimator().fit(x, targets)
 
-    assert "row 8 of X by" in caplog.text
+    assert "row 8 of X (" in caplog.text
     assert np.abs(model.predict(NEW)[:, 1] - NEW[:, 0]).max() < 2 * NOISE
 
 
 def trained(x, y, folder, hyperparameters):
-    """Train, and return the selection and what each row is predicted as from the others."""
+    """Return the selection, and the model trained on it."""
     columns = [Column(str(index), index) for index in range(3)]
     schema = Schema(False, 3, tuple(columns[1:]), (columns[0],))
     dataset = Dataset(x, y[:, np.newaxis], np.ones(len(x)), lambda row: f"row {row + 1} of a.csv")
     trainer = Trainer(hyperparameters, schema)
     checkpoint = Checkpoint(folder, persistent=True)
     selection = trainer.select(dataset, checkpoint)
-    return selection, trainer.fit(selection, dataset, checkpoint)
+    rejected = reject(dataset, selection.outliers)
+    return selection, trainer.fit(selection, rejected, checkpoint)
 
 
 def test_outliers_survive_a_checkpoint_and_are_logged_by_their_rows(tmp_path, caplog):
@@ -86,7 +88,7 @@ def test_outliers_survive_a_checkpoint_and_are_logged_by_their_rows(tmp_path, ca
         selection, model = trained(x, y, tmp_path, Hyperparameters(**SOME))
     again, resumed = trained(x, y, tmp_path, Hyperparameters(**SOME))
 
-    assert [outlier.row for outlier in selection.outliers] == [11, 40]
+    assert list(selection.outliers) == [11, 40]
     assert "learns next to nothing from 2 row(s)" in caplog.text
     assert caplog.text.index("row 41 of a.csv") < caplog.text.index("row 12 of a.csv")
     written = json.loads(json.dumps(selection.to_json()))
@@ -103,8 +105,8 @@ def test_what_is_rejected_does_not_depend_on_the_order_of_the_rows(tmp_path):
     one, _ = trained(x, y, tmp_path / "one", Hyperparameters(**SOME))
     other, _ = trained(x[order], y[order], tmp_path / "other", Hyperparameters(**SOME))
 
-    assert {order[outlier.row] for outlier in other.outliers} == {3, 50}
-    assert {outlier.row for outlier in one.outliers} == {3, 50}
+    assert {order[row] for row in other.outliers} == {3, 50}
+    assert set(one.outliers) == {3, 50}
 
 
 residuals = st.integers(0, 2**32 - 1).map(
@@ -114,49 +116,107 @@ residuals = st.integers(0, 2**32 - 1).map(
 
 @given(residuals, st.floats(1e-6, 1e6))
 def test_normal_residuals_have_no_outliers_whatever_their_scale(values, scale):
-    assert not find_outliers(LeftOut(scale * values, values))
+    assert not outlying_rows(LeaveOneOutScores(scale * values, values))
 
 
 @given(residuals, st.integers(0, 49), st.integers(0, 1), st.floats(50, 1e9))
 def test_a_residual_far_from_the_others_is_an_outlier(values, row, target, distance):
     values[row, target] = distance
 
-    (found,) = find_outliers(LeftOut(values, values))
+    found = outlying_rows(LeaveOneOutScores(values, values))
 
-    usual = np.median(np.abs(values[:, target])) / 0.6745
-    assert found.row == row
-    assert found.deviations == pytest.approx(distance / usual, rel=1e-3)
+    scale = np.median(np.abs(values[:, target])) / stats.norm.ppf(0.75)
+    assert found == {row: pytest.approx(distance / scale, rel=1e-4)}
 
 
 def test_many_far_residuals_are_no_outliers():
     values = np.random.default_rng(0).normal(size=(50, 1))
     values[:6] += 100
 
-    assert not find_outliers(LeftOut(values, values))
-    assert len(find_outliers(LeftOut(values[1:], values[1:]))) == 0
-    assert len(find_outliers(LeftOut(values[2:], values[2:]))) == 4
+    assert not outlying_rows(LeaveOneOutScores(values, values))
+    assert len(outlying_rows(LeaveOneOutScores(values[1:], values[1:]))) == 0
+    assert len(outlying_rows(LeaveOneOutScores(values[2:], values[2:]))) == 4
 
 
 def test_residuals_that_are_mostly_nothing_have_no_outliers():
     values = np.zeros((50, 1))
     values[:3] = 1
 
-    assert not find_outliers(LeftOut(values, values))
-    assert not find_outliers(None)
+    assert not outlying_rows(LeaveOneOutScores(values, values))
+    assert not outlying_rows(None)
 
 
-def test_rejected_rows_have_weights_and_without_any_the_rows_are_the_same():
+def test_the_noise_of_a_rejected_row_is_thirty_times_its_residual():
     x, y = rows(0, 20)
     dataset = Dataset(x, y[:, np.newaxis], np.ones(20), str)
-    values = np.random.default_rng(0).normal(size=(20, 1))
-    values[4] = 1e3
-    outliers = find_outliers(LeftOut(values, values))
 
-    found = reject(dataset, outliers)
+    found = reject(dataset, {4: 15.0, 9: 1e9})
 
-    assert reject(dataset, ()) is dataset
-    assert found.robustness_weight[4] < 1e-6
-    assert np.delete(found.robustness_weight, 4).tolist() == [1.0] * 19
-    # A subset keeps each row's own.
-    subset = found.subset(np.array([4, 0]))
-    assert subset.robustness_weight.tolist() == [found.robustness_weight[4], 1.0]
+    assert found.robustness[4] == pytest.approx((30 * 15.0) ** -2)
+    assert found.robustness[9] == 1e-12  # the least that leaves digits
+    assert np.flatnonzero(found.is_rejected).tolist() == [4, 9]
+    assert found.subset(np.array([9, 0])).robustness.tolist() == [1e-12, 1.0]
+    assert reject(dataset, {}) is dataset
+    assert not dataset.is_rejected.any()
+
+
+class Runs:
+    """Selections of given residuals and gains in log density, one after the other."""
+
+    def __init__(self, *runs):
+        self.runs = list(runs)
+        self.rejected = []
+
+    def __call__(self, dataset):
+        self.rejected.append(np.flatnonzero(dataset.is_rejected).tolist())
+        far, gain = self.runs.pop(0)
+        residuals = np.random.default_rng(0).normal(size=(50, 1))
+        residuals[far] = 100
+        log_densities = np.full((50, 1), gain / 49)
+        log_densities[0] = -1e3  # what the outlier itself loses does not matter
+        return ModelSelection([], [gain], loo=LeaveOneOutScores(residuals, log_densities))
+
+
+def fifty():
+    return Dataset(np.zeros((50, 1)), np.zeros((50, 1)), np.ones(50), str)
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(4.9, {}), (5.1, {0})])
+def test_a_row_is_rejected_where_the_others_gain_five_nats(gain, expected):
+    runs = Runs(([0], 0.0), ([0], gain))
+
+    found = select(runs, fifty())
+
+    assert found.outliers.keys() == set(expected)
+    assert runs.rejected == [[], [0]]
+
+
+def test_outliers_behind_greater_ones_are_rejected_after_them():
+    runs = Runs(([0], 0.0), ([0, 1], 20.0), ([0, 1], 26.0))
+
+    found = select(runs, fifty())
+
+    assert found.outliers.keys() == {0, 1}
+    assert runs.rejected == [[], [0], [0, 1]]
+
+
+def test_there_are_three_further_selections_at_most():
+    far = [list(range(count)) for count in range(1, 7)]
+    runs = Runs(*[(own, 100.0 * number) for number, own in enumerate(far)])
+
+    found = select(runs, fifty())
+
+    assert len(runs.rejected) == 1 + MAX_SELECTIONS
+    assert found.outliers.keys() == {0, 1, 2}
+
+
+def test_without_wrong_targets_or_with_one_kernel_or_classes_nothing_is_rejected(caplog):
+    x, y = rows(10, 60)
+    wrong = y.copy()
+    wrong[5] += 9
+
+    estimator().fit(x, y)
+    GaussianProcessRegressor(q="1", l="1").fit(x, wrong)
+    GaussianProcessClassifier(q="0,1", l="1").fit(x, np.where(y > 1, "high", "low"))
+
+    assert "contradict" not in caplog.text
