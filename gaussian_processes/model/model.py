@@ -268,11 +268,7 @@ class EnsembleMember:
         noise = self._noise_ratio / weight[:, np.newaxis]
         novelty = np.clip(relative - noise, 0.0, 1.0)
         if robustness_weight is not None:
-            # It was conditioned with noise of λ/w; without the robustness weight r of the row
-            # that is λ r/w, and the rest comes off 1/[M⁻¹]_ii.
-            excess = noise * (1 - robustness_weight[:, np.newaxis])
-            shares = np.divide(excess, relative, out=np.zeros_like(variance), where=excess > 0)
-            variance = variance * (1 - shares)
+            variance = variance * _without_rejection(relative, noise, robustness_weight)
         factor, degrees = self._scale_of(rows - 1)
         return MemberPrediction(self._in_units(mean), variance * factor, degrees, novelty)
 
@@ -374,6 +370,28 @@ class RegressorMember:
         return MemberPrediction(
             columns[0] * scale + center, columns[1] * (width * scale) ** 2, degrees
         )
+
+
+def _without_rejection(relative: Array, noise: Array, robustness_weight: Array) -> Array:
+    """Factor of the leave-one-out variance of rows that are predicted as if not rejected.
+
+    A row of weight w was conditioned with noise of λ/w. Without its robustness weight r that is
+    λ r/w, and the rest comes off 1/[M⁻¹]_ii, which leaves the noise at the least.
+
+    Parameters
+    ----------
+    relative : ndarray of shape (n, t)
+        1/[M⁻¹]_ii.
+    noise : ndarray of shape (n, 1)
+        λ/w.
+    robustness_weight : ndarray of shape (n,)
+    """
+    factor = np.ones_like(relative)
+    rejected = robustness_weight < 1
+    own = noise[rejected] * robustness_weight[rejected, np.newaxis]
+    left = np.maximum(relative[rejected] - noise[rejected] + own, own)
+    factor[rejected] = left / relative[rejected]
+    return factor
 
 
 Member = EnsembleMember | RegressorMember

@@ -151,12 +151,12 @@ class LeaveOneOutScores:
 
     Parameters
     ----------
-    standardized_residuals : ndarray of shape (n, t)
-        Over the predicted standard deviations.
-    log_densities : ndarray of shape (n, t)
+    residuals, deviations, log_densities : ndarray of shape (n, t)
+        The deviations are the standard ones that are predicted.
     """
 
-    standardized_residuals: Array
+    residuals: Array
+    deviations: Array
     log_densities: Array
 
 
@@ -226,7 +226,7 @@ class ModelSelection:
             content["weights"],
             None if found_calibration is None else Calibration.from_json(found_calibration),
             content["loo_nlpd"],
-            dict(content["outliers"]),
+            dict(content.get("outliers", ())),
         )
 
 
@@ -633,7 +633,7 @@ def _fit_tails(prediction: MemberPrediction, sample: Sample) -> Tails | None:
     if heavy is None or not is_rejected.any():
         return heavy
     own_scale = tails.fit_scale(standardized[~is_rejected], heavy.degrees_of_freedom)
-    return replace(heavy, scale=own_scale)
+    return replace(heavy, scale=own_scale) if 0 < own_scale < np.inf else heavy
 
 
 def _loo_log_densities(prediction: MemberPrediction, sample: Sample) -> Array:
@@ -716,8 +716,8 @@ def _leave_one_out_scores(
     mean, variance = mixture(weights.tolist(), means, variances)
     deviations = np.sqrt(np.maximum(variance, np.finfo(float).tiny))
     order = np.argsort(sample.rows)
-    residuals = (sample.targets - mean) / deviations
-    return LeaveOneOutScores(residuals[order], log_densities[order])
+    residuals = sample.targets - mean
+    return LeaveOneOutScores(residuals[order], deviations[order], log_densities[order])
 
 
 def _unknown_levels(result: CandidateResult, sample: Sample) -> UnknownLevels:

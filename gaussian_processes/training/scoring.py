@@ -112,7 +112,9 @@ def score_training(
     if leave_one_out is not None:
         scores = evaluation.score(training, leave_one_out)
         if "RMSE" in scores:
-            compare_deviations(model, training, scores["RMSE"])
+            kept = np.flatnonzero(~training.is_rejected)
+            learned = evaluation.score(training.subset(kept), leave_one_out.subset(kept))
+            compare_deviations(model, training, learned["RMSE"])
         for name, value in scores.items():
             if name not in {"MAE", "R2"}:
                 metrics[f"train:LOO_{name}"] = value

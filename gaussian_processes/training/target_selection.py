@@ -121,6 +121,7 @@ def _combine_loo(groups: Mapping[Targets, ModelSelection]) -> LeaveOneOutScores 
         return None
     order = np.argsort(np.concatenate(list(groups)))
     return LeaveOneOutScores(
-        np.hstack([loo.standardized_residuals for loo in known])[:, order],
+        np.hstack([loo.residuals for loo in known])[:, order],
+        np.hstack([loo.deviations for loo in known])[:, order],
         np.hstack([loo.log_densities for loo in known])[:, order],
     )
