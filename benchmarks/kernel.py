@@ -33,9 +33,13 @@ def main() -> None:
     parser.add_argument(
         "--repetitions", type=int, default=5, help="of every subject, interleaved (default 5)"
     )
+    parser.add_argument(
+        "--most-degree", type=int, default=4, help="of the kernels to measure (default 4)"
+    )
     arguments = parser.parse_args()
     print(reporting.machine(), flush=True)
-    copy, arccos, *kernels = measure(_subjects(arguments.rows), arguments.repetitions)
+    subjects = _subjects(arguments.rows, arguments.most_degree)
+    copy, arccos, *kernels = measure(subjects, arguments.repetitions)
     bandwidth = copy.found["bytes"] / copy.seconds
     print(
         f"\nA copy of {COPIED / 2**30:.0f} GiB on all cores reads and writes"
@@ -45,13 +49,14 @@ def main() -> None:
     print(reporting.markdown(HEAD, table))
 
 
-def _subjects(rows: int) -> list[Subject]:
+def _subjects(rows: int, most_degree: int) -> list[Subject]:
     """Return a copy, NumPy's arccos, and the kernels, in this order."""
     kernels = [
         Subject(
             f"kernel q={degree}, l={depth}", "ours:kernel", {"q": degree, "l": depth, "rows": rows}
         )
         for degree, depth in DEGREES_AND_DEPTHS
+        if degree <= most_degree
     ]
     return [
         Subject("copy", "elementary:copy", {"size": COPIED}),

@@ -16,7 +16,7 @@ COMMANDS = [
     "mixed 300 --repetitions 1",
     "cluster --rows 600 --hosts 2 --messages 4",
     "iterative --rows 300",
-    "kernel --rows 256 --repetitions 1",
+    "kernel --rows 256 --repetitions 1 --most-degree 0",
     "resume --rows 1600 --repetitions 1",
     "searches --problems 2 --restarts 2 --searches 2",
     "soak --minutes 0.05 --clients 2",
