@@ -66,7 +66,7 @@ def select(run: Callable[[Dataset], ModelSelection], dataset: Dataset) -> ModelS
     best = run(dataset)
     for _ in range(MAX_SELECTIONS):
         nearest = MIN_DEVIATIONS_BESIDE if best.outliers else MIN_DEVIATIONS
-        outliers = outlying_rows(best.loo, dataset.y, nearest)
+        outliers = outlying_rows(best.loo, dataset, nearest)
         if outliers.keys() == best.outliers.keys() and not _has_grown(outliers, best.outliers):
             break
         found = replace(run(reject(dataset, outliers)), outliers=outliers)
@@ -82,7 +82,7 @@ def _has_grown(outliers: Mapping[int, float], known: Mapping[int, float]) -> boo
 
 
 def outlying_rows(
-    loo: LeaveOneOutScores | None, targets: Array, min_deviations: float
+    loo: LeaveOneOutScores | None, dataset: Dataset, min_deviations: float
 ) -> dict[int, float]:
     """Return the rows that are far from what all others predict.
 
@@ -90,8 +90,9 @@ def outlying_rows(
     ----------
     loo : LeaveOneOutScores or None
         Without them there are none.
-    targets : ndarray of shape (n, t)
-        Those that are mostly one number have no outliers: their other numbers are not wrong.
+    dataset : Dataset
+        The training rows. Targets that are mostly one number have no outliers: their other numbers
+        are not wrong.
     min_deviations : float
         Robust standard deviations from which on a row is an outlier.
 
@@ -103,8 +104,12 @@ def outlying_rows(
     if loo is None:
         return {}
     standardized = _robust_deviations(loo.residuals / loo.deviations)
-    deviations = np.maximum(_robust_deviations(loo.residuals), standardized)
-    low, high = np.quantile(targets, (0.25, 0.75), axis=0)
+    # A row of little weight may be off by more. One of much weight need not be off by less, where
+    # the function is not known.
+    weight = np.minimum(1.0, dataset.sample_weight / np.median(dataset.sample_weight))
+    weighted = _robust_deviations(loo.residuals * np.sqrt(weight)[:, np.newaxis])
+    deviations = np.maximum(weighted, standardized)
+    low, high = np.quantile(dataset.y, (0.25, 0.75), axis=0)
     is_far = (deviations > min_deviations) & (low < high)
     is_far &= is_far.mean(axis=0) <= MAX_SHARE
     rows = np.flatnonzero(is_far.any(axis=1))

@@ -115,6 +115,12 @@ def scores(residuals):
     return LeaveOneOutScores(residuals, np.ones_like(residuals), residuals)
 
 
+def table(targets, weight=None):
+    """Rows of these targets, of whose features nothing is asked."""
+    weight = np.ones(len(targets)) if weight is None else weight
+    return Dataset(np.zeros((len(targets), 1)), targets, weight, str)
+
+
 residuals = st.integers(0, 2**32 - 1).map(
     lambda seed: np.random.default_rng(seed).normal(size=(50, 2))
 )
@@ -122,14 +128,14 @@ residuals = st.integers(0, 2**32 - 1).map(
 
 @given(residuals, st.floats(1e-6, 1e6))
 def test_normal_residuals_have_no_outliers_whatever_their_scale(values, scale):
-    assert not outlying_rows(scores(scale * values), values, 10.0)
+    assert not outlying_rows(scores(scale * values), table(values), 10.0)
 
 
 @given(residuals, st.integers(0, 49), st.integers(0, 1), st.floats(50, 1e9))
 def test_a_residual_far_from_the_others_is_an_outlier(values, row, target, distance):
     values[row, target] = distance
 
-    found = outlying_rows(scores(values), values, 10.0)
+    found = outlying_rows(scores(values), table(values), 10.0)
 
     scale = stats.median_abs_deviation(values[:, target], scale="normal")
     expected = (distance - np.median(values[:, target])) / scale
@@ -140,16 +146,30 @@ def test_many_far_residuals_are_no_outliers():
     values = np.random.default_rng(0).normal(size=(50, 1))
     values[:6] += 100
 
-    assert not outlying_rows(scores(values), values, 10.0)
-    assert len(outlying_rows(scores(values[1:]), values[1:], 10.0)) == 0
-    assert len(outlying_rows(scores(values[2:]), values[2:], 10.0)) == 4
+    assert not outlying_rows(scores(values), table(values), 10.0)
+    assert len(outlying_rows(scores(values[1:]), table(values[1:]), 10.0)) == 0
+    assert len(outlying_rows(scores(values[2:]), table(values[2:]), 10.0)) == 4
 
 
 def test_each_target_has_its_own_share_of_far_residuals():
     values = np.random.default_rng(0).normal(size=(50, 2))
     values[:4, 0], values[4:8, 1] = 100, -100
 
-    assert list(outlying_rows(scores(values), values, 10.0)) == list(range(8))
+    assert list(outlying_rows(scores(values), table(values), 10.0)) == list(range(8))
+
+
+def test_a_row_of_little_weight_may_be_off_by_more_and_one_of_much_by_as_much():
+    values = np.random.default_rng(0).normal(size=(50, 1))
+    weight = np.ones(50)
+    weight[:3], weight[3:6] = 1e-4, 1e6
+    values[:3] = 100
+    values[3:6] = 3
+    deviations = 1 / np.sqrt(np.minimum(weight, 1))[:, np.newaxis]
+
+    found = replace(scores(values), deviations=deviations)
+
+    assert not outlying_rows(found, table(values, weight), 10.0)
+    assert list(outlying_rows(found, table(values), 10.0)) == [0, 1, 2]
 
 
 def test_rare_numbers_are_not_wrong():
@@ -158,8 +178,8 @@ def test_rare_numbers_are_not_wrong():
     rare = np.zeros((50, 1))
     rare[:4] = 100
 
-    assert list(outlying_rows(scores(values), values, 10.0)) == [0, 1, 2, 3]
-    assert not outlying_rows(scores(values), rare, 10.0)
+    assert list(outlying_rows(scores(values), table(values), 10.0)) == [0, 1, 2, 3]
+    assert not outlying_rows(scores(values), table(rare), 10.0)
 
 
 def test_a_target_that_is_nearly_constant_is_learned():
@@ -173,8 +193,8 @@ def test_residuals_that_are_mostly_nothing_have_no_outliers():
     values = np.zeros((50, 1))
     values[:3] = 1
 
-    assert not outlying_rows(scores(values), values, 10.0)
-    assert not outlying_rows(None, values, 10.0)
+    assert not outlying_rows(scores(values), table(values), 10.0)
+    assert not outlying_rows(None, table(values), 10.0)
 
 
 def test_the_noise_of_a_rejected_row_is_thirty_times_its_residual():
@@ -211,8 +231,7 @@ class Runs:
 
 
 def fifty():
-    y = np.arange(50.0)[:, np.newaxis]
-    return Dataset(np.zeros((50, 1)), y, np.ones(50), str)
+    return table(np.arange(50.0)[:, np.newaxis])
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(4.9, {}), (5.1, {0})])
